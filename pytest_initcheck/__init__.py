@@ -1,0 +1,56 @@
+"""Diagnose how a neural network starts, and guard it in CI."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pytest_initcheck.diagnosis import Diagnosis, diagnose
+    from pytest_initcheck.errors import BaselineError, DataError, InitcheckError, InitcheckFailure
+    from pytest_initcheck.landscape import escape
+    from pytest_initcheck.records import Finding, ModelRecord, RunRecord
+    from pytest_initcheck.training import Experiment, run, sweep
+
+__version__ = "0.1.0"
+_HOMES = {
+    "diagnose": "diagnosis",
+    "Diagnosis": "diagnosis",
+    "escape": "landscape",
+    "Experiment": "training",
+    "run": "training",
+    "sweep": "training",
+    "Finding": "records",
+    "ModelRecord": "records",
+    "RunRecord": "records",
+    "BaselineError": "errors",
+    "DataError": "errors",
+    "InitcheckError": "errors",
+    "InitcheckFailure": "errors",
+}
+__all__ = [
+    "BaselineError",
+    "DataError",
+    "Diagnosis",
+    "Experiment",
+    "Finding",
+    "InitcheckError",
+    "InitcheckFailure",
+    "ModelRecord",
+    "RunRecord",
+    "diagnose",
+    "escape",
+    "run",
+    "sweep",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # Torch takes seconds to import, so that a session that does not use the package must not pay.
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

@@ -1,0 +1,388 @@
+"""What was measured and found, as plain data that goes to JSON and back."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
+
+from pytest_initcheck.errors import InitcheckError
+
+Severity = Literal["info", "warning", "error"]
+Verdict = Literal["pass", "warn", "fail"]
+ComparisonStatus = Literal["match", "changed", "missing", "new", "obsolete"]
+Curve = tuple[float, ...]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Counts in equal-width bins over ``[low, high]``; only finite values are counted."""
+
+    low: float
+    high: float
+    counts: tuple[int, ...]
+
+    @property
+    def edges(self) -> tuple[float, ...]:
+        """The ``len(counts) + 1`` bin edges."""
+        width = (self.high - self.low) / max(len(self.counts), 1)
+        return tuple(self.low + i * width for i in range(len(self.counts) + 1))
+
+    def merged(self, other: Histogram) -> Histogram:
+        """Both histograms on one range; each old bin goes to the new bin of its centre."""
+        low, high = min(self.low, other.low), max(self.high, other.high)
+        bins = len(self.counts)
+        counts = [0] * bins
+        for histogram in (self, other):
+            edges = histogram.edges
+            for i, count in enumerate(histogram.counts):
+                centre = (edges[i] + edges[i + 1]) / 2
+                place = (centre - low) / (high - low) * bins if high > low else 0
+                counts[min(int(place), bins - 1)] += count
+        return Histogram(low, high, tuple(counts))
+
+
+@dataclass(frozen=True)
+class TensorStats:
+    """Summary of one tensor. Moments, range and histogram are of its finite values.
+
+    ``mean``, ``std`` (population), ``min`` and ``max`` are None where no value is finite;
+    ``zero_share`` is the share of exact zeros in [0, 1]; ``nonfinite`` counts NaN and inf.
+    """
+
+    n: int
+    mean: float | None
+    std: float | None
+    min: float | None
+    max: float | None
+    zero_share: float = 0.0
+    nonfinite: int = 0
+    histogram: Histogram | None = None
+    dtype: str = ""
+    shape: tuple[int, ...] = ()
+
+    @property
+    def rms(self) -> float | None:
+        """Root mean square, from mean and std."""
+        if self.mean is None or self.std is None:
+            return None
+        return math.hypot(self.mean, self.std)
+
+    def merged(self, other: TensorStats) -> TensorStats:
+        """The summary of both tensors' values together."""
+        mine, theirs = self.n - self.nonfinite, other.n - other.nonfinite
+        if theirs <= 0 or other.mean is None or other.std is None:
+            return self._counting(other)
+        if mine <= 0 or self.mean is None or self.std is None:
+            return other._counting(self)
+        total = mine + theirs
+        mean = (self.mean * mine + other.mean * theirs) / total
+        square = (self.std**2 + (self.mean - mean) ** 2) * mine
+        square += (other.std**2 + (other.mean - mean) ** 2) * theirs
+        both = self.histogram and other.histogram
+        return dataclasses.replace(
+            self._counting(other),
+            mean=mean,
+            std=math.sqrt(square / total),
+            min=_least(min, self.min, other.min),
+            max=_least(max, self.max, other.max),
+            histogram=self.histogram.merged(other.histogram)  # type: ignore[union-attr,arg-type]
+            if both
+            else self.histogram or other.histogram,
+        )
+
+    def _counting(self, other: TensorStats) -> TensorStats:
+        n = self.n + other.n
+        zeros = self.zero_share * self.n + other.zero_share * other.n
+        return dataclasses.replace(
+            self,
+            n=n,
+            nonfinite=self.nonfinite + other.nonfinite,
+            zero_share=zeros / n if n else 0.0,
+        )
+
+
+def _least(pick: Any, a: float | None, b: float | None) -> float | None:
+    known = [x for x in (a, b) if x is not None]
+    return pick(known) if known else None
+
+
+@dataclass(frozen=True)
+class UnitStats:
+    """How many units (features or channels) of an activation are dead or saturated.
+
+    A unit is dead when the slope of its activation is zero on every sample, saturated when the
+    slope stays below a small part of the steepest slope of that activation on most samples.
+    ``dead`` and ``saturated`` list the indices, at most 64 of each.
+    """
+
+    count: int
+    dead_share: float = 0.0
+    saturated_share: float = 0.0
+    dead: tuple[int, ...] = ()
+    saturated: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class LayerRecord:
+    """One layer (a module with parameters of its own) at one moment.
+
+    ``weights`` and ``gradients`` are keyed by parameter name ("weight", "bias", …);
+    ``activations`` is the layer's output after the nonlinearity that follows it (the plain output
+    where none does) and ``nonlinearity`` names that function.
+    """
+
+    name: str
+    kind: str
+    nonlinearity: str | None = None
+    weights: dict[str, TensorStats] = field(default_factory=dict)
+    gradients: dict[str, TensorStats] = field(default_factory=dict)
+    activations: TensorStats | None = None
+    activation_gradients: TensorStats | None = None
+    units: UnitStats | None = None
+    update_ratio: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ModelRecord:
+    """All layers of a model at one moment, in the order in which they first ran."""
+
+    layers: tuple[LayerRecord, ...] = ()
+    loss: float | None = None
+    inputs: TensorStats | None = None
+    outputs: TensorStats | None = None
+    targets: TensorStats | None = None
+    moment: str = "start"
+    meta: dict[str, str] = field(default_factory=dict)
+    not_observed: tuple[str, ...] = ()
+
+    def layer(self, name: str) -> LayerRecord:
+        """The layer of that name.
+
+        Raises:
+            InitcheckError: no layer has that name; the message lists those there are.
+        """
+        for layer in self.layers:
+            if layer.name == name:
+                return layer
+        known = ", ".join(repr(layer.name) for layer in self.layers) or "none"
+        raise InitcheckError(f"no layer is called {name!r}; the record has {known}")
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One training per seed, or anything else that has curves, metrics and models.
+
+    ``curves`` maps a metric to one curve per seed (a value per epoch or step); ``metrics`` maps a
+    metric to one value per seed; ``before`` and ``after`` pool the models of all seeds.
+    """
+
+    seeds: tuple[int, ...] = ()
+    curves: dict[str, tuple[Curve, ...]] = field(default_factory=dict)
+    metrics: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    before: ModelRecord | None = None
+    after: ModelRecord | None = None
+    meta: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong, why, and what to do.
+
+    ``id`` is stable ("IC101"); ``quantity`` names what ``measured`` and ``limit`` count;
+    ``layers`` lists every layer that the same cause touches, ``layer`` first.
+    """
+
+    id: str
+    check: str
+    severity: Severity
+    layer: str
+    quantity: str
+    measured: float | None
+    limit: float | None
+    cause: str
+    remedy: str
+    reference: str = ""
+    units: tuple[int, ...] = ()
+    layers: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        where = f"layer {self.layer!r}" if self.layer else "model"
+        units = f", {describe_units(self.units)}" if self.units else ""
+        return f"{self.severity} {self.id} {self.check}: {where}{units}: {self.numbers}: {self.cause}"
+
+    @property
+    def numbers(self) -> str:
+        """Measured against allowed, in words."""
+        if self.measured is None:
+            return self.quantity
+        text = f"{self.quantity} {self.measured:.4g}"
+        if self.limit is None:
+            return text
+        bound = "at most" if not self.measured <= self.limit else "at least"
+        return f"{text}, allowed {bound} {self.limit:.4g}"
+
+
+def describe_units(units: tuple[int, ...], most: int = 8) -> str:
+    """"units 0, 1, 2 and 29 more" for a tuple of unit indices."""
+    shown = ", ".join(str(unit) for unit in units[:most])
+    more = f" and {len(units) - most} more" if len(units) > most else ""
+    return f"unit{'s' if len(units) > 1 else ''} {shown}{more}"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One value that left its tolerance; ``excess`` is |actual − expected| / allowed."""
+
+    key: str
+    actual: str
+    expected: str
+    allowed: str
+    excess: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A record held against its baseline; differences come worst first."""
+
+    status: ComparisonStatus
+    differences: tuple[Difference, ...] = ()
+    compared: int = 0
+    notes: tuple[str, ...] = ()
+    file: str = ""
+    expected: RunRecord | None = None
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture for the report: ``data`` is SVG text, or base64 of a PNG."""
+
+    title: str
+    media: Literal["image/svg+xml", "image/png"]
+    data: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One recorded thing of one test: a diagnosis, a run, a sweep, an escape or plain metrics."""
+
+    name: str
+    kind: str
+    record: RunRecord
+    verdict: Verdict | None = None
+    findings: tuple[Finding, ...] = ()
+    comparison: Comparison | None = None
+
+
+@dataclass(frozen=True)
+class TestRecord:
+    """All that one test recorded, with its outcome."""
+
+    nodeid: str
+    outcome: str = "passed"
+    duration: float = 0.0
+    message: str = ""
+    entries: tuple[Entry, ...] = ()
+    pictures: tuple[Picture, ...] = ()
+
+    __test__: typing.ClassVar[bool] = False
+
+
+@dataclass(frozen=True)
+class SessionRecord:
+    """One test run: the content of ``run.json``."""
+
+    format: int
+    provenance: dict[str, str]
+    tests: tuple[TestRecord, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def encode(value: Any) -> Any:
+    """A record as JSON data. Fields at their default are left out; NaN and inf become strings."""
+    if dataclasses.is_dataclass(value):
+        return {
+            f.name: encode(getattr(value, f.name))
+            for f in dataclasses.fields(value)
+            if not _is_default(f, getattr(value, f.name))
+        }
+    if isinstance(value, Mapping):
+        return {str(key): encode(item) for key, item in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [encode(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value
+
+
+def _is_default(f: dataclasses.Field[Any], value: Any) -> bool:
+    if f.default is not dataclasses.MISSING:
+        return bool(value is f.default or (type(value) is type(f.default) and value == f.default))
+    return f.default_factory is not dataclasses.MISSING and not value
+
+
+def decode(kind: type[T], data: Any) -> T:
+    """The record of type ``kind`` from JSON data made by ``encode``.
+
+    Raises:
+        InitcheckError: the data does not have the form of ``kind``; the message says where.
+    """
+    return typing.cast(T, _decode(kind, data, kind.__name__))
+
+
+@functools.cache
+def _hints(kind: type) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
+
+
+def _decode(kind: Any, data: Any, where: str) -> Any:
+    origin, args = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        inner = next(a for a in args if a is not type(None))
+        return None if data is None else _decode(inner, data, where)
+    if dataclasses.is_dataclass(kind):
+        return _decode_dataclass(typing.cast(type, kind), data, where)
+    if origin is tuple:
+        _expect(isinstance(data, list), where, "a list", data)
+        return tuple(_decode(args[0], item, f"{where}[{i}]") for i, item in enumerate(data))
+    if origin is dict:
+        _expect(isinstance(data, dict), where, "an object", data)
+        return {key: _decode(args[1], item, f"{where}.{key}") for key, item in data.items()}
+    if origin is Literal:
+        _expect(data in args, where, f"one of {', '.join(map(repr, args))}", data)
+        return data
+    return _decode_plain(kind, data, where)
+
+
+def _decode_dataclass(kind: type, data: Any, where: str) -> Any:
+    _expect(isinstance(data, dict), where, "an object", data)
+    hints = _hints(kind)
+    fields = {f.name: f for f in dataclasses.fields(kind)}
+    unknown = sorted(set(data) - set(fields))
+    _expect(not unknown, where, f"no field {', '.join(unknown)}", unknown)
+    values = {key: _decode(hints[key], item, f"{where}.{key}") for key, item in data.items()}
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise InitcheckError(f"{where}: {error}") from None
+
+
+def _decode_plain(kind: Any, data: Any, where: str) -> Any:
+    if kind is float:
+        if data in ("nan", "inf", "-inf"):
+            return float(data)
+        _expect(isinstance(data, (int, float)) and not isinstance(data, bool), where, "a number", data)
+        return float(data)
+    _expect(type(data) is kind, where, f"a value of type {kind.__name__}", data)
+    return data
+
+
+def _expect(holds: bool, where: str, what: str, data: Any) -> None:
+    if not holds:
+        raise InitcheckError(f"{where}: expected {what}, found {str(data)[:60]!r}")
