@@ -1,0 +1,102 @@
+"""Counts and order shared by the terminal and the page: two axes, worst first."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from pytest_initcheck.records import Entry, Finding, SessionRecord, TestRecord
+
+VERDICTS = ("fail", "warn", "pass")
+STATUSES = ("changed", "missing", "new", "obsolete", "match")
+SEVERITIES = ("error", "warning", "info")
+NONE = "none"
+BAD_OUTCOMES = ("crashed", "error", "failed")
+_ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
+
+
+@dataclass(frozen=True)
+class Located:
+    """A finding with the test and the entry that it came from."""
+
+    test: TestRecord
+    entry: Entry
+    finding: Finding
+
+
+def worst(values: Iterable[str | None], order: Sequence[str]) -> str:
+    """The value that comes first in ``order``; "none" where there is none of them."""
+    there = set(values)
+    return next((value for value in order if value in there), NONE)
+
+
+def test_verdict(test: TestRecord) -> str:
+    """The worst health verdict of the test's entries, or "none"."""
+    return worst((entry.verdict for entry in test.entries), VERDICTS)
+
+
+def test_status(test: TestRecord) -> str:
+    """The worst baseline comparison of the test's entries, or "none"."""
+    found = (entry.comparison.status for entry in test.entries if entry.comparison)
+    return worst(found, STATUSES)
+
+
+def is_bad(test: TestRecord) -> bool:
+    """Whether pytest counts the test as failed."""
+    return test.outcome in BAD_OUTCOMES
+
+
+def tally(values: Iterable[str], order: Sequence[str]) -> dict[str, int]:
+    """How often each value occurs: those of ``order`` first, then "none" and any other."""
+    counts = dict.fromkeys(order, 0)
+    for value in values:
+        counts[value] = counts.get(value, 0) + 1
+    return counts
+
+
+def verdict_counts(session: SessionRecord) -> dict[str, int]:
+    """How many tests have each health verdict."""
+    return tally(map(test_verdict, session.tests), VERDICTS)
+
+
+def status_counts(session: SessionRecord) -> dict[str, int]:
+    """How many tests have each baseline status."""
+    return tally(map(test_status, session.tests), STATUSES)
+
+
+def outcome_counts(session: SessionRecord) -> dict[str, int]:
+    """How many tests have each outcome of pytest, without those that do not occur."""
+    counts = tally((test.outcome for test in session.tests), (*BAD_OUTCOMES, "passed", "skipped"))
+    return {key: count for key, count in counts.items() if count}
+
+
+def worst_findings(session: SessionRecord) -> list[Located]:
+    """All findings: those of failed tests first, then by severity, then as they came."""
+    found = [
+        Located(test, entry, finding)
+        for test in session.tests
+        for entry in test.entries
+        for finding in entry.findings
+        if finding.severity != "info"
+    ]
+    found.sort(key=lambda f: (not is_bad(f.test), SEVERITIES.index(f.finding.severity)))
+    return found
+
+
+def clean(text: str) -> str:
+    """The text without terminal colours; other control characters become visible."""
+    plain = _ANSI.sub("", text)
+    return "".join(
+        c if c in "\n\t" or (ord(c) >= 32 and ord(c) != 127) else "\N{REPLACEMENT CHARACTER}"
+        for c in plain
+    )
+
+
+def shorten(text: str, width: int) -> str:
+    """The text on one line of at most ``width`` characters, cut in the middle."""
+    line = " ".join(clean(text).split())
+    if len(line) <= width:
+        return line
+    head = (width - 1) // 2
+    return f"{line[:head]}…{line[len(line) - (width - 1 - head) :]}"

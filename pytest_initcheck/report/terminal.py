@@ -1,0 +1,175 @@
+"""The terminal's short section, and the table of layers that `initcheck check` prints."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
+
+from pytest_initcheck.records import (
+    Comparison,
+    Finding,
+    LayerRecord,
+    ModelRecord,
+    SessionRecord,
+    TestRecord,
+)
+from pytest_initcheck.report import summary
+
+T = TypeVar("T")
+MOST_LINES = 5
+WIDTH = 100
+NAME_WIDTH = 32
+HEADERS = (
+    "layer",
+    "kind",
+    "nonlinearity",
+    "weight std",
+    "act mean",
+    "act std",
+    "dead",
+    "saturated",
+    "grad rms",
+    "update",
+    "",
+)
+
+
+def terminal_lines(
+    session: SessionRecord,
+    report_path: str | os.PathLike[str] | None = None,
+    width: int = WIDTH,
+) -> list[str]:
+    """The section at the end of a pytest run, without its heading.
+
+    One line of counts per axis, the worst findings and baseline changes one line each (at most
+    five of each, then "and N more"), the session's notes, the path of the report. Empty where no
+    test recorded anything and there is no report.
+    """
+    lines: list[str] = []
+    if any(test.entries for test in session.tests):
+        lines += _axis("health", summary.verdict_counts(session), "not judged")
+        lines += _axis("baselines", summary.status_counts(session), "not compared")
+        lines += _findings(session, width)
+        lines += _changes(session, width)
+    lines += [f"note: {summary.shorten(note, 4 * width)}" for note in session.notes]
+    if report_path is not None:
+        lines.append(f"report: {summary.clean(os.fspath(report_path))}")
+    return [_printable(line) for line in lines]
+
+
+def _axis(title: str, counts: Mapping[str, int], none: str) -> list[str]:
+    words = [
+        f"{count} {none if key == summary.NONE else key}" for key, count in counts.items() if count
+    ]
+    return [f"{title + ':':<10} {', '.join(words)}"]
+
+
+def _findings(session: SessionRecord, width: int) -> list[str]:
+    found = summary.worst_findings(session)
+    lines = [
+        summary.shorten(f"{_short_id(f.test)}: {f.finding}", width) for f in found[:MOST_LINES]
+    ]
+    return lines + _more(len(found) - MOST_LINES, "finding")
+
+
+def _changes(session: SessionRecord, width: int) -> list[str]:
+    lines = [
+        summary.shorten(f"{_short_id(test)}: {entry.name}: {_change(entry.comparison)}", width)
+        for test in session.tests
+        for entry in test.entries
+        if entry.comparison and entry.comparison.status in ("changed", "missing")
+    ]
+    return lines[:MOST_LINES] + _more(len(lines) - MOST_LINES, "baseline change")
+
+
+def _change(comparison: Comparison) -> str:
+    if comparison.status == "missing":
+        return "baseline missing, create it with --initcheck-update"
+    if not comparison.differences:
+        return "baseline changed"
+    first, more = comparison.differences[0], len(comparison.differences) - 1
+    text = f"baseline changed: {first.key} {first.actual}, expected {first.expected}"
+    return text + (f" and {more} more" if more else "")
+
+
+def _more(count: int, what: str) -> list[str]:
+    if count <= 0:
+        return []
+    return [f"and {count} more {what}{'s' if count > 1 else ''}, see the report"]
+
+
+def _short_id(test: TestRecord) -> str:
+    path, _, name = test.nodeid.partition("::")
+    return f"{path.rpartition('/')[2]}::{name}" if name else path
+
+
+def _printable(line: str) -> str:
+    return line.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def table(
+    record: ModelRecord, findings: Iterable[Finding] = (), width: int = WIDTH + 40
+) -> list[str]:
+    """One line per layer: spread of weights and activations, units lost, gradients, update.
+
+    Shares are of the layer's units; a layer named by a finding carries the finding's id. A line is
+    at most ``width`` characters long.
+    """
+    marks = _marks(findings)
+    rows = [HEADERS, *(_row(layer, marks.get(layer.name, "")) for layer in record.layers)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(HEADERS))]
+    return [_printable(_line(row, widths)[:width]) for row in rows]
+
+
+def _marks(findings: Iterable[Finding]) -> dict[str, str]:
+    marks: dict[str, list[str]] = {}
+    for finding in findings:
+        for name in dict.fromkeys((finding.layer, *finding.layers)):
+            known = marks.setdefault(name, [])
+            if finding.severity != "info" and finding.id not in known:
+                known.append(finding.id)
+    return {name: " ".join(ids) for name, ids in marks.items()}
+
+
+def _row(layer: LayerRecord, mark: str) -> tuple[str, ...]:
+    weight, gradient = main_tensor(layer.weights), main_tensor(layer.gradients)
+    stats, units = layer.activations, layer.units
+    updates = list(layer.update_ratio.values())
+    return (
+        summary.shorten(layer.name or "(model)", NAME_WIDTH),
+        summary.shorten(layer.kind, 20),
+        summary.shorten(layer.nonlinearity or "-", 14),
+        number(weight.std if weight else None),
+        number(stats.mean if stats else None),
+        number(stats.std if stats else None),
+        percent(units.dead_share if units else None),
+        percent(units.saturated_share if units else None),
+        number(gradient.rms if gradient else None),
+        number(max(updates) if updates else None),
+        mark,
+    )
+
+
+def main_tensor(tensors: Mapping[str, T]) -> T | None:
+    """The tensor called "weight", else the first that is not a bias, else the first."""
+    names = sorted(tensors, key=lambda name: (name != "weight", "bias" in name))
+    return tensors[names[0]] if names else None
+
+
+def number(value: float | None) -> str:
+    """The value with three significant digits; "-" where there is none."""
+    return "-" if value is None else f"{value:.3g}"
+
+
+def percent(value: float | None) -> str:
+    """A share as a percentage; "-" where there is none."""
+    return "-" if value is None else f"{value:.0%}"
+
+
+def _line(row: Sequence[str], widths: Sequence[int]) -> str:
+    cells = [
+        cell.ljust(width) if i < 3 or i == len(row) - 1 else cell.rjust(width)
+        for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+    ]
+    return "  ".join(cells).rstrip()

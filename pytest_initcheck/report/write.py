@@ -1,0 +1,142 @@
+"""Write a session as run.json and as one HTML page; read run.json back."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from pytest_initcheck.errors import InitcheckError
+from pytest_initcheck.records import SessionRecord, decode, encode
+
+FORMAT = 1  # 1: the first; raise it when a field changes its meaning
+DATA_NAME = "run.json"
+PAGE_NAME = "report.html"
+
+
+def run_json(session: SessionRecord) -> str:
+    """The session as JSON text, one line per test, in ASCII, NaN and inf as strings."""
+    data = encode(session)
+    tests = data.pop("tests", [])
+    head = ",\n".join(f"{_dumps(key)}: {_dumps(value)}" for key, value in data.items())
+    body = ",\n".join(_dumps(test) for test in tests)
+    return f'{{\n{head},\n"tests": [\n{body}\n]\n}}\n'
+
+
+def _dumps(value: Any) -> str:
+    return json.dumps(value, allow_nan=False, separators=(",", ":"), default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    # Users record numpy and torch scalars; both give a Python number by ``item``.
+    item = getattr(value, "item", None)
+    if item is None:
+        raise InitcheckError(
+            f"a record holds a {type(value).__name__}, which cannot be written as JSON; "
+            "record numbers, strings, lists and dicts"
+        )
+    return encode(item())
+
+
+def read_run(path: str | os.PathLike[str]) -> SessionRecord:
+    """The session stored in a run.json.
+
+    Raises:
+        InitcheckError: the file is missing, corrupt, truncated or of another format version.
+    """
+    file = Path(path)
+    try:
+        text = file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InitcheckError(f"{file}: cannot be read: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise InitcheckError(f"{file}: is not UTF-8 text; pass a run.json") from None
+    return parse_run(text, str(file))
+
+
+def parse_run(text: str, name: str = DATA_NAME) -> SessionRecord:
+    """The session in the text of a run.json; ``name`` is what an error calls it."""
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InitcheckError(
+            f"{name}:{error.lineno}: not valid JSON ({error.msg}); is the file complete?"
+        ) from None
+    except (RecursionError, ValueError) as error:
+        raise InitcheckError(f"{name}: not a run.json ({error})") from None
+    if not isinstance(data, dict) or "format" not in data:
+        raise InitcheckError(f"{name}: not a run.json: it has no field 'format'")
+    if data["format"] != FORMAT or isinstance(data["format"], bool):
+        raise InitcheckError(
+            f"{name}: has format {data['format']!r}, this version of pytest-initcheck reads "
+            f"{FORMAT}; write it again with this version"
+        )
+    try:
+        return decode(SessionRecord, data)
+    except InitcheckError as error:
+        raise InitcheckError(f"{name}: {error}") from None
+
+
+def write(session: SessionRecord, path: str | os.PathLike[str]) -> Path:
+    """Write the page to ``path`` and ``run.json`` beside it; return the page's path.
+
+    ``path`` is a file, or an existing folder, which then gets ``report.html``. The page is made
+    from the data as it stands in run.json, so that ``initcheck report run.json`` gives the same
+    bytes. Each file appears whole or not at all.
+
+    Raises:
+        InitcheckError: the path cannot be written.
+    """
+    page = page_path(path)
+    text = run_json(session)
+    try:
+        page.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(page.with_name(DATA_NAME), text)
+        replace_file(page, render(parse_run(text)))
+    except OSError as error:
+        raise InitcheckError(f"cannot write the report {page}: {error.strerror or error}") from None
+    return page
+
+
+def page_path(path: str | os.PathLike[str]) -> Path:
+    """The file that ``--initcheck-report=path`` writes."""
+    page = Path(path)
+    if page.is_dir():
+        page = page / PAGE_NAME
+    if page.name == DATA_NAME:
+        raise InitcheckError(
+            f"the report cannot be called {DATA_NAME}, which holds its data; "
+            f"pass a path such as {page.with_name(PAGE_NAME)}"
+        )
+    return page
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Write the file by a temporary one beside it, fsync and replace."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o666 & ~_umask())
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
+def _umask() -> int:
+    # The mask can only be read by setting it; mkstemp's 0600 would hide the report from others.
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def render(session: SessionRecord) -> str:
+    """The page as text: HTML with its style, script and data inside."""
+    from pytest_initcheck.report.page import render_page
+
+    return render_page(session)
