@@ -1,0 +1,158 @@
+"""The package's functions as methods that record and compare what they return."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pytest_initcheck.errors import InitcheckError
+from pytest_initcheck.traceback import quiet
+
+if TYPE_CHECKING:
+    from pytest_initcheck.diagnosis import Diagnosis
+    from pytest_initcheck.records import Comparison, RunRecord
+    from pytest_initcheck.session.recorder import Recorder
+    from pytest_initcheck.settings import TestSettings
+
+
+class Recording:
+    """Records for the report and compares with the baseline of the test.
+
+    A comparison that does not hold fails the test when it ends, so that what the test itself
+    asserts comes first. ``name`` is what an entry is called in the report and the baseline; it
+    defaults to a word for the method, with "-2" and so on where it is taken.
+    """
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        settings: TestSettings,
+        team_checks: Callable[[], Sequence[Any]] = tuple,
+    ) -> None:
+        self._recorder = recorder
+        self._settings = settings
+        self._team_checks = team_checks
+
+    @quiet
+    def diagnose(
+        self, model: Any, batch: Any, *args: Any, name: str = "diagnosis", **options: Any
+    ) -> Diagnosis:
+        """`pytest_initcheck.diagnose`, recorded; takes its arguments and raises its errors."""
+        return self._diagnose(name, model, batch, *args, **options)
+
+    def _diagnose(self, name: str, model: Any, batch: Any, *args: Any, **options: Any) -> Diagnosis:
+        from pytest_initcheck.diagnosis import diagnose
+
+        checks = [*(options.pop("checks", None) or ()), *self._team_checks()]
+        if checks:
+            options["checks"] = checks
+        found = diagnose(model, batch, *args, **self._placed(options))
+        self._recorder.add(
+            name, "diagnosis", found.run_record(), verdict=found.verdict, findings=found.findings
+        )
+        return found
+
+    def _placed(self, options: dict[str, Any]) -> dict[str, Any]:
+        if self._settings.device is not None and options.get("device") is None:
+            options["device"] = chosen_device(self._settings.device)
+        return options
+
+    @quiet
+    def run(self, experiment: Any, *args: Any, name: str = "run", **options: Any) -> RunRecord:
+        """`pytest_initcheck.run`, recorded; takes its arguments and raises its errors."""
+        return self._run(name, experiment, *args, **options)
+
+    def _run(self, name: str, experiment: Any, *args: Any, **options: Any) -> RunRecord:
+        from pytest_initcheck.training import run
+
+        record = run(experiment, *args, **self._placed(options))
+        self._recorder.add(name, "run", record)
+        return record
+
+    @quiet
+    def sweep(self, experiment: Any, *args: Any, name: str = "sweep", **options: Any) -> Any:
+        """`pytest_initcheck.sweep`, recorded: one entry, "name: cell", for each run of it."""
+        from pytest_initcheck.training import sweep
+
+        cells = sweep(experiment, *args, **self._placed(options))
+        for cell, record in cells.items():
+            self._recorder.add(f"{name}: {cell}", "sweep", record)
+        return cells
+
+    @quiet
+    def escape(self, *args: Any, name: str = "escape", **options: Any) -> Any:
+        """`pytest_initcheck.escape`, recorded; takes its arguments and raises its errors."""
+        return self._escape(name, *args, **options)
+
+    def _escape(self, name: str, *args: Any, **options: Any) -> Any:
+        from pytest_initcheck.landscape import escape
+
+        found = escape(*args, **options)
+        self._recorder.add(name, "escape", found.run_record())
+        return found
+
+    @quiet
+    def compare(
+        self,
+        name: str,
+        record_or_metrics: Any,
+        rtol: float | None = None,
+        atol: float | None = None,
+    ) -> Comparison | None:
+        """Record anything under ``name`` and hold it against its baseline.
+
+        ``record_or_metrics`` is a record, something with ``run_record()`` (a diagnosis), a number,
+        or a mapping from metric to number, to one number per seed, or to one curve per seed.
+        ``rtol`` and ``atol`` replace the tolerances of the marker and of the baseline.
+
+        Returns what came out of it, None where comparison is off. A difference does not raise
+        here: it fails the test when it ends, together with all others.
+
+        Raises:
+            InitcheckError: something else was given; the message says what.
+        """
+        from pytest_initcheck.metrics import as_record
+
+        if not isinstance(name, str) or not name:
+            raise InitcheckError(f"compare: the name must be a text, not {name!r}")
+        kind, record = as_record(name, record_or_metrics)
+        verdict = getattr(record_or_metrics, "verdict", None)
+        findings = getattr(record_or_metrics, "findings", ())
+        return self._recorder.add(
+            name, kind, record, verdict=verdict, findings=findings, rtol=rtol, atol=atol
+        ).comparison
+
+    @quiet
+    def picture(self, title: str, figure: Any) -> None:
+        """Show a matplotlib figure (or the figure of an Axes) in the report.
+
+        Raises:
+            InitcheckError: it is not a figure.
+        """
+        from pytest_initcheck.pictures import drawn
+
+        self._recorder.pictures.append(drawn(title, figure))
+
+    @quiet
+    def mnist(self, *args: Any, **options: Any) -> Any:
+        """`pytest_initcheck.data.load_mnist`: the folder given by option, else the subset."""
+        from pytest_initcheck.data import load_mnist
+
+        return load_mnist(*args, **options)
+
+
+def chosen_device(device: str) -> str:
+    """ "cpu" or "cuda" for the value of the option; "auto" is cuda where there is one.
+
+    Raises:
+        InitcheckError: cuda is asked for and there is none.
+    """
+    import torch
+
+    there = torch.cuda.is_available()
+    if device == "cuda" and not there:
+        raise InitcheckError(
+            "the device is 'cuda' and torch finds none; use 'auto' or 'cpu' "
+            "(--initcheck-device, the marker's device=, or initcheck_device)"
+        )
+    return "cuda" if there and device != "cpu" else "cpu"

@@ -1,0 +1,111 @@
+"""The texts of failures: the headline first, then the rest, then what to do."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_initcheck.records import Comparison, Finding, Verdict, describe_units
+
+MOST_FINDINGS = 8
+MOST_PROBLEMS = 4
+_ORDER = {"error": 0, "warning": 1, "info": 2}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A record that does not fit its baseline; ``fault`` where that could not be read."""
+
+    name: str
+    comparison: Comparison
+    fault: str = ""
+
+
+def worst_first(findings: Sequence[Finding]) -> list[Finding]:
+    """Errors, then warnings, then infos, each in the order found."""
+    return sorted(findings, key=lambda finding: _ORDER[finding.severity])
+
+
+def health_text(
+    verdict: Verdict,
+    findings: Sequence[Finding],
+    every: Sequence[Finding],
+    *,
+    nodeid: str,
+    report: Path | None = None,
+) -> str:
+    """Why an assertion on a model fails.
+
+    ``findings`` are those that the assertion is about (at least one), ``every`` all of the
+    diagnosis, which may hold them too. The first line tells the worst one, measured against
+    allowed; the others follow, worst first, at most ``MOST_FINDINGS``.
+    """
+    first, *mine = worst_first(findings)
+    others = [*mine, *(f for f in worst_first(every) if f not in findings)]
+    lines = [f"{verdict}: {headline(first)}"]
+    lines += [f"  {finding}" for finding in others[:MOST_FINDINGS]]
+    if len(others) > MOST_FINDINGS:
+        lines.append(f"  and {len(others) - MOST_FINDINGS} more, see the report")
+    lines += remedies([first, *mine])
+    lines.append(show_command(nodeid, report))
+    return "\n".join(lines)
+
+
+def headline(finding: Finding) -> str:
+    """Layer, units, measured against allowed, cause."""
+    where = f"layer {finding.layer!r}" if finding.layer else "model"
+    units = f", {describe_units(finding.units)}" if finding.units else ""
+    return f"{where}{units}: {finding.numbers}: {finding.cause} [{finding.id} {finding.check}]"
+
+
+def remedies(findings: Sequence[Finding], most: int = 3) -> list[str]:
+    """One line for each different remedy, with its reference."""
+    told = dict.fromkeys(
+        f"remedy: {finding.remedy}" + (f" ({finding.reference})" if finding.reference else "")
+        for finding in findings
+        if finding.remedy
+    )
+    return list(told)[:most]
+
+
+def show_command(nodeid: str, report: Path | None) -> str:
+    """Where the pictures are, or the command that draws them."""
+    if report is not None:
+        return f"report: {report}"
+    return f"report: pytest {shlex.quote(nodeid)} --initcheck-report=initcheck.html"
+
+
+def baseline_text(problems: Sequence[Problem], nodeid: str) -> str:
+    """Which records do not fit their baseline, worst kind first, and the command that accepts."""
+    if not problems:
+        return ""
+    faults = list(dict.fromkeys(p.fault for p in problems if p.fault))
+    missing = [p for p in problems if p.comparison.status == "missing" and not p.fault]
+    changed = [p for p in problems if p not in missing and not p.fault]
+    parts = [*faults, *_changed(changed), *_missing(missing, nodeid)]
+    return "\n\n".join(parts)
+
+
+def _changed(problems: Sequence[Problem]) -> list[str]:
+    from pytest_initcheck.baseline import format_comparison
+
+    texts = [format_comparison(p.comparison, p.name) for p in problems[:MOST_PROBLEMS]]
+    if len(problems) > MOST_PROBLEMS:
+        texts.append(f"and {len(problems) - MOST_PROBLEMS} more records, see the report")
+    return texts
+
+
+def _missing(problems: Sequence[Problem], nodeid: str) -> list[str]:
+    if not problems:
+        return []
+    names = ", ".join(repr(p.name) for p in problems[:MOST_FINDINGS])
+    more = len(problems) - MOST_FINDINGS
+    names += f" and {more} more" if more > 0 else ""
+    file = next((p.comparison.file for p in problems if p.comparison.file), "")
+    place = f" in {file}" if file else ""
+    return [
+        f"missing: no baseline for {names}{place}; nothing was written\n"
+        f"create: pytest {shlex.quote(nodeid)} --initcheck-update"
+    ]

@@ -1,0 +1,100 @@
+"""What one test records, held against its baseline as it comes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from pytest_initcheck.errors import BaselineError
+from pytest_initcheck.records import (
+    Comparison,
+    Entry,
+    Finding,
+    Picture,
+    RunRecord,
+    TestRecord,
+    Verdict,
+)
+from pytest_initcheck.session.failure import Problem, baseline_text
+from pytest_initcheck.session.provenance import device_of
+from pytest_initcheck.settings import TestSettings
+
+if TYPE_CHECKING:
+    from pytest_initcheck.baseline import Baselines
+
+
+@dataclass
+class Recorder:
+    """The entries and pictures of one test, and which of them left their baseline."""
+
+    settings: TestSettings
+    baselines: Baselines | None = None
+    entries: list[Entry] = field(default_factory=list)
+    pictures: list[Picture] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+    def add(
+        self,
+        name: str,
+        kind: str,
+        record: RunRecord,
+        *,
+        verdict: Verdict | None = None,
+        findings: Sequence[Finding] = (),
+        rtol: float | None = None,
+        atol: float | None = None,
+    ) -> Entry:
+        """Record one thing under ``name`` ("name-2" where that is taken) and compare it.
+
+        A baseline that is missing, has changed or cannot be read is kept in ``problems``: what
+        the test itself asserts comes first.
+        """
+        entry = Entry(self._unused(name), kind, record, verdict, tuple(findings))
+        if self.baselines is not None:
+            entry = self._compared(entry, rtol, atol)
+        self.entries.append(entry)
+        return entry
+
+    def _unused(self, name: str) -> str:
+        taken = {entry.name for entry in self.entries}
+        number, candidate = 1, name
+        while candidate in taken:
+            number += 1
+            candidate = f"{name}-{number}"
+        return candidate
+
+    def _compared(self, entry: Entry, rtol: float | None, atol: float | None) -> Entry:
+        assert self.baselines is not None
+        settings = self.settings
+        try:
+            comparison = self.baselines.compare(
+                settings.nodeid,
+                entry.name,
+                entry.record,
+                rtol=settings.rtol if rtol is None else rtol,
+                atol=settings.atol if atol is None else atol,
+                device=device_of(entry),
+            )
+        except BaselineError as error:
+            comparison = Comparison("missing", notes=(str(error),))
+            self.problems.append(Problem(entry.name, comparison, str(error)))
+        else:
+            if comparison.status != "match":
+                self.problems.append(Problem(entry.name, comparison))
+        return replace(entry, comparison=comparison)
+
+    def baseline_problem(self) -> str:
+        """What to tell about the baselines when the test has ended; empty where all fit."""
+        return baseline_text(self.problems, self.settings.nodeid)
+
+    def test_record(self, outcome: str, duration: float, message: str) -> TestRecord:
+        """All of it, once the outcome of the test is known."""
+        return TestRecord(
+            self.settings.nodeid,
+            outcome,
+            duration,
+            message,
+            tuple(self.entries),
+            tuple(self.pictures),
+        )
