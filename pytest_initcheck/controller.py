@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pytest_initcheck.session import Session
     from pytest_initcheck.settings import Settings
 
+REPORT_ATTRIBUTE = "initcheck"
 CACHED_RUN = Path("v", "initcheck", "run.json")
 
 
@@ -39,7 +40,7 @@ class Controller:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take the string off a test's last report; remember a test that took its worker down."""
-        text = getattr(report, "initcheck", None)
+        text = getattr(report, REPORT_ATTRIBUTE, None)
         if text is not None:
             from pytest_initcheck.session.collector import from_text
 

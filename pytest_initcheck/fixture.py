@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pytest_initcheck.aspects import DEAD, GRADIENTS, SATURATION, SYMMETRY, Aspect
+from pytest_initcheck.calls import quiet
 from pytest_initcheck.errors import InitcheckError, InitcheckFailure
 from pytest_initcheck.recording import Recording
-from pytest_initcheck.traceback import quiet
 
 if TYPE_CHECKING:
     from pytest_initcheck.diagnosis import Diagnosis

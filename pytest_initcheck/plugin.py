@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_initcheck import hooks, options
-from pytest_initcheck.controller import Controller, is_worker
+from pytest_initcheck.controller import REPORT_ATTRIBUTE, Controller, is_worker
 
 if TYPE_CHECKING:
     from pytest_initcheck.baseline import Baselines
@@ -73,7 +73,7 @@ def _team_checks(item: pytest.Item) -> list[object]:
     from pytest_initcheck.errors import InitcheckError
 
     answers = item.ihook.pytest_initcheck_checks(config=item.config)
-    checks = []
+    checks: list[object] = []
     for answer in answers:
         if not isinstance(answer, (list, tuple)):
             raise InitcheckError(
@@ -127,6 +127,7 @@ def pytest_runtest_makereport(
     if watch is not None:
         watch.see(report, call, item.location)
         if report.when == "teardown":
-            report.initcheck = watch.text()
+            # One JSON string: it passes through xdist, and survives the crash of a worker.
+            report.__dict__[REPORT_ATTRIBUTE] = watch.text()
             del item.stash[WATCH]
     return report

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pytest_initcheck.calls import call, quiet
 from pytest_initcheck.errors import InitcheckError
-from pytest_initcheck.traceback import quiet
 
 if TYPE_CHECKING:
     from pytest_initcheck.diagnosis import Diagnosis
@@ -46,7 +46,7 @@ class Recording:
         checks = [*(options.pop("checks", None) or ()), *self._team_checks()]
         if checks:
             options["checks"] = checks
-        found = diagnose(model, batch, *args, **self._placed(options))
+        found = call(diagnose, model, batch, *args, **self._placed(options))
         self._recorder.add(
             name, "diagnosis", found.run_record(), verdict=found.verdict, findings=found.findings
         )
@@ -65,7 +65,7 @@ class Recording:
     def _run(self, name: str, experiment: Any, *args: Any, **options: Any) -> RunRecord:
         from pytest_initcheck.training import run
 
-        record = run(experiment, *args, **self._placed(options))
+        record = call(run, experiment, *args, **options)
         self._recorder.add(name, "run", record)
         return record
 
@@ -74,7 +74,7 @@ class Recording:
         """`pytest_initcheck.sweep`, recorded: one entry, "name: cell", for each run of it."""
         from pytest_initcheck.training import sweep
 
-        cells = sweep(experiment, *args, **self._placed(options))
+        cells = call(sweep, experiment, *args, **options)
         for cell, record in cells.items():
             self._recorder.add(f"{name}: {cell}", "sweep", record)
         return cells
@@ -87,7 +87,7 @@ class Recording:
     def _escape(self, name: str, *args: Any, **options: Any) -> Any:
         from pytest_initcheck.landscape import escape
 
-        found = escape(*args, **options)
+        found = call(escape, *args, **options)
         self._recorder.add(name, "escape", found.run_record())
         return found
 
@@ -138,7 +138,7 @@ class Recording:
         """`pytest_initcheck.data.load_mnist`: the folder given by option, else the subset."""
         from pytest_initcheck.data import load_mnist
 
-        return load_mnist(*args, **options)
+        return call(load_mnist, *args, **options)
 
 
 def chosen_device(device: str) -> str:

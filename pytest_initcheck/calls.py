@@ -1,29 +1,29 @@
-"""Tracebacks that show the user's code, not the package's."""
+"""Calls whose errors show the user's code, not the package's."""
 
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from pytest_initcheck.errors import InitcheckError, InitcheckFailure
 
 P = ParamSpec("P")
 R = TypeVar("R")
-S = TypeVar("S")
 _HERE = str(Path(__file__).parent)
 
 
-def quiet(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
-    """The method, with the package's own frames left out of the traceback of its errors."""
+def quiet(function: Callable[P, R]) -> Callable[P, R]:
+    """The function, with the package's own frames left out of the traceback of its errors."""
 
-    @functools.wraps(method)
-    def calls(self: S, *args: P.args, **kwargs: P.kwargs) -> R:
+    @functools.wraps(function)
+    def calls(*args: P.args, **kwargs: P.kwargs) -> R:
         __tracebackhide__ = True
         try:
-            return method(self, *args, **kwargs)
+            return function(*args, **kwargs)
         except (InitcheckError, InitcheckFailure) as error:
             cause = error.__cause__
             if cause is not None:
@@ -31,6 +31,21 @@ def quiet(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P],
             raise error.with_traceback(None) from cause
 
     return calls
+
+
+def call(function: Callable[..., R], *args: Any, **options: Any) -> R:
+    """Call the function; arguments that it does not take are an error of the caller.
+
+    Raises:
+        InitcheckError: the arguments do not fit the function's signature.
+    """
+    signature = inspect.signature(function)
+    try:
+        signature.bind(*args, **options)
+    except TypeError as error:
+        known = ", ".join(signature.parameters)
+        raise InitcheckError(f"{function.__name__}: {error}; it takes {known}") from None
+    return function(*args, **options)
 
 
 def users_part(traceback: TracebackType | None) -> TracebackType | None:
