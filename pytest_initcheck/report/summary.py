@@ -86,7 +86,7 @@ def worst_findings(session: SessionRecord) -> list[Located]:
 
 def clean(text: str) -> str:
     """The text without terminal colours; other control characters become visible."""
-    plain = _ANSI.sub("", text)
+    plain = _ANSI.sub("", text).replace("\r\n", "\n")
     return "".join(
         c if c in "\n\t" or (ord(c) >= 32 and ord(c) != 127) else "\N{REPLACEMENT CHARACTER}"
         for c in plain

@@ -1,0 +1,198 @@
+"""Curves over seeds and over depth, as data that a line chart draws."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from pytest_initcheck.records import Curve, LayerRecord, ModelRecord, RunRecord
+from pytest_initcheck.report.terminal import main_tensor
+
+MOST_SEEDS = 32
+MOST_POINTS = 3000
+LOG_RATIO = 100.0
+ORDER = ("mean", "seed", "band", "baseline", "base-band")
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line: its series (which sets colour and dashes) and its points in order of x."""
+
+    series: str
+    points: tuple[Point, ...]
+
+
+@dataclass(frozen=True)
+class Band:
+    """The range between two lines, at the same x."""
+
+    series: str
+    low: tuple[Point, ...]
+    high: tuple[Point, ...]
+
+
+@dataclass(frozen=True)
+class CurveView:
+    """One line chart."""
+
+    title: str
+    x_label: str
+    lines: tuple[Line, ...]
+    bands: tuple[Band, ...] = ()
+    log: bool = False
+    note: str = ""
+    names: tuple[str, ...] = ()
+
+
+def curve_views(record: RunRecord, expected: RunRecord | None, kind: str) -> tuple[CurveView, ...]:
+    """One chart per recorded curve: each seed thin, their mean, a band of one sd, the baseline."""
+    known = expected.curves if expected else {}
+    return tuple(
+        _curve(name, curves, known.get(name, ()), kind)
+        for name, curves in record.curves.items()
+        if any(curves)
+    )
+
+
+def _curve(name: str, curves: Sequence[Curve], expected: Sequence[Curve], kind: str) -> CurveView:
+    by_epoch = kind in ("run", "sweep")
+    first = 1 if by_epoch else 0
+    shown = curves[:MOST_SEEDS] if len(curves) > 1 else ()
+    longest = max(len(curve) for curve in curves)
+    step = max(1, math.ceil(len(shown) * longest / MOST_POINTS))
+    lines = [Line("seed", _points(curve, first, step)) for curve in shown]
+    mean_step = max(1, math.ceil(longest / 400))
+    lines.append(Line("mean", _points(_per_epoch(curves, mean_of), first, mean_step)))
+    bands = [_band("band", curves, first, mean_step)] if len(curves) > 1 else []
+    if any(expected):
+        mean = _per_epoch(expected, mean_of)
+        lines.append(Line("baseline", _points(mean, first, mean_step)))
+        if len(expected) > 1:
+            bands.append(_band("base-band", expected, first, mean_step))
+    return CurveView(
+        title=name,
+        x_label="epoch" if by_epoch else "step",
+        lines=tuple(line for line in lines if line.points),
+        bands=tuple(band for band in bands if band.low),
+        log=_wants_log([value for curve in (*curves, *expected) for value in curve]),
+        note=_note(curves, len(shown), step),
+    )
+
+
+def _note(curves: Sequence[Curve], shown: int, step: int) -> str:
+    notes = []
+    broken = sum(any(not math.isfinite(value) for value in curve) for curve in curves)
+    if broken:
+        notes.append(f"{broken} of {len(curves)} seeds became NaN or infinite")
+    if len(curves) > 1:
+        notes.append(f"mean of {len(curves)} seeds, band of one standard deviation")
+    if 1 < shown < len(curves):
+        notes.append(f"{shown} seeds drawn")
+    if step > 1:
+        notes.append(f"every {step}th point drawn of each seed")
+    return "; ".join(notes)
+
+
+def _points(curve: Sequence[float], first: int, step: int) -> tuple[Point, ...]:
+    last = len(curve) - 1
+    return tuple(
+        (float(first + i), value) for i, value in enumerate(curve) if i % step == 0 or i == last
+    )
+
+
+def _per_epoch(curves: Sequence[Curve], summarise: Callable[[list[float]], float]) -> Curve:
+    longest = max(len(curve) for curve in curves)
+    values = []
+    for i in range(longest):
+        there = [curve[i] for curve in curves if i < len(curve) and math.isfinite(curve[i])]
+        values.append(summarise(there) if there else math.nan)
+    return tuple(values)
+
+
+def _band(series: str, curves: Sequence[Curve], first: int, step: int) -> Band:
+    mean = _per_epoch(curves, mean_of)
+    spread = _per_epoch(curves, _population_deviation)
+    low = tuple(m - s for m, s in zip(mean, spread, strict=True))
+    high = tuple(m + s for m, s in zip(mean, spread, strict=True))
+    return Band(series, _points(low, first, step), _points(high, first, step))
+
+
+def mean_of(values: Sequence[float]) -> float:
+    """The mean of at least one value."""
+    # Divided before it is summed, so that diverged seeds do not overflow.
+    return sum(value / len(values) for value in values)
+
+
+def deviation_of(values: Sequence[float], lost: int = 1) -> float:
+    """The standard deviation; ``lost`` degrees of freedom, at least one value more than that."""
+    mean = mean_of(values)
+    return math.hypot(*(value - mean for value in values)) / math.sqrt(len(values) - lost)
+
+
+def _population_deviation(values: Sequence[float]) -> float:
+    return deviation_of(values, lost=0)
+
+
+def _wants_log(values: Sequence[float]) -> bool:
+    finite = [value for value in values if math.isfinite(value)]
+    return bool(finite) and min(finite) > 0 and max(finite) / min(finite) > LOG_RATIO
+
+
+def series_of(views: Sequence[CurveView]) -> tuple[str, ...]:
+    """The series that occur in the charts, in the order in which a legend names them."""
+    there = {line.series for view in views for line in view.lines}
+    there |= {band.series for view in views for band in view.bands}
+    return tuple(name for name in ORDER if name in there)
+
+
+def depth_views(record: RunRecord, expected: RunRecord | None) -> tuple[CurveView, ...]:
+    """How activations and gradients grow or shrink with depth; nothing below three layers."""
+    models = {
+        "before": record.before,
+        "after": record.after,
+        "base-before": expected.before if expected else None,
+        "base-after": expected.after if expected else None,
+    }
+    there = {name: model for name, model in models.items() if model is not None}
+    first = record.before or record.after
+    if first is None or len(first.layers) < 3:
+        return ()
+    names = tuple(layer.name for layer in first.layers)
+    charts = (
+        ("activation std by depth", _activation_std),
+        ("gradient rms by depth", _gradient_rms),
+    )
+    views = [_depth(title, names, there, value) for title, value in charts]
+    return tuple(view for view in views if view.lines)
+
+
+def _depth(
+    title: str,
+    names: tuple[str, ...],
+    models: dict[str, ModelRecord],
+    value: Callable[[LayerRecord], float | None],
+) -> CurveView:
+    lines = []
+    for series, model in models.items():
+        layers = {layer.name: layer for layer in model.layers}
+        points = [
+            (float(i), found)
+            for i, name in enumerate(names)
+            if name in layers and (found := value(layers[name])) is not None
+        ]
+        if points:
+            lines.append(Line(series, tuple(points)))
+    values = [y for line in lines for _, y in line.points]
+    log = any(y > 0 for y in values) and min(values) >= 0
+    return CurveView(title, "layer", tuple(lines), log=log, names=names)
+
+
+def _activation_std(layer: LayerRecord) -> float | None:
+    return layer.activations.std if layer.activations else None
+
+
+def _gradient_rms(layer: LayerRecord) -> float | None:
+    gradient = main_tensor(layer.gradients)
+    return gradient.rms if gradient else None

@@ -1,0 +1,336 @@
+"""What the page shows, as plain data: built from a session, drawn by the template."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from pytest_initcheck.records import (
+    Comparison,
+    Difference,
+    Entry,
+    Finding,
+    Picture,
+    SessionRecord,
+    TestRecord,
+    describe_units,
+)
+from pytest_initcheck.report import summary
+from pytest_initcheck.report.curves import CurveView, curve_views, depth_views, series_of
+from pytest_initcheck.report.layers import Budget, LayersView, layers_view
+from pytest_initcheck.report.metrics import MetricRow, OverviewView, metric_rows, overview
+
+MOST_WORST = 8
+MOST_DIFFERENCES = 40
+MOST_FINDINGS = 60
+MOST_MESSAGE = 20_000
+
+
+@dataclass(frozen=True)
+class Count:
+    """One value of one axis: how many tests have it, and the filter that shows them."""
+
+    axis: str
+    value: str
+    label: str
+    count: int
+    share: float
+
+
+@dataclass(frozen=True)
+class FindingView:
+    """One finding, in words."""
+
+    id: str
+    check: str
+    severity: str
+    where: str
+    units: str
+    numbers: str
+    cause: str
+    remedy: str
+    reference: str
+    link: str
+    others: str
+
+
+@dataclass(frozen=True)
+class WorstView:
+    """One line of the summary's list, with a link to its test."""
+
+    finding: FindingView
+    test: str
+    anchor: str
+    expected: bool
+
+
+@dataclass(frozen=True)
+class ComparisonView:
+    """An entry against its baseline."""
+
+    status: str
+    headline: str
+    differences: tuple[Difference, ...]
+    more: int
+    notes: tuple[str, ...]
+    file: str
+    provenance: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class PictureView:
+    """A picture as the source of an ``img``, where no script in it can run."""
+
+    title: str
+    source: str
+
+
+@dataclass(frozen=True)
+class EntryView:
+    """One recorded thing of a test."""
+
+    name: str
+    kind: str
+    anchor: str
+    verdict: str
+    status: str
+    findings: tuple[FindingView, ...]
+    more_findings: int
+    comparison: ComparisonView | None
+    curves: tuple[CurveView, ...]
+    metrics: tuple[MetricRow, ...]
+    layers: LayersView | None
+    depth: tuple[CurveView, ...]
+    facts: tuple[tuple[str, str], ...]
+    open: bool
+
+    @property
+    def curve_series(self) -> tuple[str, ...]:
+        """The series that the legend of the curves names."""
+        return series_of(self.curves)
+
+
+@dataclass(frozen=True)
+class TestView:
+    """One test, closed until it is opened."""
+
+    anchor: str
+    file: str
+    name: str
+    outcome: str
+    verdict: str
+    status: str
+    duration: float
+    rank: int
+    position: int
+    findings: int
+    message: str
+    entries: tuple[EntryView, ...]
+    overview: OverviewView | None
+    pictures: tuple[PictureView, ...]
+    search: str
+
+
+@dataclass(frozen=True)
+class PageView:
+    """The whole page."""
+
+    headline: str
+    outcomes: tuple[Count, ...]
+    verdicts: tuple[Count, ...]
+    statuses: tuple[Count, ...]
+    worst: tuple[WorstView, ...]
+    more_worst: int
+    tests: tuple[TestView, ...]
+    provenance: tuple[tuple[str, str], ...]
+    notes: tuple[str, ...]
+
+
+def page_view(session: SessionRecord) -> PageView:
+    """All that the page shows; tests come worst first."""
+    anchors = _anchors(session.tests)
+    budget = Budget()
+    ranked = sorted(range(len(session.tests)), key=lambda i: (_rank(session.tests[i]), i))
+    tests = tuple(_test(session.tests[i], i, anchors[i], budget) for i in ranked)
+    found = summary.worst_findings(session)
+    by_test = {id(test): anchor for test, anchor in zip(session.tests, anchors, strict=True)}
+    return PageView(
+        headline=_headline(session),
+        outcomes=_counts("outcome", summary.outcome_counts(session), {}),
+        verdicts=_counts("verdict", summary.verdict_counts(session), {"none": "not judged"}),
+        statuses=_counts("comparison", summary.status_counts(session), {"none": "not compared"}),
+        worst=tuple(_worst(f, by_test[id(f.test)]) for f in found[:MOST_WORST]),
+        more_worst=max(len(found) - MOST_WORST, 0),
+        tests=tests,
+        provenance=tuple(session.provenance.items()),
+        notes=session.notes,
+    )
+
+
+def _headline(session: SessionRecord) -> str:
+    if not session.tests:
+        return "No test recorded anything"
+    counts = summary.outcome_counts(session)
+    n = len(session.tests)
+    words = ", ".join(f"{count} {key}" for key, count in counts.items())
+    return f"{n} test{'s' if n != 1 else ''}: {words}"
+
+
+def _counts(axis: str, counts: Mapping[str, int], labels: Mapping[str, str]) -> tuple[Count, ...]:
+    total = sum(counts.values()) or 1
+    kept = ("fail", "warn", "pass", "changed", "missing", "new", "match")
+    return tuple(
+        Count(axis, value, labels.get(value, value), count, count / total)
+        for value, count in counts.items()
+        if count or value in kept
+    )
+
+
+def _anchors(tests: Iterable[TestRecord]) -> list[str]:
+    # From the node id, not from the position, so that a shared link survives the next run.
+    seen: dict[str, int] = {}
+    anchors = []
+    for test in tests:
+        digest = hashlib.sha256(test.nodeid.encode("utf-8", "backslashreplace")).hexdigest()[:10]
+        seen[digest] = seen.get(digest, 0) + 1
+        anchors.append(f"test-{digest}" + (f"-{seen[digest]}" if seen[digest] > 1 else ""))
+    return anchors
+
+
+def _rank(test: TestRecord) -> int:
+    verdict = (*summary.VERDICTS, summary.NONE).index(summary.test_verdict(test))
+    status = (*summary.STATUSES, summary.NONE).index(summary.test_status(test))
+    return (0 if summary.is_bad(test) else 100) + verdict * 10 + status
+
+
+def _worst(located: summary.Located, anchor: str) -> WorstView:
+    view = finding_view(located.finding)
+    return WorstView(view, located.test.nodeid, anchor, not summary.is_bad(located.test))
+
+
+def _test(test: TestRecord, position: int, anchor: str, budget: Budget) -> TestView:
+    file, _, name = test.nodeid.partition("::")
+    alone = len(test.entries) == 1
+    entries = tuple(
+        _entry(entry, f"{anchor}-e{i}", alone, budget) for i, entry in enumerate(test.entries)
+    )
+    words = [test.nodeid, test.outcome]
+    for entry in entries:
+        words += [entry.name, entry.kind]
+        words += [f"{f.id} {f.check} {f.where}" for f in entry.findings]
+    return TestView(
+        anchor=anchor,
+        file=file if name else "",
+        name=name or file,
+        outcome=test.outcome,
+        verdict=summary.test_verdict(test),
+        status=summary.test_status(test),
+        duration=test.duration,
+        rank=_rank(test),
+        position=position,
+        findings=sum(len(entry.findings) for entry in test.entries),
+        message=_message(test.message),
+        entries=entries,
+        overview=overview(test.entries),
+        pictures=tuple(_picture(picture) for picture in test.pictures),
+        search=" ".join(dict.fromkeys(words)).casefold()[:2000],
+    )
+
+
+def _message(text: str) -> str:
+    text = summary.clean(text).strip("\n")
+    if len(text) <= MOST_MESSAGE:
+        return text
+    return f"{text[:MOST_MESSAGE]}\n… {len(text) - MOST_MESSAGE} more characters are in run.json"
+
+
+def _entry(entry: Entry, anchor: str, alone: bool, budget: Budget) -> EntryView:
+    record, comparison = entry.record, entry.comparison
+    expected = comparison.expected if comparison else None
+    findings = sorted(entry.findings, key=lambda f: summary.SEVERITIES.index(f.severity))
+    status = comparison.status if comparison else summary.NONE
+    return EntryView(
+        name=entry.name,
+        kind=entry.kind,
+        anchor=anchor,
+        verdict=entry.verdict or summary.NONE,
+        status=status,
+        findings=tuple(finding_view(finding) for finding in findings[:MOST_FINDINGS]),
+        more_findings=max(len(findings) - MOST_FINDINGS, 0),
+        comparison=_comparison(comparison) if comparison else None,
+        curves=curve_views(record, expected, entry.kind),
+        metrics=metric_rows(record, expected),
+        layers=layers_view(record, expected, entry.findings, budget),
+        depth=depth_views(record, expected),
+        facts=_facts(entry),
+        open=alone or status == "changed" or entry.verdict == "fail",
+    )
+
+
+def _facts(entry: Entry) -> tuple[tuple[str, str], ...]:
+    record = entry.record
+    facts = list(record.meta.items())
+    if record.seeds:
+        facts.insert(0, ("seeds", _seeds(record.seeds)))
+    for model in (record.before, record.after):
+        if model is not None:
+            facts += [(f"{model.moment}: {key}", value) for key, value in model.meta.items()]
+    return tuple(dict(facts).items())
+
+
+def _seeds(seeds: tuple[int, ...]) -> str:
+    shown = ", ".join(map(str, seeds[:16]))
+    return shown + (f" and {len(seeds) - 16} more" if len(seeds) > 16 else "")
+
+
+def finding_view(finding: Finding) -> FindingView:
+    """The finding in words; only a web address becomes a link."""
+    others = [name for name in finding.layers if name != finding.layer]
+    shown = ", ".join(others[:6]) + (f" and {len(others) - 6} more" if len(others) > 6 else "")
+    is_link = finding.reference.startswith(("https://", "http://"))
+    return FindingView(
+        id=finding.id,
+        check=finding.check,
+        severity=finding.severity,
+        where=finding.layer or "the whole model",
+        units=describe_units(finding.units) if finding.units else "",
+        numbers=finding.numbers,
+        cause=finding.cause,
+        remedy=finding.remedy,
+        reference=finding.reference,
+        link=finding.reference if is_link else "",
+        others=shown,
+    )
+
+
+_HEADLINES = {
+    "match": "All {n} compared values lie within their tolerance.",
+    "changed": "{bad} of {n} compared values left their tolerance, worst first.",
+    "missing": "There is no stored baseline; create it with --initcheck-update.",
+    "new": "The baseline was written in this run.",
+    "obsolete": "The stored baseline has no test any more.",
+}
+
+
+def _comparison(comparison: Comparison) -> ComparisonView:
+    bad = len(comparison.differences)
+    headline = _HEADLINES[comparison.status].format(n=max(comparison.compared, bad), bad=bad)
+    expected = comparison.expected
+    return ComparisonView(
+        status=comparison.status,
+        headline=headline,
+        differences=comparison.differences[:MOST_DIFFERENCES],
+        more=max(bad - MOST_DIFFERENCES, 0),
+        notes=comparison.notes,
+        file=comparison.file,
+        provenance=tuple(expected.meta.items()) if expected else (),
+    )
+
+
+def _picture(picture: Picture) -> PictureView:
+    data = picture.data
+    if picture.media == "image/svg+xml":
+        data = base64.b64encode(data.encode("utf-8", "backslashreplace")).decode("ascii")
+    return PictureView(picture.title, f"data:{picture.media};base64,{data}")
