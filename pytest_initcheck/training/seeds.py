@@ -1,0 +1,86 @@
+"""Seeds, and random number generators that are put back."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+import torch
+
+from pytest_initcheck.errors import InitcheckError
+
+LIMIT = 2**32  # numpy's generator takes no larger seed.
+
+
+def seed_list(seeds: int | Iterable[int]) -> tuple[int, ...]:
+    """The seeds: 0 to n-1 for a number n, else those given, in their order.
+
+    Raises:
+        InitcheckError: no seed, one twice, or one that is not a whole number in [0, 2**32).
+    """
+    if isinstance(seeds, int) and not isinstance(seeds, bool):
+        found: tuple[int, ...] = tuple(range(seeds))
+    elif isinstance(seeds, Iterable) and not isinstance(seeds, (str, bytes)):
+        found = tuple(seeds)
+    else:
+        raise InitcheckError(f"seeds: pass how many, or several whole numbers, not {seeds!r}")
+    if not found:
+        raise InitcheckError(f"seeds: pass at least one, not {seeds!r}")
+    for seed in found:
+        if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < LIMIT:
+            raise InitcheckError(f"seeds: pass whole numbers from 0 to 2**32 - 1, not {seed!r}")
+    if len(set(found)) < len(found):
+        raise InitcheckError(f"seeds: pass every seed once, not {list(found)}")
+    return found
+
+
+def plant(seed: int) -> None:
+    """Seed the generators of Python, numpy and torch (all devices)."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def snapshot() -> Callable[[], None]:
+    """Remember the generators of Python, numpy, torch and CUDA; the result puts them back."""
+    python, array, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+
+    def restore() -> None:
+        random.setstate(python)
+        np.random.set_state(array)
+        torch.set_rng_state(cpu)
+        if cuda:
+            torch.cuda.set_rng_state_all(cuda)
+
+    return restore
+
+
+@contextlib.contextmanager
+def isolated() -> Iterator[None]:
+    """Put all generators back at the end, come what may."""
+    restore = snapshot()
+    try:
+        yield
+    finally:
+        restore()
+
+
+class Order:
+    """The order of the samples in every epoch: a function of the seed and nothing else.
+
+    A generator of its own gives all models that share a seed the same batches, whatever they drew
+    for their weights, so that two initialisations can be compared seed by seed.
+    """
+
+    def __init__(self, seed: int, samples: int, shuffle: bool) -> None:
+        self.samples, self.shuffle = samples, shuffle
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def epoch(self) -> torch.Tensor:
+        """Indices of all samples, in the order of the next epoch; int64 on the CPU."""
+        if not self.shuffle:
+            return torch.arange(self.samples)
+        return torch.randperm(self.samples, generator=self.generator)
