@@ -1,0 +1,228 @@
+"""Takes the optimiser's steps: all seeds as one batched program where that is the same."""
+
+from __future__ import annotations
+
+import inspect
+import random
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, optim
+
+from pytest_initcheck.landscape.problem import Problem
+
+# Each of these treats every element of a parameter by itself, so that rows do not meet.
+ELEMENTWISE: frozenset[type] = frozenset(
+    {
+        optim.SGD,
+        optim.Adam,
+        optim.AdamW,
+        optim.Adamax,
+        optim.NAdam,
+        optim.RAdam,
+        optim.RMSprop,
+        optim.Adagrad,
+        optim.Adadelta,
+        optim.ASGD,
+        optim.Rprop,
+    }
+)
+
+
+@dataclass(frozen=True)
+class Walk:
+    """Where the seeds went: positions and objective values, flat in the parameter's elements.
+
+    ``path`` is seeds × (steps + 1) × elements and starts with the start, ``values`` is seeds ×
+    (steps + 1), with the noise where it is on the loss, ``rest`` continues ``path`` by some steps
+    without noise: seeds × more × elements.
+    """
+
+    path: Tensor
+    values: Tensor
+    rest: Tensor
+
+
+def settling(steps: int) -> int:
+    """How many steps without noise are taken at the end to see whether a seed stays."""
+    return max(10, steps // 10) if steps else 0
+
+
+def walk(problem: Problem) -> Walk:
+    """All seeds of the problem, each from its start. Seeds the global random streams."""
+    together = batched(problem)
+    return one_by_one(problem) if together is None else together
+
+
+def one_by_one(problem: Problem) -> Walk:
+    """One seed after the other; Python, numpy and torch are seeded before each."""
+    walks = []
+    for seed in problem.seeds:
+        _seed_all(seed)
+        walks.append(_steps(problem, problem.start[None], problem.noises(seed)[None], _single))
+    return Walk(*(torch.cat([getattr(w, f) for w in walks]) for f in ("path", "values", "rest")))
+
+
+def batched(problem: Problem) -> Walk | None:
+    """All seeds at once, or None where that could differ from one by one."""
+    start = problem.start.expand(len(problem.seeds), *problem.start.shape)
+    if not _elementwise(problem) or not _maps(problem, start):
+        return None
+    noise = torch.stack([problem.noises(seed) for seed in problem.seeds])
+    if problem.noisy:
+        return _steps(problem, start, noise, _mapped)
+    return _alike(problem, noise)
+
+
+def _alike(problem: Problem, noise: Tensor) -> Walk:
+    """Without noise on the gradient every seed takes one and the same path."""
+    seeds = len(problem.seeds)
+    one = _steps(problem, problem.start[None], torch.zeros_like(noise[:1]), _single)
+    values = one.values.expand(seeds, -1)
+    if problem.noise_on == "loss":
+        values = values + noise[..., 0]
+    return Walk(one.path.expand(seeds, -1, -1), values, one.rest.expand(seeds, -1, -1))
+
+
+Evaluate = Callable[[Problem, Tensor], Tensor]
+
+
+def _single(problem: Problem, w: Tensor) -> Tensor:
+    # A start or a runaway that is not finite is not worth an error of the user's function.
+    if not bool(torch.isfinite(w).all()):
+        return w.new_full((1,), torch.nan)
+    return problem.value(w[0])[None]
+
+
+def _mapped(problem: Problem, w: Tensor) -> Tensor:
+    return torch.vmap(problem.value)(w)
+
+
+def _steps(problem: Problem, start: Tensor, noise: Tensor, evaluate: Evaluate) -> Walk:
+    w = start.clone().requires_grad_()
+    optimizer = problem.new_optimizer(w)
+    shift = noise if problem.noise_on == "gradient" else torch.zeros_like(noise)
+    raised = noise[..., 0] if problem.noise_on == "loss" else torch.zeros_like(noise[..., 0])
+    path, values = [w.detach().clone()], []
+    for step in range(problem.steps):
+        values.append(_step(problem, w, optimizer, evaluate, shift[:, step], raised[:, step]))
+        path.append(w.detach().clone())
+    values.append(evaluate(problem, w).detach() + raised[:, -1])
+    rest = []
+    for _ in range(settling(problem.steps)):
+        _step(problem, w, optimizer, evaluate, torch.zeros_like(shift[:, 0]), None)
+        rest.append(w.detach().clone())
+    return Walk(
+        _frozen(_stacked(path, start)), torch.stack(values, 1).detach(), _stacked(rest, start)
+    )
+
+
+def _step(
+    problem: Problem,
+    w: Tensor,
+    optimizer: optim.Optimizer,
+    evaluate: Evaluate,
+    shift: Tensor,
+    raised: Tensor | None,
+) -> Tensor:
+    """One step; returns the objective's values before it."""
+    seen: list[Tensor] = []
+
+    def closure() -> Tensor:
+        with torch.enable_grad():
+            values = evaluate(problem, w)
+            loss = values if raised is None else values + raised
+            w.grad = _gradient(loss.sum(), w) + shift.reshape(w.shape)
+        seen.append(loss.detach())
+        return loss.detach().sum()
+
+    if _needs_closure(optimizer):
+        optimizer.step(closure)  # type: ignore[arg-type]
+    else:
+        closure()
+        optimizer.step()
+    return seen[0]
+
+
+def _gradient(loss: Tensor, w: Tensor) -> Tensor:
+    # Not backward(): it would also fill the gradients of other tensors that the objective uses.
+    if not loss.requires_grad:
+        return torch.zeros_like(w)
+    (gradient,) = torch.autograd.grad(loss, [w], allow_unused=True)
+    return torch.zeros_like(w) if gradient is None else gradient
+
+
+def _needs_closure(optimizer: optim.Optimizer) -> bool:
+    parameters = inspect.signature(optimizer.step).parameters
+    closure = parameters.get("closure")
+    return closure is not None and closure.default is inspect.Parameter.empty
+
+
+def _stacked(points: list[Tensor], start: Tensor) -> Tensor:
+    if not points:
+        return start.new_zeros(len(start), 0, start[0].numel())
+    return torch.stack([point.flatten(1) for point in points], 1)
+
+
+def _frozen(path: Tensor) -> Tensor:
+    """The path with everything after a point that is not finite held at that point."""
+    lost = ~torch.isfinite(path).all(-1)
+    first = torch.where(lost.any(1), lost.int().argmax(1), path.shape[1] - 1)
+    index = torch.arange(path.shape[1], device=path.device).expand(lost.shape)
+    index = torch.minimum(index, first[:, None])
+    return path.gather(1, index[..., None].expand_as(path))
+
+
+def _elementwise(problem: Problem) -> bool:
+    w = problem.start.clone().requires_grad_()
+    optimizer = problem.new_optimizer(w)
+    held = [p for group in optimizer.param_groups for p in group["params"]]
+    hooks = ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks")
+    return (
+        type(optimizer) in ELEMENTWISE
+        and len(held) == 1
+        and "step" not in vars(optimizer)
+        and not any(getattr(optimizer, name, None) for name in hooks)
+        and not w._backward_hooks
+        and not getattr(w, "_post_accumulate_grad_hooks", None)
+    )
+
+
+def _maps(problem: Problem, start: Tensor) -> bool:
+    """Does the mapped objective give what single calls give, and draw nothing at random?"""
+    before = _random_state()
+    try:
+        with torch.enable_grad():
+            w = start.clone().requires_grad_()
+            values = _mapped(problem, w)
+            gradient = _gradient(values.sum(), w)
+            single = problem.start.clone().requires_grad_()
+            value = problem.value(single)
+            expected = _gradient(value, single)
+    except Exception:
+        return False
+    same = _close(values, value) and _close(gradient, expected)
+    return same and before == _random_state()
+
+
+def _close(actual: Tensor, expected: Tensor) -> bool:
+    # Mapped arithmetic may round the last bits in another order.
+    tolerance = 64 * torch.finfo(expected.dtype).eps
+    return torch.allclose(actual, expected.expand_as(actual), rtol=tolerance, atol=tolerance)
+
+
+def _random_state() -> tuple[object, ...]:
+    numpy: tuple[object, ...] = ()
+    if "numpy" in sys.modules:
+        kind, keys, *rest = sys.modules["numpy"].random.get_state()
+        numpy = (kind, keys.tobytes(), *rest)
+    return random.getstate(), numpy, torch.get_rng_state().numpy().tobytes()
+
+
+def _seed_all(seed: int) -> None:
+    random.seed(seed)
+    torch.manual_seed(seed)
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed(seed % 2**32)
