@@ -249,7 +249,10 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A record held against its baseline; differences come worst first."""
+    """A record held against its baseline; differences come worst first.
+
+    ``provenance`` is the baseline's: on which versions and which machine it was made.
+    """
 
     status: ComparisonStatus
     differences: tuple[Difference, ...] = ()
@@ -257,6 +260,7 @@ class Comparison:
     notes: tuple[str, ...] = ()
     file: str = ""
     expected: RunRecord | None = None
+    provenance: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

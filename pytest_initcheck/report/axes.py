@@ -67,15 +67,16 @@ def _linear_ticks(scale: Scale, most: int) -> list[float]:
 
 def _log_ticks(scale: Scale, most: int) -> list[float]:
     first, last = math.ceil(math.log10(scale.low)), math.floor(math.log10(scale.high))
-    if last - first < 1:
-        return _fine_log_ticks(scale)
+    if last - first < 2:
+        fine = _fine_log_ticks(scale)
+        return fine if len(fine) > 2 else _linear_ticks(scale, most)
     step = max(1, math.ceil((last - first) / most))
     return [10.0**power for power in range(first, last + 1, step)]
 
 
 def _fine_log_ticks(scale: Scale) -> list[float]:
     power = math.floor(math.log10(scale.low))
-    found = [m * 10.0**p for p in (power, power + 1) for m in (1, 2, 5)]
+    found = [m * 10.0**p for p in range(power, power + 3) for m in (1, 2, 5)]
     return [value for value in found if scale.low <= value <= scale.high]
 
 

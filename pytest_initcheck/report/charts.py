@@ -15,7 +15,8 @@ from pytest_initcheck.report.summary import shorten
 
 WIDTH, HEIGHT, TOP, BASE = 320, 118, 14, 96  # of a histogram, in units of its viewBox
 BINS = 40
-LOG_CONTRAST = 25.0
+LOG_CONTRAST = 25.0  # between the peaks of two histograms
+SPIKE = 5.0  # of a bin over the third highest: one or two spikes, as of relu or sigmoid
 WORDS = {
     "before": "start",
     "after": "after",
@@ -105,11 +106,8 @@ def _helps_log(shares: Sequence[Sequence[float]]) -> bool:
     peaks = [max(share) for share in shares]
     if max(peaks) > LOG_CONTRAST * min(peaks):
         return True
-    filled = [sorted(value for value in share if value > 0) for share in shares]
-    return any(
-        len(values) >= 8 and values[-1] > 4 * LOG_CONTRAST * values[len(values) // 2]
-        for values in filled
-    )
+    ranked = [sorted((value for value in share if value > 0), reverse=True) for share in shares]
+    return any(len(values) > 4 and values[0] > SPIKE * values[2] for values in ranked)
 
 
 def _step_path(name: str, share: Sequence[float], counts: Sequence[float], scale: Scale) -> str:
@@ -147,7 +145,7 @@ def _x_labels(low: float, high: float) -> str:
 
 
 def _peak(top: float, log: bool) -> str:
-    return f"{100 * top:.3g} %" + (", log" if log else "")
+    return f"peak {100 * top:.3g} % a bin" + (", log" if log else "")
 
 
 def _describe(view: HistogramView) -> Markup:

@@ -113,7 +113,7 @@ def _per_epoch(curves: Sequence[Curve], summarise: Callable[[list[float]], float
 
 def _band(series: str, curves: Sequence[Curve], first: int, step: int) -> Band:
     mean = _per_epoch(curves, mean_of)
-    spread = _per_epoch(curves, _population_deviation)
+    spread = _per_epoch(curves, _deviation)
     low = tuple(m - s for m, s in zip(mean, spread, strict=True))
     high = tuple(m + s for m, s in zip(mean, spread, strict=True))
     return Band(series, _points(low, first, step), _points(high, first, step))
@@ -125,14 +125,14 @@ def mean_of(values: Sequence[float]) -> float:
     return sum(value / len(values) for value in values)
 
 
-def deviation_of(values: Sequence[float], lost: int = 1) -> float:
-    """The standard deviation; ``lost`` degrees of freedom, at least one value more than that."""
+def deviation_of(values: Sequence[float]) -> float:
+    """The sample standard deviation of at least two values."""
     mean = mean_of(values)
-    return math.hypot(*(value - mean for value in values)) / math.sqrt(len(values) - lost)
+    return math.hypot(*(value - mean for value in values)) / math.sqrt(len(values) - 1)
 
 
-def _population_deviation(values: Sequence[float]) -> float:
-    return deviation_of(values, lost=0)
+def _deviation(values: Sequence[float]) -> float:
+    return deviation_of(values) if len(values) > 1 else 0.0
 
 
 def _wants_log(values: Sequence[float]) -> bool:

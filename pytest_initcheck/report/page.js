@@ -56,6 +56,7 @@
     if (input.value !== state.q) input.value = state.q;
     byId("sort").value = order;
     byId("scale").value = ["linear", "log"].includes(state.scale) ? state.scale : "auto";
+    byId("reset").hidden = !(state.q || AXES.some((axis) => state[axis].length));
     byId("none").hidden = shown > 0 || !tests.length;
     byId("shown").textContent = `${shown} of ${tests.length} test${tests.length === 1 ? "" : "s"}`;
     nameToggle();
@@ -147,7 +148,7 @@
       const x = (i) => Math.round((i * WIDTH) / bins.length);
       path.setAttribute("d", `M0 ${BASE}` + bins.map((share, i) => `V${Math.round(BASE - (BASE - TOP) * place(share))}H${x(i + 1)}`).join("") + `V${BASE}`);
     });
-    svg.querySelector(".y").textContent = percent(top) + (log ? ", log" : "");
+    svg.querySelector(".y").textContent = `peak ${percent(top)} a bin` + (log ? ", log" : "");
   }
   function rescale() { for (const svg of $("svg.h")) redraw(svg); }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -26,6 +27,7 @@ MOST_WORST = 8
 MOST_DIFFERENCES = 40
 MOST_FINDINGS = 60
 MOST_MESSAGE = 20_000
+_ADDRESS = re.compile(r"https?://[^\s<>\"']+")
 
 
 @dataclass(frozen=True)
@@ -274,10 +276,12 @@ def _facts(entry: Entry) -> tuple[tuple[str, str], ...]:
     facts = list(record.meta.items())
     if record.seeds:
         facts.insert(0, ("seeds", _seeds(record.seeds)))
+    known = dict(facts)
     for model in (record.before, record.after):
-        if model is not None:
-            facts += [(f"{model.moment}: {key}", value) for key, value in model.meta.items()]
-    return tuple(dict(facts).items())
+        for key, value in model.meta.items() if model is not None else ():
+            if known.setdefault(key, value) != value:
+                known[f"{key}, {model.moment}"] = value
+    return tuple(known.items())
 
 
 def _seeds(seeds: tuple[int, ...]) -> str:
@@ -289,7 +293,7 @@ def finding_view(finding: Finding) -> FindingView:
     """The finding in words; only a web address becomes a link."""
     others = [name for name in finding.layers if name != finding.layer]
     shown = ", ".join(others[:6]) + (f" and {len(others) - 6} more" if len(others) > 6 else "")
-    is_link = finding.reference.startswith(("https://", "http://"))
+    address = _ADDRESS.search(finding.reference)
     return FindingView(
         id=finding.id,
         check=finding.check,
@@ -300,7 +304,7 @@ def finding_view(finding: Finding) -> FindingView:
         cause=finding.cause,
         remedy=finding.remedy,
         reference=finding.reference,
-        link=finding.reference if is_link else "",
+        link=address[0] if address else "",
         others=shown,
     )
 
@@ -317,7 +321,6 @@ _HEADLINES = {
 def _comparison(comparison: Comparison) -> ComparisonView:
     bad = len(comparison.differences)
     headline = _HEADLINES[comparison.status].format(n=max(comparison.compared, bad), bad=bad)
-    expected = comparison.expected
     return ComparisonView(
         status=comparison.status,
         headline=headline,
@@ -325,7 +328,7 @@ def _comparison(comparison: Comparison) -> ComparisonView:
         more=max(bad - MOST_DIFFERENCES, 0),
         notes=comparison.notes,
         file=comparison.file,
-        provenance=tuple(expected.meta.items()) if expected else (),
+        provenance=tuple(comparison.provenance.items()),
     )
 
 
