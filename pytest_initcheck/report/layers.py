@@ -186,7 +186,9 @@ def _cells(moments: _Moments) -> tuple[tuple[str, ...], ...]:
 
 
 def _unique(cells: tuple[str, ...]) -> tuple[str, ...]:
-    return cells[:1] if len(set(cells)) == 1 else cells
+    # An update ratio is known only after training: one number then, and no arrow.
+    known = tuple(cell for cell in cells if cell != "-") or ("-",)
+    return known[:1] if len(set(known)) == 1 else known
 
 
 def _numbers(layer: LayerRecord) -> tuple[str, ...]:

@@ -277,8 +277,8 @@ def _facts(entry: Entry) -> tuple[tuple[str, str], ...]:
     if record.seeds:
         facts.insert(0, ("seeds", _seeds(record.seeds)))
     known = dict(facts)
-    for model in (record.before, record.after):
-        for key, value in model.meta.items() if model is not None else ():
+    for model in (m for m in (record.before, record.after) if m is not None):
+        for key, value in model.meta.items():
             if known.setdefault(key, value) != value:
                 known[f"{key}, {model.moment}"] = value
     return tuple(known.items())
