@@ -1,0 +1,88 @@
+"""Tells a comparison in words: headline, worst case, a capped table, and what accepts it."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Sequence
+
+from pytest_initcheck.records import Comparison, Difference
+
+MOST_ROWS = 10
+_HEADER = ("what", "actual", "baseline", "allowed", "excess")
+
+
+def format_comparison(comparison: Comparison, name: str, nodeid: str = "") -> str:
+    """The comparison of entry ``name`` as text without a final line break.
+
+    The first line says how it stands. Differences follow worst first, at most 10 in a table, then
+    the notes and the command that accepts or creates the baseline, for ``nodeid`` where given.
+    """
+    if comparison.status == "missing":
+        return "\n".join(_missing(comparison, name, nodeid))
+    if comparison.status != "changed":
+        return f"{comparison.status}: {name!r}, {_counted(comparison.compared, 'value')} compared"
+    lines = [_headline(comparison, name), _worst(comparison.differences[0])]
+    lines += table(comparison.differences)
+    lines += [f"note: {note}" for note in comparison.notes]
+    lines += _origin(comparison)
+    lines.append(f"accept: {command(nodeid)}")
+    return "\n".join(lines)
+
+
+def _missing(comparison: Comparison, name: str, nodeid: str) -> list[str]:
+    place = f" in {comparison.file}" if comparison.file else ""
+    return [
+        f"missing: no baseline for {name!r}{place}; nothing was written",
+        *(f"note: {note}" for note in comparison.notes),
+        f"create: {command(nodeid)}",
+    ]
+
+
+def _origin(comparison: Comparison) -> list[str]:
+    if not comparison.file:
+        return []
+    told = ", ".join(f"{key} {value}" for key, value in sorted(comparison.provenance.items()))
+    return [f"baseline: {comparison.file}" + (f" (recorded with {told})" if told else "")]
+
+
+def _headline(comparison: Comparison, name: str) -> str:
+    found, compared = len(comparison.differences), max(comparison.compared, 1)
+    share = min(found / compared, 1.0)
+    return (
+        f"changed: {name!r} is not as in its baseline: {_counted(found, 'difference')} in"
+        f" {_counted(compared, 'compared value')} ({100 * share:.2g} %)"
+    )
+
+
+def _worst(difference: Difference) -> str:
+    d = difference
+    times = f", {d.excess:.3g} times the allowed" if math.isfinite(d.excess) else ""
+    return f"worst: {d.key}: {d.actual}, baseline {d.expected}, allowed {d.allowed}{times}"
+
+
+def table(differences: Sequence[Difference], most: int = MOST_ROWS) -> list[str]:
+    """The differences as aligned rows below a header, the last line telling how many are left."""
+    rows = [_HEADER, *(_row(difference) for difference in differences[:most])]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(_HEADER))]
+    lines = ["  " + "  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)) for r in rows]
+    lines = [line.rstrip() for line in lines]
+    if len(differences) > most:
+        lines.append(f"  and {len(differences) - most} more, see the report")
+    return lines
+
+
+def _row(difference: Difference) -> tuple[str, ...]:
+    excess = f"{difference.excess:.3g}×" if math.isfinite(difference.excess) else "-"
+    texts = (difference.key, difference.actual, difference.expected, difference.allowed, excess)
+    return tuple(text if len(text) <= 72 else text[:71] + "…" for text in texts)
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def command(nodeid: str) -> str:
+    """The command that writes the baselines of a test, a file, or all."""
+    target = f" {shlex.quote(nodeid)}" if nodeid else ""
+    return f"pytest{target} --initcheck-update"

@@ -1,0 +1,91 @@
+"""How many independent values stand behind the statistics of a tensor.
+
+The entries of a fresh weight are drawn one by one: n is their number. Activations and gradients
+are not: all samples pass through the same weights and all units see the same samples. A layer's
+activations hold U independent weight rows and B independent samples, so that the variance of their
+mean is about s²(1/U + 1/B), not s²/(U·B); and the scale of the signal that reaches a layer carries
+the chance of every layer before it, up to the last normalisation. So
+
+    1/n = 1/B + sum of 1/U_k over the layers k up to this one        (activations)
+    1/n = 1/B + sum of 1/U_k over all layers                         (gradients, trained weights)
+
+which is the law of total variance with every covariance at its bound. Pooling S seeds multiplies n
+by S. The rule errs towards "too few": it may miss a small change, it must not invent one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pytest_initcheck.records import LayerRecord, ModelRecord, TensorStats
+
+_CHANNEL_SECOND = ("Conv", "BatchNorm", "InstanceNorm", "GroupNorm")
+_NORMALISES = ("Norm",)
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Independent values per seed: of each layer's activations, of the outputs, of gradients."""
+
+    layers: dict[str, float]
+    outputs: float
+    gradients: float
+    samples: float
+    vanishing: float
+
+    def activations(self, layer: str) -> float:
+        """The number for one layer."""
+        return self.layers.get(layer, self.outputs)
+
+
+def sizes(model: ModelRecord) -> Sizes:
+    """The numbers of independent values in one look at a model.
+
+    ``vanishing`` bounds the probability that chance alone switches the whole signal off: all units
+    of the narrowest layer with exact zeros, each with 1/2.
+    """
+    samples = _batch(model)
+    layers: dict[str, float] = {}
+    inverse = total = 1 / samples
+    for layer in model.layers:
+        width = units(layer)
+        if any(kind in layer.kind for kind in _NORMALISES):
+            inverse = 1 / samples
+        share = 1 / width if _is_drawn(layer) else 0.0
+        layers[layer.name] = 1 / (inverse + 1 / width)
+        inverse += share
+        total += share
+    return Sizes(layers, 1 / inverse, 1 / total, samples, 0.5 ** _narrowest(model.layers))
+
+
+def units(layer: LayerRecord) -> int:
+    """Features or channels of a layer's output; 1 where the record does not tell."""
+    if layer.units is not None and layer.units.count:
+        return layer.units.count
+    shape = layer.activations.shape if layer.activations else ()
+    if len(shape) > 2 and layer.kind.startswith(_CHANNEL_SECOND):
+        return max(shape[1], 1)
+    if shape:
+        return max(shape[-1], 1)
+    return max((t.shape[0] for t in layer.weights.values() if t.shape), default=1) or 1
+
+
+def seeds(stats: TensorStats) -> float:
+    """How many tensors were pooled: values over the size of one."""
+    return max(stats.n / max(math.prod(stats.shape), 1), 1.0)
+
+
+def _batch(model: ModelRecord) -> float:
+    sides = (model.inputs, model.outputs, *(layer.activations for layer in model.layers))
+    return max(next((s.shape[0] for s in sides if s and s.shape), 1), 1)
+
+
+def _is_drawn(layer: LayerRecord) -> bool:
+    return any(len(t.shape) > 1 and t.std for t in layer.weights.values())
+
+
+def _narrowest(layers: Iterable[LayerRecord]) -> float:
+    widths = (units(a) for a in layers if a.activations and a.activations.zero_share > 0)
+    return min(widths, default=math.inf)

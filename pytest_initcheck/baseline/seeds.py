@@ -1,0 +1,101 @@
+"""Compares metrics and curves over seeds: the spread over seeds says what is chance."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from pytest_initcheck.baseline import tolerance
+from pytest_initcheck.baseline.judge import Check, Fixed, apart, same
+from pytest_initcheck.baseline.stored import Band, band
+from pytest_initcheck.baseline.tolerance import NUMERIC, Sample
+from pytest_initcheck.records import Curve, Difference
+
+RTOL, ATOL = 1e-4, 1e-6
+# Error rate, values at the first point, values at this point (actual, expected) to allowed.
+LossAllowed = Callable[[float, tuple[float, float], tuple[float, float]], float]
+
+
+def metric(
+    name: str, actual: Curve | None, expected: Curve | None, fixed: Fixed | None
+) -> Iterator[Check]:
+    """One value per seed on each side; None where a side does not have the metric."""
+    key = f"metric {name}"
+    if actual and expected and not any(map(math.isfinite, actual + expected)):
+        yield same(key, _kinds(actual), _kinds(expected))
+        return
+    bands = [None if v is None else band(tuple((x,) for x in v)) for v in (actual, expected)]
+    yield from BandPair(key, bands[0], bands[1], fixed).checks()
+
+
+def _kinds(values: Curve) -> str:
+    return ", ".join(sorted({str(value) for value in values}))
+
+
+@dataclass(frozen=True)
+class BandPair:
+    """A curve over seeds in both records.
+
+    ``loss`` gives the tolerance of a single curve that belongs to a model of which the record
+    holds the layers: fresh weights alone move it.
+    """
+
+    key: str
+    actual: Band | None
+    expected: Band | None
+    fixed: Fixed | None = None
+    loss: LossAllowed | None = None
+
+    def checks(self) -> Iterator[Check]:
+        """Presence, length, and the worst point."""
+        a, e = self.actual, self.expected
+        if a is None or e is None:
+            yield same(self.key, a and "recorded", e and "recorded")
+            return
+        yield same(f"{self.key} points", a.length, e.length)
+        if a.length == e.length and a != e:
+            yield Check(lambda alpha: self._worst(a, e, alpha), len(a.mean))
+        else:
+            yield Check(lambda _: None, len(e.mean))
+
+    def _worst(self, a: Band, e: Band, alpha: float) -> Difference | None:
+        points = (self._point(a, e, i, alpha) for i in range(len(a.mean)))
+        found = [difference for difference in points if difference is not None]
+        return max(found, key=lambda difference: difference.excess, default=None)
+
+    def _point(self, a: Band, e: Band, i: int, alpha: float) -> Difference | None:
+        key = self.key
+        if a.length > 1:
+            key += f", point {a.positions[i] + 1} of {a.length}"
+        odd = self._odd(key, a, e, i, alpha)
+        x, y = a.mean[i], e.mean[i]
+        if odd or x is None or y is None:
+            return odd
+        return apart(key, x, y, self._allowed(a, e, i, alpha, (x, y)))
+
+    def _odd(self, key: str, a: Band, e: Band, i: int, alpha: float) -> Difference | None:
+        mine, theirs = a.nonfinite[i], e.nonfinite[i]
+        shares = mine / max(a.seeds, 1), theirs / max(e.seeds, 1)
+        if bool(mine) == bool(theirs):
+            allowed = 0.0
+            if mine and theirs:
+                allowed = tolerance.shares(alpha, shares[0], a.seeds, shares[1], e.seeds)
+            if abs(shares[0] - shares[1]) <= allowed:
+                return None
+        texts = [f"{n} of {s} seeds" for n, s in ((mine, a.seeds), (theirs, e.seeds))]
+        return Difference(f"{key} not finite", texts[0], texts[1], "equal", math.inf)
+
+    def _allowed(
+        self, a: Band, e: Band, i: int, alpha: float, values: tuple[float, float]
+    ) -> float:
+        if self.fixed:
+            return self.fixed.around(values[1])
+        if not a.sd[i] and not e.sd[i]:
+            first = a.mean[0], e.mean[0]
+            is_single = a.seeds == e.seeds == 1
+            if self.loss and is_single and first[0] is not None and first[1] is not None:
+                return self.loss(alpha, (first[0], first[1]), values)
+            return ATOL + RTOL * abs(values[1])
+        samples = [Sample(b.seeds - b.nonfinite[i], b.mean[i] or 0.0, b.sd[i]) for b in (a, e)]
+        return tolerance.means(alpha, *samples) + NUMERIC * abs(values[1])
