@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pytest_initcheck.aspects import DEAD, GRADIENTS, SATURATION, SYMMETRY, Aspect
 from pytest_initcheck.calls import quiet
-from pytest_initcheck.errors import InitcheckError, InitcheckFailure
+from pytest_initcheck.errors import InitcheckFailure
 from pytest_initcheck.recording import Recording
 
 if TYPE_CHECKING:
@@ -58,12 +58,12 @@ class Initcheck(Recording):
     ) -> Diagnosis:
         """Fail where a layer is dead. Takes the arguments of `diagnose`.
 
-        With ``sigma`` a copy is judged whose linear and convolutional weights and biases are drawn
-        from N(0, sigma²); the draw is the same every time.
+        With ``sigma`` the model is judged as if its linear and convolutional weights and biases were
+        drawn from N(0, sigma²); the draw is the same every time, and the model keeps its own.
         """
         __tracebackhide__ = True
-        model = _drawn(model, sigma)
-        return self._assert_aspect(DEAD, name, model, batch, *args, **options)
+        with _drawn(model, sigma):
+            return self._assert_aspect(DEAD, name, model, batch, *args, **options)
 
     @quiet
     def assert_no_saturated_layers(
@@ -77,12 +77,12 @@ class Initcheck(Recording):
     ) -> Diagnosis:
         """Fail where a layer is saturated. Takes the arguments of `diagnose`, and ``sigma``.
 
-        With ``sigma`` a copy is judged whose linear and convolutional weights and biases are drawn
-        from N(0, sigma²); the draw is the same every time.
+        With ``sigma`` the model is judged as if its linear and convolutional weights and biases were
+        drawn from N(0, sigma²); the draw is the same every time, and the model keeps its own.
         """
         __tracebackhide__ = True
-        model = _drawn(model, sigma)
-        return self._assert_aspect(SATURATION, name, model, batch, *args, **options)
+        with _drawn(model, sigma):
+            return self._assert_aspect(SATURATION, name, model, batch, *args, **options)
 
     @quiet
     def assert_gradients_flow(
@@ -116,23 +116,19 @@ class Initcheck(Recording):
         raise InitcheckFailure(text)
 
 
-def _drawn(model: Any, sigma: float | None) -> Any:
+@contextlib.contextmanager
+def _drawn(model: Any, sigma: float | None) -> Iterator[None]:
+    """Inside, the model's weights are drawn anew; a copy would miss what a closure refers to."""
     if sigma is None:
-        return model
-    import copy
-
+        yield
+        return
     import torch
 
+    from pytest_initcheck.capture.state import preserved
+    from pytest_initcheck.capture.validate import check_model
     from pytest_initcheck.training import draw_normal
 
-    _check_sigma(sigma)
-    drawn = copy.deepcopy(model)
-    with torch.random.fork_rng():
-        torch.manual_seed(DRAW_SEED)
-        draw_normal(drawn, sigma, layers="all")
-    return drawn
-
-
-def _check_sigma(sigma: Any) -> None:
-    if isinstance(sigma, bool) or not isinstance(sigma, (int, float)) or not 0 <= sigma < math.inf:
-        raise InitcheckError(f"sigma is {sigma!r}; pass a standard deviation of at least 0")
+    check_model(model)
+    with preserved(model):
+        draw_normal(model, sigma, "all", torch.Generator().manual_seed(DRAW_SEED))
+        yield

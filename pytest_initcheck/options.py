@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_initcheck.settings import DEVICES, Settings, TestSettings
+from pytest_initcheck.settings import DEVICES, Scope, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -183,13 +183,13 @@ def marker_fault(item: pytest.Item) -> str | None:
     return None
 
 
-def for_test(item: pytest.Item, settings: Settings) -> TestSettings:
+def for_test(item: pytest.Item, settings: Settings) -> Scope:
     """What holds for this test: command line over marker over ini file over default."""
     marked: dict[str, Any] = {}
     for mark in item.iter_markers("initcheck"):
         marked = {**mark.kwargs, **marked}
     device = _first(item.config.getoption("--initcheck-device"), marked.get("device"))
-    return TestSettings(
+    return Scope(
         nodeid=item.nodeid,
         baselines=_baselines_of_test(item.config, settings, marked.get("baseline")),
         update=settings.update,

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pytest_initcheck.diagnosis import Diagnosis
     from pytest_initcheck.records import Comparison, RunRecord
     from pytest_initcheck.session.recorder import Recorder
-    from pytest_initcheck.settings import TestSettings
+    from pytest_initcheck.settings import Scope
 
 
 class Recording:
@@ -26,7 +26,7 @@ class Recording:
     def __init__(
         self,
         recorder: Recorder,
-        settings: TestSettings,
+        settings: Scope,
         team_checks: Callable[[], Sequence[Any]] = tuple,
     ) -> None:
         self._recorder = recorder

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 DEVICES = ("cpu", "cuda", "auto")
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(NamedTuple):
     """What holds for the whole session; ``baselines`` is None where comparison is off."""
 
     root: Path
@@ -20,8 +19,7 @@ class Settings:
     mnist: str | None = None
 
 
-@dataclass(frozen=True)
-class TestSettings:
+class Scope(NamedTuple):
     """What holds for one test; tolerances are None where the baseline's own apply."""
 
     nodeid: str
@@ -31,5 +29,3 @@ class TestSettings:
     rtol: float | None = None
     atol: float | None = None
     report: Path | None = None
-
-    __test__ = False

@@ -12,7 +12,7 @@ from pytest_initcheck.records import TestRecord
 from pytest_initcheck.report import summary
 from pytest_initcheck.session.collector import to_text
 from pytest_initcheck.session.recorder import Recorder
-from pytest_initcheck.settings import TestSettings
+from pytest_initcheck.settings import Scope
 
 if TYPE_CHECKING:
     from pytest_initcheck.baseline import Baselines
@@ -31,7 +31,7 @@ class Watch:
     deferred: InitcheckFailure | None = None
 
     @classmethod
-    def of(cls, settings: TestSettings, known: dict[str, Baselines]) -> Watch:
+    def of(cls, settings: Scope, known: dict[str, Baselines]) -> Watch:
         """Watch a test; ``known`` keeps the baselines that other tests have read already."""
         baselines = None
         if settings.baselines is not None and not settings.update:

@@ -94,10 +94,10 @@ class Session:
 
     def write_report(self, path: Path) -> Path | None:
         """Write the HTML and ``run.json`` beside it; what prevents that becomes a fault."""
-        from pytest_initcheck import report
+        from pytest_initcheck.report import write
 
         try:
-            return report.write(self.record(), path)
+            return write(self.record(), path)
         except InitcheckError as error:
             self.faults.append(f"report not written: {error}")
         except OSError as error:

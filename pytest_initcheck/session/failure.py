@@ -78,20 +78,19 @@ def show_command(nodeid: str, report: Path | None) -> str:
 
 
 def baseline_text(problems: Sequence[Problem], nodeid: str) -> str:
-    """Which records do not fit their baseline, worst kind first, and the command that accepts."""
-    if not problems:
-        return ""
+    """Which records do not fit their baseline: unreadable, changed, missing; then what to do."""
     faults = list(dict.fromkeys(p.fault for p in problems if p.fault))
-    missing = [p for p in problems if p.comparison.status == "missing" and not p.fault]
-    changed = [p for p in problems if p not in missing and not p.fault]
-    parts = [*faults, *_changed(changed), *_missing(missing, nodeid)]
-    return "\n\n".join(parts)
+    known = [p for p in problems if not p.fault]
+    missing = [p for p in known if p.comparison.status == "missing"]
+    changed = [p for p in known if p.comparison.status != "missing"]
+    return "\n\n".join([*faults, *_changed(changed, nodeid), *_missing(missing, nodeid)])
 
 
-def _changed(problems: Sequence[Problem]) -> list[str]:
+def _changed(problems: Sequence[Problem], nodeid: str) -> list[str]:
     from pytest_initcheck.baseline import format_comparison
 
-    texts = [format_comparison(p.comparison, p.name) for p in problems[:MOST_PROBLEMS]]
+    shown = problems[:MOST_PROBLEMS]
+    texts = [format_comparison(p.comparison, p.name, nodeid) for p in shown]
     if len(problems) > MOST_PROBLEMS:
         texts.append(f"and {len(problems) - MOST_PROBLEMS} more records, see the report")
     return texts
@@ -101,9 +100,9 @@ def _missing(problems: Sequence[Problem], nodeid: str) -> list[str]:
     if not problems:
         return []
     names = ", ".join(repr(p.name) for p in problems[:MOST_FINDINGS])
-    more = len(problems) - MOST_FINDINGS
-    names += f" and {more} more" if more > 0 else ""
-    file = next((p.comparison.file for p in problems if p.comparison.file), "")
+    if len(problems) > MOST_FINDINGS:
+        names += f" and {len(problems) - MOST_FINDINGS} more"
+    file = problems[0].comparison.file
     place = f" in {file}" if file else ""
     return [
         f"missing: no baseline for {names}{place}; nothing was written\n"

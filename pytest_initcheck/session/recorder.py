@@ -18,7 +18,7 @@ from pytest_initcheck.records import (
 )
 from pytest_initcheck.session.failure import Problem, baseline_text
 from pytest_initcheck.session.provenance import device_of
-from pytest_initcheck.settings import TestSettings
+from pytest_initcheck.settings import Scope
 
 if TYPE_CHECKING:
     from pytest_initcheck.baseline import Baselines
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 class Recorder:
     """The entries and pictures of one test, and which of them left their baseline."""
 
-    settings: TestSettings
+    settings: Scope
     baselines: Baselines | None = None
     entries: list[Entry] = field(default_factory=list)
     pictures: list[Picture] = field(default_factory=list)

@@ -1,0 +1,97 @@
+"""Fixtures for the tests of the plugin: a small project and how to run it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+import pytest_initcheck.baseline
+import pytest_initcheck.fixture
+import pytest_initcheck.report.page
+import pytest_initcheck.session
+import pytest_initcheck.watch  # noqa: F401  (pytester forgets modules that an inner run brings in)
+
+MODEL = """
+import torch
+from torch import nn
+
+def net(seed=0):
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 3))
+
+def batch(seed=1):
+    torch.manual_seed(seed)
+    return torch.randn(64, 6), torch.randint(0, 3, (64,))
+"""
+
+# Hypothesis' plugin imports all of hypothesis in every inner run.
+QUICK = ("-p", "no:hypothesispytest")
+
+
+@pytest.fixture(scope="session")
+def warm():
+    """Import what inner runs with models import lazily."""
+    import matplotlib.backends.backend_agg
+    import matplotlib.backends.backend_svg
+    import matplotlib.pyplot
+    import torch
+    from torch import nn
+
+    from pytest_initcheck import diagnose
+    from pytest_initcheck.pictures import drawn
+
+    diagnose(nn.Linear(2, 2), (torch.randn(8, 2), torch.randint(0, 2, (8,))))
+    drawn("warm", matplotlib.pyplot.figure())
+    matplotlib.pyplot.close()
+
+
+class Project:
+    """A project whose tests use the plugin, in a folder of its own."""
+
+    def __init__(self, pytester):
+        self.pytester = pytester
+        self.path = pytester.path
+
+    def test(self, **files):
+        """Write test files, keyed by name without the ending."""
+        self.pytester.makepyfile(**files)
+
+    def run(self, *args):
+        """Run pytest in this process; the result has ``ret`` and ``stdout``."""
+        return self.pytester.runpytest_inprocess(*QUICK, *args)
+
+    def run_alone(self, *args):
+        """Run pytest in a process of its own."""
+        return self.pytester.runpytest_subprocess(*QUICK, *args)
+
+    def data(self, path="report/run.json"):
+        """The content of a run.json."""
+        return json.loads((self.path / path).read_text())
+
+    def entries(self, path="report/run.json"):
+        """All entries of a run.json by node id and name."""
+        return {
+            (test["nodeid"], entry["name"]): entry
+            for test in self.data(path)["tests"]
+            for entry in test.get("entries", [])
+        }
+
+
+@pytest.fixture
+def project(pytester):
+    """A project without models; what it records are metrics, which need no torch."""
+    return Project(pytester)
+
+
+@pytest.fixture
+def models(pytester, warm):
+    """A project with a module ``nets`` that has ``net()`` and ``batch()``."""
+    pytester.makepyfile(nets=MODEL)
+    return Project(pytester)
+
+
+@pytest.fixture(params=[(), ("-n0",), ("-n2",)], ids=["plain", "n0", "n2"])
+def workers(request):
+    """The three ways in which pytest runs tests: without xdist's help, and with it."""
+    return request.param

@@ -1,0 +1,118 @@
+"""--initcheck-update: baselines of the tests that pass are written, and nothing else is."""
+
+from __future__ import annotations
+
+import pytest
+
+TWO = """
+    import pytest
+    @pytest.mark.parametrize("i", range(2))
+    def test_records(initcheck, i):
+        initcheck.compare("cost", {value} + i)
+"""
+
+
+def files(project):
+    return {p.name: p.read_text() for p in sorted((project.path / "baselines").glob("*.json"))}
+
+
+def test_create_pass_change_fail_update_pass(project, workers):
+    project.test(test_a=TWO.format(value=1.0))
+    assert project.run(*workers).ret == 1
+    created = project.run("--initcheck-update", *workers)
+    assert created.ret == 0
+    created.stdout.fnmatch_lines(["*2 created, 0 updated, 0 unchanged"])
+    assert project.run(*workers).ret == 0
+
+    project.test(test_a=TWO.format(value=5.0))
+    assert project.run(*workers).ret == 1
+    updated = project.run("--initcheck-update", *workers)
+    assert updated.ret == 0
+    updated.stdout.fnmatch_lines(["*0 created, 2 updated, 0 unchanged"])
+    assert project.run(*workers).ret == 0
+
+    again = project.run("--initcheck-update", *workers)
+    again.stdout.fnmatch_lines(["*0 created, 0 updated, 2 unchanged"])
+
+
+def test_files_do_not_depend_on_the_workers(project):
+    project.test(test_a=TWO.format(value=1.0), test_b=TWO.format(value=2.0))
+    found = []
+    for workers in ((), ("-n0",), ("-n2",)):
+        assert project.run("--initcheck-update", *workers).ret == 0
+        found.append(files(project))
+        for path in (project.path / "baselines").iterdir():
+            path.unlink()
+    assert found[0] == found[1] == found[2]
+
+
+def test_update_of_one_test_keeps_the_others(project):
+    project.test(test_a=TWO.format(value=1.0))
+    project.run("--initcheck-update")
+    project.test(test_a=TWO.format(value=5.0))
+    assert project.run("--initcheck-update", "-k", "records[0]").ret == 0
+    result = project.run()
+    result.assert_outcomes(passed=1, failed=1)
+
+
+def test_failed_tests_keep_their_baseline(project, workers):
+    body = """
+        def test_passes(initcheck):
+            initcheck.compare("cost", {value})
+        def test_fails(initcheck):
+            initcheck.compare("cost", {value})
+            assert not {fails}
+    """
+    project.test(test_a=body.format(value=1.0, fails=False))
+    assert project.run("--initcheck-update").ret == 0
+    project.test(test_a=body.format(value=2.0, fails=True))
+    result = project.run("--initcheck-update", *workers)
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(
+        ["*0 created, 1 updated, 0 unchanged", "*left as they are: 1 test did not pass"]
+    )
+    project.test(test_a=body.format(value=2.0, fails=False))
+    project.run().assert_outcomes(passed=1, failed=1)
+
+
+def test_update_repairs_what_cannot_be_read(project, workers):
+    project.test(test_a=TWO.format(value=1.0))
+    project.run("--initcheck-update")
+    whole = files(project)
+    (project.path / "baselines/test_a.json").write_text('{"format": 99}')
+    project.run("--initcheck-update", *workers)
+    result = project.run(*workers)
+    if result.ret != 0:
+        result.stdout.fnmatch_lines(["*test_a.json:[0-9]*"])
+    else:
+        assert files(project) == whole
+
+
+def test_folder_that_cannot_be_written_is_one_red_line(project, workers):
+    project.test(test_a=TWO.format(value=1.0))
+    (project.path / "baselines").write_text("a file in place of the folder")
+    result = project.run("--initcheck-update", *workers)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    lines = [line for line in result.outlines if line.startswith("ERROR: baselines not written")]
+    assert len(lines) == 1
+    assert "INTERNALERROR" not in result.stdout.str()
+
+
+@pytest.mark.parametrize("off", ["option", "ini"])
+def test_update_without_baselines_is_a_contradiction(project, off):
+    args = ["--initcheck-update"]
+    if off == "option":
+        args.append("--initcheck-baselines=off")
+    else:
+        project.pytester.makeini("[pytest]\ninitcheck_baselines = off")
+    result = project.run(*args)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    (line,) = [line for line in result.errlines if line.startswith("ERROR")]
+    assert "--initcheck-update" in line
+    assert ("--initcheck-baselines=off" if off == "option" else "initcheck_baselines = off") in line
+
+
+def test_nothing_recorded_writes_nothing(project):
+    project.test(test_a="def test_plain(initcheck): pass")
+    assert project.run("--initcheck-update").ret == 0
+    assert not (project.path / "baselines").exists()
