@@ -15,8 +15,17 @@ class Aspect:
     checks: frozenset[str]
 
     def faults(self, findings: Iterable[Finding]) -> list[Finding]:
-        """The errors among the findings that are about this aspect."""
-        return [f for f in findings if f.severity == "error" and f.check in self.checks]
+        """The errors among the findings that are about this aspect, or have led to one that is."""
+        return [f for f in findings if f.severity == "error" and self._concerns(f)]
+
+    def _concerns(self, finding: Finding) -> bool:
+        return finding.check in self.checks or any(map(self._is_told_by, finding.consequences))
+
+    def _is_told_by(self, line: str) -> bool:
+        # Consequences are kept as the lines of their findings: "error IC201 symmetry: …".
+        severity, _, rest = line.partition(" ")
+        check = rest.partition(" ")[2].partition(":")[0]
+        return severity == "error" and check in self.checks
 
 
 SYMMETRY = Aspect(frozenset({"symmetry"}))

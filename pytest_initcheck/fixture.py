@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 from pytest_initcheck.aspects import DEAD, GRADIENTS, SATURATION, SYMMETRY, Aspect
-from pytest_initcheck.calls import quiet
+from pytest_initcheck.calls import call, quiet
 from pytest_initcheck.errors import InitcheckFailure
 from pytest_initcheck.recording import Recording
 
 if TYPE_CHECKING:
     from pytest_initcheck.diagnosis import Diagnosis
+    from pytest_initcheck.experiments import OverSeeds
+    from pytest_initcheck.landscape import Escape
+    from pytest_initcheck.records import Finding, RunRecord
+    from pytest_initcheck.training import Experiment
 
 DRAW_SEED = 0
 
@@ -58,8 +62,8 @@ class Initcheck(Recording):
     ) -> Diagnosis:
         """Fail where a layer is dead. Takes the arguments of `diagnose`.
 
-        With ``sigma`` the model is judged as if its linear and convolutional weights and biases were
-        drawn from N(0, sigma²); the draw is the same every time, and the model keeps its own.
+        With ``sigma`` the model is judged as if the weights and biases of its linear and
+        convolutional layers were drawn from N(0, sigma²), the same every time; it keeps its own.
         """
         __tracebackhide__ = True
         with _drawn(model, sigma):
@@ -77,8 +81,8 @@ class Initcheck(Recording):
     ) -> Diagnosis:
         """Fail where a layer is saturated. Takes the arguments of `diagnose`, and ``sigma``.
 
-        With ``sigma`` the model is judged as if its linear and convolutional weights and biases were
-        drawn from N(0, sigma²); the draw is the same every time, and the model keeps its own.
+        With ``sigma`` the model is judged as if the weights and biases of its linear and
+        convolutional layers were drawn from N(0, sigma²), the same every time; it keeps its own.
         """
         __tracebackhide__ = True
         with _drawn(model, sigma):
@@ -95,6 +99,89 @@ class Initcheck(Recording):
         __tracebackhide__ = True
         return self._assert_aspect(GRADIENTS, name, model, batch, *args, **options)
 
+    @quiet
+    def assert_escapes(
+        self,
+        objective: Any,
+        start: Any,
+        optimizer: Any,
+        *,
+        steps: int,
+        noise: float = 0.0,
+        noise_on: Literal["gradient", "loss"] = "gradient",
+        reached: Callable[[Any], object],
+        seeds: int | Iterable[int] = 8,
+        probability: float = 0.9,
+        name: str = "escape",
+    ) -> Escape:
+        """Fail where the seeds contradict, with 95 % confidence, that enough of them escape.
+
+        ``reached`` is true for the final w of a seed that escaped; ``probability`` is the share in
+        [0, 1] that has to. The other arguments are those of `pytest_initcheck.escape`, which says
+        what they are and what they raise. Returns what `escape` returns.
+
+        Raises:
+            InitcheckFailure: too few escaped; see `pytest_initcheck.statistics.share_at_least`.
+        """
+        from pytest_initcheck.experiments import escaped
+        from pytest_initcheck.landscape import escape
+
+        __tracebackhide__ = True
+        found = escape(
+            objective,
+            start,
+            optimizer,
+            steps,
+            noise=noise,
+            noise_on=noise_on,
+            seeds=seeds,
+            reached=reached,
+        )
+        self._judge(name, "escape", found.run_record(), escaped(found, probability))
+        return found
+
+    @quiet
+    def assert_reaches(
+        self,
+        experiment: Experiment,
+        *,
+        accuracy: float,
+        seeds: int | Iterable[int] = 8,
+        probability: float = 0.9,
+        metric: str | None = None,
+        name: str = "reaches",
+        **options: Any,
+    ) -> RunRecord:
+        """Fail where the seeds contradict, with 95 % confidence, that enough reach an accuracy.
+
+        ``accuracy`` and ``probability`` (the share of seeds that has to reach it) are in [0, 1].
+        ``metric`` is the one to look at, by default "validation accuracy" where the experiment
+        has validation data, else "accuracy". Other arguments are those of `pytest_initcheck.run`.
+        Returns the record of the run.
+
+        Raises:
+            InitcheckFailure: too few reached it; see `pytest_initcheck.statistics.share_at_least`.
+            InitcheckError: the experiment has no such metric, or an argument is wrong.
+        """
+        from pytest_initcheck.experiments import check_accuracy, reached
+        from pytest_initcheck.training import run
+
+        __tracebackhide__ = True
+        check_accuracy(accuracy)
+        record = call(run, experiment, seeds, **self._placed(options))
+        self._judge(name, "run", record, reached(record, accuracy, probability, metric))
+        return record
+
+    def _judge(self, name: str, kind: str, record: RunRecord, verdict: OverSeeds) -> None:
+        from pytest_initcheck.session.failure import show_command
+
+        __tracebackhide__ = True
+        found = verdict.findings
+        self._recorder.add(name, kind, record, verdict="fail" if found else "pass", findings=found)
+        if found:
+            show = show_command(self._settings.nodeid, self._settings.report)
+            raise InitcheckFailure(f"{verdict.text}\n{show}")
+
     def _assert_aspect(
         self, aspect: Aspect, name: str, model: Any, batch: Any, *args: Any, **options: Any
     ) -> Diagnosis:
@@ -105,7 +192,7 @@ class Initcheck(Recording):
             self._fail(found, faults)
         return found
 
-    def _fail(self, found: Diagnosis, faults: Sequence[Any]) -> None:
+    def _fail(self, found: Diagnosis, faults: Sequence[Finding]) -> None:
         from pytest_initcheck.session.failure import health_text
 
         __tracebackhide__ = True

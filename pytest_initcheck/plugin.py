@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Generator
 from typing import TYPE_CHECKING
@@ -66,31 +67,8 @@ def initcheck(request: pytest.FixtureRequest) -> Initcheck:
     item: pytest.Item = request.node
     settings = options.for_test(item, item.config.stash[SETTINGS])
     watch = item.stash[WATCH] = Watch.of(settings, item.config.stash[BASELINES])
-    return Initcheck(watch.recorder, settings, lambda: _team_checks(item))
-
-
-def _team_checks(item: pytest.Item) -> list[object]:
-    from pytest_initcheck.errors import InitcheckError
-
-    answers = item.ihook.pytest_initcheck_checks(config=item.config)
-    checks: list[object] = []
-    for answer in answers:
-        if not isinstance(answer, (list, tuple)):
-            raise InitcheckError(
-                f"pytest_initcheck_checks gave {answer!r}: return a list of checks"
-            )
-        checks += answer
-    for check in checks:
-        if not (isinstance(getattr(check, "name", None), str) and callable(_run_of(check))):
-            raise InitcheckError(
-                f"pytest_initcheck_checks gave {check!r}: a check has a name (str) and a method "
-                "run(evidence) that yields findings"
-            )
-    return checks
-
-
-def _run_of(check: object) -> object:
-    return getattr(check, "run", None)
+    ask = functools.partial(item.ihook.pytest_initcheck_checks, config=item.config)
+    return Initcheck(watch.recorder, settings, ask)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from pytest_initcheck.calls import call, quiet
@@ -27,11 +27,11 @@ class Recording:
         self,
         recorder: Recorder,
         settings: Scope,
-        team_checks: Callable[[], Sequence[Any]] = tuple,
+        ask_team: Callable[[], Iterable[Any]] = tuple,
     ) -> None:
         self._recorder = recorder
         self._settings = settings
-        self._team_checks = team_checks
+        self._ask_team = ask_team
 
     @quiet
     def diagnose(
@@ -42,10 +42,10 @@ class Recording:
 
     def _diagnose(self, name: str, model: Any, batch: Any, *args: Any, **options: Any) -> Diagnosis:
         from pytest_initcheck.diagnosis import diagnose
+        from pytest_initcheck.team import with_builtin
 
-        checks = [*(options.pop("checks", None) or ()), *self._team_checks()]
-        if checks:
-            options["checks"] = checks
+        if options.get("checks") is None:
+            options["checks"] = with_builtin(self._ask_team()) or None
         found = call(diagnose, model, batch, *args, **self._placed(options))
         self._recorder.add(
             name, "diagnosis", found.run_record(), verdict=found.verdict, findings=found.findings
@@ -65,7 +65,7 @@ class Recording:
     def _run(self, name: str, experiment: Any, *args: Any, **options: Any) -> RunRecord:
         from pytest_initcheck.training import run
 
-        record = call(run, experiment, *args, **options)
+        record = call(run, experiment, *args, **self._placed(options))
         self._recorder.add(name, "run", record)
         return record
 
@@ -74,7 +74,7 @@ class Recording:
         """`pytest_initcheck.sweep`, recorded: one entry, "name: cell", for each run of it."""
         from pytest_initcheck.training import sweep
 
-        cells = call(sweep, experiment, *args, **options)
+        cells = call(sweep, experiment, *args, **self._placed(options))
         for cell, record in cells.items():
             self._recorder.add(f"{name}: {cell}", "sweep", record)
         return cells
