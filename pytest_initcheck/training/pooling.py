@@ -64,7 +64,8 @@ def pooled_stats(stats: Sequence[TensorStats | None]) -> TensorStats | None:
     known = [one for one in stats if one is not None]
     if not known:
         return None
-    pooled = functools.reduce(TensorStats.merged, known)
+    bare = (dataclasses.replace(one, histogram=None) for one in known)
+    pooled = functools.reduce(TensorStats.merged, bare)
     return dataclasses.replace(pooled, histogram=pooled_histogram([x.histogram for x in known]))
 
 
