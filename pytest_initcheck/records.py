@@ -196,7 +196,8 @@ class Finding:
     """One thing that is wrong, why, and what to do.
 
     ``id`` is stable ("IC101"); ``quantity`` names what ``measured`` and ``limit`` count;
-    ``layers`` lists every layer that the same cause touches, ``layer`` first.
+    ``layers`` lists every layer that the same cause touches, ``layer`` first; ``consequences``
+    are the lines of findings that follow from this one.
     """
 
     id: str
@@ -211,6 +212,7 @@ class Finding:
     reference: str = ""
     units: tuple[int, ...] = ()
     layers: tuple[str, ...] = ()
+    consequences: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         where = f"layer {self.layer!r}" if self.layer else "model"

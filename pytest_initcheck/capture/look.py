@@ -1,0 +1,186 @@
+"""One look at a model: a forward and a backward pass, measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pytest_initcheck.capture.ledger import Ledger
+from pytest_initcheck.capture.observe import Recorder
+from pytest_initcheck.capture.program import Program, Result, main_tensor
+from pytest_initcheck.capture.quiet import quiet
+from pytest_initcheck.capture.state import clear_gradients
+from pytest_initcheck.capture.summary import Summary, plain, projections, summarise
+from pytest_initcheck.capture.trace import Tracer, layer_of
+from pytest_initcheck.errors import InitcheckError
+from pytest_initcheck.evidence import Array, Look, Node, Parameter, ParameterLook
+
+
+@dataclass(frozen=True)
+class Looked:
+    """A look with what the trace showed beside it."""
+
+    look: Look
+    nodes: tuple[Node, ...]
+    order: tuple[str, ...]
+    parameters: dict[str, Parameter]
+    result: Result
+
+
+class Looker:
+    """Takes looks at one model; the first look learns which parameters are worth following."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.model = program.model
+        self._followed: set[str] | None = None
+        self.not_observed: tuple[str, ...] = ()
+
+    def take(self, step: int, *, full: bool = True) -> Looked:
+        """Evaluate, measure and leave the gradients in place for an optimiser.
+
+        ``full`` adds the summaries of all weights and gradients.
+        """
+        ledger = Ledger()
+        recorder = Recorder(ledger)
+        tracer = Tracer(self.model, recorder.observer())
+        recorder.tracer = tracer
+        clear_gradients(self.model.parameters())
+        with torch.enable_grad(), quiet():
+            with tracer.running():
+                tracer.add_data(self.program.batch)
+                result = self.program.evaluate()
+            self._backward(result)
+        slots = {
+            name: self._put(name, parameter, ledger, tracer.axes.get(name), full)
+            for name, parameter in self.model.named_parameters()
+        }
+        loss = ledger.put(result.loss)
+        sides = [self._side(value, ledger) for value in (result.targets, result.output)]
+        ledger.read()
+        inside = _inside(tracer.nodes)
+        look = Look(
+            step,
+            float(ledger[loss][0]),
+            {name: slot.look(ledger) for name, slot in slots.items()},
+            recorder.sites(inside),
+            recorder.outputs(),
+            recorder.input(),
+            *(side.stats(ledger) if side else None for side in sides),
+        )
+        parameters = describe(self.model, tracer)
+        if self._followed is None:
+            # Only rows that start alike can stay alike.
+            self._followed = {
+                name
+                for name, parameter in look.parameters.items()
+                if parameter.projections is not None and groups_of(parameter.projections)
+            } | _copied(look)
+        return Looked(look, tuple(tracer.nodes), tuple(tracer.order), parameters, result)
+
+    def _backward(self, result: Result) -> None:
+        try:
+            result.loss.backward()  # type: ignore[no-untyped-call]
+        except RuntimeError as error:
+            text = " ".join(str(error).split())[:300]
+            raise InitcheckError(
+                f"the backward pass raised RuntimeError: {text}; pass a model and a loss that "
+                "autograd can differentiate on this batch"
+            ) from error
+
+    def _put(
+        self, name: str, parameter: Tensor, ledger: Ledger, axis: int | None, full: bool
+    ) -> _Slots:
+        is_followed = self._followed is None or name in self._followed
+        rows = rows_of(parameter, axis or 0) if is_followed and parameter.dim() > 1 else None
+        gradient = parameter.grad
+        return _Slots(
+            summarise(parameter, ledger) if full or gradient is None else None,
+            summarise(gradient, ledger) if gradient is not None else None,
+            ledger.put(rows_of(gradient, axis).norm(dim=1))
+            if gradient is not None and axis is not None and gradient.layout == torch.strided
+            else None,
+            ledger.put(projections(rows)) if rows is not None and rows.numel() else None,
+        )
+
+    def _side(self, value: Any, ledger: Ledger) -> Summary | None:
+        tensor = main_tensor(value) if value is not None else None
+        return summarise(tensor, ledger) if isinstance(tensor, Tensor) else None
+
+
+@dataclass(frozen=True)
+class _Slots:
+    """One parameter of one look, still on the device."""
+
+    weight: Summary | None
+    gradient: Summary | None
+    row_gradient: int | None
+    projections: int | None
+
+    def look(self, ledger: Ledger) -> ParameterLook:
+        return ParameterLook(
+            self.weight.stats(ledger) if self.weight else None,
+            self.gradient.stats(ledger) if self.gradient else None,
+            ledger[self.row_gradient] if self.row_gradient is not None else None,
+            ledger[self.projections].reshape(-1, 5) if self.projections is not None else None,
+        )
+
+
+def rows_of(tensor: Tensor, axis: int) -> Tensor:
+    """A weight as a matrix with one row per output unit."""
+    dense = plain(tensor)
+    return dense.movedim(min(axis, dense.dim() - 1), 0).reshape(dense.shape[axis], -1)
+
+
+def groups_of(projections: Array) -> list[Array]:
+    """Index groups, of two or more, of rows that are alike to six digits."""
+    scale = np.abs(projections[:, -1:]).max() if len(projections) else 0.0
+    keys = np.round(projections / max(float(scale), 1e-300), 6) + 0.0
+    _, inverse, counts = np.unique(keys, axis=0, return_inverse=True, return_counts=True)
+    inverse = inverse.reshape(-1)
+    return [np.flatnonzero(inverse == group) for group in np.flatnonzero(counts > 1)]
+
+
+def _copied(look: Look) -> set[str]:
+    """Parameters whose rows equal those of another parameter."""
+    seen: dict[bytes, list[str]] = {}
+    for name, parameter in look.parameters.items():
+        if parameter.projections is not None:
+            seen.setdefault(parameter.projections.tobytes(), []).append(name)
+    return {name for names in seen.values() if len(names) > 1 for name in names}
+
+
+def _inside(nodes: list[Node]) -> set[int]:
+    """The nodes on whose output a later layer depends."""
+    inside: set[int] = set()
+    for node in reversed(nodes):
+        if node.is_layer or node.index in inside:
+            inside.update(node.inputs)
+    return inside
+
+
+def describe(model: nn.Module, tracer: Tracer) -> dict[str, Parameter]:
+    """What is known of every parameter before the first step; ties appear as aliases."""
+    kinds = {name: type(module).__name__ for name, module in model.named_modules()}
+    names: dict[int, list[str]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        names.setdefault(id(parameter), []).append(name)
+    found = {}
+    for name, parameter in model.named_parameters():
+        layer, axis, shape = layer_of(name), tracer.axes.get(name), tuple(parameter.shape)
+        fan_in = parameter.numel() // max(shape[axis], 1) if axis is not None else 0
+        found[name] = Parameter(
+            name,
+            layer,
+            kinds.get(layer, "Parameter"),
+            shape,
+            parameter.requires_grad,
+            axis,
+            fan_in,
+            tuple(names[id(parameter)][1:]),
+        )
+    return found

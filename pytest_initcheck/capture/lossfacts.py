@@ -1,0 +1,50 @@
+"""The loss at the start, beside what a prediction without knowledge costs."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pytest_initcheck.capture.look import Looked
+from pytest_initcheck.capture.program import Program, main_tensor, no_grad_loss
+from pytest_initcheck.evidence import LossFacts
+
+
+def loss_facts(program: Program, looked: Looked) -> LossFacts:
+    """Chance level and reduction of the loss, from evaluating it on a constant prediction."""
+    initial, name = looked.look.loss, program.loss_name
+    output, targets = main_tensor(looked.result.output), looked.result.targets
+    if program.forward is not None or not _is_judged(output, targets):
+        return LossFacts(name, initial)
+    constant = uninformed(output, looked)
+    chance = no_grad_loss(program, constant, targets)
+    if chance is None or not math.isfinite(chance):
+        return LossFacts(name, initial)
+    doubled = torch.cat([constant, constant]), torch.cat([targets, targets])
+    twice = no_grad_loss(program, *doubled)
+    growth = twice / chance if twice is not None and chance > 0 else None
+    return LossFacts(name, initial, chance, growth, _classes(output, targets))
+
+
+def uninformed(output: Tensor, looked: Looked) -> Tensor:
+    """A constant prediction: equal probabilities where the model ends in them, else zeros."""
+    outside = {key.nonlinearity for key, s in looked.look.sites.items() if not s.is_inside}
+    if "sigmoid" in outside:
+        return torch.full_like(output.detach(), 0.5)
+    if "softmax" in outside:
+        return torch.full_like(output.detach(), 1 / max(output.shape[-1], 1))
+    return torch.zeros_like(output.detach())
+
+
+def _is_judged(output: Any, targets: Any) -> bool:
+    return isinstance(output, Tensor) and isinstance(targets, Tensor) and output.dim() > 0
+
+
+def _classes(output: Tensor, targets: Tensor) -> int | None:
+    if targets.is_floating_point() or output.dim() < 2 or output.numel() == targets.numel():
+        return None
+    is_last = output.shape[:-1] == targets.shape
+    return int(output.shape[-1 if is_last else 1])

@@ -1,0 +1,147 @@
+"""The nonlinearities that are recognised, as operators of the dispatcher, and their slopes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+Family = Literal["rectifier", "squashing", "softmax", "other"]
+Slope = Callable[[Tensor, tuple[Any, ...], dict[str, Any]], Tensor]
+
+
+@dataclass(frozen=True)
+class Nonlinearity:
+    """A nonlinearity: ``slope(x, args, kwargs)`` is |f'(x)| divided by its largest value.
+
+    ``flat`` is the relative slope under which a sample passes no gradient: exactly 0 where the
+    function has a flat piece; 1e-3 where it only tends to one, since an average over samples
+    that small is lost beside the other units.
+    """
+
+    name: str
+    family: Family
+    slope: Slope
+    flat: float = 0.0
+
+
+def _between(x: Tensor, low: float, high: float) -> Tensor:
+    return ((x > low) & (x < high)).to(x.dtype)
+
+
+def _sigmoid(x: Tensor, *_: Any) -> Tensor:
+    p = torch.sigmoid(x)
+    return 4 * p * (1 - p)
+
+
+def _tanh(x: Tensor, *_: Any) -> Tensor:
+    return 1 - torch.tanh(x).square()
+
+
+def _clamp(x: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+    low = args[1] if len(args) > 1 else kwargs.get("min", kwargs.get("min_val"))
+    high = args[2] if len(args) > 2 else kwargs.get("max", kwargs.get("max_val"))
+    return _between(x, -math.inf if low is None else low, math.inf if high is None else high)
+
+
+def _hardtanh(x: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+    low = args[1] if len(args) > 1 else kwargs.get("min_val", -1.0)
+    high = args[2] if len(args) > 2 else kwargs.get("max_val", 1.0)
+    return _between(x, low, high)
+
+
+def _threshold(x: Tensor, args: tuple[Any, ...], _: dict[str, Any]) -> Tensor:
+    return (x > args[1]).to(x.dtype)
+
+
+def _gelu(x: Tensor, *_: Any) -> Tensor:
+    density = torch.exp(-x.square() / 2) / math.sqrt(2 * math.pi)
+    return (0.5 * (1 + torch.erf(x / math.sqrt(2))) + x * density).abs() / 1.1290
+
+
+def _silu(x: Tensor, *_: Any) -> Tensor:
+    p = torch.sigmoid(x)
+    return (p * (1 + x * (1 - p))).abs() / 1.0998
+
+
+def _mish(x: Tensor, *_: Any) -> Tensor:
+    t = torch.tanh(torch.nn.functional.softplus(x))
+    return (t + x * torch.sigmoid(x) * (1 - t.square())).abs() / 1.0885
+
+
+def _elu(x: Tensor, *_: Any) -> Tensor:
+    return torch.exp(x.clamp(max=0))
+
+
+def _hardswish(x: Tensor, *_: Any) -> Tensor:
+    inside = (x > -3) & (x < 3)
+    return torch.where(inside, (2 * x + 3).abs() / 9, (x >= 3).to(x.dtype) * 2 / 3)
+
+
+def _softmax(x: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+    # The trace of the Jacobian diag(p) - p pᵀ against its value at uniform p.
+    dim = args[1] if len(args) > 1 else kwargs.get("dim", -1)
+    p = torch.softmax(x, dim).nan_to_num(0.0)
+    n = p.shape[dim]
+    return (1 - p.square().sum(dim)) / (1 - 1 / n) if n > 1 else torch.zeros_like(p.sum(dim))
+
+
+def _one(x: Tensor, *_: Any) -> Tensor:
+    return torch.ones_like(x)
+
+
+_relu = Nonlinearity("relu", "rectifier", lambda x, *_: (x > 0).to(x.dtype))
+_clamped = Nonlinearity("clamp", "rectifier", _clamp)
+_soft = Nonlinearity("softmax", "softmax", _softmax)
+_TABLE = {
+    "relu": _relu,
+    "threshold": Nonlinearity("threshold", "rectifier", _threshold),
+    "clamp_min": _clamped,
+    "clamp": _clamped,
+    "hardtanh": Nonlinearity("hardtanh", "squashing", _hardtanh),
+    "relu6": Nonlinearity("relu6", "rectifier", lambda x, *_: _between(x, 0, 6)),
+    "hardswish": Nonlinearity("hardswish", "rectifier", _hardswish),
+    "hardsigmoid": Nonlinearity("hardsigmoid", "squashing", lambda x, *_: _between(x, -3, 3)),
+    "gelu": Nonlinearity("gelu", "rectifier", _gelu, 1e-3),
+    "silu": Nonlinearity("silu", "rectifier", _silu, 1e-3),
+    "mish": Nonlinearity("mish", "rectifier", _mish, 1e-3),
+    "elu": Nonlinearity("elu", "rectifier", _elu, 1e-3),
+    "celu": Nonlinearity("celu", "rectifier", _elu, 1e-3),
+    "selu": Nonlinearity("selu", "rectifier", _elu, 1e-3),
+    "softplus": Nonlinearity("softplus", "rectifier", lambda x, *_: torch.sigmoid(x), 1e-3),
+    "log_sigmoid_forward": Nonlinearity(
+        "logsigmoid", "rectifier", lambda x, *_: torch.sigmoid(-x), 1e-3
+    ),
+    "sigmoid": Nonlinearity("sigmoid", "squashing", _sigmoid, 1e-3),
+    "tanh": Nonlinearity("tanh", "squashing", _tanh, 1e-3),
+    "_softmax": _soft,
+    "_safe_softmax": _soft,
+    "leaky_relu": Nonlinearity("leaky_relu", "other", _one),
+    "_prelu_kernel": Nonlinearity("prelu", "other", _one),
+    "rrelu_with_noise": Nonlinearity("rrelu", "other", _one),
+    "glu": Nonlinearity("glu", "other", _one),
+    "sin": Nonlinearity("sin", "other", _one),
+    "exp": Nonlinearity("exp", "other", _one),
+}
+
+
+def recognise(operator: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Nonlinearity | None:
+    """The nonlinearity that a call of an ATen operator ("relu_", "sigmoid", …) is, if any."""
+    found = _TABLE.get(operator.removesuffix("_") if operator != "_" else operator)
+    if found is None:
+        return None
+    if found.name == "hardtanh" and len(args) > 2 and (args[1], args[2]) == (0, 6):
+        return _TABLE["relu6"]
+    if found.name == "clamp" and not _is_rectifying(args, kwargs):
+        return None
+    return found
+
+
+def _is_rectifying(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    # Only a clamp at zero from below is used as an activation; others guard a range.
+    low = args[1] if len(args) > 1 else kwargs.get("min")
+    return isinstance(low, (int, float)) and low == 0

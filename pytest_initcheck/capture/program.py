@@ -1,0 +1,261 @@
+"""How a model is called on a batch and what its loss is."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils._pytree import tree_leaves, tree_map
+
+from pytest_initcheck.errors import InitcheckError
+
+LossFunction = Callable[..., Any]
+Forward = Callable[[nn.Module, Any], Any]
+_TARGET_NAMES = ("labels", "targets", "target", "label", "y")
+
+
+@dataclass
+class Result:
+    """One evaluation: the scalar loss, and the model's output where it was seen."""
+
+    loss: Tensor
+    output: Any = None
+    targets: Any = None
+
+
+@dataclass(frozen=True)
+class Program:
+    """Calls a model on a batch; see ``diagnose`` for the forms a batch may have."""
+
+    model: nn.Module
+    batch: Any
+    loss_fn: LossFunction | None = None
+    forward: Forward | None = None
+
+    def evaluate(self) -> Result:
+        """One forward pass on a fresh copy of the batch, so that in-place code cannot wear it.
+
+        Raises:
+            InitcheckError: the model or the loss raised, or the loss is not a finite-size scalar
+                that depends on a parameter.
+        """
+        batch = copied(self.batch)
+        if self.forward is not None:
+            result = self._custom(batch)
+        else:
+            inputs, targets = split(batch)
+            inputs, targets = self._extract_targets(inputs, targets)
+            output = self._call(inputs)
+            result = Result(self._loss(output, targets), output, targets)
+        return Result(_scalar(result.loss), result.output, result.targets)
+
+    @property
+    def loss_name(self) -> str:
+        """The loss as the record states it."""
+        if self.forward is not None:
+            return "forward"
+        if self.loss_fn is None:
+            return "default"
+        return getattr(self.loss_fn, "__name__", type(self.loss_fn).__name__)
+
+    def _custom(self, batch: Any) -> Result:
+        assert self.forward is not None
+        seen: list[Any] = []
+        handle = self.model.register_forward_hook(lambda *call: seen.append(call[-1]))
+        try:
+            loss = self.forward(self.model, batch)
+        except Exception as error:
+            raise _refused("forward(model, batch)", error, "a batch that it accepts") from error
+        finally:
+            handle.remove()
+        return Result(loss, seen[-1] if seen else None)
+
+    def _extract_targets(self, inputs: Any, targets: Any) -> tuple[Any, Any]:
+        if targets is not None or not isinstance(inputs, Mapping):
+            return inputs, targets
+        known = _parameters_of(self.model)
+        for name in _TARGET_NAMES:
+            if name in inputs and known is not None and name not in known:
+                return {k: v for k, v in inputs.items() if k != name}, inputs[name]
+        return inputs, next((inputs[n] for n in _TARGET_NAMES if n in inputs), None)
+
+    def _call(self, inputs: Any) -> Any:
+        try:
+            if isinstance(inputs, Mapping):
+                return self.model(**inputs)
+            if isinstance(inputs, (tuple, list)):
+                return self.model(*inputs)
+            return self.model(inputs)
+        except Exception as error:
+            wanted = "inputs that it accepts as batch=(inputs, targets), or forward=…"
+            raise _refused("the model's forward", error, wanted) from error
+
+    def _loss(self, output: Any, targets: Any) -> Any:
+        if self.loss_fn is None:
+            return default_loss(output, targets)
+        if _is_torch_loss(self.loss_fn):
+            output = main_tensor(output)
+        try:
+            return self.loss_fn(output) if targets is None else self.loss_fn(output, targets)
+        except Exception as error:
+            wanted = "a loss that takes (output, targets) as the model gives them, or forward=…"
+            raise _refused("loss_fn", error, wanted) from error
+
+
+def split(batch: Any) -> tuple[Any, Any]:
+    """Inputs and targets of a batch; targets None where the batch is inputs alone."""
+    if isinstance(batch, (tuple, list)):
+        if len(batch) != 2:
+            raise InitcheckError(
+                f"the batch is a {type(batch).__name__} of {len(batch)} items; pass (inputs, "
+                "targets), where inputs may itself be a tuple, or a mapping, or one tensor"
+            )
+        return batch[0], batch[1]
+    return batch, None
+
+
+def copied(tree: Any) -> Any:
+    """The same structure with every tensor replaced by a copy."""
+
+    def copy(leaf: Any) -> Any:
+        if not isinstance(leaf, Tensor):
+            return leaf
+        return leaf.detach().clone().requires_grad_(leaf.requires_grad)
+
+    return tree_map(copy, tree)
+
+
+def tensors_of(tree: Any) -> list[Tensor]:
+    """All tensors in a nest of tuples, lists and mappings; model outputs with attributes too."""
+    leaves = tree_leaves(dict(tree) if isinstance(tree, Mapping) else tree)
+    found = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+    if not found and hasattr(tree, "__dict__"):
+        found = [value for value in vars(tree).values() if isinstance(value, Tensor)]
+    return found
+
+
+def main_tensor(output: Any) -> Any:
+    """The tensor that a loss is meant for: "logits", "out" or the first floating one."""
+    if isinstance(output, Tensor):
+        return output
+    for name in ("logits", "out"):
+        value = output.get(name) if isinstance(output, Mapping) else getattr(output, name, None)
+        if isinstance(value, Tensor):
+            return value
+    floating = (tensor for tensor in tensors_of(output) if tensor.is_floating_point())
+    return next(floating, output)
+
+
+def default_loss(output: Any, targets: Any) -> Tensor:
+    """The loss where none was passed: the output's own, cross-entropy, or mean squared error."""
+    own = output.get("loss") if isinstance(output, Mapping) else getattr(output, "loss", None)
+    if isinstance(own, Tensor):
+        return own
+    logits = main_tensor(output)
+    if not isinstance(logits, Tensor) or not (logits.is_floating_point() or logits.is_complex()):
+        kind = getattr(logits, "dtype", type(output).__name__)
+        raise InitcheckError(
+            f"the model's output is {kind}, from which no gradient comes; pass loss_fn=… or "
+            "forward=… that makes a differentiable scalar of it"
+        )
+    if not isinstance(targets, Tensor):
+        raise InitcheckError(
+            "there is no loss: pass batch=(inputs, targets), or loss_fn=… for an output alone, or "
+            "forward=…, or a model whose output has a .loss"
+        )
+    if targets.is_floating_point():
+        return _squared_error(logits, targets)
+    return _cross_entropy(logits, targets)
+
+
+def _squared_error(output: Tensor, targets: Tensor) -> Tensor:
+    if output.shape != targets.shape:
+        raise InitcheckError(
+            f"floating targets of shape {tuple(targets.shape)} do not match the output's "
+            f"{tuple(output.shape)}; pass targets of the output's shape, or loss_fn=…"
+        )
+    return functional.mse_loss(output, targets)
+
+
+def _cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    targets = targets.long()
+    if logits.dim() == targets.dim() == 2 and targets.shape[1] == 1 and logits.shape[1] != 1:
+        targets = targets[:, 0]
+    if logits.numel() == targets.numel():
+        flat = targets.reshape(logits.shape)
+        return functional.binary_cross_entropy_with_logits(logits, flat.to(logits.dtype))
+    if logits.dim() > 2 and logits.shape[:-1] == targets.shape:
+        logits, targets = logits.reshape(-1, logits.shape[-1]), targets.reshape(-1)
+    expected = logits.shape[:1] + logits.shape[2:]
+    if logits.dim() < 2 or expected != targets.shape:
+        raise InitcheckError(
+            f"integer targets of shape {tuple(targets.shape)} do not fit logits of shape "
+            f"{tuple(logits.shape)}; pass one class index per prediction, or loss_fn=…"
+        )
+    classes = logits.shape[1]
+    known = targets[targets != -100]
+    if known.numel() and (int(known.max()) >= classes or int(known.min()) < 0):
+        raise InitcheckError(
+            f"targets reach from {int(known.min())} to {int(known.max())}, but the output has "
+            f"{classes} classes; pass class indices from 0 to {classes - 1}"
+        )
+    return functional.cross_entropy(logits, targets)
+
+
+def _scalar(loss: Any) -> Tensor:
+    if not isinstance(loss, Tensor):
+        raise InitcheckError(
+            f"the loss is a {type(loss).__name__}, not a tensor; return the loss before .item()"
+        )
+    if loss.numel() != 1:
+        raise InitcheckError(
+            f"the loss has shape {tuple(loss.shape)}, not that of a scalar; pass a loss that "
+            "reduces, such as reduction='mean'"
+        )
+    if not loss.requires_grad:
+        raise InitcheckError(
+            "the loss does not depend on any trainable parameter; do not detach the output or "
+            "compute it under no_grad, and leave some parameter trainable"
+        )
+    return loss.reshape(())
+
+
+def _refused(what: str, error: Exception, wanted: str) -> InitcheckError:
+    if isinstance(error, InitcheckError):
+        return error
+    text = " ".join(str(error).split())[:300]
+    return InitcheckError(f"{what} raised {type(error).__name__}: {text}; pass {wanted}")
+
+
+def _parameters_of(model: nn.Module) -> set[str] | None:
+    signature = inspect.signature(model.forward)
+    if any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values()):
+        return None
+    return set(signature.parameters)
+
+
+def _is_torch_loss(loss_fn: LossFunction) -> bool:
+    module = getattr(loss_fn, "__module__", "") or type(loss_fn).__module__
+    return module.startswith(("torch.nn.functional", "torch.nn.modules.loss"))
+
+
+def no_grad_loss(program: Program, output: Tensor, targets: Any) -> float | None:
+    """The loss of a given output, or None where the loss cannot take it."""
+    try:
+        with torch.no_grad():
+            loss_fn = program.loss_fn or default_loss
+            value = loss_fn(output) if targets is None else loss_fn(output, targets)
+            return float(value) if value.numel() == 1 else None
+    except Exception:
+        # A constant output may lie outside of what the loss is defined for.
+        return None
+
+
+def moved(tree: Any, device: torch.device) -> Any:
+    """The same structure with every tensor on ``device``."""
+    return tree_map(lambda leaf: leaf.to(device) if isinstance(leaf, Tensor) else leaf, tree)

@@ -1,0 +1,103 @@
+"""Looks as records: one ``LayerRecord`` per layer, in the order in which they ran."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from pytest_initcheck.capture.trace import layer_of
+from pytest_initcheck.evidence import Look, Node, Parameter, SiteKey, SiteLook
+from pytest_initcheck.records import LayerRecord, ModelRecord, UnitStats
+
+# A record names at most so many units; the count and the share stand for the rest.
+_NAMED = 64
+# A unit counts as saturated when nine samples in ten are.
+_MOST = 0.9
+
+
+def model_record(
+    look: Look,
+    parameters: Mapping[str, Parameter],
+    nodes: Iterable[Node],
+    *,
+    moment: str,
+    meta: Mapping[str, str],
+    not_observed: Iterable[str] = (),
+    movement: Mapping[str, float] | None = None,
+) -> ModelRecord:
+    """The record of one look; ``movement`` is the update ratio per parameter."""
+    ran = dict.fromkeys(layer_of(name) for node in nodes for name in node.params)
+    order = [*ran, *(p.layer for p in parameters.values() if p.layer not in ran)]
+    used: set[SiteKey] = set()
+    layers = [
+        _layer(name, look, parameters, movement or {}, used) for name in dict.fromkeys(order)
+    ]
+    layers += [_site_record(key, site) for key, site in look.sites.items() if key not in used]
+    return ModelRecord(
+        tuple(layers),
+        look.loss,
+        look.inputs,
+        look.result,
+        look.targets,
+        moment,
+        dict(meta),
+        tuple(not_observed),
+    )
+
+
+def _layer(
+    name: str,
+    look: Look,
+    parameters: Mapping[str, Parameter],
+    movement: Mapping[str, float],
+    used: set[SiteKey],
+) -> LayerRecord:
+    own = {p.name.removeprefix(name + "."): p for p in parameters.values() if p.layer == name}
+    looks = {short: look.parameters[p.name] for short, p in own.items()}
+    key = _following(name, look)
+    site = look.sites[key] if key else None
+    if key:
+        used.add(key)
+    output = look.outputs.get(name)
+    return LayerRecord(
+        name,
+        next((p.kind for p in own.values()), ""),
+        key.nonlinearity if key else None,
+        {short: p.stats for short, p in looks.items() if p.stats},
+        {short: p.gradient for short, p in looks.items() if p.gradient},
+        site.output if site else output.stats if output else None,
+        site.gradient if site else output.gradient if output else None,
+        unit_stats(site) if site else None,
+        {short: movement[p.name] for short, p in own.items() if p.name in movement},
+    )
+
+
+def _following(layer: str, look: Look) -> SiteKey | None:
+    """The nonlinearity that stands for a layer's activation: the first that is no softmax."""
+    sites = (k for k, site in look.sites.items() if k.layer == layer and site.family != "softmax")
+    return next(sites, None)
+
+
+def _site_record(key: SiteKey, site: SiteLook) -> LayerRecord:
+    return LayerRecord(
+        f"{key.owner or key.layer or 'model'}:{key.nonlinearity}",
+        "activation",
+        key.nonlinearity,
+        activations=site.output,
+        activation_gradients=site.gradient,
+        units=unit_stats(site) if site.family != "softmax" else None,
+    )
+
+
+def unit_stats(site: SiteLook) -> UnitStats:
+    """Dead and saturated units of a nonlinearity on the samples of one look."""
+    dead = (site.flat >= site.samples) if site.family == "rectifier" else site.samples < 0
+    saturated = (
+        (site.saturated >= _MOST * site.samples) if site.family == "squashing" else site.samples < 0
+    )
+    return UnitStats(
+        len(site.samples),
+        float(dead.mean()),
+        float(saturated.mean()),
+        tuple(int(i) for i in dead.nonzero()[0][:_NAMED]),
+        tuple(int(i) for i in saturated.nonzero()[0][:_NAMED]),
+    )

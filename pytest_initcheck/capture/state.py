@@ -1,0 +1,155 @@
+"""Puts a model, its gradients, hooks and every random stream back as they were, bit for bit."""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+Undo = Callable[[], None]
+_DEPTH = 6
+
+
+@contextmanager
+def preserved(*objects: object) -> Iterator[None]:
+    """Restore modules (and random streams) on leaving, also when the body raises.
+
+    Covers parameters, buffers, gradients, modes, ``requires_grad``, hooks, plain attributes and
+    the containers, tensors and generators in them. Objects of other classes that a module holds
+    are restored by reference only.
+    """
+    undo: list[Undo] = list(_random_streams())
+    seen: set[int] = set()
+    for item in objects:
+        if isinstance(item, nn.Module):
+            for module in item.modules():
+                _save_module(module, undo, seen)
+    try:
+        yield
+    finally:
+        for step in reversed(undo):
+            step()
+
+
+def _random_streams() -> Iterator[Undo]:
+    python = random.getstate()
+    yield lambda: random.setstate(python)
+    if "numpy" in sys.modules:
+        from numpy import random as numpy_random
+
+        numpy_state = numpy_random.get_state()
+        yield lambda: numpy_random.set_state(numpy_state)
+    cpu = torch.get_rng_state()
+    yield lambda: torch.set_rng_state(cpu)
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        cuda = torch.cuda.get_rng_state_all()
+        yield lambda: torch.cuda.set_rng_state_all(cuda)
+    if torch.backends.mps.is_available():
+        mps = torch.mps.get_rng_state()
+        yield lambda: torch.mps.set_rng_state(mps)
+
+
+def _save_module(module: nn.Module, undo: list[Undo], seen: set[int]) -> None:
+    if id(module) in seen:
+        return
+    seen.add(id(module))
+    attributes = dict(module.__dict__)
+    kind = type(module)
+    for value in attributes.values():
+        _save(value, undo, seen, _DEPTH)
+
+    def restore() -> None:
+        # A lazy module becomes another class on its first forward.
+        if type(module) is not kind:
+            module.__class__ = kind
+        module.__dict__.clear()
+        module.__dict__.update(attributes)
+
+    undo.append(restore)
+
+
+def _save(value: Any, undo: list[Undo], seen: set[int], depth: int) -> None:
+    if depth == 0 or id(value) in seen:
+        return
+    if isinstance(value, Tensor):
+        seen.add(id(value))
+        undo.append(_tensor(value))
+    elif isinstance(value, nn.Module):
+        return
+    elif isinstance(value, (dict, list, set, deque)):
+        seen.add(id(value))
+        undo.append(_container(value))
+        for item in list(value.values()) if isinstance(value, dict) else list(value):
+            _save(item, undo, seen, depth - 1)
+    elif isinstance(value, tuple):
+        for item in value:
+            _save(item, undo, seen, depth - 1)
+    elif isinstance(value, (torch.Generator, random.Random)) or hasattr(value, "bit_generator"):
+        undo.append(_generator(value))
+
+
+def _tensor(tensor: Tensor) -> Undo:
+    grad = tensor.grad if tensor.is_leaf else None
+    requires_grad = tensor.requires_grad
+    hooks = _hooks(tensor)
+    is_lazy = isinstance(tensor, nn.parameter.UninitializedTensorMixin)
+    # The alias keeps the storage itself, so that ties and flattened weights survive.
+    alias = None if is_lazy else tensor.data
+    saved = None if alias is None or alias.is_meta else alias.clone()
+    kind = type(tensor)
+
+    def restore() -> None:
+        if alias is None:
+            tensor.__class__ = kind
+            tensor.data = torch.empty(0, device=tensor.device, dtype=tensor.dtype)
+        else:
+            tensor.data = alias
+            if saved is not None:
+                alias.copy_(saved)
+        if tensor.is_leaf:
+            tensor.requires_grad_(requires_grad)
+            tensor.grad = grad
+        for holder, content in hooks:
+            holder.clear()
+            holder.update(content)
+
+    return restore
+
+
+def _hooks(tensor: Tensor) -> list[tuple[dict[Any, Any], dict[Any, Any]]]:
+    names = ("_backward_hooks", "_post_accumulate_grad_hooks")
+    holders = (getattr(tensor, name, None) for name in names)
+    return [(holder, dict(holder)) for holder in holders if holder is not None]
+
+
+def _container(value: Any) -> Undo:
+    content = value.copy()
+
+    def restore() -> None:
+        value.clear()
+        (value.update if isinstance(value, (dict, set)) else value.extend)(content)
+
+    return restore
+
+
+def _generator(value: Any) -> Undo:
+    if isinstance(value, torch.Generator):
+        state = value.get_state()
+        return lambda: value.set_state(state) and None
+    if isinstance(value, random.Random):
+        python = value.getstate()
+        return lambda: value.setstate(python)
+    numpy_state = value.bit_generator.state
+    return lambda: setattr(value.bit_generator, "state", numpy_state)
+
+
+def clear_gradients(parameters: Iterable[Tensor]) -> None:
+    """Drop gradients without touching the tensors that held them."""
+    for parameter in parameters:
+        parameter.grad = None

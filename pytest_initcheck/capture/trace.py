@@ -1,0 +1,281 @@
+"""Follows a forward pass operator by operator: which layers ran, and every nonlinearity."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.nn.modules import module as module_hooks
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from pytest_initcheck.capture.nonlinearity import Nonlinearity, recognise
+from pytest_initcheck.evidence import Node
+
+# Operators that mix features through a weight; everything else scales, shifts or moves data.
+_MIXING = {
+    "addmm", "mm", "bmm", "baddbmm", "addbmm", "matmul", "linear", "mv", "addmv", "dot",
+    "convolution", "_convolution", "mkldnn_rnn_layer", "_cudnn_rnn", "embedding", "_embedding_bag",
+    "_embedding_bag_forward_only", "_thnn_fused_lstm_cell", "_thnn_fused_gru_cell", "_trilinear",
+    "miopen_rnn", "_sparse_addmm", "_grouped_mm",
+}  # fmt: skip
+
+
+# Which axis of the weight counts the outputs; None: to be seen from the strides.
+_UNIT_AXES: dict[str, int | None] = {
+    "addmm": None, "mm": None, "mv": 0, "addmv": 0, "linear": 0, "convolution": 0,
+    "_convolution": 0, "mkldnn_rnn_layer": 0, "_cudnn_rnn": 0, "_thnn_fused_lstm_cell": 0,
+    "_thnn_fused_gru_cell": 0,
+}  # fmt: skip
+
+
+def layer_of(parameter: str) -> str:
+    """The module path of a parameter; the parameter itself where the root owns it."""
+    plain = parameter.split(".parametrizations.")[0]
+    return plain if plain != parameter else parameter.rpartition(".")[0] or parameter
+
+
+@dataclass
+class _Origin:
+    """Where the content of a storage comes from."""
+
+    alive: StorageWeakRef
+    node: int = -1
+    layer: str = ""
+    order: int = -1
+    params: tuple[str, ...] = ()
+    is_parameter: bool = False
+    is_data: bool = False
+
+
+@dataclass
+class Observer:
+    """What the tracer calls; each receives the tensor as the forward pass left it."""
+
+    on_layer: Callable[[Node, Tensor, Tensor | None], None]
+    on_nonlinearity: Callable[[Node, Nonlinearity, Tensor, Tensor], None]
+    on_first_input: Callable[[Tensor], None]
+
+
+@dataclass
+class _Frame:
+    name: str
+    flags: ExitStack = field(default_factory=ExitStack)
+
+
+class Tracer(TorchDispatchMode):
+    """A dispatch mode that observes a model however its author wrote it.
+
+    Below autograd every operator passes here: modules, functions, methods, in-place calls,
+    scripted code and what composite functions such as attention are made of.
+    """
+
+    def __init__(self, model: nn.Module, observer: Observer) -> None:
+        super().__init__()
+        self.nodes: list[Node] = []
+        self.order: list[str] = []
+        self.axes: dict[str, int | None] = {}
+        self._observer = observer
+        self._model = model
+        self._modules = {id(m): name for name, m in reversed(list(model.named_modules()))}
+        self._stack: list[_Frame] = []
+        self._origins: dict[int, _Origin] = {}
+        self._pending: list[tuple[Tensor, Callable[[Tensor], None]]] = []
+        for name, parameter in model.named_parameters():
+            self._claim(parameter, params=(name,), is_parameter=True)
+
+    def add_data(self, batch: Any) -> None:
+        """Mark the tensors of a batch as the data that flows through the model."""
+        for tensor in _tensors(batch):
+            self._claim(tensor, is_data=True)
+
+    def hook_gradient(self, tensor: Tensor, hook: Callable[[Tensor], None]) -> None:
+        """Call ``hook`` with the gradient of a tensor that an operator has just made."""
+        # Autograd adopts the tensor only after the operator returns: wait for the next one.
+        self._pending.append((tensor, hook))
+
+    def flush(self) -> None:
+        """Attach the hooks that wait."""
+        for tensor, hook in self._pending:
+            if tensor.requires_grad:
+                tensor.register_hook(hook)
+        self._pending = []
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Observe everything inside; also keeps track of which module is running."""
+        with ExitStack() as stack:
+            # Scripted and compiled code must run the operators one by one to be seen.
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
+            stack.enter_context(torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH))
+            for handle in (
+                module_hooks.register_module_forward_pre_hook(self._enter_module),
+                module_hooks.register_module_forward_hook(self._leave_module, always_call=True),
+            ):
+                stack.callback(handle.remove)
+            with self:
+                yield
+                self.flush()
+
+    def _enter_module(self, module: nn.Module, _: Any) -> None:
+        frame = _Frame(self._modules.get(id(module), self._stack[-1].name if self._stack else ""))
+        if isinstance(module, nn.RNNBase):
+            frame.flags.enter_context(_unfused())
+        self._stack.append(frame)
+
+    def _leave_module(self, module: nn.Module, *_: Any) -> None:
+        if self._stack:
+            self._stack.pop().flags.close()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        self.flush()
+        if not self._stack:
+            return func(*args, **kwargs)
+        operator = func.overloadpacket.__name__
+        tensors = _tensors((args, kwargs))
+        origins = [self._origin(tensor) for tensor in tensors]
+        found = recognise(operator, args, kwargs) if tensors else None
+        is_float = found is not None and isinstance(args[0], Tensor) and args[0].is_floating_point()
+        slope = found.slope(args[0], args, kwargs) if found and is_float else None
+        seen = self._see_input(operator, tensors, origins) if operator in _MIXING else None
+        out = func(*args, **kwargs)
+        node = self._add_node(func, operator, tensors, origins, out, found if is_float else None)
+        if node and node.nonlinearity and found and slope is not None and isinstance(out, (Tensor, tuple)):
+            result = out if isinstance(out, Tensor) else out[0]
+            self._observer.on_nonlinearity(node, found, slope, result)
+        elif node and node.is_layer:
+            first = next(iter(_tensors(out)), None)
+            if first is not None:
+                self._observer.on_layer(node, first, seen)
+        return out
+
+    def _see_input(
+        self, operator: str, tensors: list[Tensor], origins: list[_Origin | None]
+    ) -> Tensor | None:
+        """The data that a mixing operator receives, the latest made where there are several."""
+        data = [
+            (origin.order, tensor)
+            for tensor, origin in zip(tensors, origins, strict=True)
+            if origin and origin.is_data and tensor.is_floating_point()
+        ]
+        order, tensor = max(data, key=lambda pair: pair[0], default=(0, None))
+        if tensor is not None and order < 0:
+            self._observer.on_first_input(tensor)
+        return tensor
+
+    def _add_node(
+        self,
+        func: Any,
+        operator: str,
+        tensors: list[Tensor],
+        origins: list[_Origin | None],
+        out: Any,
+        found: Nonlinearity | None,
+    ) -> Node | None:
+        results = _tensors(out)
+        keys = {_key(tensor) for tensor in tensors}
+        if not func._schema.is_mutable and all(_key(result) in keys for result in results):
+            return None
+        known = [origin for origin in origins if origin]
+        weights = [
+            o for t, o in zip(tensors, origins, strict=True) if o and o.is_parameter and t.dim() > 1
+        ]
+        params = tuple(dict.fromkeys(p for o in known if o.is_parameter for p in o.params))
+        # Tensors of unknown origin (masks, constants) do not change what a weight is made of.
+        is_derived = bool(params) and all(origin.is_parameter for origin in known)
+        is_layer = operator in _MIXING and bool(weights) and (not is_derived or self._owns(weights))
+        if is_derived and not is_layer:
+            self._claim_all(results, params=params, is_parameter=True)
+            return None
+        data = [origin for origin in known if not origin.is_parameter]
+        latest = max(data, key=lambda origin: origin.order, default=None)
+        order, layer = (latest.order, latest.layer) if latest else (-1, "")
+        if is_layer:
+            layer = layer_of(weights[-1].params[0])
+            self._note_axes(operator, tensors, origins)
+            if layer not in self.order:
+                self.order.append(layer)
+            order = len(self.nodes)
+        node = Node(
+            len(self.nodes),
+            operator,
+            self._stack[-1].name,
+            tuple(dict.fromkeys(origin.node for origin in data)),
+            params,
+            layer,
+            is_layer,
+            found.name if found else "",
+            tuple(results[0].shape) if results else (),
+        )
+        self.nodes.append(node)
+        is_data = is_layer or any(origin.is_data for origin in data)
+        self._claim_all(results, node=node.index, layer=layer, order=order, is_data=is_data)
+        return node
+
+    def _note_axes(
+        self, operator: str, tensors: list[Tensor], origins: list[_Origin | None]
+    ) -> None:
+        for tensor, origin in zip(tensors, origins, strict=True):
+            if origin and origin.is_parameter and tensor.dim() > 1 and operator in _UNIT_AXES:
+                axis = _UNIT_AXES[operator]
+                # A transposed view of a matrix says that its first axis counts the outputs.
+                if axis is None and tensor.dim() == 2:
+                    axis = 0 if tensor.stride(0) == 1 and tensor.shape[0] > 1 else 1
+                if tensor.dim() == 2 and tensor.shape[0] == 1:
+                    axis = 0 if tensor.stride(1) != 1 or tensor.shape[1] == 1 else axis
+                for name in origin.params:
+                    self.axes.setdefault(name, axis)
+
+    def _owns(self, weights: list[_Origin]) -> bool:
+        owner = self._stack[-1].name
+        return any(p.rpartition(".")[0] == owner for origin in weights for p in origin.params)
+
+    def _origin(self, tensor: Tensor) -> _Origin | None:
+        return self._origins.get(_key(tensor))
+
+    def _claim_all(self, tensors: list[Tensor], **facts: Any) -> None:
+        for tensor in tensors:
+            self._claim(tensor, **facts)
+
+    def _claim(self, tensor: Tensor, **facts: Any) -> None:
+        key = _key(tensor)
+        if key:
+            # The weak reference keeps the address from being used again.
+            self._origins[key] = _Origin(StorageWeakRef(tensor.untyped_storage()), **facts)
+
+
+@contextmanager
+def _unfused() -> Iterator[None]:
+    """Recurrent layers run their gates one by one: the fused kernels hide them."""
+    with ExitStack() as stack:
+        with warnings.catch_warnings():
+            # Builds without a GPU of the vendor warn about a flag that is only passed through.
+            warnings.simplefilter("ignore")
+            stack.enter_context(torch.backends.mkldnn.flags(enabled=False))
+            stack.enter_context(torch.backends.cudnn.flags(enabled=False))
+        try:
+            yield
+        finally:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                stack.close()
+
+
+def _tensors(tree: Any) -> list[Tensor]:
+    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
+
+
+def _key(tensor: Tensor) -> int:
+    try:
+        return tensor.untyped_storage()._cdata
+    except (NotImplementedError, RuntimeError, AttributeError):
+        return 0

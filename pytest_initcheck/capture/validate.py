@@ -1,0 +1,100 @@
+"""Refuses what cannot be diagnosed, before anything is touched."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pytest_initcheck.capture.program import tensors_of
+from pytest_initcheck.errors import InitcheckError
+
+
+def check_model(model: Any) -> None:
+    """Raise an InitcheckError that says what to pass where ``model`` cannot be trained."""
+    if not isinstance(model, nn.Module):
+        hint = "call the factory and pass the model" if callable(model) else "pass an nn.Module"
+        raise InitcheckError(f"model is a {type(model).__name__}, not an nn.Module; {hint}")
+    parameters = list(model.parameters())
+    if not parameters:
+        raise InitcheckError("the model has no parameters; pass a model that can be trained")
+    if any(p.is_meta for p in parameters if not _is_lazy(p)):
+        raise InitcheckError(
+            "the model has parameters on the meta device, which hold no values; materialise and "
+            "initialise them first, for example with model.to_empty(device='cpu')"
+        )
+    if not any(p.requires_grad for p in parameters):
+        raise InitcheckError(
+            "every parameter is frozen (requires_grad=False); leave some parameter trainable"
+        )
+
+
+def check_batch(batch: Any, model: nn.Module, device: torch.device | None) -> None:
+    """Raise an InitcheckError where a batch is empty, not finite or on another device."""
+    tensors = tensors_of(batch)
+    if any(tensor.dim() and tensor.shape[0] == 0 for tensor in tensors[:1]):
+        raise InitcheckError("the batch is empty; pass at least one sample, better 32 or more")
+    for tensor in tensors:
+        if (tensor.is_floating_point() or tensor.is_complex()) and not bool(tensor.isfinite().all()):
+            count = int((~tensor.isfinite()).sum())
+            raise InitcheckError(
+                f"the batch holds {count} values that are NaN or infinite in a tensor of shape "
+                f"{tuple(tensor.shape)}; pass finite data"
+            )
+    if device is None:
+        _check_device(tensors, next(model.parameters()))
+
+
+def _check_device(tensors: list[Tensor], parameter: Tensor) -> None:
+    for tensor in tensors:
+        if tensor.device != parameter.device and tensor.dim():
+            raise InitcheckError(
+                f"the batch is on {tensor.device} but the model on {parameter.device}; pass both "
+                f"on one device, or device={str(parameter.device)!r} to have them moved"
+            )
+
+
+def check_steps(steps: Any) -> None:
+    """Raise an InitcheckError where the number of steps is no whole number from 1 up."""
+    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+        raise InitcheckError(f"steps is {steps!r}; pass a whole number from 1 up")
+
+
+def make_optimizer(optimizer: Any, model: nn.Module) -> torch.optim.Optimizer:
+    """The user's optimiser over the trainable parameters; SGD with lr 1e-2 where none is given."""
+    trainable = [p for p in model.parameters() if p.requires_grad]
+    if optimizer is None:
+        return torch.optim.SGD(trainable, lr=1e-2)
+    if isinstance(optimizer, torch.optim.Optimizer) or not callable(optimizer):
+        raise InitcheckError(
+            f"optimizer is a {type(optimizer).__name__}; pass a function of the parameters, such "
+            "as optimizer=lambda params: torch.optim.Adam(params, lr=1e-3)"
+        )
+    made = optimizer(trainable)
+    if not hasattr(made, "step") or not hasattr(made, "param_groups"):
+        raise InitcheckError(
+            f"optimizer(params) returned a {type(made).__name__}; return a torch.optim.Optimizer"
+        )
+    return made  # type: ignore[no-any-return]
+
+
+def resolve_device(device: Any) -> torch.device | None:
+    """The device to move to, None for where the model is.
+
+    Raises:
+        InitcheckError: the name is unknown, or this machine has no such device.
+    """
+    if device is None:
+        return None
+    try:
+        found = torch.device(device)
+        torch.empty(0, device=found)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        text = str(error).splitlines()[0]
+        raise InitcheckError(f"device {device!r} cannot be used: {text}; pass 'cpu'") from error
+    return found
+
+
+def _is_lazy(parameter: Any) -> bool:
+    return isinstance(parameter, nn.parameter.UninitializedTensorMixin)

@@ -1,0 +1,66 @@
+"""What a check is: one class that reads evidence and yields findings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from pytest_initcheck.evidence import Evidence
+from pytest_initcheck.records import Finding, Severity
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One finding that a check can make, as ``initcheck rules`` explains it.
+
+    ``follows`` lists the ids of rules whose findings explain this one: where one of them was
+    found as an error, this finding is attached to it.
+    """
+
+    id: str
+    title: str
+    cause: str
+    limit: str
+    reference: str
+    follows: frozenset[str] = frozenset()
+
+    def found(
+        self,
+        check: str,
+        severity: Severity,
+        layers: Sequence[str],
+        quantity: str,
+        measured: float | None = None,
+        limit: float | None = None,
+        *,
+        remedy: str,
+        cause: str = "",
+        units: tuple[int, ...] = (),
+    ) -> Finding:
+        """A finding of this rule at the first of ``layers`` (empty: the model as a whole)."""
+        return Finding(
+            self.id,
+            check,
+            severity,
+            layers[0] if layers else "",
+            quantity,
+            measured,
+            limit,
+            cause or self.cause,
+            remedy,
+            self.reference,
+            units,
+            tuple(layers),
+        )
+
+
+class Check(Protocol):
+    """A check. Register an own one through the hook ``pytest_initcheck_checks``."""
+
+    name: str
+    rules: tuple[Rule, ...]
+
+    def run(self, evidence: Evidence) -> Iterable[Finding]:
+        """Yield what is wrong; nothing where all is well or the check does not apply."""
+        ...

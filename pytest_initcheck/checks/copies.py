@@ -1,0 +1,90 @@
+"""Layers that start as copies of each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from pytest_initcheck.checks.base import Rule
+from pytest_initcheck.checks.traits import finite_looks, used_parameters
+from pytest_initcheck.evidence import Evidence, Parameter
+from pytest_initcheck.records import Finding, Severity
+
+_SOURCE = "pytorch/pytorch issue 72253: TransformerEncoder deep-copies its layer"
+# Fewer distinct rows than this come from a formula (identity, constants), not from a draw.
+_RANDOM_ROWS = 2
+
+
+class Copies:
+    """Reports different parameters with equal random values; ties are one parameter, no copy."""
+
+    name = "copies"
+    rules = (
+        Rule(
+            "IC203",
+            "copies that stay equal",
+            "two layers start with equal weights and get equal gradients: they remain one layer",
+            "difference of the moves of two copies, relative to the move, above 1e-3",
+            _SOURCE,
+            frozenset({"IC201", "IC101", "IC501"}),
+        ),
+        Rule(
+            "IC204",
+            "copied layers",
+            "layers start as copies of each other, as deepcopy makes them; training separates "
+            "them, but they begin less diverse than drawn weights",
+            "no equal random weights",
+            _SOURCE,
+            frozenset({"IC201", "IC101", "IC501"}),
+        ),
+    )
+
+    def run(self, evidence: Evidence) -> Iterator[Finding]:
+        groups = [group for group in self._groups(evidence) if len(group) > 1]
+        locked = [group for group in groups if self._is_locked(evidence, group)]
+        loose = [group for group in groups if group not in locked]
+        if locked:
+            yield self._finding(0, "error", locked)
+        if loose:
+            yield self._finding(1, "warning", loose)
+
+    def _groups(self, evidence: Evidence) -> list[list[Parameter]]:
+        used, seen = used_parameters(evidence), {}  # type: ignore[var-annotated]
+        for name, parameter in evidence.parameters.items():
+            rows = evidence.start.parameters[name].projections
+            stats = evidence.start.parameters[name].stats
+            if not parameter.trainable or name not in used or rows is None or stats is None:
+                continue
+            if _is_random(rows) and stats.histogram and sum(map(bool, stats.histogram.counts)) > 4:
+                seen.setdefault((parameter.shape, rows.tobytes()), []).append(parameter)
+        return list(seen.values())
+
+    def _is_locked(self, evidence: Evidence, group: list[Parameter]) -> bool:
+        looks = finite_looks(evidence)
+        moves = []
+        for parameter in group:
+            start = looks[0].parameters[parameter.name].projections
+            end = looks[-1].parameters[parameter.name].projections
+            if start is None or end is None:
+                return False
+            moves.append((end - start)[:, :-1])
+        size = max(float(np.abs(move).max()) for move in moves)
+        apart = max(float(np.abs(move - moves[0]).max()) for move in moves)
+        return size > 0 and apart <= 1e-3 * size
+
+    def _finding(self, index: int, severity: Severity, groups: list[list[Parameter]]) -> Finding:
+        layers = tuple(dict.fromkeys(p.layer for group in groups for p in group))
+        return self.rules[index].found(
+            self.name,
+            severity,
+            layers,
+            "layers with equal weights",
+            len(layers),
+            0,
+            remedy="initialise each layer anew after copying, such as with reset_parameters()",
+        )
+
+
+def _is_random(rows: np.ndarray) -> bool:  # type: ignore[type-arg]
+    return len(np.unique(np.round(rows, 9), axis=0)) >= _RANDOM_ROWS

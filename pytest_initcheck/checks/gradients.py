@@ -1,0 +1,166 @@
+"""Layers that no gradient reaches, signals and gradients that vanish or explode with depth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from pytest_initcheck.checks.base import Rule
+from pytest_initcheck.checks.traits import finite_looks, has_normalisation, silent_layers
+from pytest_initcheck.evidence import Evidence
+from pytest_initcheck.records import Finding
+
+_DEPTH = "Schoenholz, Gilmer, Ganguli, Sohl-Dickstein: Deep Information Propagation (2017)"
+# Gradient descent at the largest stable rate needs about 1/share steps to fit the part of its
+# input that differs between samples: more than 1e5 steps are not taken in practice.
+_SHARE_ERROR = 1e-5
+_SHARE_WARNING = 1e-4
+# The step that suits the steepest layer moves the flattest one by the square of this.
+_PROFILE = 1e-5
+_GROWTH = 1e4
+
+_BROKEN = frozenset({"IC101", "IC301", "IC306", "IC501", "IC502", "IC503", "IC504", "IC701"})
+
+
+class Gradients:
+    """Judges the profile along depth, never absolute sizes."""
+
+    name = "gradients"
+    rules = (
+        Rule(
+            "IC401",
+            "layer without gradient",
+            "the layer takes part in the output, but its gradient is exactly zero in every step",
+            "some non-zero gradient within the steps taken",
+            "by the chain rule, some factor on every path to the loss is zero",
+            _BROKEN | {"IC303", "IC402", "IC403", "IC302", "IC703"},
+        ),
+        Rule(
+            "IC402",
+            "vanishing signal",
+            "the differences between samples shrink from layer to layer until the last layer "
+            "sees the same input for all of them, and can only learn a constant",
+            "share of the last layer's input that differs between samples, relative to the "
+            "data's, at least 1e-5 (warning 1e-4): its inverse is the number of steps that "
+            "gradient descent needs to use that part",
+            _DEPTH,
+            _BROKEN | {"IC303", "IC201"},
+        ),
+        Rule(
+            "IC403",
+            "vanishing gradient",
+            "each layer multiplies the gradient by a factor below one, so that the first layers "
+            "get none that counts",
+            "norm at the first layer over norm at the last at least 1e-5",
+            _DEPTH,
+            _BROKEN | {"IC303", "IC201", "IC402"},
+        ),
+        Rule(
+            "IC404",
+            "exploding gradient",
+            "each layer multiplies the gradient by a factor above one, and no normalisation "
+            "takes it back",
+            "norm at the first layer over norm at the last at most 1e4, without normalisation",
+            _DEPTH,
+            _BROKEN | {"IC703"},
+        ),
+    )
+
+    def run(self, evidence: Evidence) -> Iterator[Finding]:
+        yield from self._silent(evidence)
+        yield from self._signal(evidence)
+        yield from self._profile(evidence)
+
+    def _silent(self, evidence: Evidence) -> Iterator[Finding]:
+        silent = silent_layers(evidence)
+        if silent:
+            yield self.rules[0].found(
+                self.name,
+                "error",
+                silent,
+                "largest gradient over all steps",
+                0.0,
+                remedy="look for a detach, a zero factor or a flat nonlinearity between this "
+                "layer and the loss",
+            )
+
+    def _signal(self, evidence: Evidence) -> Iterator[Finding]:
+        shares = _shares(evidence)
+        if not shares:
+            return
+        start = next(iter(shares.values()))
+        last = list(shares)[-1]
+        share = shares[last] / start if start else 1.0
+        if len(shares) < 2 or share >= _SHARE_WARNING or _grows(evidence, last):
+            return
+        begins = [n for n, value in shares.items() if value / start < _SHARE_WARNING]
+        yield self.rules[1].found(
+            self.name,
+            "error" if share < _SHARE_ERROR else "warning",
+            begins,
+            "share of the last layer's input that differs between samples",
+            share,
+            _SHARE_ERROR if share < _SHARE_ERROR else _SHARE_WARNING,
+            remedy="draw the weights with the gain of the nonlinearity, such as "
+            "torch.nn.init.kaiming_normal_(weight) for ReLU, or add normalisation or residuals",
+        )
+
+    def _profile(self, evidence: Evidence) -> Iterator[Finding]:
+        norms = _gradient_norms(evidence)
+        if len(norms) < 3:
+            return
+        names, values = list(norms), list(norms.values())
+        if values[0] <= 0 or values[-1] <= 0:
+            return
+        ratio = values[0] / values[-1]
+        if ratio < _PROFILE:
+            yield self.rules[2].found(
+                self.name,
+                "error",
+                [n for n, v in norms.items() if v / values[-1] < _PROFILE],
+                "gradient norm at the first layer over that at the last",
+                ratio,
+                _PROFILE,
+                remedy="use a nonlinearity with slope near one and its matching initialiser, "
+                "or add normalisation or residual connections",
+            )
+        elif ratio > _GROWTH and not has_normalisation(evidence):
+            yield self.rules[3].found(
+                self.name,
+                "error",
+                names,
+                "gradient norm at the first layer over that at the last",
+                ratio,
+                _GROWTH,
+                remedy="scale the weights by fan-in, such as torch.nn.init.kaiming_normal_(weight)",
+            )
+
+
+def _shares(evidence: Evidence) -> dict[str, float]:
+    """Per layer, how much of its input differs between samples; the largest over the looks."""
+    found: dict[str, float] = {}
+    for look in finite_looks(evidence):
+        for layer in evidence.order:
+            output = look.outputs.get(layer)
+            if output is not None and output.variation is not None:
+                found[layer] = max(found.get(layer, 0.0), output.variation)
+    return {layer: found[layer] for layer in evidence.order if layer in found}
+
+
+def _grows(evidence: Evidence, layer: str) -> bool:
+    """Whether training is opening the layer: step 0 alone proves nothing."""
+    looks = [look.outputs.get(layer) for look in finite_looks(evidence)]
+    known = [look.variation for look in looks if look is not None and look.variation is not None]
+    return len(known) > 1 and known[-1] > 10 * known[0]
+
+
+def _gradient_norms(evidence: Evidence) -> dict[str, float]:
+    """Norm of the loss gradient at each layer's output; the largest over the looks."""
+    found: dict[str, float] = {}
+    for look in finite_looks(evidence):
+        for layer, output in look.outputs.items():
+            gradient = output.gradient
+            if gradient is not None and gradient.rms is not None:
+                norm = gradient.rms * math.sqrt(gradient.n)
+                found[layer] = max(found.get(layer, 0.0), norm)
+    return {layer: found[layer] for layer in evidence.order if layer in found}

@@ -1,0 +1,92 @@
+"""The first loss against what a prediction without knowledge costs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from pytest_initcheck.checks.base import Rule
+from pytest_initcheck.evidence import Evidence
+from pytest_initcheck.records import Finding
+
+# Logits of standard deviation s add about s²/2 to the cross-entropy. Healthy initialisers give
+# s ≤ √2 (gain of ReLU on an input of unit scale); s = 2 is error, s = √3 warning.
+_ERROR = 2.0
+_WARNING = 1.5
+_Z = 3.0
+# A squared error of so many times chance: outputs ten times the size of the targets.
+_RATIO = 100.0
+
+
+class InitialLoss:
+    """A model that knows nothing should say so: a high first loss is confidence without reason."""
+
+    name = "initial_loss"
+    rules = (
+        Rule(
+            "IC703",
+            "initial loss far above chance",
+            "the outputs are too large at the start: the model is confidently wrong, and the "
+            "first steps are spent on undoing it",
+            "cross-entropy: 2 above that of equal probabilities (warning 1.5), plus three "
+            "standard errors of the batch; squared error: a hundred times that of predicting zero",
+            "Chizat, Oyallon, Bach: On Lazy Training (2019); E[loss] ≈ ln C + s²/2 for logits "
+            "of standard deviation s",
+            frozenset({"IC501", "IC502", "IC503", "IC701", "IC704"}),
+        ),
+        Rule(
+            "IC704",
+            "loss sums instead of averages",
+            "the loss grows with the size of the batch: gradients and the right learning rate "
+            "depend on how many samples there are",
+            "the loss of a doubled batch over that of the batch below 1.5",
+            "Goyal et al.: Accurate, Large Minibatch SGD (2017), section 2.1",
+        ),
+    )
+
+    def run(self, evidence: Evidence) -> Iterator[Finding]:
+        facts, targets = evidence.loss, evidence.start.targets
+        if facts.chance is None or facts.chance <= 0 or targets is None:
+            return
+        if not math.isfinite(facts.initial):
+            return
+        is_sum = facts.growth is not None and facts.growth > 1.5 and targets.n > 1
+        scale = targets.n if is_sum else 1
+        severity, limit = self._limit(evidence, facts.initial / scale, facts.chance / scale)
+        if is_sum:
+            yield self.rules[1].found(
+                self.name,
+                "error" if severity == "error" else "warning",
+                (),
+                "loss of a doubled batch over that of the batch",
+                facts.growth,
+                1.5,
+                remedy="average over the samples, such as reduction='mean'",
+            )
+        if severity:
+            yield self.rules[0].found(
+                self.name,
+                severity,  # type: ignore[arg-type]
+                evidence.order[-1:],
+                f"first loss (chance {facts.chance:.4g})",
+                facts.initial,
+                limit * scale,
+                remedy="scale the weights by fan-in, such as torch.nn.init.kaiming_normal_("
+                "weight), and draw those of the last layer smaller or start them at zero",
+            )
+
+    def _limit(self, evidence: Evidence, initial: float, chance: float) -> tuple[str, float]:
+        targets = evidence.start.targets
+        count = targets.n if targets else 1
+        if evidence.loss.classes or abs(chance - math.log(2)) < 0.01:
+            excess = initial - chance
+            slack = _Z * math.sqrt(2 / count)
+            if excess > _ERROR + slack:
+                return "error", chance + _ERROR + slack
+            limit = chance + _WARNING + slack
+            return ("warning", limit) if initial > limit else ("", 0.0)
+        outputs = evidence.start.result
+        is_large = outputs is not None and (outputs.rms or 0.0) > math.sqrt(_RATIO)
+        if initial > _RATIO * chance and is_large:
+            return "error", _RATIO * chance
+        return "", 0.0

@@ -1,0 +1,107 @@
+"""Data whose scale the initialisers are not made for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pytest_initcheck.checks.base import Rule
+from pytest_initcheck.checks.initial_loss import InitialLoss
+from pytest_initcheck.checks.saturation import Saturation
+from pytest_initcheck.checks.traits import has_normalisation
+from pytest_initcheck.evidence import Evidence
+from pytest_initcheck.records import Finding, TensorStats
+
+# The curvature in the first layer's weights grows with the square of its inputs: at 300 the
+# stable learning rate is 1e5 times smaller than at 1, and at 1/300 the gradient is.
+_ERROR = 300.0
+_WARNING = 30.0
+_TARGETS = 100.0
+# With another fault to explain, inputs beyond this are its likelier cause than the weights.
+_BLAMED = 10.0
+_SOURCE = "LeCun, Bottou, Orr, Müller: Efficient BackProp (1998), section 4.3"
+
+
+class InputScale:
+    """Initialisers assume inputs with a mean square near one; normalised inputs are exempt."""
+
+    name = "input_scale"
+    rules = (
+        Rule(
+            "IC701",
+            "input scale",
+            "the inputs are far from unit scale, which the initialisers assume: the data, not "
+            "the weights, drives the first layer",
+            "root mean square at most 300 (30 warning; 10 where it explains saturation or a high "
+            "first loss), largest value at least 1/300 (1/30 warning) without normalisation",
+            _SOURCE,
+            frozenset({"IC501"}),
+        ),
+        Rule(
+            "IC702",
+            "target scale",
+            "the targets are far from unit scale: the output layer first has to grow by that "
+            "factor, and the first loss is its square",
+            "root mean square of regression targets at most 100",
+            _SOURCE,
+            frozenset({"IC701"}),
+        ),
+    )
+
+    def run(self, evidence: Evidence) -> Iterator[Finding]:
+        inputs, targets = evidence.start.inputs, evidence.start.targets
+        if inputs is not None and inputs.rms:
+            yield from self._large(evidence, inputs)
+            yield from self._small(evidence, inputs)
+        if targets is not None and targets.dtype.startswith(("float", "bfloat")):
+            rms = targets.rms or 0.0
+            if rms > _TARGETS and evidence.loss.chance is not None:
+                yield self.rules[1].found(
+                    self.name,
+                    "error",
+                    (),
+                    "root mean square of the targets",
+                    rms,
+                    _TARGETS,
+                    remedy="standardise the targets: (y - y.mean()) / y.std()",
+                )
+
+    def _large(self, evidence: Evidence, inputs: TensorStats) -> Iterator[Finding]:
+        rms = inputs.rms or 0.0
+        is_blamed = rms > _BLAMED and self._explains(evidence)
+        if rms <= _WARNING and not is_blamed:
+            return
+        is_error = rms > _ERROR or is_blamed
+        limit = _BLAMED if is_blamed else _ERROR if is_error else _WARNING
+        yield self._scale(evidence, "error" if is_error else "warning", rms, limit)
+
+    def _small(self, evidence: Evidence, inputs: TensorStats) -> Iterator[Finding]:
+        largest = max(abs(inputs.min or 0.0), abs(inputs.max or 0.0))
+        if 0 < largest < 1 / _WARNING and not has_normalisation(evidence):
+            is_error = largest < 1 / _ERROR
+            limit = 1 / (_ERROR if is_error else _WARNING)
+            yield self._scale(
+                evidence, "error" if is_error else "warning", largest, limit, "largest |input|"
+            )
+
+    def _scale(
+        self,
+        evidence: Evidence,
+        severity: str,
+        measured: float,
+        limit: float,
+        quantity: str = "root mean square of the inputs",
+    ) -> Finding:
+        return self.rules[0].found(
+            self.name,
+            severity,  # type: ignore[arg-type]
+            evidence.order[:1],
+            quantity,
+            measured,
+            limit,
+            remedy="standardise the inputs: (x - x.mean()) / x.std()",
+        )
+
+    def _explains(self, evidence: Evidence) -> bool:
+        """Whether saturation or a high first loss is there for the data to explain."""
+        found = [*Saturation().run(evidence), *InitialLoss().run(evidence)]
+        return any(f.severity == "error" and f.id in ("IC303", "IC703") for f in found)

@@ -1,0 +1,108 @@
+"""NaN and infinite values in weights, activations, the loss or gradients at the start."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from pytest_initcheck.checks.base import Rule
+from pytest_initcheck.evidence import Evidence
+from pytest_initcheck.records import Finding
+
+_IEEE = "IEEE 754: NaN and infinity spread through every later sum and product"
+
+
+class NonFinite:
+    """Reports the first place where NaN or infinity stands before any step is taken."""
+
+    name = "nonfinite"
+    rules = (
+        Rule(
+            "IC501",
+            "non-finite weights",
+            "a parameter holds NaN or infinity, as memory does that was never initialised",
+            "no non-finite value",
+            _IEEE,
+        ),
+        Rule(
+            "IC502",
+            "non-finite activations",
+            "a layer turns finite data into NaN or infinity: values overflow, or a logarithm, "
+            "root or quotient leaves its domain",
+            "no non-finite value",
+            _IEEE,
+            frozenset({"IC501"}),
+        ),
+        Rule(
+            "IC503",
+            "non-finite loss",
+            "the loss is NaN or infinite although every layer's output is finite",
+            "no non-finite value",
+            _IEEE,
+            frozenset({"IC501", "IC502"}),
+        ),
+        Rule(
+            "IC504",
+            "non-finite gradients",
+            "the loss is finite but its gradient is not",
+            "no non-finite value",
+            _IEEE,
+            frozenset({"IC501", "IC502", "IC503"}),
+        ),
+    )
+
+    def run(self, evidence: Evidence) -> Iterator[Finding]:
+        yield from self._weights(evidence)
+        yield from self._activations(evidence)
+        if not math.isfinite(evidence.start.loss):
+            yield self.rules[2].found(
+                self.name,
+                "error",
+                (),
+                f"the first loss is {evidence.start.loss}",
+                remedy="use a loss that is computed from logits, and inputs in its domain",
+            )
+        yield from self._gradients(evidence)
+
+    def _weights(self, evidence: Evidence) -> Iterator[Finding]:
+        bad = {}
+        for parameter in evidence.parameters.values():
+            stats = evidence.start.parameters[parameter.name].stats
+            if stats is not None and stats.nonfinite:
+                bad[parameter.name] = stats.nonfinite
+        if bad:
+            layers = tuple(dict.fromkeys(evidence.parameters[name].layer for name in bad))
+            yield self._finding(
+                "IC501", layers, sum(bad.values()), "initialise every parameter after creating it"
+            )
+
+    def _activations(self, evidence: Evidence) -> Iterator[Finding]:
+        counts: dict[str, int] = {}
+        for layer in evidence.order:
+            output = evidence.start.outputs.get(layer)
+            if output is not None:
+                counts[layer] = output.stats.nonfinite
+        for key, site in evidence.start.sites.items():
+            if site.output is not None:
+                name = key.layer or key.owner
+                counts[name] = counts.get(name, 0) + site.output.nonfinite
+        bad = tuple(name for name, count in counts.items() if count)
+        if bad:
+            remedy = "reduce the scale of weights or inputs, or use a nonlinearity that stays finite"
+            yield self._finding("IC502", bad, counts[bad[0]], remedy)
+
+    def _gradients(self, evidence: Evidence) -> Iterator[Finding]:
+        bad = {}
+        for parameter in evidence.parameters.values():
+            gradient = evidence.start.parameters[parameter.name].gradient
+            if gradient is not None and gradient.nonfinite:
+                bad[parameter.layer] = bad.get(parameter.layer, 0) + gradient.nonfinite
+        if bad:
+            remedy = "look for a root, logarithm or division at zero in the backward pass"
+            yield self._finding("IC504", tuple(bad), sum(bad.values()), remedy)
+
+    def _finding(self, id: str, layers: tuple[str, ...], count: int, remedy: str) -> Finding:
+        rule = next(rule for rule in self.rules if rule.id == id)
+        return rule.found(
+            self.name, "error", layers, "non-finite values", count, 0, remedy=remedy
+        )

@@ -1,0 +1,115 @@
+"""Layers whose bounded nonlinearity runs where it is flat."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from pytest_initcheck.checks.base import Rule
+from pytest_initcheck.checks.traits import is_gate
+from pytest_initcheck.evidence import Evidence, SiteKey, SiteLook
+from pytest_initcheck.records import Finding
+
+_SOURCE = "Glorot, Bengio: Understanding the difficulty of training deep networks (2010)"
+# A layer that passes less than a tenth of the gradient costs the layers below a decade each.
+_ERROR = 0.1
+_WARNING = 0.25
+# Attention that is uniform has relative slope 1; with one weight near 1 it falls towards 0.
+_ATTENTION = 0.5
+# Gates closed or opened by a bias agree; saturation by weights throws units to both ends.
+_BOTH_ENDS = 0.25
+
+
+class Saturation:
+    """Judges each unit by the slope of its own nonlinearity, relative to the steepest."""
+
+    name = "saturation"
+    rules = (
+        Rule(
+            "IC303",
+            "saturated layer",
+            "what enters the nonlinearity is so large that most units sit where it is flat, and "
+            "their gradient is lost",
+            "half of the units pass at least a tenth of the gradient they could (warning: a "
+            "quarter)",
+            _SOURCE,
+            frozenset({"IC501", "IC502", "IC701"}),
+        ),
+        Rule(
+            "IC305",
+            "saturated attention",
+            "the scores are so large that the softmax puts nearly all weight on one position, "
+            "and its gradient is lost",
+            "mean of 1 − Σp², relative to uniform attention, at least one half",
+            "Vaswani et al.: Attention Is All You Need (2017), section 3.2.1",
+            frozenset({"IC501", "IC502", "IC701"}),
+        ),
+        Rule(
+            "IC306",
+            "softmax over one unit",
+            "a softmax over a single value is always 1: the output is constant and no gradient "
+            "comes from it",
+            "at least two units",
+            "by definition of softmax",
+        ),
+    )
+
+    def run(self, evidence: Evidence) -> Iterator[Finding]:
+        found: dict[str, tuple[SiteKey, SiteLook, float]] = {}
+        for key, site in evidence.start.sites.items():
+            if site.family == "softmax":
+                yield from self._softmax(key, site)
+            elif site.family == "squashing" and site.is_inside:
+                slope = float(np.median(site.slope))
+                if slope < _WARNING and not _is_biased_gate(evidence, key, site):
+                    found[key.layer or key.owner] = key, site, slope
+        worst = {n: f for n, f in found.items() if f[2] < _ERROR}
+        for layers, is_error in ((worst, True), ({} if worst else found, False)):
+            if layers:
+                yield self._saturated(layers, is_error)
+
+    def _saturated(
+        self, found: dict[str, tuple[SiteKey, SiteLook, float]], is_error: bool
+    ) -> Finding:
+        key, site, slope = next(iter(found.values()))
+        limit = _ERROR if is_error else _WARNING
+        return self.rules[0].found(
+            self.name,
+            "error" if is_error else "warning",
+            tuple(found),
+            f"median relative slope of the {key.nonlinearity}",
+            slope,
+            limit,
+            remedy="draw the weights with torch.nn.init.xavier_uniform_(weight), or reduce σ",
+            units=tuple(int(unit) for unit in np.flatnonzero(site.slope < limit)),
+        )
+
+    def _softmax(self, key: SiteKey, site: SiteLook) -> Iterator[Finding]:
+        slope = float(site.slope.mean())
+        layer = (key.owner or key.layer,)
+        if site.width == 1 and not site.is_inside:
+            yield self.rules[2].found(
+                self.name,
+                "error",
+                layer,
+                "units under the softmax",
+                1,
+                2,
+                remedy="use a sigmoid (BCEWithLogitsLoss) for one output, or two outputs",
+            )
+        elif site.is_inside and site.width > 1 and slope < _ATTENTION:
+            yield self.rules[1].found(
+                self.name,
+                "warning",
+                layer,
+                "mean relative slope of the softmax",
+                slope,
+                _ATTENTION,
+                remedy="divide the scores by the square root of the head's width",
+            )
+
+
+def _is_biased_gate(evidence: Evidence, key: SiteKey, site: SiteLook) -> bool:
+    spread = site.output.std if site.output else None
+    return spread is not None and spread < _BOTH_ENDS and is_gate(evidence, key)

@@ -1,0 +1,193 @@
+"""``diagnose``: looks at a model before and after a few real steps, and judges its start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from pytest_initcheck.capture import validate
+from pytest_initcheck.capture.look import Looked, Looker
+from pytest_initcheck.capture.lossfacts import loss_facts
+from pytest_initcheck.capture.program import Forward, LossFunction, Program, moved
+from pytest_initcheck.capture.record import model_record
+from pytest_initcheck.capture.state import preserved
+from pytest_initcheck.checks import Check, judge
+from pytest_initcheck.evidence import Evidence
+from pytest_initcheck.records import Finding, ModelRecord, RunRecord, Verdict
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+Optimizer = Callable[[list[Tensor]], torch.optim.Optimizer]
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What was measured at the start (``record``) and after the steps (``after``), and what is
+    wrong. ``losses`` holds the loss on the batch before each step and after the last."""
+
+    record: ModelRecord
+    after: ModelRecord
+    findings: list[Finding]
+    losses: tuple[float, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        """"fail" with any error, "warn" with any warning, else "pass"."""
+        severities = {finding.severity for finding in self.findings}
+        if "error" in severities:
+            return "fail"
+        return "warn" if "warning" in severities else "pass"
+
+    def run_record(self) -> RunRecord:
+        """The diagnosis as the record that reports and baselines hold."""
+        return RunRecord(
+            curves={"loss": (self.losses,)},
+            before=self.record,
+            after=self.after,
+            meta=dict(self.record.meta),
+        )
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per layer, moment ("start" or "after … steps") and tensor, with its moments."""
+        from pytest_initcheck.frames import diagnosis_frame
+
+        return diagnosis_frame(self)
+
+    def plot(self) -> Figure:
+        """Histograms of weights, activations and gradients per layer, before and after."""
+        from pytest_initcheck.frames import diagnosis_figure
+
+        return diagnosis_figure(self)
+
+    def __str__(self) -> str:
+        lines = [f"verdict: {self.verdict}"]
+        return "\n".join([*lines, *(str(finding) for finding in self.findings)])
+
+
+def diagnose(
+    model: nn.Module,
+    batch: Any,
+    loss_fn: LossFunction | None = None,
+    optimizer: Optimizer | None = None,
+    steps: int = 5,
+    forward: Forward | None = None,
+    device: str | torch.device | None = None,
+    *,
+    checks: Sequence[Check] | None = None,
+) -> Diagnosis:
+    """Judge whether a model starts in a state from which it can learn.
+
+    Takes ``steps`` real optimisation steps on the batch, measures before and after, and puts
+    everything back bit for bit: parameters, buffers, gradients, modes, hooks and random streams.
+
+    Args:
+        model: any ``nn.Module`` with a trainable parameter; diagnosed in training mode.
+        batch: ``(inputs, targets)``, a mapping (called as ``model(**batch)``), or inputs alone.
+            ``inputs`` may be a tuple (``model(*inputs)``) or a mapping.
+        loss_fn: ``(output, targets) -> scalar``. Default: the output's ``.loss``; cross-entropy
+            for integer targets; mean squared error for floating targets of the output's shape.
+        optimizer: ``params -> torch.optim.Optimizer``. Default: SGD with lr 1e-2.
+        steps: how many steps, from 1 up. Default 5: a chain of zero-initialised parts (head,
+            gate, branch) needs three to four steps before a gradient reaches its end.
+        forward: ``(model, batch) -> scalar loss``, in place of ``loss_fn``.
+        device: move model and batch there for the diagnosis, and the model back after it.
+        checks: checks to run in place of the registered ones.
+
+    Raises:
+        InitcheckError: wrong use or bad input; the message says what to pass.
+    """
+    validate.check_model(model)
+    validate.check_steps(steps)
+    target = validate.resolve_device(device)
+    validate.check_batch(batch, model, target)
+    if forward is not None and loss_fn is not None:
+        raise validate.InitcheckError("loss_fn and forward were both passed; pass one of them")
+    with preserved(model, loss_fn, forward), torch.inference_mode(False), torch.enable_grad():
+        if target is not None:
+            model.to(target)
+            batch = moved(batch, target)
+        if not model.training:
+            model.train()
+        program = Program(model, batch, loss_fn, forward)
+        evidence = gather(program, optimizer, steps)
+    return Diagnosis(
+        evidence.before,
+        evidence.after,
+        judge(evidence, checks),
+        tuple(look.loss for look in evidence.looks),
+    )
+
+
+def gather(program: Program, optimizer: Optimizer | None, steps: int) -> Evidence:
+    """Take the looks and the steps; the caller has saved the model's state."""
+    model, looker = program.model, Looker(program)
+    first = looker.take(0)
+    facts = loss_facts(program, first)
+    made = validate.make_optimizer(optimizer, model)
+    starts = {name: p.detach().clone() for name, p in model.named_parameters()}
+    looks = [first]
+    for step in range(1, steps + 1):
+        made.step()
+        looks.append(looker.take(step, full=step == steps))
+    movement = _movement(model, starts)
+    meta = _meta(program, made, steps)
+    before, after = (
+        model_record(
+            looked.look, first.parameters, first.nodes, moment=moment, meta=meta, movement=moves,
+            not_observed=looker.not_observed,
+        )
+        for looked, moment, moves in (
+            (first, "start", {}),
+            (looks[-1], f"after {steps} steps", movement),
+        )
+    )  # fmt: skip
+    return Evidence(
+        first.nodes,
+        first.parameters,
+        tuple(looked.look for looked in looks),
+        facts,
+        before,
+        after,
+        first.order,
+        float(made.param_groups[0].get("lr", 0.0)),
+        optimizer is None,
+    )
+
+
+def _movement(model: nn.Module, starts: dict[str, Tensor]) -> dict[str, float]:
+    """‖w_after − w_before‖ / ‖w_before‖ per trainable parameter, 0/0 taken as 0; one host read."""
+    names, pairs = [], []
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad and name in starts and parameter.numel():
+            start = starts[name].to(parameter.device)
+            names.append(name)
+            pairs.append(torch.stack([(parameter.detach() - start).norm(), start.norm()]).float())
+    if not names:
+        return {}
+    table = torch.stack([pair.to(pairs[0].device) for pair in pairs]).double().tolist()
+    return {
+        name: moved / norm if norm else (float("inf") if moved else 0.0)
+        for name, (moved, norm) in zip(names, table, strict=True)
+    }
+
+
+def _meta(program: Program, optimizer: torch.optim.Optimizer, steps: int) -> dict[str, str]:
+    parameter = next(program.model.parameters())
+    return {
+        "model": type(program.model).__name__,
+        "loss": program.loss_name,
+        "optimizer": type(optimizer).__name__,
+        "lr": f"{optimizer.param_groups[0].get('lr', 0.0):g}",
+        "steps": str(steps),
+        "device": parameter.device.type,
+        "dtype": str(parameter.dtype).removeprefix("torch."),
+    }
+
+
+__all__ = ["Diagnosis", "Iterable", "Looked", "diagnose", "gather"]

@@ -1,0 +1,154 @@
+"""What the checks read: the trace of a model and the numbers of every look, on the host."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from pytest_initcheck.records import ModelRecord, TensorStats
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Node:
+    """One traced operation. ``inputs`` are indices of earlier nodes; -1 stands for the batch."""
+
+    index: int
+    operator: str
+    owner: str
+    inputs: tuple[int, ...]
+    params: tuple[str, ...] = ()
+    layer: str = ""
+    is_layer: bool = False
+    nonlinearity: str = ""
+    shape: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter as it stands before the first step.
+
+    ``axis`` is the axis of its output units, None where it has none (vectors, tables).
+    """
+
+    name: str
+    layer: str
+    kind: str
+    shape: tuple[int, ...]
+    trainable: bool
+    axis: int | None
+    fan_in: int
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ParameterLook:
+    """A parameter at one look: ``row_gradient`` is the gradient's norm per unit.
+
+    ``projections`` (units, 5) identify rows; None where no two rows could be alike.
+    """
+
+    stats: TensorStats | None
+    gradient: TensorStats | None = None
+    row_gradient: Array | None = None
+    projections: Array | None = None
+
+
+@dataclass(frozen=True)
+class SiteKey:
+    """Where a nonlinearity stands: calls with an equal key are pooled."""
+
+    owner: str
+    nonlinearity: str
+    layer: str
+    units: int
+
+
+@dataclass(frozen=True)
+class SiteLook:
+    """A nonlinearity at one look; arrays hold one value per unit.
+
+    ``samples`` values were seen, ``flat`` of them passed no gradient, ``saturated`` of them had a
+    slope below a twentieth of the steepest, and ``slope`` is the mean relative slope.
+    """
+
+    family: str
+    calls: int
+    samples: Array
+    flat: Array
+    saturated: Array
+    slope: Array
+    width: int
+    output: TensorStats | None = None
+    gradient: TensorStats | None = None
+    is_inside: bool = True
+
+
+@dataclass(frozen=True)
+class OutputLook:
+    """The output of a layer before any nonlinearity, at one look.
+
+    ``variation`` is the share of the mean square of the layer's *input* that differs between
+    samples (0 when all samples look the same to the layer, about 1 when they are unrelated).
+    """
+
+    stats: TensorStats
+    variation: float | None
+    gradient: TensorStats | None = None
+
+
+@dataclass(frozen=True)
+class Look:
+    """Everything measured in one forward and backward pass."""
+
+    step: int
+    loss: float
+    parameters: dict[str, ParameterLook] = field(default_factory=dict)
+    sites: dict[SiteKey, SiteLook] = field(default_factory=dict)
+    outputs: dict[str, OutputLook] = field(default_factory=dict)
+    inputs: TensorStats | None = None
+    targets: TensorStats | None = None
+    result: TensorStats | None = None
+
+
+@dataclass(frozen=True)
+class LossFacts:
+    """The loss at the start beside what an uninformed prediction costs.
+
+    ``chance`` is the loss of a constant prediction (equal probabilities, or zero); ``spread`` its
+    standard error over the samples of the batch; ``growth`` the factor by which the loss of that
+    prediction grows when the batch is doubled (1 for a mean, 2 for a sum).
+    """
+
+    name: str
+    initial: float
+    chance: float | None = None
+    growth: float | None = None
+    classes: int | None = None
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a check reads. ``looks`` come in the order of the steps; the first is the start."""
+
+    nodes: tuple[Node, ...]
+    parameters: dict[str, Parameter]
+    looks: tuple[Look, ...]
+    loss: LossFacts
+    before: ModelRecord
+    after: ModelRecord
+    order: tuple[str, ...] = ()
+    learning_rate: float | None = None
+    is_default_optimizer: bool = True
+
+    @property
+    def start(self) -> Look:
+        """The look before the first step."""
+        return self.looks[0]
+
+    def trainable(self, layer: str) -> list[Parameter]:
+        """The parameters of a layer that an optimiser may move."""
+        return [p for p in self.parameters.values() if p.layer == layer and p.trainable]
