@@ -60,7 +60,7 @@ def classify(surface: Surface, path: Tensor, rest: Tensor, noise: float = 0.0) -
     end = path[-1]
     if not bool(torch.isfinite(path).all()):
         return Ending("diverged", torch.nan, torch.full_like(end, torch.nan))
-    gradient, hessian = surface.gradient(end), surface.hessian(end)
+    gradient, hessian = surface.model(end)
     kind: End = "diverged"
     if bool(torch.isfinite(gradient).all()) and bool(torch.isfinite(hessian).all()):
         eigenvalues = torch.linalg.eigvalsh(hessian)
@@ -139,8 +139,8 @@ def stationary(surface: Surface, point: Tensor, limit: float) -> Tensor | None:
 
 
 def _model(surface: Surface, w: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    gradient = surface.gradient(w)
-    curvature, axes = torch.linalg.eigh(torch.nan_to_num(surface.hessian(w)))
+    gradient, hessian = surface.model(w)
+    curvature, axes = torch.linalg.eigh(torch.nan_to_num(hessian))
     return gradient, curvature, axes
 
 

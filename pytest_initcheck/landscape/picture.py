@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _POINTS = 400
 _GRID = 80
+_SHOWN = 8
 
 
 def draw(escape: Escape, span: tuple[float, float] | None = None) -> Figure:
@@ -41,14 +42,31 @@ def _on_curve(axes: Any, escape: Escape, span: tuple[float, float] | None) -> No
     low, high = span or _range(escape.trajectories)
     w = torch.linspace(low, high, _POINTS, dtype=escape.trajectories.dtype)
     axes.plot(w, _values(escape, w[:, None]), label="objective function")
-    for seed, path, values in zip(
-        escape.seeds, escape.trajectories[..., 0], escape.values, strict=True
-    ):
+    for row, label in _drawn(escape):
+        path, values = escape.trajectories[row, :, 0], escape.values[row]
         inside = (path >= low) & (path <= high)
-        label = f"seed {seed}" if len(escape.seeds) > 1 else "parameter values"
         axes.plot(path[inside], values[inside], "o", markersize=3, alpha=0.6, label=label)
     axes.set(xlabel="w", ylabel="objective", xlim=(low, high))
+    if len(_different(escape)) > _SHOWN:
+        ends = escape.trajectories[:, -1, 0]
+        label = f"ends of all {len(ends)} seeds"
+        axes.plot(ends, escape.values[:, -1], "|k", markersize=12, label=label)
     axes.legend(fontsize="x-small")
+
+
+def _different(escape: Escape) -> list[int]:
+    """The rows with trajectories of their own; without noise all seeds share one."""
+    points = torch.cat([escape.trajectories.flatten(1), escape.values], 1).cpu()
+    first = {row.numpy().tobytes(): i for i, row in reversed(list(enumerate(points)))}
+    return sorted(first.values())
+
+
+def _drawn(escape: Escape) -> list[tuple[int, str]]:
+    """Which trajectories are drawn, and what each is called."""
+    rows = _different(escape)
+    if len(rows) == 1:
+        return [(0, "parameter values")]
+    return [(row, f"seed {escape.seeds[row]}") for row in rows[:_SHOWN]]
 
 
 def _on_contours(axes: Any, escape: Escape, span: tuple[float, float] | None) -> None:
@@ -57,14 +75,16 @@ def _on_contours(axes: Any, escape: Escape, span: tuple[float, float] | None) ->
     points = torch.cartesian_prod(x, y)
     height = _values(escape, points).reshape(_GRID, _GRID).T
     axes.contourf(x, y, height.numpy(), levels=30, cmap="viridis")
-    for path in escape.trajectories:
-        axes.plot(path[:, 0], path[:, 1], "o-", markersize=2, linewidth=0.7)
+    for row, label in _drawn(escape):
+        path = escape.trajectories[row]
+        axes.plot(path[:, 0], path[:, 1], "o-", markersize=2, linewidth=0.7, label=label)
+    axes.legend(fontsize="x-small")
     axes.set(xlabel="w0", ylabel="w1", xlim=ranges[0], ylim=ranges[1])
 
 
 def _over_steps(axes: Any, escape: Escape, span: tuple[float, float] | None) -> None:
-    for seed, values in zip(escape.seeds, escape.values, strict=True):
-        axes.plot(values, linewidth=0.8, label=f"seed {seed}")
+    for row, label in _drawn(escape):
+        axes.plot(escape.values[row], linewidth=0.8, label=label)
     axes.set(xlabel="step", ylabel="objective")
     axes.legend(fontsize="x-small")
 

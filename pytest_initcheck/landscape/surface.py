@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.landscape.problem import Problem
+
+_FEW = 8
 
 
 class Surface:
@@ -31,7 +31,10 @@ class Surface:
         self.eps = max(torch.finfo(found.dtype).eps, torch.finfo(self.dtype).eps)
 
     def _call(self, flat: Tensor) -> Tensor:
-        torch.manual_seed(self._problem.seeds[0])
+        # Not torch.manual_seed, which takes a millisecond.
+        torch.default_generator.manual_seed(self._problem.seeds[0])
+        if flat.is_cuda:
+            torch.cuda.manual_seed(self._problem.seeds[0])
         return self._problem.value(flat.reshape(self._shape))
 
     def value(self, point: Tensor) -> float:
@@ -41,24 +44,26 @@ class Surface:
 
     def gradient(self, point: Tensor) -> Tensor:
         """The gradient at a flat point, flat, float64."""
+        return self._slope(point.detach().to(self.dtype).requires_grad_(), keep=False).double()
+
+    def model(self, point: Tensor) -> tuple[Tensor, Tensor]:
+        """Gradient and Hessian (symmetric, elements × elements) at a flat point, float64."""
+        w = point.detach().to(self.dtype).requires_grad_()
+        slope = self._slope(w, keep=True)
+        try:
+            found = _rows(slope, w)
+        except RuntimeError:
+            found = self._differences(w.detach())
+        found = found.detach().double()
+        return slope.detach().double(), (found + found.T) / 2
+
+    def _slope(self, w: Tensor, keep: bool) -> Tensor:
         with torch.enable_grad():
-            w = point.detach().to(self.dtype).requires_grad_()
             value = self._call(w)
             if not value.requires_grad:
-                return torch.zeros_like(point)
-            (found,) = torch.autograd.grad(value, [w], allow_unused=True)
-        return torch.zeros_like(point) if found is None else found.detach().double()
-
-    def hessian(self, point: Tensor) -> Tensor:
-        """The symmetric matrix of second derivatives, elements × elements, float64."""
-        w = point.detach().to(self.dtype)
-        with torch.enable_grad():
-            try:
-                found = _hessian(self._call, w, vectorize=len(w) > 8)
-            except RuntimeError:
-                found = self._differences(w)
-        found = found.detach().double()
-        return (found + found.T) / 2
+                return torch.zeros_like(w)
+            (found,) = torch.autograd.grad(value, [w], create_graph=keep, allow_unused=True)
+        return torch.zeros_like(w) if found is None else found
 
     def _differences(self, point: Tensor) -> Tensor:
         """Central differences of the gradient, for functions without a second derivative."""
@@ -70,11 +75,26 @@ class Surface:
         return torch.stack(rows)
 
 
-def _hessian(function: Callable[[Tensor], Tensor], point: Tensor, vectorize: bool) -> Tensor:
-    hessian: Callable[..., Tensor] = torch.autograd.functional.hessian
-    if vectorize:
+def _rows(slope: Tensor, w: Tensor) -> Tensor:
+    """The derivative of each element of ``slope``: all at once for many, where that works."""
+    if not slope.requires_grad:
+        return torch.zeros(len(w), len(w), dtype=w.dtype, device=w.device)
+    basis = torch.eye(len(w), dtype=w.dtype, device=w.device)
+    if len(w) > _FEW:
         try:
-            return hessian(function, point, vectorize=True)
+            return _pulled(slope, w, basis, is_grads_batched=True)
         except RuntimeError:
             pass
-    return hessian(function, point)
+    return torch.stack([_pulled(slope, w, direction) for direction in basis])
+
+
+def _pulled(slope: Tensor, w: Tensor, direction: Tensor, is_grads_batched: bool = False) -> Tensor:
+    (found,) = torch.autograd.grad(
+        slope,
+        [w],
+        direction,
+        retain_graph=True,
+        allow_unused=True,
+        is_grads_batched=is_grads_batched,
+    )
+    return torch.zeros_like(direction) if found is None else found

@@ -101,49 +101,67 @@ def _mapped(problem: Problem, w: Tensor) -> Tensor:
 
 
 def _steps(problem: Problem, start: Tensor, noise: Tensor, evaluate: Evaluate) -> Walk:
-    w = start.clone().requires_grad_()
-    optimizer = problem.new_optimizer(w)
-    shift = noise if problem.noise_on == "gradient" else torch.zeros_like(noise)
-    raised = noise[..., 0] if problem.noise_on == "loss" else torch.zeros_like(noise[..., 0])
-    path, values = [w.detach().clone()], []
+    walker = _Walker(problem, start, evaluate)
+    still = torch.zeros_like(noise)
+    shift, raised = (noise, still) if problem.noise_on == "gradient" else (still, noise)
+    path, values = [walker.place()], []
     for step in range(problem.steps):
-        values.append(_step(problem, w, optimizer, evaluate, shift[:, step], raised[:, step]))
-        path.append(w.detach().clone())
-    values.append(evaluate(problem, w).detach() + raised[:, -1])
+        values.append(walker.step(shift[:, step], raised[:, step, 0]))
+        path.append(walker.place())
+    values.append(walker.values() + raised[:, -1, 0])
     rest = []
     for _ in range(settling(problem.steps)):
-        _step(problem, w, optimizer, evaluate, torch.zeros_like(shift[:, 0]), None)
-        rest.append(w.detach().clone())
+        walker.step(still[:, 0], still[:, 0, 0])
+        rest.append(walker.place())
+    flat = start.flatten(1)
     return Walk(
-        _frozen(_stacked(path, start)), torch.stack(values, 1).detach(), _stacked(rest, start)
+        path=_frozen(torch.stack(path, 1)),
+        values=torch.stack(values, 1),
+        rest=torch.stack(rest, 1) if rest else flat[:, None][:, :0],
     )
 
 
-def _step(
-    problem: Problem,
-    w: Tensor,
-    optimizer: optim.Optimizer,
-    evaluate: Evaluate,
-    shift: Tensor,
-    raised: Tensor | None,
-) -> Tensor:
-    """One step; returns the objective's values before it."""
-    seen: list[Tensor] = []
+class _Walker:
+    """The parameter of some seeds with its optimiser."""
 
-    def closure() -> Tensor:
-        with torch.enable_grad():
-            values = evaluate(problem, w)
-            loss = values if raised is None else values + raised
-            w.grad = _gradient(loss.sum(), w) + shift.reshape(w.shape)
-        seen.append(loss.detach())
-        return loss.detach().sum()
+    def __init__(self, problem: Problem, start: Tensor, evaluate: Evaluate) -> None:
+        self._problem = problem
+        self._evaluate = evaluate
+        self._w = start.clone().requires_grad_()
+        self._optimizer = problem.new_optimizer(self._w)
+        self._wants_closure = _wants_closure(self._optimizer)
 
-    if _needs_closure(optimizer):
-        optimizer.step(closure)  # type: ignore[arg-type]
-    else:
-        closure()
-        optimizer.step()
-    return seen[0]
+    def place(self) -> Tensor:
+        """Where the seeds are: seeds × elements."""
+        return self._w.detach().flatten(1).clone()
+
+    def values(self) -> Tensor:
+        """The objective there, without noise."""
+        with torch.no_grad():
+            return self._evaluate(self._problem, self._w)
+
+    def step(self, shift: Tensor, raised: Tensor) -> Tensor:
+        """One step with noise on gradient and loss; returns the loss of each seed before it."""
+        seen: list[Tensor] = []
+
+        def closure() -> Tensor:
+            with torch.enable_grad():
+                loss = self._evaluate(self._problem, self._w) + raised
+                self._w.grad = _gradient(loss.sum(), self._w) + shift.reshape(self._w.shape)
+            seen.append(loss.detach())
+            return seen[-1].sum()
+
+        if self._wants_closure:
+            self._optimizer.step(closure)  # type: ignore[arg-type]
+        else:
+            closure()
+            self._optimizer.step()
+        return seen[0]
+
+
+def _wants_closure(optimizer: optim.Optimizer) -> bool:
+    closure = inspect.signature(optimizer.step).parameters.get("closure")
+    return closure is not None and closure.default is inspect.Parameter.empty
 
 
 def _gradient(loss: Tensor, w: Tensor) -> Tensor:
@@ -152,18 +170,6 @@ def _gradient(loss: Tensor, w: Tensor) -> Tensor:
         return torch.zeros_like(w)
     (gradient,) = torch.autograd.grad(loss, [w], allow_unused=True)
     return torch.zeros_like(w) if gradient is None else gradient
-
-
-def _needs_closure(optimizer: optim.Optimizer) -> bool:
-    parameters = inspect.signature(optimizer.step).parameters
-    closure = parameters.get("closure")
-    return closure is not None and closure.default is inspect.Parameter.empty
-
-
-def _stacked(points: list[Tensor], start: Tensor) -> Tensor:
-    if not points:
-        return start.new_zeros(len(start), 0, start[0].numel())
-    return torch.stack([point.flatten(1) for point in points], 1)
 
 
 def _frozen(path: Tensor) -> Tensor:
