@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import random
 from dataclasses import replace
@@ -29,6 +30,11 @@ HOSTILE_SVG = (
     '<svg xmlns="http://www.w3.org/2000/svg" width="40" height="40" onload="parent.hacked=3">'
     '<script>parent.hacked=4;window.hacked=4</script><rect width="40" height="40"/></svg>'
 )
+MESSAGE = """fail: layer 'layers.0': gradient of the first layer over that of the last 3.1e-05, \
+allowed at least 0.001
+  error IC301 saturated units: layer 'layers.3', units 0, 1, 2: share of saturated units 0.97
+remedy: use He initialisation for relu, or normalise between the layers
+report: initcheck.html"""
 PROVENANCE = {
     "pytest-initcheck": "0.1.0",
     "torch": "2.14.1",
@@ -216,7 +222,7 @@ def drawing(rng: random.Random) -> Picture:
         f"{20 + i * 4},{120 - 90 * math.exp(-((i - 40) ** 2) / 400):.1f}" for i in range(90)
     )
     dots = "".join(
-        f'<circle cx="{rng.uniform(30, 370):.0f}" cy="{rng.uniform(30, 120):.0f}" r="3" fill="#d55e00"/>'
+        f'<circle cx="{rng.uniform(30, 370):.0f}" cy="{rng.uniform(30, 120):.0f}" r="3"/>'
         for _ in range(12)
     )
     return Picture(
@@ -237,7 +243,7 @@ def saturation(layer_name: str = "layers.0", *others: str) -> Finding:
         quantity="share of saturated units",
         measured=0.97,
         limit=0.5,
-        cause="the weights are so large that sigmoid works on its flat ends, where no gradient passes",
+        cause="the weights are so large that sigmoid works on its flat ends",
         remedy="draw the weights from N(0, 1/fan_in), here a standard deviation of 0.036",
         reference="Glorot and Bengio (2010), https://proceedings.mlr.press/v9/glorot10a.html",
         units=tuple(range(29)),
@@ -278,6 +284,7 @@ def changed(expected: RunRecord) -> Comparison:
     )
 
 
+@functools.cache
 def session() -> SessionRecord:
     """A session with every kind of entry, outcome, verdict and comparison."""
     rng = random.Random(7)
@@ -309,7 +316,7 @@ def session() -> SessionRecord:
             "suites/test_initialisation.py::test_deep_variant",
             "failed",
             1.43,
-            "InitcheckFailure: fail: layer 'layers.0': gradient of the first layer over that of the last 3.1e-05, allowed at least 0.001\nremedy: use He initialisation for relu",
+            MESSAGE,
             (
                 Entry(
                     "diagnosis",
@@ -409,6 +416,7 @@ def _saturated(rng: random.Random, moment: str) -> ModelRecord:
     )
 
 
+@functools.cache
 def hostile() -> SessionRecord:
     """Every string of the record tries to break out of the page."""
     rng = random.Random(3)
@@ -453,6 +461,7 @@ def hostile() -> SessionRecord:
     )
 
 
+@functools.cache
 def many_layers(layers: int = 100, seed: int = 5) -> SessionRecord:
     """One diagnosis of a deep network, before and after."""
     rng = random.Random(seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,7 +24,7 @@ class Scale:
         low, high = min(values), max(values)
         if log:
             low = max(low, high / 10.0**MOST_DECADES)
-            return cls(low / 1.3, high * 1.3, True)
+            return cls(low / 1.3, min(high * 1.3, sys.float_info.max), True)
         room = (high - low) * 0.05 if math.isfinite(high - low) else 0.0
         if high == low:
             room = abs(high) * 0.05 or 0.5
@@ -40,7 +41,8 @@ class Scale:
         if self.log:
             if value <= self.low:
                 return 0.0
-            part = math.log(value / self.low) / math.log(self.high / self.low)
+            span = math.log(self.high / self.low)
+            part = math.log(value / self.low) / span if span else 0.5
         else:
             # Halves keep the width finite for a range that spans all floats.
             part = (value / 2 - self.low / 2) / (self.high / 2 - self.low / 2)
@@ -54,7 +56,7 @@ def ticks(scale: Scale, most: int = 5) -> list[float]:
 
 def _linear_ticks(scale: Scale, most: int) -> list[float]:
     width = scale.high - scale.low
-    if not math.isfinite(width) or width <= 0:
+    if not math.isfinite(width) or width / most <= 0:
         return []
     power = 10.0 ** math.floor(math.log10(width / most))
     if power == 0.0:

@@ -15,7 +15,8 @@ from pytest_initcheck.report.summary import shorten
 
 WIDTH, HEIGHT, TOP, BASE = 320, 118, 14, 96  # of a histogram, in units of its viewBox
 BINS = 40
-LOG_CONTRAST = 25.0  # between the peaks of two histograms
+WIDEST = 1e300  # beyond it the width of a range overflows
+LOG_CONTRAST = 8.0  # between the peaks of two histograms
 SPIKE = 5.0  # of a bin over the third highest: one or two spikes, as of relu or sigmoid
 WORDS = {
     "before": "start",
@@ -38,25 +39,26 @@ def histogram_svg(view: HistogramView) -> Markup:
     """
     drawable = [(name, h) for name, h in view.series if _is_drawable(h)]
     if not drawable:
-        return Markup('<p class="empty">no finite values</p>')
+        return Markup('<p class="empty">nothing to draw</p>')
     low, high = _domain([h for _, h in drawable])
     counted = [(name, _on_range(h, low, high, drawable)) for name, h in drawable]
     shares = [(name, [c / sum(counts) for c in counts], counts) for name, counts in counted]
     top = max(max(share) for _, share, _ in shares)
     log = _helps_log([share for _, share, _ in shares])
     floor = min(value for _, share, _ in shares for value in share if value > 0) / 2
-    scale = Scale(floor, top, log)
+    scale = Scale(floor if log else 0.0, top, log)
     paths = "".join(_step_path(name, share, counts, scale) for name, share, counts in shares)
+    mark = ' data-log=""' if log else ""
     return Markup(
         f'<svg class="h" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" data-lo="{low:.6g}" '
-        f'data-hi="{high:.6g}"{" data-log" if log else ""}><title>{_describe(view)}</title>'
+        f'data-hi="{high:.6g}"{mark}><title>{_describe(view)}</title>'
         f'{paths}<path class="x" d="M0 {BASE}H{WIDTH}"/>{_x_labels(low, high)}'
         f'<text class="y" x="2" y="10">{_peak(top, log)}</text></svg>'
     )
 
 
 def _is_drawable(histogram: Histogram) -> bool:
-    ends = math.isfinite(histogram.low) and math.isfinite(histogram.high)
+    ends = max(abs(histogram.low), abs(histogram.high)) < WIDEST
     return ends and histogram.high >= histogram.low and sum(histogram.counts) > 0
 
 
@@ -166,7 +168,7 @@ def line_svg(view: CurveView) -> Markup:
     points += [p for band in view.bands for p in (*band.low, *band.high)]
     ys = [y for _, y in points if math.isfinite(y) and (y > 0 or not view.log)]
     if not ys:
-        return Markup('<p class="empty">no finite values</p>')
+        return Markup('<p class="empty">nothing to draw</p>')
     y_scale = Scale.around(ys, view.log)
     x_scale = Scale.exactly([x for x, _ in points])
     frame = _Frame(x_scale, y_scale)

@@ -93,10 +93,10 @@ def clean(text: str) -> str:
     )
 
 
-def shorten(text: str, width: int) -> str:
-    """The text on one line of at most ``width`` characters, cut in the middle."""
+def shorten(text: str, width: int, keep: float = 0.5) -> str:
+    """The text on one line of at most ``width`` characters; ``keep`` is the head's share."""
     line = " ".join(clean(text).split())
     if len(line) <= width:
         return line
-    head = (width - 1) // 2
+    head = int((width - 1) * keep)
     return f"{line[:head]}…{line[len(line) - (width - 1 - head) :]}"

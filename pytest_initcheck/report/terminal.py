@@ -18,7 +18,8 @@ from pytest_initcheck.report import summary
 
 T = TypeVar("T")
 MOST_LINES = 5
-WIDTH = 100
+WIDTH = 120
+ID_WIDTH = 48
 NAME_WIDTH = 32
 HEADERS = (
     "layer",
@@ -47,11 +48,12 @@ def terminal_lines(
     test recorded anything and there is no report.
     """
     lines: list[str] = []
+    place = "the report" if report_path is not None else "--initcheck-report=PATH"
     if any(test.entries for test in session.tests):
         lines += _axis("health", summary.verdict_counts(session), "not judged")
         lines += _axis("baselines", summary.status_counts(session), "not compared")
-        lines += _findings(session, width)
-        lines += _changes(session, width)
+        lines += _findings(session, width, place)
+        lines += _changes(session, width, place)
     lines += [f"note: {summary.shorten(note, 4 * width)}" for note in session.notes]
     if report_path is not None:
         lines.append(f"report: {summary.clean(os.fspath(report_path))}")
@@ -65,22 +67,30 @@ def _axis(title: str, counts: Mapping[str, int], none: str) -> list[str]:
     return [f"{title + ':':<10} {', '.join(words)}"]
 
 
-def _findings(session: SessionRecord, width: int) -> list[str]:
+def _findings(session: SessionRecord, width: int, place: str) -> list[str]:
     found = summary.worst_findings(session)
-    lines = [
-        summary.shorten(f"{_short_id(f.test)}: {f.finding}", width) for f in found[:MOST_LINES]
-    ]
-    return lines + _more(len(found) - MOST_LINES, "finding")
+    lines = [_beside(_in_short(f.finding), f.test, width) for f in found[:MOST_LINES]]
+    return lines + _more(len(found) - MOST_LINES, "finding", place)
 
 
-def _changes(session: SessionRecord, width: int) -> list[str]:
+def _changes(session: SessionRecord, width: int, place: str) -> list[str]:
     lines = [
-        summary.shorten(f"{_short_id(test)}: {entry.name}: {_change(entry.comparison)}", width)
+        _beside(f"{entry.name}: {_change(entry.comparison)}", test, width)
         for test in session.tests
         for entry in test.entries
         if entry.comparison and entry.comparison.status in ("changed", "missing")
     ]
-    return lines[:MOST_LINES] + _more(len(lines) - MOST_LINES, "baseline change")
+    return lines[:MOST_LINES] + _more(len(lines) - MOST_LINES, "baseline change", place)
+
+
+def _in_short(finding: Finding) -> str:
+    where = f"layer {finding.layer!r}" if finding.layer else "model"
+    return f"{finding.severity} {finding.id} {finding.check}: {where}: {finding.numbers}"
+
+
+def _beside(text: str, test: TestRecord, width: int) -> str:
+    place = f" ({summary.shorten(_short_id(test), ID_WIDTH)})"
+    return summary.shorten(text, width - len(place), keep=0.8) + place
 
 
 def _change(comparison: Comparison) -> str:
@@ -93,10 +103,10 @@ def _change(comparison: Comparison) -> str:
     return text + (f" and {more} more" if more else "")
 
 
-def _more(count: int, what: str) -> list[str]:
+def _more(count: int, what: str, place: str) -> list[str]:
     if count <= 0:
         return []
-    return [f"and {count} more {what}{'s' if count > 1 else ''}, see the report"]
+    return [f"and {count} more {what}{'s' if count > 1 else ''}, see {place}"]
 
 
 def _short_id(test: TestRecord) -> str:
@@ -109,7 +119,7 @@ def _printable(line: str) -> str:
 
 
 def table(
-    record: ModelRecord, findings: Iterable[Finding] = (), width: int = WIDTH + 40
+    record: ModelRecord, findings: Iterable[Finding] = (), width: int = WIDTH + 20
 ) -> list[str]:
     """One line per layer: spread of weights and activations, units lost, gradients, update.
 

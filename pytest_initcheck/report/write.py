@@ -94,10 +94,19 @@ def write(session: SessionRecord, path: str | os.PathLike[str]) -> Path:
     try:
         page.parent.mkdir(parents=True, exist_ok=True)
         replace_file(page.with_name(DATA_NAME), text)
-        replace_file(page, render(parse_run(text)))
+        _write_page(page, text)
     except OSError as error:
         raise InitcheckError(f"cannot write the report {page}: {error.strerror or error}") from None
     return page
+
+
+def _write_page(page: Path, text: str) -> None:
+    try:
+        replace_file(page, render(parse_run(text)))
+    except BaseException:
+        # An older page would now lie beside data that it does not show.
+        page.unlink(missing_ok=True)
+        raise
 
 
 def page_path(path: str | os.PathLike[str]) -> Path:
