@@ -28,7 +28,8 @@ class Aspect:
         return severity == "error" and check in self.checks
 
 
-SYMMETRY = Aspect(frozenset({"symmetry"}))
+# Weights that are zero and stay so are equal units as well, which the check leaves to its cause.
+SYMMETRY = Aspect(frozenset({"symmetry", "zero"}))
 DEAD = Aspect(frozenset({"dead"}))
 SATURATION = Aspect(frozenset({"saturation"}))
 GRADIENTS = Aspect(frozenset({"gradients", "zero", "nonfinite", "movement"}))

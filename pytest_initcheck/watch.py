@@ -72,6 +72,8 @@ class Watch:
         elif report.when == "call" and (text := self.recorder.baseline_problem()):
             report.sections.append((SECTION, text))
         known = isinstance(error, (InitcheckError, InitcheckFailure))
+        if known:
+            _shorten_summary(report, str(error))
         self.message = self.message or (str(error) if known else call.excinfo.exconly())
 
     def text(self) -> str:
@@ -101,9 +103,14 @@ def _show_text_only(
 ) -> None:
     # The failure comes after the test's code, so that every frame would be one of pytest's.
     shown = excinfo.getrepr(style="value", tbfilter=False)
-    crash = shown.reprcrash
-    if crash is not None:
+    if shown.reprcrash is not None:
         path, line, _ = report.location
-        crash.path, crash.lineno = path, (line or 0) + 1
-        crash.message = str(excinfo.value)
+        shown.reprcrash.path, shown.reprcrash.lineno = path, (line or 0) + 1
     report.longrepr = shown
+
+
+def _shorten_summary(report: pytest.TestReport, text: str) -> None:
+    # Pytest's summary cuts at the terminal's width, and would show little but the error's name.
+    crash = getattr(report.longrepr, "reprcrash", None)
+    if crash is not None:
+        crash.message = text

@@ -44,20 +44,22 @@ def health_text(
     """
     first, *mine = worst_first(findings)
     others = [*mine, *(f for f in worst_first(every) if f not in findings)]
-    lines = [f"{verdict}: {headline(first)}"]
-    lines += [f"  {finding}" for finding in others[:MOST_FINDINGS]]
-    if len(others) > MOST_FINDINGS:
-        lines.append(f"  and {len(others) - MOST_FINDINGS} more, see the report")
+    told = [f"which leads to: {line}" for line in first.consequences]
+    told += [str(finding) for finding in others]
+    lines = [f"{verdict}: {headline(first)}", f"cause: {first.cause}"]
+    lines += [f"  {line}" for line in told[:MOST_FINDINGS]]
+    if len(told) > MOST_FINDINGS:
+        lines.append(f"  and {len(told) - MOST_FINDINGS} more, see the report")
     lines += remedies([first, *mine])
     lines.append(show_command(nodeid, report))
     return "\n".join(lines)
 
 
 def headline(finding: Finding) -> str:
-    """Layer, units, measured against allowed, cause."""
+    """Layer, units, measured against allowed, and which rule that is."""
     where = f"layer {finding.layer!r}" if finding.layer else "model"
     units = f", {describe_units(finding.units)}" if finding.units else ""
-    return f"{where}{units}: {finding.numbers}: {finding.cause} [{finding.id} {finding.check}]"
+    return f"{where}{units}: {finding.numbers} [{finding.id} {finding.check}]"
 
 
 def remedies(findings: Sequence[Finding], most: int = 3) -> list[str]:
