@@ -67,7 +67,8 @@ class Pair:
     @cached_property
     def sizes(self) -> tuple[Sizes, Sizes]:
         """The numbers of independent values of both."""
-        return sizes(self.actual), sizes(self.expected)
+        is_drawn = self.trained or _weights(self.actual) != _weights(self.expected)
+        return sizes(self.actual, is_drawn), sizes(self.expected, is_drawn)
 
     @cached_property
     def noise(self) -> float:
@@ -104,6 +105,10 @@ class Pair:
         return allowed + tolerance.reach(alpha, n - 1) * math.sqrt(2 / n) * drop
 
 
+def _weights(model: ModelRecord) -> dict[str, dict[str, TensorStats]]:
+    return {layer.name: layer.weights for layer in model.layers}
+
+
 def _loss_variance(model: ModelRecord, loss: float, size: Sizes) -> float:
     outputs = model.outputs
     spread = (outputs.std or 0.0) if outputs else 0.0
@@ -132,6 +137,8 @@ class Layer:
         yield from self._weights()
         yield from self._signals()
         for name in _all_names(a.update_ratio, e.update_ratio):
+            if self._is_noise(a.gradients.get(name), e.gradients.get(name)):
+                continue
             ratios = a.update_ratio.get(name), e.update_ratio.get(name)
             yield self._ratio(self._key("update_ratio", name), *ratios)
 
@@ -172,6 +179,9 @@ class Layer:
             yield from TensorPair(
                 key, mine, theirs, *numbers, self.pair.fixed, noise, vanishing
             ).checks()
+
+    def _is_noise(self, *gradients: TensorStats | None) -> bool:
+        return all(g and g.rms is not None and g.rms <= self.pair.noise for g in gradients)
 
     def _units(self) -> Iterator[Check]:
         a, e = self.actual.units, self.expected.units

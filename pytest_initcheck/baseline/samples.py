@@ -9,8 +9,9 @@ the chance of every layer before it, up to the last normalisation. So
     1/n = 1/B + sum of 1/U_k over the layers k up to this one        (activations)
     1/n = 1/B + sum of 1/U_k over all layers                         (gradients, trained weights)
 
-which is the law of total variance with every covariance at its bound. Pooling S seeds multiplies n
-by S. The rule errs towards "too few": it may miss a small change, it must not invent one.
+which is the law of total variance with every covariance at its bound. Where both records start
+from equal weights (a seeded or pretrained model) the units are not chance any more, only what goes
+through them is: n = B. Pooling S seeds multiplies n by S. The rule errs towards "too few": it may miss a small change, it must not invent one.
 """
 
 from __future__ import annotations
@@ -40,8 +41,10 @@ class Sizes:
         return self.layers.get(layer, self.outputs)
 
 
-def sizes(model: ModelRecord) -> Sizes:
+def sizes(model: ModelRecord, is_drawn: bool = True) -> Sizes:
     """The numbers of independent values in one look at a model.
+
+    ``is_drawn`` is False where the weights are known to be no matter of chance.
 
     ``vanishing`` bounds the probability that chance alone switches the whole signal off: all units
     of the narrowest layer with exact zeros, each with 1/2.
@@ -53,8 +56,8 @@ def sizes(model: ModelRecord) -> Sizes:
         width = units(layer)
         if any(kind in layer.kind for kind in _NORMALISES):
             inverse = 1 / samples
-        share = 1 / width if _is_drawn(layer) else 0.0
-        layers[layer.name] = 1 / (inverse + 1 / width)
+        share = 1 / width if is_drawn and _has_drawn(layer) else 0.0
+        layers[layer.name] = 1 / (inverse + (1 / width if is_drawn else 0.0))
         inverse += share
         total += share
     return Sizes(layers, 1 / inverse, 1 / total, samples, 0.5 ** _narrowest(model.layers))
@@ -82,7 +85,7 @@ def _batch(model: ModelRecord) -> float:
     return max(next((s.shape[0] for s in sides if s and s.shape), 1), 1)
 
 
-def _is_drawn(layer: LayerRecord) -> bool:
+def _has_drawn(layer: LayerRecord) -> bool:
     return any(len(t.shape) > 1 and t.std for t in layer.weights.values())
 
 

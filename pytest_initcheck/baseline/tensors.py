@@ -12,6 +12,9 @@ from pytest_initcheck.baseline.samples import seeds
 from pytest_initcheck.baseline.tolerance import NUMERIC, Sample
 from pytest_initcheck.records import TensorStats
 
+# dtype, shape, non-finite, zeros, mean, std, min, max, histogram.
+_VALUES = 9
+
 
 @dataclass(frozen=True)
 class TensorPair:
@@ -36,6 +39,9 @@ class TensorPair:
         if a is None or e is None:
             if a is not e:
                 yield same(self.key, a and "present", e and "present")
+            return
+        if a == e:
+            yield Check(lambda _: None, _VALUES)
             return
         yield same(f"{self.key} dtype", a.dtype, e.dtype)
         yield same(f"{self.key} shape", a.shape, e.shape)
