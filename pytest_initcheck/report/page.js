@@ -6,6 +6,7 @@
   const byId = (id) => document.getElementById(id);
   const list = byId("list");
   const tests = $("article.test");
+  const buttons = $("[data-axis]");
   const initial = () => ({ verdict: [], comparison: [], outcome: [], q: "", sort: "worst", scale: "auto", at: "" });
   let state = initial();
 
@@ -15,7 +16,8 @@
     const next = initial();
     if (byId(hash)) return { ...state, at: hash };
     const given = new URLSearchParams(hash);
-    for (const axis of AXES) next[axis] = (given.get(axis) || "").split(",").filter(Boolean);
+    const offered = (axis, value) => buttons.some((b) => b.dataset.axis === axis && b.dataset.value === value);
+    for (const axis of AXES) next[axis] = (given.get(axis) || "").split(",").filter((value) => offered(axis, value));
     for (const key of ["q", "sort", "scale", "at"]) next[key] = given.get(key) || next[key];
     return next;
   }
@@ -49,7 +51,7 @@
     const order = orders[state.sort] ? state.sort : "worst";
     if (order !== sorted) list.append(...tests.sort(orders[order]));
     sorted = order;
-    for (const button of $("[data-axis]")) {
+    for (const button of buttons) {
       button.setAttribute("aria-pressed", String(state[button.dataset.axis].includes(button.dataset.value)));
     }
     const input = byId("q");

@@ -83,7 +83,7 @@ class ComparisonView:
 
 @dataclass(frozen=True)
 class PictureView:
-    """A picture as the source of an ``img``, where no script in it can run."""
+    """A picture as the source of an ``img``, where its scripts cannot run; "" if it is broken."""
 
     title: str
     source: str
@@ -336,4 +336,13 @@ def _picture(picture: Picture) -> PictureView:
     data = picture.data
     if picture.media == "image/svg+xml":
         data = base64.b64encode(data.encode("utf-8", "backslashreplace")).decode("ascii")
+    elif not _is_base64(data):
+        return PictureView(picture.title, "")
     return PictureView(picture.title, f"data:{picture.media};base64,{data}")
+
+
+def _is_base64(text: str) -> bool:
+    try:
+        return bool(base64.b64decode(text, validate=True))
+    except ValueError:
+        return False
