@@ -45,7 +45,8 @@ class Controller:
             from pytest_initcheck.session.collector import from_text
 
             path, line, name = report.location
-            self._collect().add(from_text(text), (path, line or 0, name))
+            test, obsolete = from_text(text)
+            self._collect().add(test, (path, line or 0, name), obsolete)
         elif report.when not in ("setup", "call", "teardown"):
             self.crashes.append(report)
 
@@ -65,6 +66,8 @@ class Controller:
         self._add_crashes(collected)
         if self.settings.update:
             collected.update_baselines()
+        else:
+            collected.note_obsolete()
         if self.settings.report is not None:
             self.written = collected.write_report(self.settings.report)
         self._keep_for_commands(collected)

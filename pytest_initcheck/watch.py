@@ -10,7 +10,7 @@ import pytest
 from pytest_initcheck.errors import InitcheckError, InitcheckFailure
 from pytest_initcheck.records import TestRecord
 from pytest_initcheck.report import summary
-from pytest_initcheck.session.collector import to_text
+from pytest_initcheck.session.collector import PASSED, to_text
 from pytest_initcheck.session.recorder import Recorder
 from pytest_initcheck.settings import Scope
 
@@ -34,7 +34,7 @@ class Watch:
     def of(cls, settings: Scope, known: dict[str, Baselines]) -> Watch:
         """Watch a test; ``known`` keeps the baselines that other tests have read already."""
         baselines = None
-        if settings.baselines is not None and not settings.update:
+        if settings.baselines is not None:
             from pytest_initcheck.baseline import Baselines
 
             folder = str(settings.baselines)
@@ -79,7 +79,9 @@ class Watch:
     def text(self) -> str:
         """The test's record, as the string that travels on its last report."""
         duration = sum(report.duration for report in self.reports.values())
-        return to_text(replace(self._record(), outcome=self._outcome(), duration=duration))
+        outcome = self._outcome()
+        obsolete = self.recorder.obsolete() if outcome in PASSED else []
+        return to_text(replace(self._record(), outcome=outcome, duration=duration), obsolete)
 
     def _record(self) -> TestRecord:
         return self.recorder.test_record("passed", 0.0, self.message)

@@ -80,12 +80,9 @@ def test_update_repairs_what_cannot_be_read(project, workers):
     project.run("--initcheck-update")
     whole = files(project)
     (project.path / "baselines/test_a.json").write_text('{"format": 99}')
-    project.run("--initcheck-update", *workers)
-    result = project.run(*workers)
-    if result.ret != 0:
-        result.stdout.fnmatch_lines(["*test_a.json:[0-9]*"])
-    else:
-        assert files(project) == whole
+    result = project.run("--initcheck-update", *workers)
+    result.stdout.fnmatch_lines(["*2 created, 0 updated, 0 unchanged"])
+    assert files(project) == whole
 
 
 def test_folder_that_cannot_be_written_is_one_red_line(project, workers):
@@ -116,3 +113,32 @@ def test_nothing_recorded_writes_nothing(project):
     project.test(test_a="def test_plain(initcheck): pass")
     assert project.run("--initcheck-update").ret == 0
     assert not (project.path / "baselines").exists()
+
+
+def test_entry_that_is_no_longer_recorded_is_noted_then_dropped(project, workers):
+    body = """
+        def test_records(initcheck):
+            initcheck.compare("kept", 1.0)
+            {more}
+    """
+    project.test(test_a=body.format(more='initcheck.compare("gone", 1.0)'))
+    assert project.run("--initcheck-update").ret == 0
+    project.test(test_a=body.format(more=""))
+    result = project.run(*workers)
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["note: baselines that no test records any more: *'gone'*"])
+    result = project.run("--initcheck-update", *workers)
+    result.stdout.fnmatch_lines(["*0 created, 0 updated, 1 unchanged, 1 dropped"])
+    assert "gone" not in files(project)["test_a.json"]
+
+
+def test_update_uses_the_tolerance_of_the_test(project):
+    body = """
+        def test_records(initcheck):
+            initcheck.compare("cost", {value}, rtol=0.5)
+    """
+    project.test(test_a=body.format(value=1.0))
+    assert project.run("--initcheck-update").ret == 0
+    project.test(test_a=body.format(value=1.2))
+    result = project.run("--initcheck-update")
+    result.stdout.fnmatch_lines(["*0 created, 0 updated, 1 unchanged"])

@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from pytest_initcheck.errors import BaselineError, InitcheckError
-from pytest_initcheck.records import Comparison, Entry, SessionRecord, TestRecord, decode, encode
-from pytest_initcheck.session.provenance import device_of, now, provenance
+from pytest_initcheck.errors import InitcheckError
+from pytest_initcheck.records import Entry, SessionRecord, TestRecord, decode, encode
+from pytest_initcheck.session.provenance import now, provenance
 from pytest_initcheck.settings import Settings
-
-if TYPE_CHECKING:
-    from pytest_initcheck.baseline import Baselines
 
 PASSED = ("passed", "xpassed")
 Place = tuple[str, int, str]
 
 
-def to_text(test: TestRecord) -> str:
-    """A test's record as the JSON string that travels on its report."""
-    return json.dumps(encode(test), allow_nan=False, separators=(",", ":"))
+def to_text(test: TestRecord, obsolete: Sequence[str] = ()) -> str:
+    """A test's record as the JSON string that travels on its report.
+
+    ``obsolete`` are the entries that its baseline has and the test did not record.
+    """
+    data = {"test": encode(test), "obsolete": list(obsolete)}
+    return json.dumps(data, allow_nan=False, separators=(",", ":"))
 
 
-def from_text(text: str) -> TestRecord:
-    """The record that ``to_text`` made a string of."""
-    return decode(TestRecord, json.loads(text))
+def from_text(text: str) -> tuple[TestRecord, tuple[str, ...]]:
+    """The record and the obsolete entries that ``to_text`` made a string of."""
+    data = json.loads(text)
+    return decode(TestRecord, data["test"]), tuple(data["obsolete"])
 
 
 @dataclass
@@ -42,13 +42,17 @@ class Session:
 
     settings: Settings
     tests: dict[str, tuple[Place, TestRecord]] = field(default_factory=dict)
+    obsolete: dict[str, tuple[str, ...]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     started: str = field(default_factory=now)
 
-    def add(self, test: TestRecord, place: Place | None = None) -> None:
+    def add(
+        self, test: TestRecord, place: Place | None = None, obsolete: Sequence[str] = ()
+    ) -> None:
         """Keep a test's record; ``place`` (file, line, name) gives its order in the report."""
         self.tests[test.nodeid] = (place or (test.nodeid, 0, ""), test)
+        self.obsolete[test.nodeid] = tuple(obsolete)
 
     def record(self) -> SessionRecord:
         """The run as it will be written, tests in the order of their files and lines."""
@@ -63,34 +67,41 @@ class Session:
     def _ordered(self) -> list[TestRecord]:
         return [test for _, test in sorted(self.tests.values(), key=lambda pair: pair[0])]
 
+    def note_obsolete(self) -> None:
+        """Note the baselines of entries that tests which passed do not record any more."""
+        gone = [f"{nodeid}: {name!r}" for nodeid, names in self.obsolete.items() for name in names]
+        if gone:
+            more = f" and {len(gone) - 3} more" if len(gone) > 3 else ""
+            shown = ", ".join(sorted(gone)[:3])
+            self.notes.append(
+                f"baselines that no test records any more: {shown}{more}; "
+                "--initcheck-update drops them"
+            )
+
     def update_baselines(self) -> None:
         """Write the baselines of the tests that passed, and note what that changed."""
         from pytest_initcheck.baseline import Baselines
 
         assert self.settings.baselines is not None
-        left = [test for test in self._ordered() if test.outcome not in PASSED]
+        chosen = [test for test in self._ordered() if self._has_baselines(test)]
+        passed = [test for test in chosen if test.outcome in PASSED]
+        entries = [entry for test in passed for entry in test.entries]
         try:
-            passed = self._classified(Baselines(self.settings.baselines))
-            entries = [entry for test in passed for entry in test.entries]
             Baselines(self.settings.baselines).update(passed, provenance(entries))
         except (InitcheckError, OSError) as error:
             self.faults.append(f"baselines not written: {error}")
             return
-        self.notes.append(_update_note(passed, self.settings.baselines))
+        dropped = sum(len(self.obsolete.get(test.nodeid, ())) for test in passed)
+        self.notes.append(_update_note(entries, dropped, self.settings))
+        left = len(chosen) - len(passed)
         if left:
-            self.notes.append(
-                f"baselines left as they are: {len(left)} test{'s' * (len(left) > 1)} did not pass"
-            )
+            tests = "1 test" if left == 1 else f"{left} tests"
+            self.notes.append(f"baselines left as they are: {tests} did not pass")
 
-    def _classified(self, baselines: Baselines) -> list[TestRecord]:
-        passed = []
-        for key, (place, test) in self.tests.items():
-            if test.outcome in PASSED:
-                entries = tuple(_held_against(baselines, test.nodeid, e) for e in test.entries)
-                test = dataclasses.replace(test, entries=entries)
-                self.tests[key] = (place, test)
-                passed.append(test)
-        return passed
+    def _has_baselines(self, test: TestRecord) -> bool:
+        # Entries that were not compared belong to a test that has the comparison switched off.
+        compared = any(entry.comparison is not None for entry in test.entries)
+        return compared or bool(self.obsolete.get(test.nodeid))
 
     def write_report(self, path: Path) -> Path | None:
         """Write the HTML and ``run.json`` beside it; what prevents that becomes a fault."""
@@ -120,18 +131,11 @@ def _reason(error: Exception) -> str:
     return reason or str(error)
 
 
-def _held_against(baselines: Baselines, nodeid: str, entry: Entry) -> Entry:
-    try:
-        found = baselines.compare(nodeid, entry.name, entry.record, device=device_of(entry))
-    except BaselineError as error:
-        found = Comparison("missing", notes=(str(error),))
-    if found.status == "missing":
-        found = dataclasses.replace(found, status="new")
-    return dataclasses.replace(entry, comparison=found)
-
-
-def _update_note(tests: Iterable[TestRecord], folder: Path) -> str:
-    status = Counter(e.comparison.status for t in tests for e in t.entries if e.comparison)
+def _update_note(entries: Sequence[Entry], dropped: int, settings: Settings) -> str:
+    status = Counter(entry.comparison.status for entry in entries if entry.comparison)
     created, same = status["new"], status["match"]
-    updated = status.total() - created - same
-    return f"baselines in {folder}: {created} created, {updated} updated, {same} unchanged"
+    counts = f"{created} created, {status.total() - created - same} updated, {same} unchanged"
+    folder = settings.baselines
+    if folder is not None and folder.is_relative_to(settings.root):
+        folder = folder.relative_to(settings.root)
+    return f"baselines in {folder}: {counts}" + (f", {dropped} dropped" if dropped else "")

@@ -65,24 +65,38 @@ class Recorder:
         return candidate
 
     def _compared(self, entry: Entry, rtol: float | None, atol: float | None) -> Entry:
-        assert self.baselines is not None
-        settings = self.settings
+        fault = ""
         try:
-            comparison = self.baselines.compare(
-                settings.nodeid,
-                entry.name,
-                entry.record,
-                rtol=settings.rtol if rtol is None else rtol,
-                atol=settings.atol if atol is None else atol,
-                device=device_of(entry),
-            )
+            comparison = self._comparison(entry, rtol, atol)
         except BaselineError as error:
-            comparison = Comparison("missing", notes=(str(error),))
-            self.problems.append(Problem(entry.name, comparison, str(error)))
-        else:
-            if comparison.status != "match":
-                self.problems.append(Problem(entry.name, comparison))
+            fault = str(error)
+            comparison = Comparison("missing", notes=(fault,))
+        if self.settings.update and comparison.status == "missing":
+            comparison = replace(comparison, status="new")
+        elif not self.settings.update and comparison.status != "match":
+            self.problems.append(Problem(entry.name, comparison, fault))
         return replace(entry, comparison=comparison)
+
+    def _comparison(self, entry: Entry, rtol: float | None, atol: float | None) -> Comparison:
+        assert self.baselines is not None
+        return self.baselines.compare(
+            self.settings.nodeid,
+            entry.name,
+            entry.record,
+            rtol=self.settings.rtol if rtol is None else rtol,
+            atol=self.settings.atol if atol is None else atol,
+            device=device_of(entry),
+        )
+
+    def obsolete(self) -> list[str]:
+        """The entries that the test's baseline has and the test did not record."""
+        if self.baselines is None:
+            return []
+        mine = {entry.name for entry in self.entries}
+        try:
+            return [n for n in self.baselines.entries(self.settings.nodeid) if n not in mine]
+        except BaselineError:
+            return []
 
     def baseline_problem(self) -> str:
         """What to tell about the baselines when the test has ended; empty where all fit."""
