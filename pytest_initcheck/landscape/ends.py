@@ -3,9 +3,10 @@
 All lengths are measured against the *extent* of the trajectory, the largest distance of any of its
 points from its last one; all slopes against rounding. The steps of the decision:
 
-1. **diverged**: a value that is not finite; or steps that grow while either the objective is higher
-   than at the start and its gradient over 3 times as steep (uphill), or the end is more than 1,000
-   times as far away as the start is from 0 and 1,000 times as steep (it runs away for ever).
+1. **diverged**: a w, value or slope that is not finite; or steps that grow while either the
+   objective is higher than at the start and its gradient over 3 times as steep (uphill), or the end
+   is more than 1,000 times as far away as the start is from 0 (from 1 on) and 1,000 times as steep
+   (it runs away for ever).
 2. A stationary point within 2 % of the extent of the end, found by Newton's method on the gradient,
    which goes to saddles and maxima as well. None: **still moving**. A slow crawl far from rest has
    a small gradient but a long Newton step, so that it is not taken for an end.
@@ -23,6 +24,7 @@ minimum can be found in so wide a cloud: nothing jitters about a saddle for long
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -58,17 +60,17 @@ def classify(surface: Surface, path: Tensor, rest: Tensor, noise: float = 0.0) -
     """
     path, rest = path.double(), rest.double()
     end = path[-1]
+    unknown = torch.full_like(end, torch.nan)
     if not bool(torch.isfinite(path).all()):
-        return Ending("diverged", torch.nan, torch.full_like(end, torch.nan))
+        return Ending("diverged", torch.nan, unknown)
     gradient, hessian = surface.model(end)
-    kind: End = "diverged"
-    if bool(torch.isfinite(gradient).all()) and bool(torch.isfinite(hessian).all()):
-        eigenvalues = torch.linalg.eigvalsh(hessian)
-        if not _diverges(surface, path, noise):
-            kind = _end(surface, path, rest, noise)
-    else:
-        eigenvalues = torch.full_like(end, torch.nan)
-    return Ending(kind, float(gradient.norm()), eigenvalues)
+    norm = float(gradient.norm())
+    if not bool(torch.isfinite(hessian).all()):
+        return Ending("diverged", norm, unknown)
+    lost = not math.isfinite(norm) or not math.isfinite(surface.value(end))
+    diverged = lost or _diverges(surface, path, noise)
+    kind = "diverged" if diverged else _end(surface, path, rest, noise)
+    return Ending(kind, norm, torch.linalg.eigvalsh(hessian))
 
 
 def _diverges(surface: Surface, path: Tensor, noise: float) -> bool:

@@ -68,11 +68,11 @@ def escape(
         name = _describe(problem)
     return Escape(
         problem=problem,
-        trajectories=walked.path,
-        values=walked.values,
+        trajectories=walked.path.cpu(),
+        values=walked.values.cpu(),
         ends=tuple(ending.kind for ending in endings),
         gradient_norms=tuple(ending.gradient_norm for ending in endings),
-        eigenvalues=torch.stack([ending.eigenvalues for ending in endings]),
+        eigenvalues=torch.stack([ending.eigenvalues for ending in endings]).cpu(),
         optimizer=name,
         reached=reached,
     )

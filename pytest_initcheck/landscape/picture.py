@@ -91,8 +91,7 @@ def _over_steps(axes: Any, escape: Escape, span: tuple[float, float] | None) -> 
 
 def _range(values: Tensor) -> tuple[float, float]:
     finite = values[torch.isfinite(values)].double()
-    # A runaway would shrink everything else to a line.
-    low, high = torch.quantile(finite, torch.tensor([0.0, 1.0]).double()).tolist()
+    low, high = float(finite.min()), float(finite.max())
     margin = 0.1 * (high - low) or 1.0
     return low - margin, high + margin
 

@@ -30,7 +30,7 @@ class Escape:
     is seeds × (steps + 1), the objective there (with the noise, where that is on the loss).
     ``ends`` says for each seed "minimum", "saddle", "maximum", "flat", "still moving" or
     "diverged"; ``gradient_norms`` (seeds) and ``eigenvalues`` (seeds × elements, ascending) are of
-    the noiseless objective at the last point.
+    the noiseless objective at the last point. All tensors are on the CPU.
     """
 
     problem: Problem = field(repr=False)

@@ -51,7 +51,8 @@ class Surface:
         w = point.detach().to(self.dtype).requires_grad_()
         slope = self._slope(w, keep=True)
         try:
-            found = _rows(slope, w)
+            # A gradient that is constant looks like one that cannot be differentiated again.
+            found = _rows(slope, w) if slope.requires_grad else self._differences(w.detach())
         except RuntimeError:
             found = self._differences(w.detach())
         found = found.detach().double()
@@ -77,8 +78,6 @@ class Surface:
 
 def _rows(slope: Tensor, w: Tensor) -> Tensor:
     """The derivative of each element of ``slope``: all at once for many, where that works."""
-    if not slope.requires_grad:
-        return torch.zeros(len(w), len(w), dtype=w.dtype, device=w.device)
     basis = torch.eye(len(w), dtype=w.dtype, device=w.device)
     if len(w) > _FEW:
         try:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, optim
 
+from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.landscape.problem import Problem
 
 # Each of these treats every element of a parameter by itself, so that rows do not meet.
@@ -151,11 +152,24 @@ class _Walker:
             seen.append(loss.detach())
             return seen[-1].sum()
 
-        if self._wants_closure:
-            self._optimizer.step(closure)  # type: ignore[arg-type]
-        else:
-            closure()
-            self._optimizer.step()
+        try:
+            if self._wants_closure:
+                self._optimizer.step(closure)  # type: ignore[arg-type]
+            else:
+                closure()
+                self._optimizer.step()
+        except InitcheckError:
+            raise
+        except Exception as error:
+            raise InitcheckError(
+                f"the optimizer's step raised {type(error).__name__}: {error}; pass a factory of"
+                " an optimiser that can step on its own, such as torch.optim.SGD"
+            ) from error
+        if not seen:
+            raise InitcheckError(
+                "the optimizer's step never called its closure; call it, or give step a default:"
+                " def step(self, closure=None)"
+            )
         return seen[0]
 
 
@@ -185,15 +199,23 @@ def _elementwise(problem: Problem) -> bool:
     w = problem.start.clone().requires_grad_()
     optimizer = problem.new_optimizer(w)
     held = [p for group in optimizer.param_groups for p in group["params"]]
-    hooks = ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks")
     return (
         type(optimizer) in ELEMENTWISE
         and len(held) == 1
         and "step" not in vars(optimizer)
-        and not any(getattr(optimizer, name, None) for name in hooks)
-        and not w._backward_hooks
-        and not getattr(w, "_post_accumulate_grad_hooks", None)
+        and not _hooked(optimizer)
     )
+
+
+def _hooked(optimizer: optim.Optimizer) -> bool:
+    """Does anything run around the optimiser's step, which might mix the elements?"""
+    places = (optimizer, sys.modules[optim.Optimizer.__module__])
+    names = [
+        f"_{scope}_{moment}_hooks"
+        for scope in ("optimizer_step", "global_optimizer")
+        for moment in ("pre", "post")
+    ]
+    return any(getattr(place, name, None) for place in places for name in names)
 
 
 def _maps(problem: Problem, start: Tensor) -> bool:
