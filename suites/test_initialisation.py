@@ -130,10 +130,10 @@ def test_zero_weights_fail_the_guard(initcheck):
 
 @pytest.mark.parametrize("device", DEVICES)
 def test_xavier_reaches_its_accuracy(initcheck, device):
-    """Five epochs are enough for 93 % of the test digits, from nine seeds of ten."""
+    """Four epochs are enough for 92 % of the test digits, from nine seeds of ten."""
     record = initcheck.assert_reaches(
-        experiment(xavier, epochs=5),
-        accuracy=0.93,
+        experiment(xavier, epochs=4),
+        accuracy=0.92,
         seeds=SEEDS,
         probability=0.9,
         device=device,
@@ -179,7 +179,7 @@ def test_initialisations_compared_seed_by_seed(initcheck, device):
         return paired_difference(ours, theirs, confidence=0.95)
 
     he_gap, default_gap, wide_gap = map(gain_over, ("He", "default", "N(0, 1)"))
-    assert -0.03 < he_gap.interval[0] and he_gap.interval[1] < 0.03, he_gap
+    assert max(map(abs, he_gap.interval)) < 0.03, he_gap
     assert default_gap.interval[0] > 0, default_gap
     assert wide_gap.interval[0] > 0.3, wide_gap
 
@@ -194,7 +194,7 @@ def test_first_cost_tells_the_rules_apart(initcheck):
             torch.manual_seed(seed)
             model = shallow()
             rule(model)
-            costs[name].append(float(nn.functional.cross_entropy(model(images), labels)))
+            costs[name].append(nn.functional.cross_entropy(model(images), labels).item())
     initcheck.compare("first cost", costs)
     assert all(2.1 < cost < 3.0 for cost in costs["Xavier"] + costs["He"]), costs
     assert all(cost > 230 for cost in costs["N(0, 1)"]), costs

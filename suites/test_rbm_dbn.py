@@ -69,10 +69,13 @@ class RBM(nn.Module):
         return self.down(self.up(v))
 
     def forward(self, v):
-        """F(x) - F(x') for a batch x: its gradient is that of contrastive divergence."""
+        """F(x) - F(x') for a batch x: its gradient is that of contrastive divergence.
+
+        x and the hidden units are drawn; x' is left as probabilities, which has less noise.
+        """
         v = torch.bernoulli(v)
         with torch.no_grad():
-            recreation = torch.bernoulli(self.down(torch.bernoulli(self.up(v))))
+            recreation = self.down(torch.bernoulli(self.up(v)))
         return self.free_energy(v) - self.free_energy(recreation)
 
 
@@ -174,7 +177,7 @@ def test_recreation_gets_better(initcheck):
 
     def measure(model, moment):
         with torch.no_grad():
-            shown.append((moment, model.recreate(HELD_OUT[:10])))
+            shown.append((moment, model.recreate(HELD_OUT[:10]).numpy()))
             return {
                 "reconstruction error": error(model, HELD_OUT),
                 "divergence": divergence(model, HELD_OUT),
@@ -272,12 +275,12 @@ def test_deep_belief_network_starts_ahead_of_xavier(initcheck):
 
 def recreations_picture(shown):
     """Ten digits, and what the first machine made of them before and after its training."""
-    rows = {"digit": HELD_OUT[:10]}
+    rows = {"digit": HELD_OUT[:10].numpy()}
     for moment, images in shown:
         rows.setdefault(moment, images)
     figure, axes = plt.subplots(len(rows), 1, figsize=(8, 3), layout="constrained")
     for ax, (title, images) in zip(axes, rows.items(), strict=True):
-        ax.imshow(images.reshape(10, 28, 28).permute(1, 0, 2).reshape(28, 280), cmap="gray_r")
+        ax.imshow(images.reshape(10, 28, 28).swapaxes(0, 1).reshape(28, 280), cmap="gray_r")
         ax.set(xticks=[], yticks=[], ylabel=title)
     return figure
 
