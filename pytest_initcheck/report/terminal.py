@@ -18,7 +18,7 @@ from pytest_initcheck.report import summary
 
 T = TypeVar("T")
 MOST_LINES = 5
-WIDTH = 120
+WIDTH = 140
 ID_WIDTH = 48
 NAME_WIDTH = 32
 HEADERS = (
@@ -118,9 +118,7 @@ def _printable(line: str) -> str:
     return line.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def table(
-    record: ModelRecord, findings: Iterable[Finding] = (), width: int = WIDTH + 20
-) -> list[str]:
+def table(record: ModelRecord, findings: Iterable[Finding] = (), width: int = WIDTH) -> list[str]:
     """One line per layer: spread of weights and activations, units lost, gradients, update.
 
     Shares are of the layer's units; a layer named by a finding carries the finding's id. A line is

@@ -48,7 +48,7 @@ class FindingView:
     id: str
     check: str
     severity: str
-    where: str
+    layer: str
     units: str
     numbers: str
     cause: str
@@ -221,7 +221,7 @@ def _test(test: TestRecord, position: int, anchor: str, budget: Budget) -> TestV
     words = [test.nodeid, test.outcome]
     for entry in entries:
         words += [entry.name, entry.kind]
-        words += [f"{f.id} {f.check} {f.where}" for f in entry.findings]
+        words += [f"{f.id} {f.check} {f.layer}" for f in entry.findings]
     return TestView(
         anchor=anchor,
         file=file if name else "",
@@ -298,7 +298,7 @@ def finding_view(finding: Finding) -> FindingView:
         id=finding.id,
         check=finding.check,
         severity=finding.severity,
-        where=finding.layer or "the whole model",
+        layer=finding.layer,
         units=describe_units(finding.units) if finding.units else "",
         numbers=finding.numbers,
         cause=finding.cause,
@@ -312,7 +312,7 @@ def finding_view(finding: Finding) -> FindingView:
 _HEADLINES = {
     "match": "All {n} compared values lie within their tolerance.",
     "changed": "{bad} of {n} compared values left their tolerance, worst first.",
-    "missing": "There is no stored baseline; create it with --initcheck-update.",
+    "missing": "There is no stored baseline{place}; create it with --initcheck-update.",
     "new": "The baseline was written in this run.",
     "obsolete": "The stored baseline has no test any more.",
 }
@@ -320,7 +320,10 @@ _HEADLINES = {
 
 def _comparison(comparison: Comparison) -> ComparisonView:
     bad = len(comparison.differences)
-    headline = _HEADLINES[comparison.status].format(n=max(comparison.compared, bad), bad=bad)
+    place = f" in {comparison.file}" if comparison.file else ""
+    headline = _HEADLINES[comparison.status].format(
+        n=max(comparison.compared, bad), bad=bad, place=place
+    )
     return ComparisonView(
         status=comparison.status,
         headline=headline,
