@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -65,7 +66,7 @@ class Session:
         )
 
     def _ordered(self) -> list[TestRecord]:
-        return [test for _, test in sorted(self.tests.values(), key=lambda pair: pair[0])]
+        return [test for _, test in sorted(self.tests.values(), key=lambda pair: _order(pair[0]))]
 
     def note_obsolete(self) -> None:
         """Note the baselines of entries that tests which passed do not record any more."""
@@ -124,6 +125,12 @@ class Session:
             replace_file(path, run_json(self.record()))
         except (InitcheckError, OSError) as error:
             self.notes.append(f"the last run is not kept in {path}: {_reason(error)}")
+
+
+def _order(place: Place) -> tuple[str, int, list[str | int]]:
+    # "test[2]" before "test[10]": digits are in every second place.
+    parts = re.split(r"(\d+)", place[2])
+    return (*place[:2], [int(part) if i % 2 else part for i, part in enumerate(parts)])
 
 
 def _reason(error: Exception) -> str:
