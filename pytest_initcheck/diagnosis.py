@@ -155,9 +155,19 @@ def gather(program: Program, optimizer: Optimizer | None, steps: int) -> Evidenc
         before,
         after,
         first.order,
-        float(made.param_groups[0].get("lr", 0.0)),
+        _rates(model, made),
         optimizer is None,
     )
+
+
+def _rates(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, float]:
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    return {
+        names[id(parameter)]: float(group.get("lr", 0.0))
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+        if id(parameter) in names
+    }
 
 
 def _movement(model: nn.Module, starts: dict[str, Tensor]) -> dict[str, float]:

@@ -48,13 +48,15 @@ class Parameter:
 class ParameterLook:
     """A parameter at one look: ``row_gradient`` is the gradient's norm per unit.
 
-    ``projections`` (units, 5) identify rows; None where no two rows could be alike.
+    ``projections`` (units, 5) identify rows, ``pulls`` those of the gradient; None where no two
+    rows could be alike.
     """
 
     stats: TensorStats | None
     gradient: TensorStats | None = None
     row_gradient: Array | None = None
     projections: Array | None = None
+    pulls: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,10 @@ class LossFacts:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a check reads. ``looks`` come in the order of the steps; the first is the start."""
+    """What a check reads. ``looks`` come in the order of the steps; the first is the start.
+
+    ``rates`` is the learning rate of every parameter that the optimiser holds.
+    """
 
     nodes: tuple[Node, ...]
     parameters: dict[str, Parameter]
@@ -141,7 +146,7 @@ class Evidence:
     before: ModelRecord
     after: ModelRecord
     order: tuple[str, ...] = ()
-    learning_rate: float | None = None
+    rates: dict[str, float] = field(default_factory=dict)
     is_default_optimizer: bool = True
 
     @property

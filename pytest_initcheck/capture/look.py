@@ -52,8 +52,7 @@ class Looker:
         clear_gradients(self.model.parameters())
         with torch.enable_grad(), quiet():
             with tracer.running():
-                tracer.add_data(self.program.batch)
-                result = self.program.evaluate()
+                result = self.program.evaluate(tracer.add_data)
             self._backward(result)
         slots = {
             name: self._put(name, parameter, ledger, tracer.axes.get(name), full)
@@ -105,7 +104,14 @@ class Looker:
             if gradient is not None and axis is not None and gradient.layout == torch.strided
             else None,
             ledger.put(projections(rows)) if rows is not None and rows.numel() else None,
+            self._pulls(gradient, axis or 0, ledger) if is_followed else None,
         )
+
+    def _pulls(self, gradient: Tensor | None, axis: int, ledger: Ledger) -> int | None:
+        # The first look does not know yet which rows are alike.
+        if self._followed is None or gradient is None or gradient.dim() < 2:
+            return None
+        return ledger.put(projections(rows_of(gradient, axis)))
 
     def _side(self, value: Any, ledger: Ledger) -> Summary | None:
         tensor = main_tensor(value) if value is not None else None
@@ -120,6 +126,7 @@ class _Slots:
     gradient: Summary | None
     row_gradient: int | None
     projections: int | None
+    pulls: int | None
 
     def look(self, ledger: Ledger) -> ParameterLook:
         return ParameterLook(
@@ -127,13 +134,14 @@ class _Slots:
             self.gradient.stats(ledger) if self.gradient else None,
             ledger[self.row_gradient] if self.row_gradient is not None else None,
             ledger[self.projections].reshape(-1, 5) if self.projections is not None else None,
+            ledger[self.pulls].reshape(-1, 5) if self.pulls is not None else None,
         )
 
 
 def rows_of(tensor: Tensor, axis: int) -> Tensor:
     """A weight as a matrix with one row per output unit."""
     dense = plain(tensor)
-    return dense.movedim(min(axis, dense.dim() - 1), 0).reshape(dense.shape[axis], -1)
+    return dense.movedim(min(axis, dense.dim() - 1), 0).flatten(1)
 
 
 def groups_of(projections: Array) -> list[Array]:

@@ -37,14 +37,18 @@ class Program:
     loss_fn: LossFunction | None = None
     forward: Forward | None = None
 
-    def evaluate(self) -> Result:
+    def evaluate(self, on_batch: Callable[[Any], None] | None = None) -> Result:
         """One forward pass on a fresh copy of the batch, so that in-place code cannot wear it.
+
+        ``on_batch`` receives that copy before the model does.
 
         Raises:
             InitcheckError: the model or the loss raised, or the loss is not a finite-size scalar
                 that depends on a parameter.
         """
         batch = copied(self.batch)
+        if on_batch is not None:
+            on_batch(batch)
         if self.forward is not None:
             result = self._custom(batch)
         else:

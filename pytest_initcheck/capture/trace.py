@@ -16,6 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from pytest_initcheck.capture.nonlinearity import Nonlinearity, recognise
+from pytest_initcheck.capture.program import tensors_of
 from pytest_initcheck.evidence import Node
 
 # Operators that mix features through a weight; everything else scales, shifts or moves data.
@@ -92,7 +93,7 @@ class Tracer(TorchDispatchMode):
 
     def add_data(self, batch: Any) -> None:
         """Mark the tensors of a batch as the data that flows through the model."""
-        for tensor in _tensors(batch):
+        for tensor in tensors_of(batch):
             self._claim(tensor, is_data=True)
 
     def hook_gradient(self, tensor: Tensor, hook: Callable[[Tensor], None]) -> None:

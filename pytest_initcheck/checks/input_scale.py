@@ -12,9 +12,12 @@ from pytest_initcheck.evidence import Evidence
 from pytest_initcheck.records import Finding, TensorStats
 
 # The curvature in the first layer's weights grows with the square of its inputs: at 300 the
-# stable learning rate is 1e5 times smaller than at 1, and at 1/300 the gradient is.
+# stable learning rate is 1e5 times smaller than at 1. Below one, what a step on the weights
+# changes in the output falls with the square: 1e4 times at 1/100.
 _ERROR = 300.0
 _WARNING = 30.0
+_SMALL_ERROR = 1 / 100
+_SMALL_WARNING = 1 / 30
 _TARGETS = 100.0
 # With another fault to explain, inputs beyond this are its likelier cause than the weights.
 _BLAMED = 10.0
@@ -32,7 +35,7 @@ class InputScale:
             "the inputs are far from unit scale, which the initialisers assume: the data, not "
             "the weights, drives the first layer",
             "root mean square at most 300 (30 warning; 10 where it explains saturation or a high "
-            "first loss), largest value at least 1/300 (1/30 warning) without normalisation",
+            "first loss), largest value at least 1/100 (1/30 warning) without normalisation",
             _SOURCE,
             frozenset({"IC501"}),
         ),
@@ -76,9 +79,9 @@ class InputScale:
 
     def _small(self, evidence: Evidence, inputs: TensorStats) -> Iterator[Finding]:
         largest = max(abs(inputs.min or 0.0), abs(inputs.max or 0.0))
-        if 0 < largest < 1 / _WARNING and not has_normalisation(evidence):
-            is_error = largest < 1 / _ERROR
-            limit = 1 / (_ERROR if is_error else _WARNING)
+        if 0 < largest < _SMALL_WARNING and not has_normalisation(evidence):
+            is_error = largest < _SMALL_ERROR
+            limit = _SMALL_ERROR if is_error else _SMALL_WARNING
             yield self._scale(
                 evidence, "error" if is_error else "warning", largest, limit, "largest |input|"
             )

@@ -7,45 +7,58 @@ from collections.abc import Iterator
 from pytest_initcheck.checks.base import Rule
 from pytest_initcheck.checks.traits import largest_gradient, silent_layers, used_parameters
 from pytest_initcheck.evidence import Evidence
-from pytest_initcheck.records import Finding
+from pytest_initcheck.records import Finding, Severity
+
+_BROKEN = frozenset({"IC101", "IC301", "IC401", "IC501", "IC503", "IC504", "IC402", "IC403"})
 
 
 class Movement:
-    """A parameter with a gradient that stays where it was."""
+    """Parameters with a gradient that stay where they were."""
 
     name = "movement"
     rules = (
         Rule(
             "IC601",
-            "weights that do not move",
-            "the weights get a gradient but stay as they were: the optimiser does not hold them, "
-            "its learning rate is zero, or the step is below the resolution of their numbers",
-            "update ratio ‖w − w₀‖ / ‖w₀‖ above 0",
-            "Sculley et al.: Hidden Technical Debt (2015); Karpathy: A Recipe for Training (2019)",
-            frozenset({"IC101", "IC301", "IC401", "IC501", "IC503", "IC504", "IC402", "IC403"}),
+            "nothing moves",
+            "gradients arrive, but no weight changes: the learning rate is zero, or too small for "
+            "the precision of the weights, or the optimiser holds other tensors",
+            "some weight with update ratio ‖w − w₀‖ / ‖w₀‖ above 0",
+            "IEEE 754: w + Δ equals w where |Δ| is below half a unit in the last place of w",
+            _BROKEN,
+        ),
+        Rule(
+            "IC602",
+            "weights that the optimiser does not move",
+            "the weights are trainable and get a gradient, but the optimiser does not hold them, "
+            "or with a learning rate of zero",
+            "every trainable parameter held with a learning rate above 0",
+            "torch.optim: parameters are passed to the constructor",
+            _BROKEN | {"IC601"},
         ),
     )
 
     def run(self, evidence: Evidence) -> Iterator[Finding]:
         used, silent = used_parameters(evidence), set(silent_layers(evidence))
-        ratios = {
-            f"{layer.name}.{short}" if layer.name != short else short: ratio
-            for layer in evidence.after.layers
-            for short, ratio in layer.update_ratio.items()
-        }
-        stuck = [
-            p.layer
+        driven = [
+            p
             for p in evidence.parameters.values()
-            if p.trainable and p.axis is not None and p.name in used and p.layer not in silent
-            and ratios.get(p.name) == 0 and (largest_gradient(evidence, p) or 0) > 0
+            if p.trainable and p.name in used and p.layer not in silent
+            and (largest_gradient(evidence, p) or 0) > 0
         ]  # fmt: skip
-        if stuck:
-            yield self.rules[0].found(
-                self.name,
-                "error",
-                tuple(dict.fromkeys(stuck)),
-                "update ratio",
-                0.0,
-                remedy="pass every trainable parameter to the optimiser, with a learning rate "
-                "that the weights' precision can resolve",
-            )
+        moved = [r for layer in evidence.after.layers for r in layer.update_ratio.values()]
+        if driven and not any(moved):
+            yield self._stuck(0, "error", [p.layer for p in driven], "largest update ratio")
+        idle = [p.layer for p in driven if not evidence.rates.get(p.name) and p.axis is not None]
+        if idle:
+            yield self._stuck(1, "warning", idle, "learning rate")
+
+    def _stuck(self, index: int, severity: Severity, layers: list[str], quantity: str) -> Finding:
+        return self.rules[index].found(
+            self.name,
+            severity,
+            tuple(dict.fromkeys(layers)),
+            quantity,
+            0.0,
+            remedy="pass every trainable parameter to the optimiser, with a learning rate that "
+            "the weights' precision can resolve; freeze what is not to move (requires_grad_)",
+        )

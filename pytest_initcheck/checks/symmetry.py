@@ -29,7 +29,7 @@ class Symmetry:
     """Follows units whose incoming weights are equal through real steps.
 
     Equal weights alone are no fault: where their gradients differ the first step separates them.
-    Units are locked when they move, and all move alike.
+    Units are locked when they get a gradient, and all get the same.
     """
 
     name = "symmetry"
@@ -39,7 +39,7 @@ class Symmetry:
             "units that stay equal",
             "units start with equal weights and get equal gradients, so that no step can ever "
             "separate them: together they compute what one unit could",
-            "difference of the moves of two units, relative to the move, above rounding",
+            "distance between the gradients of two units, relative to the gradient, above rounding",
             "Goodfellow, Bengio, Courville: Deep Learning (2016), section 8.4",
             frozenset({"IC101", "IC501", "IC502", "IC503"}),
         ),
@@ -57,7 +57,7 @@ class Symmetry:
             self.name,
             "error",
             tuple(dict.fromkeys(found.parameter.layer for found in locked)),
-            "relative difference between the moves of equal units",
+            "relative distance between the gradients of equal units",
             first.apart,
             _tolerance(evidence, first.parameter),
             remedy="draw the weights at random, such as torch.nn.init.xavier_uniform_(weight)",
@@ -70,13 +70,15 @@ class Symmetry:
             return
         for name, parameter in evidence.parameters.items():
             start = looks[0].parameters[name].projections
-            end = looks[-1].parameters[name].projections
-            if not parameter.trainable or parameter.axis is None or start is None or end is None:
+            pulls = [look.parameters[name].pulls for look in looks[1:]]
+            known = [pull[:, :-1] for pull in pulls if pull is not None]
+            if not parameter.trainable or parameter.axis is None or start is None or not known:
                 continue
             tolerance = _tolerance(evidence, parameter)
             groups, apart = [], 0.0
             for group in groups_of(start):
-                for members, distance in _still_alike(start[group], end[group], tolerance):
+                together = np.concatenate([pull[group] for pull in known], axis=1)
+                for members, distance in _still_alike(together, tolerance):
                     groups.append(group[members])
                     apart = max(apart, distance)
             yield _Locked(parameter, groups, apart)
@@ -87,20 +89,23 @@ def _tolerance(evidence: Evidence, parameter: Parameter) -> float:
     return _ROUNDING.get(stats.dtype if stats else "float32", 1e-3)
 
 
-def _still_alike(start: Array, end: Array, tolerance: float) -> Iterator[tuple[Array, float]]:
-    """Members of a group of equal rows whose moves agree, with their largest relative distance."""
-    moves = end[:, :-1] - start[:, :-1]
-    size = float(np.sqrt(np.square(moves).mean(1)).max(initial=0.0))
-    if not np.isfinite(size) or size <= _resolution(start):
+def _still_alike(pulls: Array, tolerance: float) -> Iterator[tuple[Array, float]]:
+    """Members of a group of equal rows whose gradients agree in all looks, with their distance.
+
+    Each pair is held against its own gradient: rows behind a gate that opens slowly get little.
+    """
+    sizes = np.sqrt(np.square(pulls).mean(1))
+    if not np.isfinite(sizes).all():
         return
-    order = np.lexsort(moves.T[::-1])
-    gaps = np.sqrt(np.square(np.diff(moves[order], axis=0)).mean(1)) / size
+    order = np.lexsort(pulls.T[::-1])
+    gaps = _distance(pulls[order][1:], pulls[order][:-1], sizes[order][1:], sizes[order][:-1])
     for members in np.split(order, np.flatnonzero(gaps > tolerance) + 1):
-        if len(members) > 1 and np.abs(moves[members]).max() > _resolution(start):
-            apart = moves[members] - moves[members[:1]]
-            yield np.sort(members), float(np.sqrt(np.square(apart).mean(1)).max() / size)
+        if len(members) > 1 and sizes[members].min() > 0:
+            first = members[:1]
+            apart = _distance(pulls[members], pulls[first], sizes[members], sizes[first])
+            yield np.sort(members), float(apart.max())
 
 
-def _resolution(start: Array) -> float:
-    # A smaller move than this is lost in the rounding of the weights themselves.
-    return float(np.abs(start).max(initial=0.0)) * 1e-9
+def _distance(a: Array, b: Array, size_a: Array, size_b: Array) -> Array:
+    size = np.maximum(np.maximum(size_a, size_b), 1e-300)
+    return np.sqrt(np.square(a - b).mean(1)) / size

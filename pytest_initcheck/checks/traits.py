@@ -4,14 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pytest_initcheck.evidence import Evidence, Look, Parameter, SiteKey
+from pytest_initcheck.evidence import Evidence, Look, Node, Parameter, SiteKey
 
 _NORMS = ("batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm")
 
 
 def has_normalisation(evidence: Evidence) -> bool:
     """Whether any normalisation over data runs in the model."""
-    return any(norm in node.operator for node in evidence.nodes for norm in _NORMS)
+    return any(is_norm(node) for node in evidence.nodes)
+
+
+def is_norm(node: Node) -> bool:
+    """Whether a traced operation normalises data."""
+    return any(norm in node.operator for norm in _NORMS)
+
+
+def next_layers(evidence: Evidence, start: Node) -> list[Node]:
+    """The layers that read what a node made, directly or through other operations."""
+    reached, found = {start.index}, []
+    for node in evidence.nodes[start.index + 1 :]:
+        if reached & set(node.inputs):
+            if node.is_layer:
+                found.append(node)
+            else:
+                reached.add(node.index)
+    return found
+
+
+def is_varied(evidence: Evidence) -> bool:
+    """Whether the samples of the batch differ in what the first layer receives."""
+    outputs = (evidence.start.outputs.get(layer) for layer in evidence.order)
+    shares = [o.variation for o in outputs if o is not None and o.variation is not None]
+    return bool(shares) and shares[0] > 0
 
 
 def used_parameters(evidence: Evidence) -> set[str]:
@@ -39,15 +63,26 @@ def _largest(low: float | None, high: float | None, nonfinite: int) -> float:
 
 
 def silent_layers(evidence: Evidence) -> list[str]:
-    """Layers that ran, with trainable weights of which none got a gradient in any look."""
+    """Layers that ran, with trainable weights of which none got a gradient in any look.
+
+    A layer without any gradient tensor counts where a later layer that has one reads it: it is
+    cut off by a detach. Where none does, as in an auxiliary head, the loss does not ask for it.
+    """
     used = used_parameters(evidence)
-    found = []
+    largest: dict[str, float | None] = {}
     for layer in evidence.order:
         own = [p for p in evidence.trainable(layer) if p.name in used]
         gradients = [largest_gradient(evidence, p) for p in own]
-        if own and all(g == 0 for g in gradients):
-            found.append(layer)
-    return found
+        if own:
+            known = [g for g in gradients if g is not None]
+            largest[layer] = max(known) if known else None
+    silent = {layer for layer, gradient in largest.items() if gradient == 0}
+    for node in reversed(evidence.nodes):
+        if node.is_layer and node.layer in largest and largest[node.layer] is None:
+            readers = next_layers(evidence, node)
+            if any(largest.get(r.layer) or r.layer in silent for r in readers):
+                silent.add(node.layer)
+    return [layer for layer in evidence.order if layer in silent]
 
 
 def is_gate(evidence: Evidence, key: SiteKey) -> bool:

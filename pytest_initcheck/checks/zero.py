@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pytest_initcheck.checks.base import Rule
-from pytest_initcheck.checks.traits import depth_of, largest_gradient, used_parameters
+from pytest_initcheck.checks.traits import depth_of, is_norm, is_varied, largest_gradient, next_layers, used_parameters
 from pytest_initcheck.evidence import Evidence, Parameter
 from pytest_initcheck.records import Finding
 
@@ -28,9 +28,20 @@ class ZeroWeights:
             "Goodfellow, Bengio, Courville: Deep Learning (2016), section 8.4",
             frozenset({"IC501", "IC306"}),
         ),
+        Rule(
+            "IC102",
+            "zero gain cuts the path",
+            "the gain of a normalisation is zero and nothing runs beside it, so that what follows "
+            "sees the same input for every sample; weight and bias may have been swapped",
+            "a zero gain only where a residual connection passes the signal on",
+            "Goyal et al.: Accurate, Large Minibatch SGD (2017), section 5.1, on zero gains in "
+            "residual blocks",
+            frozenset({"IC501"}),
+        ),
     )
 
     def run(self, evidence: Evidence) -> Iterator[Finding]:
+        yield from self._cut(evidence)
         used = used_parameters(evidence)
         stuck = [p for p in self._zeros(evidence) if p.name in used and p.axis is not None]
         stuck = [p for p in stuck if largest_gradient(evidence, p) == 0]
@@ -47,6 +58,27 @@ class ZeroWeights:
             remedy="draw the weights from a distribution scaled by fan-in, such as "
             "torch.nn.init.kaiming_normal_(weight); leave at most one matrix of a path at zero",
         )
+
+    def _cut(self, evidence: Evidence) -> Iterator[Finding]:
+        zero = {p.name: p.layer for p in self._zeros(evidence)}
+        outputs = evidence.start.outputs
+        if not is_varied(evidence):
+            return
+        for node in evidence.nodes:
+            gains = [zero[name] for name in node.params if name in zero and is_norm(node)]
+            if not gains:
+                continue
+            readers = [n for n in next_layers(evidence, node) if n.layer in outputs]
+            if readers and all(outputs[n.layer].variation == 0 for n in readers):
+                yield self.rules[1].found(
+                    self.name,
+                    "error",
+                    gains,
+                    "share of the next layer's input that differs between samples",
+                    0.0,
+                    remedy="start the gain at one: torch.nn.init.ones_(norm.weight)",
+                )
+                return
 
     def _zeros(self, evidence: Evidence) -> Iterator[Parameter]:
         for parameter in evidence.parameters.values():
