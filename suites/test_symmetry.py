@@ -6,29 +6,30 @@ and all its biases at 0, and both units compute the same, get the same gradient 
 step, for ever: the network is one unit, twice. PyTorch's random default start breaks the tie.
 
 Each training is 1,000 epochs of 40 single steps (batch 1, in order, SGD with rate 0.1). To run many
-starts and both losses in seconds, all of them are trained as *one* program with the gradients
-written out; `test_the_formulas_are_what_autograd_computes` holds them against the plain PyTorch
-loop that one would write for a single network.
+starts and both losses in seconds, all of them are trained as *one* numpy program with the gradients
+written out; `test_the_formulas_are_what_autograd_computes` holds it against the plain PyTorch loop
+that one would write for a single network.
 """
 
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
-from torch import Tensor, nn
+from torch import nn
 
 from pytest_initcheck import InitcheckFailure, RunRecord
 from pytest_initcheck.statistics import share_at_least
 
-EPOCHS, RATE = 1000, 0.1
+EPOCHS, RATE = 1000, np.float32(0.1)
 PICTURED = (0, 300, 600, 900)
 SEEDS = tuple(range(8))
 LOSSES = ("BCE", "MSE")
 
 X = torch.arange(-20, 20).float().view(-1, 1)
 Y = ((X > -4) & (X < 4)).float()
-EXAMPLES = list(zip(X.flatten().tolist(), Y.flatten().tolist(), strict=True))
+EXAMPLES = list(zip(X.flatten().numpy(), Y.flatten().numpy(), strict=True))
 
 
 class Net(nn.Module):
@@ -67,48 +68,52 @@ def default(seed):
     return Net()
 
 
-# All networks as one program. A network is a row of 7 numbers:
+# All networks as one program, in float32 like PyTorch. A network is a row of 7 numbers:
 # the 2 weights and 2 biases of linear1, the 2 weights and the bias of linear2.
 
 
 def as_row(net):
-    return torch.cat([parameter.detach().flatten() for parameter in net.parameters()])
+    return torch.cat([parameter.detach().flatten() for parameter in net.parameters()]).numpy()
+
+
+def sigmoid(z):
+    return 1 / (1 + np.exp(-z))
 
 
 def hidden(row, x):
     """The two hidden activations of one network: inputs × 2."""
-    return torch.sigmoid(row[0:2] * x + row[2:4])
+    return sigmoid(row[0:2] * x + row[2:4])
 
 
 def output(row, x):
-    return torch.sigmoid(hidden(row, x) @ row[4:6] + row[6])
+    return sigmoid(hidden(row, x) @ row[4:6] + row[6])
 
 
 @dataclass
 class Training:
     """Networks after some epochs (losses × starts × 7) and costs (epochs × losses × starts)."""
 
-    rows: dict[int, Tensor]
-    costs: Tensor
+    rows: dict[int, np.ndarray]
+    costs: np.ndarray
 
 
-def train(starts, epochs=EPOCHS, keep=PICTURED):
+def train(starts, epochs=EPOCHS):
     """Train every start with both losses; the first axis of everything is the loss."""
-    rows = starts.repeat(len(LOSSES), 1, 1)
-    parameters = rows.split((2, 2, 2, 1), dim=-1)
+    rows = np.stack([starts] * len(LOSSES))
+    parameters = np.split(rows, (2, 4, 6), axis=-1)
     kept, costs = {}, []
     for epoch in range(epochs):
-        outputs = [step(*parameters, x, y) for x, y in EXAMPLES]
-        costs.append(cost_of_epoch(torch.stack(outputs)))
-        if epoch in keep or epoch == epochs - 1:
-            kept[epoch] = rows.clone()
-    return Training(kept, torch.stack(costs))
+        outputs = np.stack([step(*parameters, x, y) for x, y in EXAMPLES])
+        costs.append(cost_of_epoch(outputs))
+        if epoch in PICTURED or epoch == epochs - 1:
+            kept[epoch] = rows.copy()
+    return Training(kept, np.stack(costs))
 
 
 def step(weight1, bias1, weight2, bias2, x, y):
     """One SGD step of every network on the example (x, y), in place; returns the outputs."""
-    a = torch.sigmoid(weight1 * x + bias1)
-    p = torch.sigmoid((weight2 * a).sum(-1, keepdim=True) + bias2)
+    a = sigmoid(weight1 * x + bias1)
+    p = sigmoid((weight2 * a).sum(-1, keepdims=True) + bias2)
     # The gradient at the output's pre-activation: p − y for cross-entropy, since the sigmoid's
     # slope p(1 − p) cancels; 2 (p − y) p (1 − p) for the squared error.
     delta = p - y
@@ -123,14 +128,15 @@ def step(weight1, bias1, weight2, bias2, x, y):
 
 def cost_of_epoch(outputs):
     """The sum over the 40 examples, as the loop over them adds it up: losses × starts."""
-    bce = -(Y * torch.log(outputs[:, 0]) + (1 - Y) * torch.log(1 - outputs[:, 0]))
-    return torch.stack([bce.sum(0), ((outputs[:, 1] - Y) ** 2).sum(0)])
+    y = Y.numpy()
+    bce = -(y * np.log(outputs[:, 0]) + (1 - y) * np.log(1 - outputs[:, 0]))
+    return np.stack([bce.sum(0), ((outputs[:, 1] - y) ** 2).sum(0)])
 
 
 @pytest.fixture(scope="module")
 def training():
     """Start 0 has identical weights, start 1 + s is the default start of seed s."""
-    return train(torch.stack([as_row(identical()), *(as_row(default(seed)) for seed in SEEDS)]))
+    return train(np.stack([as_row(identical()), *(as_row(default(seed)) for seed in SEEDS)]))
 
 
 # The experiment
@@ -149,9 +155,9 @@ def test_the_formulas_are_what_autograd_computes(loss):
     """Two epochs of the batched program against the plain PyTorch loop."""
     criterion = {"BCE": cross_entropy, "MSE": squared_error}[loss]
     nets = [identical(), default(0), default(1)]
-    batched = train(torch.stack([as_row(net) for net in nets]), epochs=2)
+    batched = train(np.stack([as_row(net) for net in nets]), epochs=2)
     for which, net in enumerate(nets):
-        optimizer = torch.optim.SGD(net.parameters(), lr=RATE)
+        optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
         cost = []
         for _ in range(2):
             total = 0.0
@@ -170,7 +176,7 @@ def test_the_formulas_are_what_autograd_computes(loss):
 def test_identical_weights_end_where_they_are_known_to_end(initcheck, training):
     """The printed numbers: both hidden units come out the same, and the box is not learned."""
     final, cost = training.rows[EPOCHS - 1][0, 0], training.costs[:, 0, 0]
-    outputs = output(final, torch.tensor([[-2.0], [0.0], [2.0]]))
+    outputs = output(final, np.array([[-2.0], [0.0], [2.0]]))
     initcheck.compare(
         "identical weights, BCE",
         RunRecord(
@@ -229,7 +235,7 @@ def test_the_default_start_learns_the_box(initcheck, training, loss):
     )
     learned = int((ends < stuck / 10).sum())
     assert share_at_least(learned, len(SEEDS), probability=0.9)
-    apart = (final[:, [0, 2, 4]] - final[:, [1, 3, 5]]).abs().amax(1)
+    apart = np.abs(final[:, [0, 2, 4]] - final[:, [1, 3, 5]]).max(1)
     assert share_at_least(int((apart > 0.1).sum()), len(SEEDS), probability=0.9)
 
 
@@ -249,7 +255,7 @@ def fit_picture(training, loss, start):
     figure = Figure(figsize=(5, 3.5), layout="constrained")
     axes = figure.subplots()
     for epoch, rows in training.rows.items():
-        axes.plot(X, output(rows[loss, start], X), label=f"epoch {epoch}")
+        axes.plot(X, output(rows[loss, start], X.numpy()), label=f"epoch {epoch}")
     axes.plot(X, Y, "r", label="target")
     axes.set(xlabel="x", ylabel="output")
     axes.legend(fontsize="small")
@@ -261,7 +267,7 @@ def units_picture(training, loss, start):
     figure = Figure(figsize=(4, 4), layout="constrained")
     axes = figure.subplots()
     for epoch, rows in training.rows.items():
-        first, second = hidden(rows[loss, start], X).T
+        first, second = hidden(rows[loss, start], X.numpy()).T
         axes.scatter(first, second, s=12, label=f"epoch {epoch}")
     axes.set(xlabel="hidden unit 0", ylabel="hidden unit 1", xlim=(-0.05, 1.05), ylim=(-0.05, 1.05))
     axes.legend(fontsize="small")

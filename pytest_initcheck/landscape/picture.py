@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _POINTS = 400
 _GRID = 80
 _SHOWN = 8
+_FAR = 20.0
 
 
 def draw(escape: Escape, span: tuple[float, float] | None = None) -> Figure:
@@ -90,8 +91,10 @@ def _over_steps(axes: Any, escape: Escape, span: tuple[float, float] | None) -> 
 
 
 def _range(values: Tensor) -> tuple[float, float]:
-    finite = values[torch.isfinite(values)].double()
-    low, high = float(finite.min()), float(finite.max())
+    """What the trajectories of one element cover; a runaway only as far as a picture can show."""
+    start = float(values[0, 0])
+    near = (values - start).abs() <= _FAR * max(1.0, abs(start))
+    low, high = float(values[near].min()), float(values[near].max())
     margin = 0.1 * (high - low) or 1.0
     return low - margin, high + margin
 
