@@ -1,0 +1,57 @@
+# The only needs are make and a Python of 3.10 or newer; all else goes into .venv.
+#   make suite   run the experiments in suites/ against the stored baselines, write the report
+#   make test    the same, then this project's own tests
+# PYTHON=… chooses the interpreter, ARGS=… is passed on to pytest.
+
+SHELL := /bin/sh
+VENV ?= .venv
+REPORT ?= initcheck-report/index.html
+ARGS ?=
+WORKERS ?= 2
+
+RIGHT := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python3.10 python; do \
+	if $$p -c '$(RIGHT)' >/dev/null 2>&1; then command -v $$p; break; fi; done)
+
+PY := $(VENV)/bin/python
+# A copy of the pyproject.toml that was installed: a checkout that only touches the file must not
+# ask a package index again.
+STAMP := $(VENV)/installed.toml
+PYTEST := $(PY) -m pytest
+# Tensors here are small, so that two threads of one process are slower than two processes.
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: suite test clean
+.DEFAULT_GOAL := suite
+
+suite: $(STAMP)
+	@$(run_suite); $(finish)
+
+test: $(STAMP)
+	@$(run_suite); \
+	$(PYTEST) tests -n $(WORKERS) $(ARGS) || status=$$?; \
+	$(finish)
+
+define run_suite
+rm -f $(REPORT); status=0; \
+	$(PYTEST) suites --initcheck-report=$(REPORT) $(ARGS) || status=$$?
+endef
+
+# The path comes last, also after a failure, so that it is where the eye is.
+define finish
+if [ -f $(REPORT) ]; then echo "The report, for your browser:"; echo "$(abspath $(REPORT))"; \
+	else echo "no report was written"; fi; exit $$status
+endef
+
+$(STAMP): pyproject.toml
+	@if cmp -s pyproject.toml $@ && $(PY) -c 'import pytest_initcheck'; then touch $@; exit 0; fi; \
+	set -e; \
+	if [ -z "$(PYTHON)" ]; then \
+		echo "no Python of 3.10 or newer with venv was found: pass PYTHON=/path/to/python3" >&2; exit 1; fi; \
+	echo "installing into $(VENV) with $(PYTHON); torch is large, this takes minutes once"; \
+	$(PYTHON) -m venv $(VENV); \
+	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'; \
+	cp pyproject.toml $@
+
+clean:
+	rm -rf $(VENV) initcheck-report dist build
