@@ -40,6 +40,7 @@ def same(a, b):
     return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
 
 
+@settings(deadline=None)
 @given(values=arrays, suffix=suffixes)
 def test_round_trip(folder, values, suffix):
     path = folder / f"values{suffix}"
@@ -70,6 +71,7 @@ def test_compressed_files_do_not_change_from_write_to_write(tmp_path):
     assert (tmp_path / "a.gz").read_bytes() == (tmp_path / "b.gz").read_bytes()
 
 
+@settings(deadline=None)
 @given(values=arrays, suffix=suffixes, data=st.data())
 def test_any_truncation_is_an_error_that_names_the_file(folder, values, suffix, data):
     path = folder / f"values{suffix}"
@@ -80,6 +82,7 @@ def test_any_truncation_is_an_error_that_names_the_file(folder, values, suffix, 
         read_idx(path)
 
 
+@settings(deadline=None)
 @given(values=arrays, more=st.binary(min_size=1, max_size=20))
 def test_trailing_bytes_are_an_error(folder, values, more):
     path = folder / "values"
@@ -89,7 +92,7 @@ def test_trailing_bytes_are_an_error(folder, values, more):
         read_idx(path)
 
 
-@settings(max_examples=300)
+@settings(max_examples=200, deadline=None)
 @given(values=arrays, suffix=suffixes, data=st.data())
 def test_any_flipped_bit_gives_an_error_or_an_array(folder, values, suffix, data):
     path = folder / f"values{suffix}"
@@ -101,7 +104,7 @@ def test_any_flipped_bit_gives_an_error_or_an_array(folder, values, suffix, data
     assert_array_or_error(path)
 
 
-@settings(max_examples=300)
+@settings(max_examples=200, deadline=None)
 @given(
     content=st.binary(max_size=64),
     ndim=st.integers(0, 255),

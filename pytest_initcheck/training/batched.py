@@ -65,10 +65,12 @@ class Stack:
 
     @torch.no_grad()
     def unstack(self) -> None:
-        """Write the trained parameters back into the models."""
+        """Write the trained parameters and buffers back into the models."""
         for place, model in enumerate(self.models):
             for name, parameter in model.named_parameters():
                 parameter.copy_(self.params[name][place])
+            for name, buffer in model.named_buffers():
+                buffer.copy_(self.buffers[name][place])
 
 
 def train(

@@ -101,14 +101,21 @@ def _try_step(prepared: Prepared, model: nn.Module, inputs: Tensor, targets: Ten
             f"{tuple(outputs.shape)} and targets of shape {tuple(targets.shape)}"
         ) from error
     check_loss(loss)
-    optimizer = prepared.experiment.optimizer(list(model.parameters()))
+    try:
+        optimizer = prepared.experiment.optimizer(list(model.parameters()))
+    except Exception as error:
+        raise InitcheckError(f"optimizer: the function raised {describe(error)}") from error
     if not isinstance(optimizer, torch.optim.Optimizer):
         kind = type(optimizer).__name__
         raise InitcheckError(
             f"optimizer: the function must return an optimiser, it returned {kind}"
         )
     torch.autograd.backward(loss)
-    optimizer.step()
+    try:
+        optimizer.step()
+    except Exception as error:
+        kind = type(optimizer).__name__
+        raise InitcheckError(f"optimizer: a step of {kind} raised {describe(error)}") from error
 
 
 def _try_forward(model: nn.Module, inputs: Tensor) -> Tensor:

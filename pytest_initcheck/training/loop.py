@@ -35,7 +35,7 @@ def _train_one(prepared: Prepared, model: nn.Module, seed: int, tick: Tick) -> H
     for epoch in range(experiment.epochs):
         try:
             history.add(_epoch(prepared, model, optimizer, order))
-        except RuntimeError as error:
+        except Exception as error:
             where = f"seed {seed}, epoch {epoch + 1}"
             raise InitcheckError(f"training stopped at {where}: {describe(error)}") from error
         if prepared.validation is not None:

@@ -92,12 +92,22 @@ def _draw(
             f"layers: the {attribute} of {layer!r} is computed anew at every forward "
             "(weight_norm?), so that it cannot be drawn; draw before that wrapper is applied"
         )
+    _set_parametrised(owner, attribute, layer, values)
+
+
+def _set_parametrised(owner: nn.Module, attribute: str, layer: str, values: Tensor) -> None:
+    reason = "its parametrisation turns the numbers into others"
     try:
         setattr(owner, attribute, values)
     except (NotImplementedError, RuntimeError, ValueError) as error:
-        raise InitcheckError(
-            f"layers: the parametrised {attribute} of {layer!r} cannot be set: {error}"
-        ) from None
+        reason = str(error)
+    else:
+        scale = float(values.abs().max())
+        if torch.allclose(getattr(owner, attribute), values, rtol=1e-3, atol=1e-3 * scale):
+            return
+    raise InitcheckError(
+        f"layers: the parametrised {attribute} of {layer!r} cannot be set: {reason}"
+    )
 
 
 def choose(

@@ -41,7 +41,7 @@ def run(
         progress: show a bar or not; None: on a terminal outside CI.
         batched: train all seeds as one program, the same up to rounding: several times faster
             for small models, no gain for large ones. The model must be one that
-            ``torch.func.vmap`` can run, without dropout or batch statistics.
+            ``torch.func.vmap`` can run, without dropout.
 
     Returns:
         Curves per seed, one value per epoch: "loss" (mean cost over the epoch), "accuracy" (over
@@ -118,9 +118,13 @@ def _measure(prepared: Prepared, model: nn.Module, moment: str) -> dict[str, flo
         kind = type(values).__name__
         raise InitcheckError(f"measure: must return a mapping of names to numbers, not {kind}")
     try:
-        return {f"{name} {moment}": float(value) for name, value in values.items()}
-    except (TypeError, ValueError) as error:
+        return {f"{name} {moment}": _number(value) for name, value in values.items()}
+    except (TypeError, ValueError, RuntimeError) as error:
         raise InitcheckError(f"measure: must return numbers: {error}") from None
+
+
+def _number(value: object) -> float:
+    return float(value.detach() if isinstance(value, torch.Tensor) else value)  # type: ignore[arg-type]
 
 
 def _meta(prepared: Prepared, model: nn.Module) -> dict[str, str]:
