@@ -42,8 +42,12 @@ def _missing(comparison: Comparison, name: str, nodeid: str) -> list[str]:
 def _origin(comparison: Comparison) -> list[str]:
     if not comparison.file:
         return []
-    told = ", ".join(f"{key} {value}" for key, value in sorted(comparison.provenance.items()))
-    return [f"baseline: {comparison.file}" + (f" (recorded with {told})" if told else "")]
+    known = comparison.provenance
+    told = [
+        f"{key} {known[key]}" for key in ("torch", "python", "platform", "device") if key in known
+    ]
+    made = f" (recorded with {', '.join(told)})" if told else ""
+    return [f"baseline: {comparison.file}{made}"]
 
 
 def _headline(comparison: Comparison, name: str) -> str:

@@ -35,14 +35,16 @@ class Pair:
         for name in _all_names(mine, theirs):
             a, e = mine.get(name), theirs.get(name)
             if a is None or e is None:
-                yield same(self.key(name), a and a.kind, e and e.kind)
+                yield same(self.key("", name), a and a.kind, e and e.kind)
             else:
                 yield from Layer(self, a, e).checks()
         yield from self._sides()
         yield from self._loss()
 
-    def key(self, *parts: str) -> str:
-        return " ".join((self.moment, *(part or "(model)" for part in parts)))
+    def key(self, what: str, layer: str | None = None) -> str:
+        """How a difference is called: "before layer 'fc1' weights.weight"."""
+        place = "" if layer is None else f" layer {layer!r}" if layer else " model"
+        return f"{self.moment}{place}{what and ' '}{what}"
 
     def _sides(self) -> Iterator[Check]:
         sizes_of = {
@@ -143,7 +145,7 @@ class Layer:
             yield self._ratio(self._key("update_ratio", name), *ratios)
 
     def _key(self, role: str, name: str = "") -> str:
-        return self.pair.key(self.actual.name, f"{role}.{name}" if name else role)
+        return self.pair.key(f"{role}.{name}" if name else role, self.actual.name)
 
     def _numbers(self, which: str) -> tuple[float, float]:
         mine, theirs = self.pair.sizes

@@ -11,7 +11,8 @@ the chance of every layer before it, up to the last normalisation. So
 
 which is the law of total variance with every covariance at its bound. Where both records start
 from equal weights (a seeded or pretrained model) the units are not chance any more, only what goes
-through them is: n = B. Pooling S seeds multiplies n by S. The rule errs towards "too few": it may miss a small change, it must not invent one.
+through them is: n = B. Pooling S seeds multiplies n by S. The rule errs towards "too few": it may
+miss a small change, it must not invent one.
 """
 
 from __future__ import annotations

@@ -16,8 +16,6 @@ from pytest_initcheck.errors import BaselineError
 from pytest_initcheck.records import Comparison, Entry, RunRecord, TestRecord
 
 _PASSED = ("passed", "xpassed")
-# The time of each update would make every update a change.
-_NOT_KEPT = ("time",)
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,7 @@ class Baselines:
             BaselineError: the file is no valid baseline; the message names file and line.
         """
         file = self.path(nodeid)
-        stored = self._load(file, nodeid).get(_test(nodeid), {}).get(entry_name)
+        stored = self.stored(nodeid, entry_name)
         if stored is None:
             return Comparison("missing", file=_shown(file))
         return compare(record, stored, rtol=rtol, atol=atol, device=device, file=_shown(file))
@@ -78,6 +76,26 @@ class Baselines:
             BaselineError: as `compare`.
         """
         return tuple(self._load(self.path(nodeid), nodeid).get(_test(nodeid), {}))
+
+    def stored(self, nodeid: str, entry_name: str) -> Stored | None:
+        """What is stored under that name; None where nothing is.
+
+        Raises:
+            BaselineError: as `compare`.
+        """
+        return self._load(self.path(nodeid), nodeid).get(_test(nodeid), {}).get(entry_name)
+
+    def effect(self, nodeid: str, entry: Entry) -> str:
+        """What `update` would do with the entry: "created", "updated" or "unchanged".
+
+        Raises:
+            BaselineError: as `compare`.
+        """
+        before = self.stored(nodeid, entry.name)
+        if before is None:
+            return "created"
+        same = format.same_values(before, freeze(entry.record))
+        return "unchanged" if same else "updated"
 
     def update(self, tests: Iterable[TestRecord], provenance: Mapping[str, str]) -> list[Path]:
         """Write the records of these tests; returns the files that changed, sorted.
@@ -92,7 +110,7 @@ class Baselines:
         by_file: dict[Path, list[TestRecord]] = {}
         for test in tests:
             by_file.setdefault(self.path(test.nodeid), []).append(test)
-        kept = {key: value for key, value in provenance.items() if key not in _NOT_KEPT}
+        kept = _lasting(provenance)
         return [file for file, mine in sorted(by_file.items()) if self._merge(file, mine, kept)]
 
     def _merge(self, file: Path, tests: list[TestRecord], provenance: dict[str, str]) -> bool:
@@ -186,6 +204,14 @@ def _test(nodeid: str) -> str:
 def _shown(file: Path) -> str:
     here = Path.cwd()
     return str(file.relative_to(here)) if here in file.parents else str(file)
+
+
+def _lasting(provenance: Mapping[str, str]) -> dict[str, str]:
+    """Without the time and the kernel, which would make every update a change and explain none."""
+    kept = {key: value for key, value in provenance.items() if key != "time"}
+    if "platform" in kept:
+        kept["platform"] = kept["platform"].partition("-")[0]
+    return kept
 
 
 def _renewed(before: Stored | None, entry: Entry, provenance: dict[str, str]) -> Stored:

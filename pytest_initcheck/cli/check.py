@@ -1,0 +1,130 @@
+"""``initcheck check``: diagnose a model on random data."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from typing import TYPE_CHECKING, Any
+
+from pytest_initcheck import report
+from pytest_initcheck.cli import FOUND, OK
+from pytest_initcheck.cli.target import build_model
+from pytest_initcheck.errors import InitcheckError
+from pytest_initcheck.records import Entry, ModelRecord, SessionRecord, TestRecord, encode
+from pytest_initcheck.session.failure import remedies, worst_first
+from pytest_initcheck.session.provenance import provenance
+
+if TYPE_CHECKING:
+    import torch
+
+    from pytest_initcheck.diagnosis import Diagnosis
+
+
+def check(arguments: argparse.Namespace) -> int:
+    """Diagnose, print the table, write the report; 1 where the verdict is "fail".
+
+    Raises:
+        InitcheckError: the model or the report cannot be made; the message says why.
+    """
+    diagnosis = _diagnose(arguments)
+    session = _session(arguments.target, diagnosis)
+    path = report.write(session, arguments.report)
+    if arguments.json:
+        print(json.dumps(_data(arguments.target, diagnosis, str(path)), allow_nan=False))
+    else:
+        print("\n".join([*_lines(arguments.target, diagnosis), f"report: {path}"]))
+    return FOUND if diagnosis.verdict == "fail" else OK
+
+
+def _diagnose(arguments: argparse.Namespace) -> Diagnosis:
+    import torch
+
+    from pytest_initcheck.cli.batch import make_batch, make_loss
+    from pytest_initcheck.diagnosis import diagnose
+
+    dtype = getattr(torch, arguments.dtype)
+    device = _device(arguments.device)
+    torch.manual_seed(arguments.seed)
+    model = build_model(arguments.target).to(device=device, dtype=dtype)
+    torch.manual_seed(arguments.seed)
+    batch = make_batch(arguments, model, device, dtype)
+    kind, lr = arguments.optimizer, arguments.lr
+    return diagnose(
+        model,
+        batch,
+        make_loss(arguments),
+        lambda parameters: _optimizer(kind, lr, parameters),
+        arguments.steps,
+    )
+
+
+def _device(name: str) -> str:
+    import torch
+
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        raise InitcheckError("--device cuda: torch sees no CUDA device here; pass --device cpu")
+    return ("cuda" if available else "cpu") if name == "auto" else name
+
+
+def _optimizer(kind: str, lr: float | None, parameters: Any) -> torch.optim.Optimizer:
+    import torch
+
+    if kind == "adam":
+        return torch.optim.Adam(parameters, lr=1e-3 if lr is None else lr)
+    return torch.optim.SGD(parameters, lr=1e-2 if lr is None else lr)
+
+
+def _session(target: str, diagnosis: Diagnosis) -> SessionRecord:
+    findings = tuple(diagnosis.findings)
+    entry = Entry("diagnosis", "diagnosis", diagnosis.run_record(), diagnosis.verdict, findings)
+    outcome = "failed" if diagnosis.verdict == "fail" else "passed"
+    test = TestRecord(target, outcome, entries=(entry,))
+    return SessionRecord(report.FORMAT, provenance([entry]), (test,))
+
+
+def _lines(target: str, diagnosis: Diagnosis) -> list[str]:
+    findings = worst_first(diagnosis.findings)
+    first, last = diagnosis.losses[0], diagnosis.losses[-1]
+    steps = len(diagnosis.losses) - 1
+    return [
+        f"{target}: {diagnosis.verdict}{_counts(findings)};"
+        f" loss {first:.4g}, after {steps} step{'s' * (steps > 1)} {last:.4g}",
+        *report.table(_with_updates(diagnosis), findings),
+        *(str(finding) for finding in findings),
+        *remedies(findings),
+    ]
+
+
+def _with_updates(diagnosis: Diagnosis) -> ModelRecord:
+    """The start, with how far the steps moved each weight."""
+    moved = {layer.name: layer.update_ratio for layer in diagnosis.after.layers}
+    layers = (
+        dataclasses.replace(layer, update_ratio=moved.get(layer.name, {}))
+        for layer in diagnosis.record.layers
+    )
+    return dataclasses.replace(diagnosis.record, layers=tuple(layers))
+
+
+def _counts(findings: list[Any]) -> str:
+    kinds = [finding.severity for finding in findings]
+    told = [
+        f"{kinds.count(kind)} {kind}{'s' * (kinds.count(kind) > 1)}"
+        for kind in ("error", "warning", "info")
+        if kind in kinds
+    ]
+    return f" ({', '.join(told)})" if told else ""
+
+
+def _data(target: str, diagnosis: Diagnosis, path: str) -> dict[str, Any]:
+    return {
+        "target": target,
+        "verdict": diagnosis.verdict,
+        "findings": [
+            {**encode(dataclasses.asdict(finding)), "text": str(finding)}
+            for finding in worst_first(diagnosis.findings)
+        ],
+        "record": encode(diagnosis.run_record()),
+        "report": path,
+    }

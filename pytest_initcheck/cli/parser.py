@@ -1,0 +1,251 @@
+"""What can be typed, and which function runs it."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import math
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+from pytest_initcheck import __version__
+from pytest_initcheck.settings import DEVICES
+
+DTYPES = ("float32", "float64", "bfloat16", "float16")
+DEFAULT_REPORT = "initcheck-report/report.html"
+_EXIT = "exit status: 0 fine, 1 something was found, 2 wrong use or an error"
+_CHECK = """\
+examples:
+  initcheck check package.models:make_resnet --input 8,3,64,64 --classes 10
+  initcheck check package.models:Tagger --input 8,32 --vocab 1000 --classes 12 --optimizer adam
+  initcheck check package.models:Regressor --input 16,5 --regression 2
+
+"""
+_BASELINES = """\
+The folder of the baselines is that of pytest: --initcheck-baselines, the ini name
+initcheck_baselines, or "baselines" below the rootdir.
+
+"""
+_REGENERATE = """\
+usage: initcheck baselines regenerate [--baselines DIR] [pytest arguments ...]
+
+Run pytest with --initcheck-update: the tests that pass write their baselines anew. Every argument
+is handed to pytest (paths, -k, -m, -n, --rootdir, ...); without any, pytest takes the project's
+testpaths. Returns the exit status of pytest.
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the error and leave with status 2."""
+        print(f"{self.prog}: error: {message} (see {self.prog} --help)", file=sys.stderr)
+        sys.exit(2)
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    """The arguments; ``command`` holds the function to call with them."""
+    words = [word for word in argv[:2] if not word.startswith("-")]
+    if words == ["baselines", "regenerate"]:
+        return _regenerate(argv[2:])
+    return build().parse_args(argv)
+
+
+def _regenerate(argv: list[str]) -> argparse.Namespace:
+    # The arguments are pytest's, in their order: argparse would sort options from paths.
+    if any(word in ("-h", "--help") for word in argv):
+        print(_REGENERATE, end="")
+        sys.exit(0)
+    own = Parser(prog="initcheck baselines regenerate", add_help=False, allow_abbrev=False)
+    own.add_argument("--baselines", metavar="DIR")
+    mine: list[str] = []
+    if "--baselines" in argv:
+        at = argv.index("--baselines")
+        mine, argv = argv[at : at + 2], argv[:at] + argv[at + 2 :]
+    mine += [word for word in argv if word.startswith("--baselines=")]
+    arguments = own.parse_args(mine)
+    arguments.pytest = [word for word in argv if not word.startswith("--baselines=")]
+    arguments.command = _lazy("baselines", "regenerate")
+    return arguments
+
+
+def build() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    parser = Parser(
+        prog="initcheck",
+        description="Diagnose how a PyTorch model starts, and look after the stored baselines.",
+        epilog=_EXIT,
+    )
+    parser.add_argument("--version", action="version", version=f"pytest-initcheck {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_check(commands)
+    _add_baselines(commands)
+    _add_report(commands)
+    return parser
+
+
+Commands = argparse._SubParsersAction
+
+
+def _add(commands: Commands[Parser], name: str, about: str, epilog: str = "") -> Parser:
+    return commands.add_parser(
+        name,
+        help=about,
+        description=f"{about[0].upper()}{about[1:]}.",
+        epilog=epilog + _EXIT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+
+
+def _add_check(commands: Commands[Parser]) -> None:
+    parser = _add(commands, "check", "diagnose a model without a test file", _CHECK)
+    parser.add_argument(
+        "target",
+        metavar="MODULE:FACTORY",
+        help="importable module and, in it, an nn.Module or a callable that returns one; the "
+        "current folder is on the import path",
+    )
+    parser.add_argument(
+        "--input",
+        required=True,
+        type=shape,
+        metavar="N,...",
+        help="shape of the inputs, the batch first: 8,3,64,64",
+    )
+    _add_data(parser)
+    _add_training(parser)
+    parser.add_argument(
+        "--report",
+        metavar="PATH",
+        default=DEFAULT_REPORT,
+        help="where to write the HTML report, run.json beside it (default: %(default)s)",
+    )
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.set_defaults(command=_lazy("check", "check"))
+
+
+def _add_data(parser: Parser) -> None:
+    group = parser.add_argument_group("data", "random, the same for the same seed")
+    targets = group.add_mutually_exclusive_group(required=True)
+    targets.add_argument(
+        "--classes", type=count, metavar="N", help="targets are random labels of N classes"
+    )
+    targets.add_argument(
+        "--regression", type=count, metavar="N", help="targets are N normal values per sample"
+    )
+    group.add_argument(
+        "--vocab", type=count, metavar="N", help="inputs are token ids below N (default: normal)"
+    )
+    group.add_argument("--seed", type=whole, default=0, metavar="N", help="(default: 0)")
+
+
+def _add_training(parser: Parser) -> None:
+    group = parser.add_argument_group("steps")
+    group.add_argument(
+        "--loss",
+        choices=("cross_entropy", "mse"),
+        help="(default: cross_entropy for classes, mse for regression)",
+    )
+    group.add_argument(
+        "--optimizer", choices=("sgd", "adam"), default="sgd", help="(default: %(default)s)"
+    )
+    group.add_argument(
+        "--lr", type=rate, metavar="X", help="learning rate (default: 0.01 for sgd, 0.001 for adam)"
+    )
+    group.add_argument("--steps", type=count, default=5, metavar="N", help="(default: 5)")
+    group.add_argument(
+        "--dtype", choices=DTYPES, default="float32", help="of the model (default: %(default)s)"
+    )
+    group.add_argument("--device", choices=DEVICES, default="cpu", help="(default: %(default)s)")
+
+
+def _add_baselines(commands: Commands[Parser]) -> None:
+    about = "write, compare, list and prune the stored baselines"
+    parser = _add(commands, "baselines", about, _BASELINES)
+    actions = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add(actions, "regenerate", "run the tests and write their baselines anew")
+    diff = _add(actions, "diff", "compare a stored run with the baselines")
+    _add_run(diff, "?", "default: that of the last report")
+    accept = _add(actions, "accept", "make the records of a stored run the baselines")
+    _add_run(accept, None, "as CI stored it; nothing is run again")
+    accept.add_argument(
+        "--only",
+        metavar="PATTERN",
+        help="only tests whose id contains PATTERN or matches it as a glob",
+    )
+    listing = _add(actions, "list", "list what is stored")
+    prune = _add(actions, "prune", "delete the baselines of tests that do not exist any more")
+    prune.add_argument("--dry-run", action="store_true", help="only say what would be deleted")
+    for action, name in (
+        (diff, "diff"),
+        (accept, "accept"),
+        (listing, "listing"),
+        (prune, "prune"),
+    ):
+        action.add_argument("--baselines", metavar="DIR", help="folder of the baselines")
+        action.add_argument("--rootdir", metavar="DIR", help="pytest's rootdir")
+        action.set_defaults(command=_lazy("baselines", name))
+
+
+def _add_run(parser: Parser, nargs: str | None, about: str) -> None:
+    parser.add_argument(
+        "run", nargs=nargs, metavar="RUN.json", help=f"run.json, or its folder ({about})"
+    )
+
+
+def _add_report(commands: Commands[Parser]) -> None:
+    parser = _add(commands, "report", "write the HTML report of a stored run")
+    _add_run(parser, None, "as a report stored it")
+    parser.add_argument(
+        "-o", "--output", metavar="PATH", help="the HTML file (default: report.html beside the run)"
+    )
+    parser.set_defaults(command=_lazy("baselines", "report"))
+
+
+def _lazy(module: str, function: str) -> Callable[[argparse.Namespace], int]:
+    # Help and listing must not pay for what only the other commands import.
+    def command(arguments: argparse.Namespace) -> int:
+        home = importlib.import_module(f"pytest_initcheck.cli.{module}")
+        return int(getattr(home, function)(arguments))
+
+    return command
+
+
+def shape(text: str) -> tuple[int, ...]:
+    """ "8,3,64,64" as a tuple of positive whole numbers."""
+    try:
+        sizes = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        sizes = ()
+    if not sizes or min(sizes) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a shape; pass sizes such as 8,3,64,64")
+    return sizes
+
+
+def whole(text: str) -> int:
+    """A whole number from 0 up, as torch takes seeds."""
+    if not text.isascii() or not text.isdigit() or int(text[:20]) >= 1 << 63:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 up")
+    return int(text)
+
+
+def count(text: str) -> int:
+    """A whole number from 1 up."""
+    number = whole(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 up")
+    return number
+
+
+def rate(text: str) -> float:
+    """A positive finite number."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
+    return number
