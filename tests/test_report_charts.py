@@ -203,7 +203,7 @@ def test_many_long_curves_are_thinned_and_it_says_so():
     (chart,) = curve_views(RunRecord(curves={"w": curves}), None, "escape")
     assert len(charts.line_svg(chart)) < 100_000
     assert "32 seeds drawn" in chart.note
-    assert "point drawn" in chart.note
+    assert "one point in 100 drawn" in chart.note
     assert all(line.points[-1][0] == 4999 for line in chart.lines)
 
 
@@ -238,3 +238,11 @@ def test_numbers_tell_the_ends_of_a_narrow_range_apart():
     assert axes.number(1.00001, 1e-5) != axes.number(1.0, 1e-5)
     assert axes.number(-0.19, 0.4) == "−0.19"
     assert axes.number(1e-20, 1.0) == "0"
+
+
+def test_values_that_differ_by_rounding_sit_on_one_place():
+    svg = str(charts.strip_svg([4.0000001, 4.0000001], [4.0]))
+    places = {round(float(x)) for x in re.findall(r'd="M([\d.]+) ', svg)[1:]}
+    assert places == {70}
+    spread = str(charts.strip_svg([1.0, 2.0], []))
+    assert len(set(re.findall(r'class="dot" d="M([\d.]+) ', spread))) == 2

@@ -15,6 +15,7 @@ from pytest_initcheck.report.summary import shorten
 
 WIDTH, HEIGHT, TOP, BASE = 320, 118, 14, 96  # of a histogram, in units of its viewBox
 BINS = 40
+SAME, TINY = 1e-5, 1e-12
 WIDEST = 1e300  # beyond it the width of a range overflows
 LOG_CONTRAST = 8.0  # between the peaks of two histograms
 SPIKE = 5.0  # of a bin over the third highest: one or two spikes, as of relu or sigmoid
@@ -220,7 +221,7 @@ class _Frame:
                 steps.append(f"{pen}{self._x(x)} {self._y(y)}")
                 if pen == "M" and (i + 1 == len(points) or not math.isfinite(points[i + 1][1])):
                     steps.append("h0")  # A round cap makes a lone point visible.
-                pen = "L"
+                pen = " "  # After a move, further pairs are lines.
         return "".join(steps)
 
     def band(self, band: Band) -> str:
@@ -266,13 +267,22 @@ class _Frame:
         ]
 
 
+def _calm_scale(values: Sequence[float]) -> Scale:
+    # Values that differ by rounding alone sit on one place.
+    low, high = min(values), max(values)
+    size = max(abs(low), abs(high))
+    if high - low <= SAME * size:
+        return Scale(low - size / 10 - TINY, high + size / 10 + TINY)
+    return Scale.around(values, False)
+
+
 def strip_svg(values: Sequence[float], expected: Sequence[float]) -> Markup:
     """The values of one metric as a strip of dots, the baseline's as ticks below them."""
     there = [v for v in values if math.isfinite(v)]
     known = [v for v in expected if math.isfinite(v)]
     if len(there) < 2:
         return Markup("")
-    scale = Scale.around([*there, *known], False)
+    scale = _calm_scale([*there, *known])
     dots = "".join(f'<path class="dot" d="M{4 + 132 * scale.place(v):.1f} 9h0"/>' for v in there)
     marks = "".join(f'<path class="tick" d="M{4 + 132 * scale.place(v):.1f} 15v6"/>' for v in known)
     title = escape(f"{len(there)} values from {min(there):.4g} to {max(there):.4g}")

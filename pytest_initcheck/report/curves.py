@@ -10,7 +10,7 @@ from pytest_initcheck.records import Curve, LayerRecord, ModelRecord, RunRecord
 from pytest_initcheck.report.terminal import main_tensor
 
 MOST_SEEDS = 32
-MOST_POINTS = 3000
+MOST_POINTS = 1600
 LOG_RATIO = 100.0
 ORDER = ("mean", "seed", "band", "baseline", "base-band")
 Point = tuple[float, float]
@@ -91,7 +91,7 @@ def _note(curves: Sequence[Curve], shown: int, step: int) -> str:
     if 1 < shown < len(curves):
         notes.append(f"{shown} seeds drawn")
     if step > 1:
-        notes.append(f"every {step}th point drawn of each seed")
+        notes.append(f"one point in {step} drawn of each seed")
     return "; ".join(notes)
 
 

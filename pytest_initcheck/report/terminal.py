@@ -19,7 +19,7 @@ from pytest_initcheck.report import summary
 T = TypeVar("T")
 MOST_LINES = 5
 WIDTH = 140
-ID_WIDTH = 48
+ID_WIDTH = 30
 NAME_WIDTH = 32
 HEADERS = (
     "layer",
@@ -89,8 +89,9 @@ def _in_short(finding: Finding) -> str:
 
 
 def _beside(text: str, test: TestRecord, width: int) -> str:
-    place = f" ({summary.shorten(_short_id(test), ID_WIDTH)})"
-    return summary.shorten(text, width - len(place), keep=0.8) + place
+    # The numbers matter more than the end of a long test name.
+    text = summary.shorten(text, width - ID_WIDTH - 3, keep=0.7)
+    return f"{text} ({summary.shorten(_short_id(test), width - len(text) - 3)})"
 
 
 def _change(comparison: Comparison) -> str:
