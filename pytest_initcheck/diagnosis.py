@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,12 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from pytest_initcheck.capture import validate
-from pytest_initcheck.capture.look import Looked, Looker
+from pytest_initcheck.capture.look import Looker
 from pytest_initcheck.capture.lossfacts import loss_facts
 from pytest_initcheck.capture.program import Forward, LossFunction, Program, moved
 from pytest_initcheck.capture.record import model_record
 from pytest_initcheck.capture.state import preserved
 from pytest_initcheck.checks import Check, judge
+from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.evidence import Evidence
 from pytest_initcheck.records import Finding, ModelRecord, RunRecord, Verdict
 
@@ -38,7 +39,7 @@ class Diagnosis:
 
     @property
     def verdict(self) -> Verdict:
-        """"fail" with any error, "warn" with any warning, else "pass"."""
+        """ "fail" with any error, "warn" with any warning, else "pass"."""
         severities = {finding.severity for finding in self.findings}
         if "error" in severities:
             return "fail"
@@ -107,7 +108,7 @@ def diagnose(
     target = validate.resolve_device(device)
     validate.check_batch(batch, model, target)
     if forward is not None and loss_fn is not None:
-        raise validate.InitcheckError("loss_fn and forward were both passed; pass one of them")
+        raise InitcheckError("loss_fn and forward were both passed; pass one of them")
     with preserved(model, loss_fn, forward), torch.inference_mode(False), torch.enable_grad():
         if target is not None:
             model.to(target)
@@ -198,6 +199,3 @@ def _meta(program: Program, optimizer: torch.optim.Optimizer, steps: int) -> dic
         "device": parameter.device.type,
         "dtype": str(parameter.dtype).removeprefix("torch."),
     }
-
-
-__all__ = ["Diagnosis", "Iterable", "Looked", "diagnose", "gather"]

@@ -217,7 +217,8 @@ class Finding:
     def __str__(self) -> str:
         where = f"layer {self.layer!r}" if self.layer else "model"
         units = f", {describe_units(self.units)}" if self.units else ""
-        return f"{self.severity} {self.id} {self.check}: {where}{units}: {self.numbers}: {self.cause}"
+        head = f"{self.severity} {self.id} {self.check}: {where}{units}"
+        return f"{head}: {self.numbers}: {self.cause}"
 
     @property
     def numbers(self) -> str:
@@ -232,7 +233,7 @@ class Finding:
 
 
 def describe_units(units: tuple[int, ...], most: int = 8) -> str:
-    """"units 0, 1, 2 and 29 more" for a tuple of unit indices."""
+    """ "units 0, 1, 2 and 29 more" for a tuple of unit indices."""
     shown = ", ".join(str(unit) for unit in units[:most])
     more = f" and {len(units) - most} more" if len(units) > most else ""
     return f"unit{'s' if len(units) > 1 else ''} {shown}{more}"
@@ -383,7 +384,8 @@ def _decode_plain(kind: Any, data: Any, where: str) -> Any:
     if kind is float:
         if data in ("nan", "inf", "-inf"):
             return float(data)
-        _expect(isinstance(data, (int, float)) and not isinstance(data, bool), where, "a number", data)
+        is_number = isinstance(data, (int, float)) and not isinstance(data, bool)
+        _expect(is_number, where, "a number", data)
         return float(data)
     _expect(type(data) is kind, where, f"a value of type {kind.__name__}", data)
     return data

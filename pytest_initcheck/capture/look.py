@@ -83,7 +83,7 @@ class Looker:
 
     def _backward(self, result: Result) -> None:
         try:
-            result.loss.backward()  # type: ignore[no-untyped-call]
+            result.loss.backward()
         except RuntimeError as error:
             text = " ".join(str(error).split())[:300]
             raise InitcheckError(

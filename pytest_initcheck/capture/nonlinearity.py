@@ -30,12 +30,13 @@ class Nonlinearity:
 
 
 def _between(x: Tensor, low: float, high: float) -> Tensor:
-    return ((x > low) & (x < high)).to(x.dtype)
+    inside: Tensor = (x > low) & (x < high)
+    return inside.to(x.dtype)
 
 
 def _sigmoid(x: Tensor, *_: Any) -> Tensor:
     p = torch.sigmoid(x)
-    return 4 * p * (1 - p)
+    return (p * (1 - p)).mul(4)
 
 
 def _tanh(x: Tensor, *_: Any) -> Tensor:

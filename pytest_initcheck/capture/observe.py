@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -53,7 +54,10 @@ class Recorder:
 
     def _see_layer(self, node: Node, output: Tensor, seen: Tensor | None) -> None:
         is_spatial = "convolution" in node.operator and output.dim() > 2
-        self._units[node.layer] = (output.shape[1 if is_spatial else -1] if output.dim() else 1, is_spatial)
+        self._units[node.layer] = (
+            output.shape[1 if is_spatial else -1] if output.dim() else 1,
+            is_spatial,
+        )
         calls = self._layers.setdefault(node.layer, _Calls())
         if len(calls.outputs) < _CALLS and output.is_floating_point():
             calls.outputs.append(summarise(output, self._ledger))
@@ -61,7 +65,9 @@ class Recorder:
                 calls.slots.append(self._ledger.put(_variation(seen)))
             self._watch(calls, output)
 
-    def _see_nonlinearity(self, node: Node, found: Nonlinearity, slope: Tensor, output: Tensor) -> None:
+    def _see_nonlinearity(
+        self, node: Node, found: Nonlinearity, slope: Tensor, output: Tensor
+    ) -> None:
         if not slope.numel():
             return
         per_unit = slope.reshape(1, -1) if found.family == "softmax" else self._by_unit(node, slope)
@@ -84,15 +90,18 @@ class Recorder:
         if slope.dim() == 0:
             return slope.reshape(1, 1)
         units, is_spatial = self._units.get(node.layer, (slope.shape[-1], False))
-        return slope.movedim(unit_axis(tuple(slope.shape), units, is_spatial), 0).flatten(1) \
-            if slope.dim() > 1 else slope.reshape(-1, 1)
+        return (
+            slope.movedim(unit_axis(tuple(slope.shape), units, is_spatial), 0).flatten(1)
+            if slope.dim() > 1
+            else slope.reshape(-1, 1)
+        )
 
     def sites(self, inside: set[int]) -> dict[SiteKey, SiteLook]:
         """The nonlinearities, once the ledger has been read."""
         return {key: self._site(calls, inside) for key, calls in self._sites.items()}
 
     def _site(self, calls: _Calls, inside: set[int]) -> SiteLook:
-        total: Array = sum(self._ledger[slot].reshape(4, -1) for slot in calls.slots)  # type: ignore[assignment]
+        total = np.sum([self._ledger[slot].reshape(4, -1) for slot in calls.slots], axis=0)
         samples = total[0]
         return SiteLook(
             calls.family,

@@ -252,7 +252,7 @@ def no_grad_loss(program: Program, output: Tensor, targets: Any) -> float | None
     """The loss of a given output, or None where the loss cannot take it."""
     try:
         with torch.no_grad():
-            loss_fn = program.loss_fn or default_loss
+            loss_fn: LossFunction = program.loss_fn or default_loss
             value = loss_fn(output) if targets is None else loss_fn(output, targets)
             return float(value) if value.numel() == 1 else None
     except Exception:

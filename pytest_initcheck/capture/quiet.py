@@ -23,7 +23,7 @@ _DROPOUTS = {
 }
 
 
-class quiet(TorchFunctionMode):  # noqa: N801
+class quiet(TorchFunctionMode):
     """Dropout passes its input on: its noise would hide which units are alike.
 
     Dropout separates locked units only slowly, so that a model which trains well only thanks to
@@ -31,7 +31,11 @@ class quiet(TorchFunctionMode):  # noqa: N801
     """
 
     def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
         if func in _DROPOUTS and self._rate(args, kwargs) < 1:

@@ -28,9 +28,7 @@ def model_record(
     ran = dict.fromkeys(layer_of(name) for node in nodes for name in node.params)
     order = [*ran, *(p.layer for p in parameters.values() if p.layer not in ran)]
     used: set[SiteKey] = set()
-    layers = [
-        _layer(name, look, parameters, movement or {}, used) for name in dict.fromkeys(order)
-    ]
+    layers = [_layer(name, look, parameters, movement or {}, used) for name in dict.fromkeys(order)]
     layers += [_site_record(key, site) for key, site in look.sites.items() if key not in used]
     return ModelRecord(
         tuple(layers),

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 Undo = Callable[[], None]
 _DEPTH = 6
@@ -98,9 +99,9 @@ def _tensor(tensor: Tensor) -> Undo:
     grad = tensor.grad if tensor.is_leaf else None
     requires_grad = tensor.requires_grad
     hooks = _hooks(tensor)
-    is_lazy = isinstance(tensor, nn.parameter.UninitializedTensorMixin)
+    is_empty = is_lazy(tensor)
     # The alias keeps the storage itself, so that ties and flattened weights survive.
-    alias = None if is_lazy else tensor.data
+    alias = None if is_empty else tensor.data
     saved = None if alias is None or alias.is_meta else alias.clone()
     kind = type(tensor)
 
@@ -141,7 +142,11 @@ def _container(value: Any) -> Undo:
 def _generator(value: Any) -> Undo:
     if isinstance(value, torch.Generator):
         state = value.get_state()
-        return lambda: value.set_state(state) and None
+
+        def restore() -> None:
+            value.set_state(state)
+
+        return restore
     if isinstance(value, random.Random):
         python = value.getstate()
         return lambda: value.setstate(python)

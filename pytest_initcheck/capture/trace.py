@@ -78,7 +78,7 @@ class Tracer(TorchDispatchMode):
     """
 
     def __init__(self, model: nn.Module, observer: Observer) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.nodes: list[Node] = []
         self.order: list[str] = []
         self.axes: dict[str, int | None] = {}
@@ -135,7 +135,11 @@ class Tracer(TorchDispatchMode):
             self._stack.pop().flags.close()
 
     def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
         self.flush()
@@ -150,7 +154,13 @@ class Tracer(TorchDispatchMode):
         seen = self._see_input(operator, tensors, origins) if operator in _MIXING else None
         out = func(*args, **kwargs)
         node = self._add_node(func, operator, tensors, origins, out, found if is_float else None)
-        if node and node.nonlinearity and found and slope is not None and isinstance(out, (Tensor, tuple)):
+        if (
+            node
+            and node.nonlinearity
+            and found
+            and slope is not None
+            and isinstance(out, (Tensor, tuple))
+        ):
             result = out if isinstance(out, Tensor) else out[0]
             self._observer.on_nonlinearity(node, found, slope, result)
         elif node and node.is_layer:
@@ -277,6 +287,6 @@ def _tensors(tree: Any) -> list[Tensor]:
 
 def _key(tensor: Tensor) -> int:
     try:
-        return tensor.untyped_storage()._cdata
+        return int(tensor.untyped_storage()._cdata)
     except (NotImplementedError, RuntimeError, AttributeError):
         return 0

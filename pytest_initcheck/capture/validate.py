@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from pytest_initcheck.capture.program import tensors_of
 from pytest_initcheck.errors import InitcheckError
@@ -19,7 +20,7 @@ def check_model(model: Any) -> None:
     parameters = list(model.parameters())
     if not parameters:
         raise InitcheckError("the model has no parameters; pass a model that can be trained")
-    if any(p.is_meta for p in parameters if not _is_lazy(p)):
+    if any(p.is_meta for p in parameters if not is_lazy(p)):
         raise InitcheckError(
             "the model has parameters on the meta device, which hold no values; materialise and "
             "initialise them first, for example with model.to_empty(device='cpu')"
@@ -36,7 +37,9 @@ def check_batch(batch: Any, model: nn.Module, device: torch.device | None) -> No
     if any(tensor.dim() and tensor.shape[0] == 0 for tensor in tensors[:1]):
         raise InitcheckError("the batch is empty; pass at least one sample, better 32 or more")
     for tensor in tensors:
-        if (tensor.is_floating_point() or tensor.is_complex()) and not bool(tensor.isfinite().all()):
+        if (tensor.is_floating_point() or tensor.is_complex()) and not bool(
+            tensor.isfinite().all()
+        ):
             count = int((~tensor.isfinite()).sum())
             raise InitcheckError(
                 f"the batch holds {count} values that are NaN or infinite in a tensor of shape "
@@ -71,12 +74,12 @@ def make_optimizer(optimizer: Any, model: nn.Module) -> torch.optim.Optimizer:
             f"optimizer is a {type(optimizer).__name__}; pass a function of the parameters, such "
             "as optimizer=lambda params: torch.optim.Adam(params, lr=1e-3)"
         )
-    made = optimizer(trainable)
+    made: torch.optim.Optimizer = optimizer(trainable)
     if not hasattr(made, "step") or not hasattr(made, "param_groups"):
         raise InitcheckError(
             f"optimizer(params) returned a {type(made).__name__}; return a torch.optim.Optimizer"
         )
-    return made  # type: ignore[no-any-return]
+    return made
 
 
 def resolve_device(device: Any) -> torch.device | None:
@@ -94,7 +97,3 @@ def resolve_device(device: Any) -> torch.device | None:
         text = str(error).splitlines()[0]
         raise InitcheckError(f"device {device!r} cannot be used: {text}; pass 'cpu'") from error
     return found
-
-
-def _is_lazy(parameter: Any) -> bool:
-    return isinstance(parameter, nn.parameter.UninitializedTensorMixin)

@@ -8,7 +8,7 @@ import numpy as np
 
 from pytest_initcheck.checks.base import Rule
 from pytest_initcheck.checks.traits import finite_looks, used_parameters
-from pytest_initcheck.evidence import Evidence, Parameter
+from pytest_initcheck.evidence import Array, Evidence, Parameter
 from pytest_initcheck.records import Finding, Severity
 
 _SOURCE = "pytorch/pytorch issue 72253: TransformerEncoder deep-copies its layer"
@@ -20,7 +20,7 @@ class Copies:
     """Reports different parameters with equal random values; ties are one parameter, no copy."""
 
     name = "copies"
-    rules = (
+    rules: tuple[Rule, ...] = (
         Rule(
             "IC203",
             "copies that stay equal",
@@ -50,7 +50,8 @@ class Copies:
             yield self._finding(1, "warning", loose)
 
     def _groups(self, evidence: Evidence) -> list[list[Parameter]]:
-        used, seen = used_parameters(evidence), {}  # type: ignore[var-annotated]
+        used = used_parameters(evidence)
+        seen: dict[tuple[tuple[int, ...], bytes], list[Parameter]] = {}
         for name, parameter in evidence.parameters.items():
             rows = evidence.start.parameters[name].projections
             stats = evidence.start.parameters[name].stats
@@ -86,5 +87,5 @@ class Copies:
         )
 
 
-def _is_random(rows: np.ndarray) -> bool:  # type: ignore[type-arg]
+def _is_random(rows: Array) -> bool:
     return len(np.unique(np.round(rows, 9), axis=0)) >= _RANDOM_ROWS

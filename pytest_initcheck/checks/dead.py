@@ -28,7 +28,7 @@ class DeadUnits:
     """
 
     name = "dead"
-    rules = (
+    rules: tuple[Rule, ...] = (
         Rule(
             "IC301",
             "dead layer",

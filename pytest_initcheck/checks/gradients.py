@@ -26,7 +26,7 @@ class Gradients:
     """Judges the profile along depth, never absolute sizes."""
 
     name = "gradients"
-    rules = (
+    rules: tuple[Rule, ...] = (
         Rule(
             "IC401",
             "layer without gradient",

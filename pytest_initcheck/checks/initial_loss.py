@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from pytest_initcheck.checks.base import Rule
 from pytest_initcheck.evidence import Evidence
-from pytest_initcheck.records import Finding
+from pytest_initcheck.records import Finding, Severity
 
 # Logits of standard deviation s add about s²/2 to the cross-entropy. Healthy initialisers give
 # s ≤ √2 (gain of ReLU on an input of unit scale); s = 2 is error, s = √3 warning.
@@ -22,7 +22,7 @@ class InitialLoss:
     """A model that knows nothing should say so: a high first loss is confidence without reason."""
 
     name = "initial_loss"
-    rules = (
+    rules: tuple[Rule, ...] = (
         Rule(
             "IC703",
             "initial loss far above chance",
@@ -66,7 +66,7 @@ class InitialLoss:
         if severity:
             yield self.rules[0].found(
                 self.name,
-                severity,  # type: ignore[arg-type]
+                severity,
                 evidence.order[-1:],
                 f"first loss (chance {facts.chance:.4g})",
                 facts.initial,
@@ -75,7 +75,9 @@ class InitialLoss:
                 "weight), and draw those of the last layer smaller or start them at zero",
             )
 
-    def _limit(self, evidence: Evidence, initial: float, chance: float) -> tuple[str, float]:
+    def _limit(
+        self, evidence: Evidence, initial: float, chance: float
+    ) -> tuple[Severity | None, float]:
         targets = evidence.start.targets
         count = targets.n if targets else 1
         if evidence.loss.classes or abs(chance - math.log(2)) < 0.01:
@@ -84,9 +86,9 @@ class InitialLoss:
             if excess > _ERROR + slack:
                 return "error", chance + _ERROR + slack
             limit = chance + _WARNING + slack
-            return ("warning", limit) if initial > limit else ("", 0.0)
+            return ("warning", limit) if initial > limit else (None, 0.0)
         outputs = evidence.start.result
         is_large = outputs is not None and (outputs.rms or 0.0) > math.sqrt(_RATIO)
         if initial > _RATIO * chance and is_large:
             return "error", _RATIO * chance
-        return "", 0.0
+        return None, 0.0

@@ -9,7 +9,7 @@ from pytest_initcheck.checks.initial_loss import InitialLoss
 from pytest_initcheck.checks.saturation import Saturation
 from pytest_initcheck.checks.traits import has_normalisation
 from pytest_initcheck.evidence import Evidence
-from pytest_initcheck.records import Finding, TensorStats
+from pytest_initcheck.records import Finding, Severity, TensorStats
 
 # The curvature in the first layer's weights grows with the square of its inputs: at 300 the
 # stable learning rate is 1e5 times smaller than at 1. Below one, what a step on the weights
@@ -28,7 +28,7 @@ class InputScale:
     """Initialisers assume inputs with a mean square near one; normalised inputs are exempt."""
 
     name = "input_scale"
-    rules = (
+    rules: tuple[Rule, ...] = (
         Rule(
             "IC701",
             "input scale",
@@ -89,14 +89,14 @@ class InputScale:
     def _scale(
         self,
         evidence: Evidence,
-        severity: str,
+        severity: Severity,
         measured: float,
         limit: float,
         quantity: str = "root mean square of the inputs",
     ) -> Finding:
         return self.rules[0].found(
             self.name,
-            severity,  # type: ignore[arg-type]
+            severity,
             evidence.order[:1],
             quantity,
             measured,

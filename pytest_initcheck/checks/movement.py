@@ -16,7 +16,7 @@ class Movement:
     """Parameters with a gradient that stay where they were."""
 
     name = "movement"
-    rules = (
+    rules: tuple[Rule, ...] = (
         Rule(
             "IC601",
             "nothing moves",

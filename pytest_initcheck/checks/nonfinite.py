@@ -16,7 +16,7 @@ class NonFinite:
     """Reports the first place where NaN or infinity stands before any step is taken."""
 
     name = "nonfinite"
-    rules = (
+    rules: tuple[Rule, ...] = (
         Rule(
             "IC501",
             "non-finite weights",
@@ -88,11 +88,13 @@ class NonFinite:
                 counts[name] = counts.get(name, 0) + site.output.nonfinite
         bad = tuple(name for name, count in counts.items() if count)
         if bad:
-            remedy = "reduce the scale of weights or inputs, or use a nonlinearity that stays finite"
+            remedy = (
+                "reduce the scale of weights or inputs, or use a nonlinearity that stays finite"
+            )
             yield self._finding("IC502", bad, counts[bad[0]], remedy)
 
     def _gradients(self, evidence: Evidence) -> Iterator[Finding]:
-        bad = {}
+        bad: dict[str, int] = {}
         for parameter in evidence.parameters.values():
             gradient = evidence.start.parameters[parameter.name].gradient
             if gradient is not None and gradient.nonfinite:
@@ -103,6 +105,4 @@ class NonFinite:
 
     def _finding(self, id: str, layers: tuple[str, ...], count: int, remedy: str) -> Finding:
         rule = next(rule for rule in self.rules if rule.id == id)
-        return rule.found(
-            self.name, "error", layers, "non-finite values", count, 0, remedy=remedy
-        )
+        return rule.found(self.name, "error", layers, "non-finite values", count, 0, remedy=remedy)

@@ -25,7 +25,7 @@ class Saturation:
     """Judges each unit by the slope of its own nonlinearity, relative to the steepest."""
 
     name = "saturation"
-    rules = (
+    rules: tuple[Rule, ...] = (
         Rule(
             "IC303",
             "saturated layer",

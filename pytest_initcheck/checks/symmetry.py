@@ -33,7 +33,7 @@ class Symmetry:
     """
 
     name = "symmetry"
-    rules = (
+    rules: tuple[Rule, ...] = (
         Rule(
             "IC201",
             "units that stay equal",
@@ -108,4 +108,5 @@ def _still_alike(pulls: Array, tolerance: float) -> Iterator[tuple[Array, float]
 
 def _distance(a: Array, b: Array, size_a: Array, size_b: Array) -> Array:
     size = np.maximum(np.maximum(size_a, size_b), 1e-300)
-    return np.sqrt(np.square(a - b).mean(1)) / size
+    distance: Array = np.sqrt(np.square(a - b).mean(1)) / size
+    return distance

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pytest_initcheck.checks.base import Rule
-from pytest_initcheck.checks.traits import depth_of, is_norm, is_varied, largest_gradient, next_layers, used_parameters
+from pytest_initcheck.checks.traits import (
+    depth_of,
+    is_norm,
+    is_varied,
+    largest_gradient,
+    next_layers,
+    used_parameters,
+)
 from pytest_initcheck.evidence import Evidence, Parameter
 from pytest_initcheck.records import Finding
 
@@ -18,7 +25,7 @@ class ZeroWeights:
     """
 
     name = "zero"
-    rules = (
+    rules: tuple[Rule, ...] = (
         Rule(
             "IC101",
             "zero weights without gradient",

@@ -12,10 +12,10 @@ points from its last one; all slopes against rounding. The steps of the decision
    a small gradient but a long Newton step, so that it is not taken for an end.
 3. It must also stay there: 10 % more steps without noise may not leave that neighbourhood, or the
    seed was only passing through: **still moving**.
-4. The outward slope on both sides along each eigenvector of the Hessian decides: rising everywhere
-   is a **minimum**, falling everywhere a **maximum**, both a **saddle**, neither is **flat**. For a
-   regular point that is the sign of the eigenvalue; a vanishing eigenvalue (the inflection of w³,
-   the monkey saddle) is decided by the higher orders that the slopes see.
+4. `shape`: the outward slope on both sides along each eigenvector of the Hessian decides. Rising
+   everywhere is a **minimum**, falling everywhere a **maximum**, both a **saddle**, neither is
+   **flat**. For a regular point that is the sign of the eigenvalue; a vanishing eigenvalue (the
+   inflection of w³, the monkey saddle) is decided by the higher orders that the slopes see.
 
 With noise on the gradient a seed jitters about its end. Then the centre of its last third takes
 the place of its last point, and 1.5 standard deviations of that third may widen the 2 %. Only a
@@ -31,9 +31,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from pytest_initcheck.landscape.shape import Shape, shape
 from pytest_initcheck.landscape.surface import Surface
 
-End = Literal["minimum", "maximum", "saddle", "flat", "still moving", "diverged"]
+End = Shape | Literal["still moving", "diverged"]
 NEAR = 0.02
 _NEWTON_STEPS = 80
 _UPHILL = 3.0
@@ -124,7 +125,7 @@ def stationary(surface: Surface, point: Tensor, limit: float) -> Tensor | None:
     """
     w = point
     for _ in range(_NEWTON_STEPS):
-        gradient, curvature, axes = _model(surface, w)
+        gradient, curvature, axes = surface.principal(w)
         slope = axes.T @ gradient
         largest = float(curvature.abs().max())
         floor = 1e3 * surface.eps * largest
@@ -136,100 +137,5 @@ def stationary(surface: Surface, point: Tensor, limit: float) -> Tensor | None:
         if float(step.norm()) <= 1e-4 * limit:
             loose = curvature.abs() <= floor
             tilt = float(slope[loose].norm()) if bool(loose.any()) else 0.0
-            return w if tilt <= _roundoff(surface, w, largest) else None
+            return w if tilt <= surface.roundoff(w, largest) else None
     return None
-
-
-def _model(surface: Surface, w: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    gradient, hessian = surface.model(w)
-    curvature, axes = torch.linalg.eigh(torch.nan_to_num(hessian))
-    return gradient, curvature, axes
-
-
-def _roundoff(surface: Surface, w: Tensor, curvature: float) -> float:
-    """What rounding may leave of a gradient that is really 0."""
-    return 1e3 * surface.eps * curvature * max(1.0, float(w.norm()))
-
-
-def shape(surface: Surface, point: Tensor, near: float) -> End:
-    """What kind of stationary point it is: see step 4 in the module's docstring.
-
-    Args:
-        point: the stationary point, flat, float64.
-        near: the length within which it is known; slopes are taken at .01 of it, and further
-            out, ten times as far each time, only where they are nothing but rounding.
-    """
-    _, curvature, axes = _model(surface, point)
-    ways = [_sides(surface, point, axes, curvature, i, near) for i in range(len(point))]
-    loose = [i for i, (_, regular) in enumerate(ways) if not regular]
-    signs = {sign for pair, _ in ways for sign in pair}
-    if len(loose) > 1:
-        signs |= _between(surface, point, axes[:, loose], _radii(point, near)[-1])
-    return _kind_of(signs - {0})
-
-
-def _kind_of(signs: set[int]) -> End:
-    if len(signs) == 2:
-        return "saddle"
-    if not signs:
-        return "flat"
-    return "minimum" if 1 in signs else "maximum"
-
-
-def _sides(
-    surface: Surface, point: Tensor, axes: Tensor, curvature: Tensor, i: int, near: float
-) -> tuple[tuple[int, int], bool]:
-    """Whether the objective rises (1), falls (−1) or neither (0) on both sides along axis ``i``.
-
-    Second, whether that is what the curvature there says.
-    """
-    stiff = curvature.abs() > 100 * curvature[i].abs()
-    stiff &= curvature.abs() > 1e3 * surface.eps * curvature.abs().max()
-    floor = _roundoff(surface, point, float(curvature.abs().max()))
-    pair = (0, 0)
-    for radius in _radii(point, near):
-        slopes = [
-            _outward(surface, point, side * axes[:, i], radius, axes[:, stiff], curvature[stiff])
-            for side in (1, -1)
-        ]
-        pair = (_sign(slopes[0], floor), _sign(slopes[1], floor))
-        if any(pair):
-            expected = float(curvature[i]) * radius
-            return pair, all(abs(slope - expected) < 0.5 * abs(expected) for slope in slopes)
-    return pair, False
-
-
-def _radii(point: Tensor, near: float) -> list[float]:
-    furthest = max(near, 0.01 * max(1.0, float(point.norm())))
-    radii = [0.01 * near]
-    while radii[-1] * 10 <= furthest:
-        radii.append(radii[-1] * 10)
-    return radii
-
-
-def _outward(
-    surface: Surface, point: Tensor, way: Tensor, radius: float, axes: Tensor, curvature: Tensor
-) -> float:
-    """The slope along ``way`` at ``radius``, on the floor of the valley of the stiff axes.
-
-    A valley may bend; its floor is where the slope along the stiff axes is 0.
-    """
-    w = point + radius * way
-    for _ in range(3 if len(curvature) else 0):
-        w = w - axes @ ((axes.T @ surface.gradient(w)) / curvature)
-    return float(surface.gradient(w) @ way)
-
-
-def _between(surface: Surface, point: Tensor, axes: Tensor, radius: float) -> set[int]:
-    """The signs of the slope in fixed random directions among several loose axes."""
-    source = torch.Generator().manual_seed(0)
-    mixes = torch.randn(16, axes.shape[1], generator=source, dtype=torch.float64).to(axes)
-    found = set()
-    for way in torch.nn.functional.normalize(mixes @ axes.T, dim=-1):
-        slope = float(surface.gradient(point + radius * way) @ way)
-        found.add(_sign(slope, _roundoff(surface, point, 0.0)))
-    return found
-
-
-def _sign(slope: float, floor: float) -> int:
-    return int(slope > floor) - int(slope < -floor)

@@ -9,6 +9,7 @@ from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.landscape.problem import Problem
 
 _FEW = 8
+_CHUNK = 256
 
 
 class Surface:
@@ -22,6 +23,7 @@ class Surface:
         self._problem = problem
         self._shape = problem.start.shape
         self.dtype = torch.float64
+        self._maps = True
         try:
             found = self._call(problem.start.flatten().double())
         except InitcheckError:
@@ -45,6 +47,33 @@ class Surface:
     def gradient(self, point: Tensor) -> Tensor:
         """The gradient at a flat point, flat, float64."""
         return self._slope(point.detach().to(self.dtype).requires_grad_(), keep=False).double()
+
+    def gradients(self, points: Tensor) -> Tensor:
+        """The gradients at several flat points (rows), float64; mapped where that works."""
+        if len(points) > _FEW and self._maps:
+            try:
+                parts = torch.split(points, _CHUNK)
+                return torch.cat([self._mapped(part.to(self.dtype)) for part in parts]).double()
+            except (InitcheckError, RuntimeError):
+                self._maps = False
+        return torch.stack([self.gradient(point) for point in points])
+
+    def _mapped(self, points: Tensor) -> Tensor:
+        w = points.detach().requires_grad_()
+        with torch.enable_grad():
+            values = torch.vmap(self._call)(w)
+        (found,) = torch.autograd.grad(values.sum(), [w])
+        return found
+
+    def principal(self, point: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Gradient, eigenvalues of the Hessian (ascending) and its eigenvectors (columns)."""
+        gradient, hessian = self.model(point)
+        curvature, axes = torch.linalg.eigh(torch.nan_to_num(hessian))
+        return gradient, curvature, axes
+
+    def roundoff(self, point: Tensor, curvature: float) -> float:
+        """What rounding may leave of a gradient that is really 0, where the curvature is this."""
+        return 1e3 * self.eps * curvature * max(1.0, float(point.norm()))
 
     def model(self, point: Tensor) -> tuple[Tensor, Tensor]:
         """Gradient and Hessian (symmetric, elements × elements) at a flat point, float64."""

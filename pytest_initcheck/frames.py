@@ -1,0 +1,92 @@
+"""Diagnoses as pandas frames and matplotlib figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from pytest_initcheck.records import LayerRecord, ModelRecord, TensorStats
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from pytest_initcheck.diagnosis import Diagnosis
+
+_COLUMNS = [
+    "layer", "kind", "nonlinearity", "moment", "tensor", "n", "mean", "std", "min", "max",
+    "zero_share", "nonfinite", "dead_share", "saturated_share", "update_ratio", "dtype", "shape",
+]  # fmt: skip
+_PANELS = ("weights", "activations", "gradients")
+
+
+def diagnosis_frame(diagnosis: Diagnosis) -> pd.DataFrame:
+    """One row per layer, moment and tensor."""
+    rows = [row for record in (diagnosis.record, diagnosis.after) for row in model_rows(record)]
+    frame: pd.DataFrame = pd.DataFrame(rows, columns=_COLUMNS)
+    return frame
+
+
+def model_rows(record: ModelRecord) -> Iterator[dict[str, Any]]:
+    """The rows of one moment."""
+    for layer in record.layers:
+        for role, stats in tensors_of(layer):
+            yield {
+                "layer": layer.name,
+                "kind": layer.kind,
+                "nonlinearity": layer.nonlinearity,
+                "moment": record.moment,
+                "tensor": role,
+                "dead_share": layer.units.dead_share if layer.units else None,
+                "saturated_share": layer.units.saturated_share if layer.units else None,
+                "update_ratio": layer.update_ratio.get(role),
+                **{name: getattr(stats, name) for name in _COLUMNS if hasattr(stats, name)},
+            }
+
+
+def tensors_of(layer: LayerRecord) -> Iterator[tuple[str, TensorStats]]:
+    """Every summarised tensor of a layer with its role ("weight", "weight gradient", …)."""
+    yield from layer.weights.items()
+    for name, stats in layer.gradients.items():
+        yield f"{name} gradient", stats
+    if layer.activations:
+        yield "activation", layer.activations
+    if layer.activation_gradients:
+        yield "activation gradient", layer.activation_gradients
+
+
+def diagnosis_figure(diagnosis: Diagnosis) -> Figure:
+    """A row of three histograms per layer with weights: weights, activations, gradients."""
+    names = [layer.name for layer in diagnosis.record.layers if layer.weights or layer.activations]
+    after = {layer.name: layer for layer in diagnosis.after.layers}
+    figure = Figure(figsize=(9, 1.8 * max(len(names), 1)), layout="constrained")
+    axes = figure.subplots(max(len(names), 1), 3, squeeze=False)
+    for row, name in zip(axes, names, strict=False):
+        for panel, axis in zip(_PANELS, row, strict=True):
+            for layer, label in ((diagnosis.record.layer(name), "before"), (after[name], "after")):
+                _draw(axis, _panel(layer, panel), label)
+            axis.set_title(f"{name or 'model'} {panel}", fontsize=8)
+            axis.tick_params(labelsize=6)
+    figure.suptitle(f"verdict: {diagnosis.verdict}", fontsize=10)
+    if names:
+        axes[0][0].legend(fontsize=6)
+    return figure
+
+
+def _panel(layer: LayerRecord, panel: str) -> TensorStats | None:
+    if panel == "activations":
+        return layer.activations
+    tensors = layer.weights if panel == "weights" else layer.gradients
+    return tensors.get("weight", next(iter(tensors.values()), None))
+
+
+def _draw(axis: Axes, stats: TensorStats | None, label: str) -> None:
+    if stats is None or stats.histogram is None:
+        return
+    total = max(sum(stats.histogram.counts), 1)
+    heights = [count / total for count in stats.histogram.counts]
+    axis.stairs(
+        heights, list(stats.histogram.edges), label=label, fill=label == "before", alpha=0.6
+    )
