@@ -11,7 +11,8 @@ import xml.etree.ElementTree as ET
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support_report import many_layers, mlp, tensor
+from support_records import mlp, tensor
+from support_report import many_layers
 
 from pytest_initcheck import report
 from pytest_initcheck.records import Histogram, RunRecord, TensorStats

@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
-from support_report import changed, hostile, mlp, saturation, session
+from support_records import mlp
+from support_report import changed, hostile, saturation, session
 
 from pytest_initcheck import report
 from pytest_initcheck.records import (

@@ -8,17 +8,8 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
-from support_report import (
-    HOSTILE_SVG,
-    changed,
-    hostile,
-    layer,
-    mlp,
-    resnet,
-    runs,
-    saturation,
-    session,
-)
+from support_records import layer, mlp, resnet, runs
+from support_report import HOSTILE_SVG, changed, hostile, saturation, session
 
 from pytest_initcheck import report
 from pytest_initcheck.records import (
