@@ -153,14 +153,14 @@ def test_a_band_is_the_t_prediction_interval():
 def test_a_band_covers_new_curves_as_often_as_it_says():
     source = random.Random(0)
     inside = whole = 0
-    for _ in range(2000):
+    for _ in range(1000):
         *curves, new = [[source.gauss(0, 1) for _ in range(5)] for _ in range(9)]
         low, high = band(curves)
         inside += low[0] <= new[0] <= high[0]
         whole += not outside_band(new, curves)
-    # four standard errors of a share of .95 among 2,000
-    assert inside / 2000 == pytest.approx(0.95, abs=4 * math.sqrt(0.95 * 0.05 / 2000))
-    assert whole / 2000 >= 0.95 - 4 * math.sqrt(0.95 * 0.05 / 2000)
+    # four standard errors of a share of .95 among 1,000
+    assert inside / 1000 == pytest.approx(0.95, abs=4 * math.sqrt(0.95 * 0.05 / 1000))
+    assert whole / 1000 >= 0.95 - 4 * math.sqrt(0.95 * 0.05 / 1000)
 
 
 @given(st.lists(values, min_size=2, max_size=8), confidences)
