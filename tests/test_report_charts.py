@@ -9,7 +9,7 @@ import time
 import xml.etree.ElementTree as ET
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support_records import mlp, tensor
 from support_report import many_layers
@@ -190,6 +190,7 @@ curve = st.lists(numbers, max_size=8).map(tuple)
 
 
 @calm
+@example(((0.0,),), ((0.0, -1.712e308),))
 @given(st.lists(curve, max_size=5).map(tuple), st.lists(curve, max_size=3).map(tuple))
 def test_any_curves_are_drawn(curves, expected):
     record, base = RunRecord(curves={"c": curves}), RunRecord(curves={"c": expected})

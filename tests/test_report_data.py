@@ -36,7 +36,7 @@ sessions = st.builds(
     notes=st.lists(text, max_size=2).map(tuple),
 )
 relaxed = settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None
 )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 MOST_DECADES = 12
+MOST = sys.float_info.max
 
 
 @dataclass(frozen=True)
@@ -24,11 +25,11 @@ class Scale:
         low, high = min(values), max(values)
         if log:
             low = max(low, high / 10.0**MOST_DECADES)
-            return cls(low / 1.3, min(high * 1.3, sys.float_info.max), True)
+            return cls(low / 1.3, min(high * 1.3, MOST), True)
         room = (high - low) * 0.05 if math.isfinite(high - low) else 0.0
         if high == low:
             room = abs(high) * 0.05 or 0.5
-        return cls(low - room, high + room)
+        return cls(max(low - room, -MOST), min(high + room, MOST))
 
     @classmethod
     def exactly(cls, values: Sequence[float]) -> Scale:

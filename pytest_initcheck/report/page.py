@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 from importlib import resources
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, StrictUndefined, Template
 
 from pytest_initcheck.records import SessionRecord
 from pytest_initcheck.report import charts, summary
@@ -28,13 +29,13 @@ def render_page(session: SessionRecord) -> str:
         f"script-src '{_digest(script)}'; base-uri 'none'; form-action 'none'"
     )
     icon = base64.b64encode(ICON.encode()).decode()
-    template = _environment().from_string(_asset("page.html.j2"))
-    return template.render(
+    return _template().render(
         page=page_view(session), css=css, script=script, policy=policy, icon=icon
     )
 
 
-def _environment() -> Environment:
+@functools.cache
+def _template() -> Template:
     environment = Environment(
         autoescape=True,
         undefined=StrictUndefined,
@@ -51,7 +52,7 @@ def _environment() -> Environment:
         mean=mean_text,
     )
     environment.globals["words"] = charts.WORDS
-    return environment
+    return environment.from_string(_asset("page.html.j2"))
 
 
 def _shown(value: object) -> object:
