@@ -80,18 +80,16 @@ class Pair:
         return _NOISE * max((g.rms or 0.0 for g in gradients), default=0.0)
 
     def loss_allowed(self, alpha: float, a: float, e: float) -> float:
-        """Allowed distance of two values of the loss.
+        """Allowed distance of two values of the loss; see `_loss_variance`.
 
-        Cross-entropy moves by at most √2 times what the logits move; a mean square of residuals r
-        by 2|r| times that, and with fresh targets by the chance in the mean of r²; of any other
-        loss only that part is known.
+        The variance is a bound and not an estimate, so the normal critical value is taken, with
+        half as much again for what the bound leaves out.
         """
         if self.fixed:
             return self.fixed.around(e)
         both = zip((self.actual, self.expected), (a, e), self.sizes, strict=True)
-        parts = [_loss_variance(*one) for one in both]
-        df = min(s.outputs for s in self.sizes) - 1
-        return tolerance.reach(alpha, df) * math.sqrt(math.fsum(parts)) + NUMERIC * abs(e)
+        error = math.sqrt(math.fsum(_loss_variance(*one) for one in both))
+        return _loss_reach(alpha) * error + NUMERIC * abs(e)
 
     def curve_allowed(
         self, alpha: float, first: tuple[float, float], now: tuple[float, float]
@@ -104,20 +102,32 @@ class Pair:
         allowed = self.loss_allowed(alpha, *first)
         n = min(size.gradients for size in self.sizes)
         drop = max(abs(value - start) for value, start in zip(now, first, strict=True))
-        return allowed + tolerance.reach(alpha, n - 1) * math.sqrt(2 / n) * drop
+        return allowed + _loss_reach(alpha) * math.sqrt(2 / n) * drop
 
 
 def _weights(model: ModelRecord) -> dict[str, dict[str, TensorStats]]:
     return {layer.name: layer.weights for layer in model.layers}
 
 
+def _loss_reach(alpha: float) -> float:
+    return 1.5 * tolerance.reach(alpha, math.inf)
+
+
 def _loss_variance(model: ModelRecord, loss: float, size: Sizes) -> float:
+    """The variance of a loss over fresh weights and data.
+
+    Cross-entropy of logits with deviation s is log-sum-exp minus the label's logit. The second
+    varies by s²/B over random labels; the first lies s²/2 (for large s: about 2s) above the mean,
+    which varies as s² does over n values, by a share √(2/n). A mean square of residuals r moves by
+    2|r| times what the outputs move, and by a share √(2/B) over fresh targets. Of any other loss
+    only the latter is known.
+    """
     outputs = model.outputs
     spread = (outputs.std or 0.0) if outputs else 0.0
     pooled = seeds(outputs) if outputs else 1.0
-    is_class = model.targets is not None and "int" in model.targets.dtype
-    if is_class:
-        return 2 * spread**2 / (size.outputs * pooled)
+    if model.targets is not None and "int" in model.targets.dtype:
+        lift = min(spread**2 / 2, 2 * spread)
+        return (2 * spread**2 / size.samples + 2 * lift**2 / size.outputs) / pooled
     moved = 4 * abs(loss) * spread**2 / size.outputs
     return (moved + 2 * loss**2 / (size.samples if outputs else size.outputs)) / pooled
 

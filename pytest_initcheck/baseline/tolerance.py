@@ -15,6 +15,7 @@ from pytest_initcheck.records import Histogram, TensorStats
 
 NUMERIC = 1e-4  # what another machine or thread count changes in float32, relative to the scale
 FEWEST_FOR_RANGE = 30
+FEWEST_FOR_KURTOSIS = 64
 
 
 @dataclass(frozen=True)
@@ -71,9 +72,13 @@ def degrees(n: float, stats: TensorStats) -> float:
 
     The variance of s² is σ⁴(κ − 1)/n. A normal distribution (κ = 3) gives the usual 1/√(2n)
     for s; heavier tails, seen in the histogram, give fewer degrees; lighter ones are not credited.
+    Few values do not show their tails: below 64, those of a Laplace distribution (κ = 6) are
+    assumed.
     """
-    kurtosis = _kurtosis(stats.histogram) if stats.histogram else 3.0
-    return max(min(n - 1, 2 * n / (max(kurtosis, 3.0) - 1)), 1.0)
+    histogram = stats.histogram
+    is_few = stats.n < FEWEST_FOR_KURTOSIS
+    kurtosis = max(_kurtosis(histogram) if histogram else 3.0, 6.0 if is_few else 3.0)
+    return max(min(n - 1, 2 * n / (kurtosis - 1)), 1.0)
 
 
 def _kurtosis(histogram: Histogram) -> float:
@@ -98,11 +103,12 @@ def extremes(alpha: float, side: float, n: float) -> float:
     """Allowed distance of the maxima (or minima) of two samples.
 
     ``side`` is the distance from mean to maximum. The maximum of n values varies on the scale a
-    of a Gumbel distribution (Fisher and Tippett, 1928), and exceeds its mode by a·ln(1/alpha) with
-    probability alpha. For an exponential tail a = side/ln n; thinner tails vary less, so the
-    bound is loose for normal or uniform values. It finds outliers, not shifts.
+    of a Gumbel distribution (Fisher and Tippett, 1928), and two maxima lie a·ln(2/alpha) apart
+    with probability alpha. For an exponential tail a = side/ln n, of which half as much again is
+    taken, since ``side`` is itself chance; thinner tails vary less, so that the bound is loose for
+    normal or uniform values. It finds outliers, not shifts.
     """
-    return math.log(2 / alpha) * side / max(math.log(n), 1.0)
+    return 1.5 * math.log(2 / alpha) * side / max(math.log(n), 1.0)
 
 
 def distances(alpha: float, n_a: float, n_b: float) -> float:
