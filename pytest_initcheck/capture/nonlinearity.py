@@ -56,7 +56,7 @@ def _hardtanh(x: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tenso
 
 
 def _threshold(x: Tensor, args: tuple[Any, ...], _: dict[str, Any]) -> Tensor:
-    return (x > args[1]).to(x.dtype)
+    return _between(x, args[1], math.inf)
 
 
 def _gelu(x: Tensor, *_: Any) -> Tensor:

@@ -240,9 +240,7 @@ class Tracer(TorchDispatchMode):
                 axis = _UNIT_AXES[operator]
                 # A transposed view of a matrix says that its first axis counts the outputs.
                 if axis is None and tensor.dim() == 2:
-                    axis = 0 if tensor.stride(0) == 1 and tensor.shape[0] > 1 else 1
-                if tensor.dim() == 2 and tensor.shape[0] == 1:
-                    axis = 0 if tensor.stride(1) != 1 or tensor.shape[1] == 1 else axis
+                    axis = 0 if _is_transposed(tensor) else 1
                 for name in origin.params:
                     self.axes.setdefault(name, axis)
 
@@ -262,6 +260,11 @@ class Tracer(TorchDispatchMode):
         if key:
             # The weak reference keeps the address from being used again.
             self._origins[key] = _Origin(StorageWeakRef(tensor.untyped_storage()), **facts)
+
+
+def _is_transposed(matrix: Tensor) -> bool:
+    rows, (down, along) = matrix.shape[0], matrix.stride()
+    return down == 1 and (along != 1 or rows == 1)
 
 
 @contextmanager
