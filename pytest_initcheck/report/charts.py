@@ -166,7 +166,8 @@ W, H, LEFT, RIGHT, UP, DOWN = 520, 230, 58, 512, 10, 196  # of a line chart
 def line_svg(view: CurveView) -> Markup:
     """The chart's bands and lines with numbered axes; NaN and inf leave a gap."""
     points = [p for line in view.lines for p in line.points]
-    points += [p for band in view.bands for p in (*band.low, *band.high)]
+    if not view.log:  # There the lower edge of a band can lie decades below every seed.
+        points += [p for band in view.bands for p in (*band.low, *band.high)]
     ys = [y for _, y in points if math.isfinite(y) and (y > 0 or not view.log)]
     if not ys:
         return Markup('<p class="empty">nothing to draw</p>')

@@ -64,11 +64,10 @@ def _curve(name: str, curves: Sequence[Curve], expected: Sequence[Curve], kind: 
     step = max(1, math.ceil(len(shown) * longest / MOST_POINTS))
     lines = [Line("seed", _points(curve, first, step)) for curve in shown]
     mean_step = max(1, math.ceil(longest / 400))
-    lines.append(Line("mean", _points(_per_epoch(curves, mean_of), first, mean_step)))
+    lines.append(Line("mean", _summary(curves, first, mean_step, mean_of)))
     bands = [_band("band", curves, first, mean_step)] if len(curves) > 1 else []
     if any(expected):
-        mean = _per_epoch(expected, mean_of)
-        lines.append(Line("baseline", _points(mean, first, mean_step)))
+        lines.append(Line("baseline", _summary(expected, first, mean_step, mean_of)))
         if len(expected) > 1:
             bands.append(_band("base-band", expected, first, mean_step))
     return CurveView(
@@ -96,27 +95,32 @@ def _note(curves: Sequence[Curve], shown: int, step: int) -> str:
 
 
 def _points(curve: Sequence[float], first: int, step: int) -> tuple[Point, ...]:
-    last = len(curve) - 1
-    return tuple(
-        (float(first + i), value) for i, value in enumerate(curve) if i % step == 0 or i == last
-    )
+    return tuple((float(first + i), curve[i]) for i in _kept(len(curve), step))
 
 
-def _per_epoch(curves: Sequence[Curve], summarise: Callable[[list[float]], float]) -> Curve:
-    longest = max(len(curve) for curve in curves)
-    values = []
-    for i in range(longest):
+def _kept(length: int, step: int) -> list[int]:
+    kept = list(range(0, length, step))
+    return kept if not kept or kept[-1] == length - 1 else [*kept, length - 1]
+
+
+def _summary(
+    curves: Sequence[Curve], first: int, step: int, of: Callable[[list[float]], float]
+) -> tuple[Point, ...]:
+    """``of`` the seeds' finite values at each kept point; NaN where there is none."""
+    points = []
+    for i in _kept(max(len(curve) for curve in curves), step):
         there = [curve[i] for curve in curves if i < len(curve) and math.isfinite(curve[i])]
-        values.append(summarise(there) if there else math.nan)
-    return tuple(values)
+        points.append((float(first + i), of(there) if there else math.nan))
+    return tuple(points)
 
 
 def _band(series: str, curves: Sequence[Curve], first: int, step: int) -> Band:
-    mean = _per_epoch(curves, mean_of)
-    spread = _per_epoch(curves, _deviation)
-    low = tuple(m - s for m, s in zip(mean, spread, strict=True))
-    high = tuple(m + s for m, s in zip(mean, spread, strict=True))
-    return Band(series, _points(low, first, step), _points(high, first, step))
+    mean = _summary(curves, first, step, mean_of)
+    spread = _summary(curves, first, step, _deviation)
+    both = [(x, m, s) for (x, m), (_, s) in zip(mean, spread, strict=True)]
+    return Band(
+        series, tuple((x, m - s) for x, m, s in both), tuple((x, m + s) for x, m, s in both)
+    )
 
 
 def mean_of(values: Sequence[float]) -> float:
