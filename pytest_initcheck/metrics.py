@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import numbers
 from collections.abc import Mapping
 from typing import Any
 
 from pytest_initcheck.errors import InitcheckError
-from pytest_initcheck.records import ModelRecord, RunRecord
+from pytest_initcheck.records import ModelRecord, RunRecord, decode, encode
 
 WANTED = (
     "pass a record, a diagnosis, a number, or a mapping from metric to number, to one number per "
@@ -22,15 +23,30 @@ def as_record(name: str, value: Any) -> tuple[str, RunRecord]:
         InitcheckError: the value holds something that is neither a record nor numbers.
     """
     if isinstance(value, RunRecord):
-        return "run", value
+        return "run", _checked(name, value)
     if isinstance(value, ModelRecord):
-        return "diagnosis", RunRecord(before=value)
+        return "diagnosis", _checked(name, RunRecord(before=value))
     if hasattr(value, "run_record"):
-        return ("diagnosis" if hasattr(value, "verdict") else "run"), value.run_record()
+        return _kind(value), _checked(name, value.run_record())
     metrics = value if isinstance(value, Mapping) else {name: value}
     if not metrics:
         raise InitcheckError(f"compare({name!r}): the mapping is empty; {WANTED}")
     return "metrics", _of_numbers(name, metrics)
+
+
+def _kind(value: Any) -> str:
+    if hasattr(value, "findings"):
+        return "diagnosis"
+    return "escape" if hasattr(value, "ends") else "run"
+
+
+def _checked(name: str, record: RunRecord) -> RunRecord:
+    """The record with plain Python numbers, as it will come back from its JSON."""
+    try:
+        text = json.dumps(encode(record), allow_nan=False, default=_plain)
+        return decode(RunRecord, json.loads(text))
+    except (InitcheckError, TypeError, ValueError) as error:
+        raise InitcheckError(f"compare({name!r}): not a valid record: {error}") from None
 
 
 def _of_numbers(name: str, metrics: Mapping[Any, Any]) -> RunRecord:

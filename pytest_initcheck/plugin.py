@@ -103,7 +103,7 @@ def pytest_runtest_makereport(
     report = yield
     watch = item.stash.get(WATCH, None)
     if watch is not None:
-        watch.see(report, call, item.location)
+        watch.see(report, call)
         if report.when == "teardown":
             # One JSON string: it passes through xdist, and survives the crash of a worker.
             report.__dict__[REPORT_ATTRIBUTE] = watch.text()

@@ -116,10 +116,15 @@ class Recording:
         if not isinstance(name, str) or not name:
             raise InitcheckError(f"compare: the name must be a text, not {name!r}")
         kind, record = as_record(name, record_or_metrics)
-        verdict = getattr(record_or_metrics, "verdict", None)
-        findings = getattr(record_or_metrics, "findings", ())
+        judged = record_or_metrics if hasattr(record_or_metrics, "findings") else None
         return self._recorder.add(
-            name, kind, record, verdict=verdict, findings=findings, rtol=rtol, atol=atol
+            name,
+            kind,
+            record,
+            verdict=judged.verdict if judged is not None else None,
+            findings=judged.findings if judged is not None else (),
+            rtol=rtol,
+            atol=atol,
         ).comparison
 
     @quiet

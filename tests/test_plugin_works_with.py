@@ -96,7 +96,7 @@ def test_last_failed(project):
     assert names(project) == ["test_a.py::test_two"]
 
 
-def test_stop_at_the_first(project, workers):
+def test_stop_at_the_first(project):
     project.test(
         test_a="""
         import pytest
@@ -105,7 +105,7 @@ def test_stop_at_the_first(project, workers):
             initcheck.compare("cost", float(i))
         """
     )
-    assert project.run("-x", REPORT, *workers).ret != 0
+    assert project.run("-x", REPORT).ret != 0
     assert names(project)[0] == "test_a.py::test_records[0]"
     assert len(names(project)) < 20
 
@@ -166,15 +166,15 @@ def test_a_second_attempt_replaces_the_first(project):
     assert (project.path / "junit.xml").read_text().count("initcheck.verdict") == 1
 
 
-def test_importlib_mode(project, workers):
+def test_importlib_mode(project):
     project.pytester.makepyfile(
         **{
             f"{folder}/test_same": 'def test_a(initcheck): initcheck.compare("cost", 1.0)'
             for folder in ("one", "two")
         }
     )
-    assert project.run("--import-mode=importlib", "--initcheck-update", *workers).ret == 0
-    assert project.run("--import-mode=importlib", *workers).ret == 0
+    assert project.run("--import-mode=importlib", "--initcheck-update").ret == 0
+    assert project.run("--import-mode=importlib").ret == 0
     files = sorted((project.path / "baselines").rglob("*.json"))
     assert [str(f.relative_to(project.path)) for f in files] == [
         "baselines/one/test_same.json",
@@ -208,9 +208,9 @@ def test_without_cache(project):
     assert not (project.path / ".pytest_cache").exists()
 
 
-def test_last_run_is_kept_for_the_commands(project, workers):
+def test_last_run_is_kept_for_the_commands(project):
     project.test(test_a='def test_a(initcheck): initcheck.compare("cost", 1.0)')
-    assert project.run(OFF, *workers).ret == 0
+    assert project.run(OFF).ret == 0
     assert list(project.entries(".pytest_cache/v/initcheck/run.json")) == [
         ("test_a.py::test_a", "cost")
     ]

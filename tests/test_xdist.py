@@ -60,7 +60,7 @@ def test_everything_arrives_from_many_workers(project):
             initcheck.compare("cost", {"cost": [float(i)] * 1000})
         """
     )
-    assert project.run(OFF, "-n4", "--initcheck-report=report/page.html").ret == 0
+    assert project.run(OFF, "-n3", "--initcheck-report=report/page.html").ret == 0
     entries = project.entries()
     assert len(entries) == 40
     for i in range(40):

@@ -112,7 +112,7 @@ class Session:
             return write(self.record(), path)
         except InitcheckError as error:
             self.faults.append(f"report not written: {error}")
-        except OSError as error:
+        except Exception as error:  # A fault of the renderer must not cost the tests' results.
             self.faults.append(f"report not written: {path}: {_reason(error)}")
         return None
 
@@ -134,8 +134,10 @@ def _order(place: Place) -> tuple[str, int, list[str | int]]:
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, InitcheckError):
+        return str(error)
     reason = error.strerror if isinstance(error, OSError) else None
-    return reason or str(error)
+    return reason or f"{type(error).__name__}: {error}"
 
 
 def _update_note(entries: Sequence[Entry], dropped: int, settings: Settings) -> str:
