@@ -35,7 +35,7 @@ from pytest_initcheck.statistics import paired_difference, share_at_least
 
 SEEDS = 8
 MNIST = load_mnist("embedded")
-DIGITS = MNIST.train_images[:2000]
+DIGITS = MNIST.train_images[:1500]
 HELD_OUT = MNIST.test_images[:500]
 
 
@@ -249,7 +249,7 @@ def test_deep_belief_network_starts_ahead_of_xavier(initcheck):
     """Three layers of sigmoids, few labels: after the same fine-tuning the DBN is ahead.
 
     Both networks see the same 500 labelled digits in the same order for ten epochs. What the DBN
-    has in advance is what its machines learned from 2,000 digits without labels.
+    has in advance is what its machines learned from 1,500 digits without labels.
     """
     records = {}
     for name, start in {"DBN": deep_belief, "Xavier": xavier}.items():

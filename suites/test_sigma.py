@@ -10,7 +10,7 @@ because W is (a large sigma) or because X is (a large scale of the inputs):
     good               .1    x               learns
     wide              1      x               in between: three outputs of four are near 0 or 1
     very wide        10      x               the first layer is stuck
-    large inputs       .1    x * 100 - 50    the same, though sigma is the good one
+    large inputs       .1    (x - .5) * 100   the same, though sigma is the good one
     wide and scaled  20      (x - .5) * .2   the same, though the inputs are small
 
 A good start has three marks, all measured on the first layer:
@@ -31,25 +31,39 @@ import pytest
 import torch
 from torch import nn
 
-from pytest_initcheck import Experiment, InitcheckFailure, run
+from pytest_initcheck import Experiment, InitcheckFailure, sweep
 from pytest_initcheck.data import load_mnist
 from pytest_initcheck.statistics import paired_difference, share_at_least
 from pytest_initcheck.training import draw_normal
 
 SEEDS = 8
+# Sigma, and the scale of the inputs: (x - shift) * factor.
 CASES = {
-    "good": (0.1, lambda x: x),
-    "wide": (1.0, lambda x: x),
-    "very wide": (10.0, lambda x: x),
-    "large inputs": (0.1, lambda x: x * 100 - 50),
-    "wide and scaled": (20.0, lambda x: (x - 0.5) * 0.2),
+    "good": (0.1, 0.0, 1.0),
+    "wide": (1.0, 0.0, 1.0),
+    "very wide": (10.0, 0.0, 1.0),
+    "large inputs": (0.1, 0.5, 100.0),
+    "wide and scaled": (20.0, 0.5, 0.2),
 }
 BAD = ("very wide", "large inputs", "wide and scaled")
 
 
+class Scale(nn.Module):
+    """The inputs on the scale of the case: (x - shift) * factor."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("shift", torch.zeros(()))
+        self.register_buffer("factor", torch.ones(()))
+
+    def forward(self, x):
+        return (x - self.shift) * self.factor
+
+
 def network():
-    """The network of the experiment; the first layer gets its sigma in `start`."""
+    """The network of the experiment; `start` sets the scale and draws the weights."""
     return nn.Sequential(
+        Scale(),
         nn.Linear(784, 20), nn.Sigmoid(),
         nn.Linear(20, 15), nn.Sigmoid(),
         nn.Linear(15, 15), nn.Sigmoid(),
@@ -57,8 +71,11 @@ def network():
     )  # fmt: skip
 
 
-def start(model, sigma):
+def start(model, case):
     """Glorot's uniform weights and zero biases everywhere, then sigma in the first layer."""
+    sigma, shift, factor = CASES[case]
+    model[0].shift.fill_(shift)
+    model[0].factor.fill_(factor)
     for layer in model:
         if isinstance(layer, nn.Linear):
             nn.init.xavier_uniform_(layer.weight)
@@ -66,29 +83,28 @@ def start(model, sigma):
     draw_normal(model, sigma, layers="first")
 
 
-def digits(case):
-    """1,500 digits, scaled as the case says: 1,200 to train on and 300 to validate."""
-    _, scale = CASES[case]
-    images, labels = load_mnist("embedded").train
-    images = scale(images[:1500].double())
-    return (images[:1200], labels[:1200]), (images[1200:], labels[1200:1500])
+IMAGES, LABELS = (tensor[:1500] for tensor in load_mnist("embedded").train)
+IMAGES = IMAGES.double()
+TRAIN = IMAGES[:1200], LABELS[:1200]
+VALIDATION = IMAGES[1200:], LABELS[1200:]
 
 
 # ----------------------------------------------------------------------------------------------
 # What is measured
 
 
-def first_layer(model, images, labels):
+def first_layer(model):
     """Weights, outputs and weight gradients of the first layer, on all training digits.
 
     The last number is the share of the gradient that the sigmoid lets pass: the mean size of the
     gradient before it (at XW + b) over that after it, divided by 1/4, the steepest slope of a
     sigmoid. It is 1 where every output is 1/2, and near 0 where every output is near 0 or 1.
     """
-    before = model[0](images)
-    outputs = model[1](before)
-    loss = nn.functional.cross_entropy(model[2:](outputs), labels)
-    weights = model[0].weight
+    images, labels = TRAIN
+    before = model[:2](images)
+    outputs = model[2](before)
+    loss = nn.functional.cross_entropy(model[3:](outputs), labels)
+    weights = model[1].weight
     gradients, at_sum, at_output = torch.autograd.grad(loss, [weights, before, outputs])
     passed = at_sum.abs().mean() / at_output.abs().mean() / 0.25
     flat = (weights, outputs, gradients)
@@ -96,33 +112,40 @@ def first_layer(model, images, labels):
 
 
 @functools.cache
-def trained(case):
-    """Train the case over all seeds: its record, and the first layer before and after."""
-    sigma, _ = CASES[case]
-    train, validation = digits(case)
-    layers = {"before": [], "after": []}
+def experiments():
+    """Train all cases from all seeds: the record of every case, and what `measure` kept.
+
+    The forty small networks train as one program, which is faster than one after the other.
+    """
+    kept = {"before": [], "after": []}
 
     def measure(model, moment):
-        arrays, passed = first_layer(model, *train)
-        layers[moment].append(arrays)
+        arrays, passed = first_layer(model)
+        kept[moment].append(arrays)
         outputs = arrays[1]
         at_the_ends = float(((outputs < 0.05) | (outputs > 0.95)).mean())
         return {"outputs outside [.05, .95]": at_the_ends, "gradient that passes": passed}
 
     experiment = Experiment(
         model=network,
-        initialise=lambda model: start(model, sigma),
-        data=train,
-        validation=validation,
+        data=TRAIN,
+        validation=VALIDATION,
         optimizer=lambda params: torch.optim.Adam(params, fused=True),
         epochs=30,
         batch_size=32,
         dtype=torch.float64,
         measure=measure,
     )
-    # Eight small networks train as one program, which is faster than one after the other.
-    record = run(experiment, seeds=SEEDS, batched=True)
-    return record, layers
+    starts = {case: functools.partial(start, case=case) for case in CASES}
+    return sweep(experiment, starts=starts, seeds=SEEDS, batched=True), kept
+
+
+def trained(case):
+    """The record of the case, and its first layers before and after, one for each seed."""
+    records, kept = experiments()
+    place = list(CASES).index(case) * SEEDS
+    layers = {moment: arrays[place : place + SEEDS] for moment, arrays in kept.items()}
+    return records[case], layers
 
 
 def movement(layers):
@@ -207,9 +230,8 @@ def model_and_batch(case, seed=0):
     """The network of a case at its start, and the batch to judge it on."""
     torch.manual_seed(seed)
     model = network().double()
-    start(model, CASES[case][0])
-    (images, labels), _ = digits(case)
-    return model, (images[:256], labels[:256])
+    start(model, case)
+    return model, (TRAIN[0][:256], TRAIN[1][:256])
 
 
 def test_plugin_accepts_the_good_start(initcheck):
@@ -248,7 +270,7 @@ def picture(case, record, layers):
             ax.hist(values, bins=30, density=True, alpha=0.5, label=moment)
         ax.set(title=f"layer 0 {name}")
         ax.ticklabel_format(axis="x", scilimits=(-3, 3))
-        ax.legend()
+        ax.legend(loc="upper right")
     return figure
 
 

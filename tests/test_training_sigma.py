@@ -182,6 +182,22 @@ def test_first_layer_is_the_first_to_run():
     assert before.layer("last").weights["weight"].zero_share == 0
 
 
+def zero(model):
+    nn.init.zeros_(model[2].weight)
+
+
+def test_starts_are_cells_too():
+    cells = sweep(experiment(), starts={"zero": zero, "default": lambda m: None}, seeds=2)
+    assert list(cells) == ["zero", "default"]
+    assert cells["zero"].curves == run(experiment(initialise=zero), seeds=2).curves
+    assert cells["default"].curves == run(experiment(), seeds=2).curves
+
+
+def test_start_comes_before_sigma():
+    cells = sweep(experiment(), sigmas=[0.5], starts={"zero": zero}, seeds=1, layers="all")
+    assert cells["zero, sigma=0.5"].before.layer("2").weights["weight"].zero_share == 0
+
+
 def test_batched_sweep_equals_the_plain_one():
     chosen = experiment(dtype=torch.float64, validation=points(20))
     plain, batched = (
@@ -198,7 +214,7 @@ def test_batched_sweep_equals_the_plain_one():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, "pass sigmas, optimizers or both"),
+        ({}, "pass sigmas, optimizers, starts"),
         ({"sigmas": []}, "sigmas: pass at least one"),
         ({"sigmas": [1, 1.0]}, "each once"),
         ({"sigmas": 0.1}, "sigmas: pass several"),
@@ -206,7 +222,9 @@ def test_batched_sweep_equals_the_plain_one():
         ({"sigmas": ["a"]}, "sigma: pass a standard deviation"),
         ({"optimizers": {}}, "optimizers: pass names and functions"),
         ({"optimizers": [torch.optim.SGD]}, "optimizers: pass names and functions"),
-        ({"optimizers": {"a": 3}}, "optimizer: pass a function"),
+        ({"optimizers": {"a": 3}}, "optimizers: 'a' is 3; pass a function"),
+        ({"starts": {}}, "starts: pass names and functions"),
+        ({"starts": {"a": 3}}, "starts: 'a' is 3; pass a function"),
         ({"sigmas": [1], "layers": "nothing"}, "is no layer"),
         ({"sigmas": [1], "seeds": 0}, "seeds: pass at least one"),
     ],

@@ -54,7 +54,7 @@ class Stack:
         """Mean loss and accuracy of every model on the same samples, in evaluation mode."""
         tally = Tally()
         self.base.eval()
-        rows = max(EVALUATED // len(self.models), 1)
+        rows = max(8 * EVALUATED // len(self.models), 1)
         for start in range(0, len(pair), rows):
             inputs, targets = pair.rows(slice(start, start + rows))
             losses, outputs = self.per_model(self.params, self.buffers, inputs, targets)

@@ -1,9 +1,9 @@
-"""Run an experiment over standard deviations of the initial weights, and over optimisers."""
+"""Run an experiment over ways to start, over sigmas of the first weights, over optimisers."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -19,6 +19,8 @@ from pytest_initcheck.training.progress import bar
 from pytest_initcheck.training.runs import train_all
 from pytest_initcheck.training.seeds import isolated, seed_list
 
+Start = Callable[[nn.Module], Any]
+
 
 def sweep(
     experiment: Experiment,
@@ -29,60 +31,68 @@ def sweep(
     device: str | torch.device | None = None,
     progress: bool | None = None,
     *,
+    starts: Mapping[str, Start] | None = None,
     batched: bool = False,
 ) -> dict[str, RunRecord]:
-    """Run the experiment once per cell: every sigma with every optimiser, over the same seeds.
+    """Run the experiment once per cell: every start, sigma and optimiser, over the same seeds.
 
     Args:
         experiment: what to train.
         sigmas: standard deviations; weights and biases of ``layers`` are drawn from
-            N(0, sigma**2) after the experiment's own ``initialise``. None: left as they are.
+            N(0, sigma**2) after the experiment's own ``initialise`` and the start. None: left as
+            they are.
         optimizers: name -> ``optimizer(params)``. None: the experiment's.
         seeds: how many (0, 1, …), or which; the same for every cell.
         layers: "first" (to run), "all" (linear and convolutional), or names of modules.
         device: as in ``run``.
         progress: as in ``run``.
-        batched: as in ``run``; all sigmas of one optimiser train together.
+        starts: name -> function that draws a model's weights in place. None: none.
+        batched: as in ``run``; all starts and sigmas of one optimiser train together.
 
     Returns:
-        Cell name ("sigma=0.1", "adam", or "sigma=0.1, adam") -> what ``run`` returns.
+        Cell name ("he", "sigma=0.1", "adam", or "he, sigma=0.1, adam") -> what ``run`` returns.
 
     Raises:
         InitcheckError: nothing to sweep over, a value twice, or what ``run`` raises.
     """
-    widths = _sigmas(sigmas)
-    makers = _optimizers(optimizers)
-    if sigmas is None and optimizers is None:
-        raise InitcheckError("sweep: pass sigmas, optimizers or both")
+    if sigmas is None and optimizers is None and starts is None:
+        raise InitcheckError("sweep: pass sigmas, optimizers, starts, or several of them")
+    beginnings = [(n, f, w) for n, f in _named("starts", starts) for w in _sigmas(sigmas)]
+    makers = _named("optimizers", optimizers)
     chosen = seed_list(seeds)
     if not isinstance(layers, str):
         layers = list(layers)
     prepared = prepare(experiment, device)
-    total = len(widths) * max(len(makers), 1) * len(chosen) * experiment.epochs
+    total = len(beginnings) * len(makers) * len(chosen) * experiment.epochs
     cells: dict[str, RunRecord] = {}
     with isolated(), bar(total, "sweep", progress) as tick:
-        for name, maker in makers.items() or [("", experiment.optimizer)]:
-            changed = dataclasses.replace(
-                prepared, experiment=dataclasses.replace(experiment, optimizer=maker)
-            )
-            models = [m for w in widths for m in build(_drawing(changed, w, layers), chosen)]
+        for name, maker in makers:
+            changed = _changed(prepared, optimizer=maker or experiment.optimizer)
+            models = [
+                model
+                for _, start, sigma in beginnings
+                for model in build(_starting(changed, start, sigma, layers), chosen)
+            ]
             records = train_all(changed, models, chosen, tick, batched=batched)
-            cells.update(
-                (_cell(width, name), _noted(record, width))
-                for width, record in zip(widths, records, strict=True)
-            )
+            for (start_name, _, sigma), record in zip(beginnings, records, strict=True):
+                cells[_cell(start_name, sigma, name)] = _noted(record, sigma)
     return cells
 
 
-def _cell(sigma: float | None, name: str) -> str:
-    parts = [] if sigma is None else [f"sigma={sigma:g}"]
-    return ", ".join([*parts, name] if name else parts)
+def _cell(start: str, sigma: float | None, optimizer: str) -> str:
+    width = "" if sigma is None else f"sigma={sigma:g}"
+    return ", ".join(filter(None, (start, width, optimizer)))
 
 
 def _noted(record: RunRecord, sigma: float | None) -> RunRecord:
     if sigma is None:
         return record
     return dataclasses.replace(record, meta={**record.meta, "sigma": f"{sigma:g}"})
+
+
+def _changed(prepared: Prepared, **fields: Any) -> Prepared:
+    experiment = dataclasses.replace(prepared.experiment, **fields)
+    return dataclasses.replace(prepared, experiment=experiment)
 
 
 def _sigmas(sigmas: Iterable[float] | None) -> list[float | None]:
@@ -96,27 +106,28 @@ def _sigmas(sigmas: Iterable[float] | None) -> list[float | None]:
     return list(values)
 
 
-def _optimizers(optimizers: Mapping[str, OptimizerFactory] | None) -> dict[str, OptimizerFactory]:
-    if optimizers is None:
-        return {}
-    if not isinstance(optimizers, Mapping) or not optimizers:
-        raise InitcheckError(
-            "optimizers: pass names and functions, such as "
-            "{'sgd': lambda params: torch.optim.SGD(params, lr=0.1)}"
-        )
-    return {str(name): maker for name, maker in optimizers.items()}
+def _named(what: str, functions: Any) -> list[tuple[str, Any]]:
+    if functions is None:
+        return [("", None)]
+    if not isinstance(functions, Mapping) or not functions:
+        raise InitcheckError(f"{what}: pass names and functions, such as {{'name': function}}")
+    for name, function in functions.items():
+        if not callable(function):
+            raise InitcheckError(f"{what}: {name!r} is {function!r}; pass a function")
+    return [(str(name), function) for name, function in functions.items()]
 
 
-def _drawing(prepared: Prepared, sigma: float | None, layers: str | list[str]) -> Prepared:
-    if sigma is None:
-        return prepared
+def _starting(
+    prepared: Prepared, start: Start | None, sigma: float | None, layers: str | list[str]
+) -> Prepared:
     before = prepared.experiment.initialise
     example = prepared.train.inputs[:1].cpu()
 
-    def initialise(model: nn.Module) -> Any:
-        if before is not None:
-            before(model)
-        draw_normal(model, sigma, layers, example=example)
+    def initialise(model: nn.Module) -> None:
+        for draw in (before, start):
+            if draw is not None:
+                draw(model)
+        if sigma is not None:
+            draw_normal(model, sigma, layers, example=example)
 
-    experiment = dataclasses.replace(prepared.experiment, initialise=initialise)
-    return dataclasses.replace(prepared, experiment=experiment)
+    return _changed(prepared, initialise=initialise)
