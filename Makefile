@@ -50,7 +50,8 @@ $(STAMP): pyproject.toml
 		echo "no Python of 3.10 or newer with venv was found: pass PYTHON=/path/to/python3" >&2; exit 1; fi; \
 	echo "installing into $(VENV) with $(PYTHON); torch is large, this takes minutes once"; \
 	$(PYTHON) -m venv $(VENV); \
-	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'; \
+	quiet=; [ -t 1 ] || quiet=-qq; \
+	$(PY) -m pip install $$quiet --disable-pip-version-check --editable '.[dev]'; \
 	cp pyproject.toml $@
 
 clean:
