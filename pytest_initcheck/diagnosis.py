@@ -116,6 +116,7 @@ def diagnose(
         if not model.training:
             model.train()
         program = Program(model, batch, loss_fn, forward)
+        program.materialise()
         evidence = gather(program, optimizer, steps)
     return Diagnosis(
         evidence.before,

@@ -36,6 +36,7 @@ def look(
     validate.check_batch(batch, model, None)
     with preserved(model, loss_fn, forward), torch.inference_mode(False):
         program = Program(model, batch, loss_fn, forward)
+        program.materialise()
         looked = Looker(program).take(0)
     meta = {"model": type(model).__name__, "loss": program.loss_name}
     return model_record(looked.look, looked.parameters, looked.nodes, moment=moment, meta=meta)

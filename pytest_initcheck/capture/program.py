@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.parameter import is_lazy
 from torch.utils._pytree import tree_leaves, tree_map
 
 from pytest_initcheck.errors import InitcheckError
@@ -57,6 +58,16 @@ class Program:
             output = self._call(inputs)
             result = Result(self._loss(output, targets), output, targets)
         return Result(_scalar(result.loss), result.output, result.targets)
+
+    def materialise(self) -> None:
+        """Let lazy modules take their shapes from the batch, as their first forward does."""
+        if any(is_lazy(parameter) for parameter in self.model.parameters()):
+            with torch.no_grad():
+                inputs, targets = split(copied(self.batch))
+                if self.forward is None:
+                    self._call(self._extract_targets(inputs, targets)[0])
+                else:
+                    self.forward(self.model, copied(self.batch))
 
     @property
     def loss_name(self) -> str:

@@ -107,12 +107,11 @@ def _tensor(tensor: Tensor) -> Undo:
 
     def restore() -> None:
         if alias is None:
-            tensor.__class__ = kind
-            tensor.data = torch.empty(0, device=tensor.device, dtype=tensor.dtype)
-        else:
-            tensor.data = alias
-            if saved is not None:
-                alias.copy_(saved)
+            _unmaterialise(tensor, kind)
+            return
+        tensor.data = alias
+        if saved is not None:
+            alias.copy_(saved)
         if tensor.is_leaf:
             tensor.requires_grad_(requires_grad)
             tensor.grad = grad
@@ -121,6 +120,13 @@ def _tensor(tensor: Tensor) -> Undo:
             holder.update(content)
 
     return restore
+
+
+def _unmaterialise(tensor: Tensor, kind: type[Tensor]) -> None:
+    if type(tensor) is not kind:
+        tensor.data = torch.empty(0, device=tensor.device, dtype=tensor.dtype)
+        tensor.grad = None
+        tensor.__class__ = kind
 
 
 def _hooks(tensor: Tensor) -> list[tuple[dict[Any, Any], dict[Any, Any]]]:

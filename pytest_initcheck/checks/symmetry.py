@@ -9,7 +9,7 @@ import numpy as np
 
 from pytest_initcheck.capture.look import groups_of
 from pytest_initcheck.checks.base import Rule
-from pytest_initcheck.checks.traits import depth_of, finite_looks
+from pytest_initcheck.checks.traits import depth_of, finite_looks, read_layers
 from pytest_initcheck.evidence import Array, Evidence, Parameter
 from pytest_initcheck.records import Finding
 
@@ -68,7 +68,11 @@ class Symmetry:
         looks = finite_looks(evidence)
         if len(looks) < 2:
             return
+        read = read_layers(evidence)
         for name, parameter in evidence.parameters.items():
+            # Output units that the loss treats alike, such as absent classes, are no fault.
+            if parameter.layer not in read:
+                continue
             start = looks[0].parameters[name].projections
             pulls = [look.parameters[name].pulls for look in looks[1:]]
             known = [pull[:, :-1] for pull in pulls if pull is not None]

@@ -31,6 +31,15 @@ def next_layers(evidence: Evidence, start: Node) -> list[Node]:
     return found
 
 
+def read_layers(evidence: Evidence) -> set[str]:
+    """The layers whose output some later layer reads."""
+    feeding: set[int] = set()
+    for node in reversed(evidence.nodes):
+        if node.is_layer or node.index in feeding:
+            feeding.update(node.inputs)
+    return {node.layer for node in evidence.nodes if node.is_layer and node.index in feeding}
+
+
 def is_varied(evidence: Evidence) -> bool:
     """Whether the samples of the batch differ in what the first layer receives."""
     outputs = (evidence.start.outputs.get(layer) for layer in evidence.order)
