@@ -159,6 +159,7 @@ def gather(program: Program, optimizer: Optimizer | None, steps: int) -> Evidenc
         first.order,
         _rates(model, made),
         optimizer is None,
+        first.ends,
     )
 
 

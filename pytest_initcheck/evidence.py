@@ -136,7 +136,8 @@ class LossFacts:
 class Evidence:
     """What a check reads. ``looks`` come in the order of the steps; the first is the start.
 
-    ``rates`` is the learning rate of every parameter that the optimiser holds.
+    ``rates`` is the learning rate of every parameter that the optimiser holds; ``ends`` are the
+    nodes that made the model's output.
     """
 
     nodes: tuple[Node, ...]
@@ -148,6 +149,7 @@ class Evidence:
     order: tuple[str, ...] = ()
     rates: dict[str, float] = field(default_factory=dict)
     is_default_optimizer: bool = True
+    ends: frozenset[int] = frozenset()
 
     @property
     def start(self) -> Look:

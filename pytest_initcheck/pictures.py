@@ -10,7 +10,7 @@ from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.records import Picture
 
 # A scatter of many points is larger as SVG than as PNG, and a report must stay light.
-LARGEST_SVG = 200_000
+LARGEST_SVG = 60_000
 
 
 def drawn(title: str, figure: Any) -> Picture:

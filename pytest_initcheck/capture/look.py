@@ -29,6 +29,7 @@ class Looked:
     order: tuple[str, ...]
     parameters: dict[str, Parameter]
     result: Result
+    ends: frozenset[int]
 
 
 class Looker:
@@ -72,6 +73,7 @@ class Looker:
             *(side.stats(ledger) if side else None for side in sides),
         )
         parameters = describe(self.model, tracer)
+        ends = tracer.makers(result.output)
         if self._followed is None:
             # Only rows that start alike can stay alike.
             self._followed = {
@@ -79,7 +81,7 @@ class Looker:
                 for name, parameter in look.parameters.items()
                 if parameter.projections is not None and groups_of(parameter.projections)
             } | _copied(look)
-        return Looked(look, tuple(tracer.nodes), tuple(tracer.order), parameters, result)
+        return Looked(look, tuple(tracer.nodes), tuple(tracer.order), parameters, result, ends)
 
     def _backward(self, result: Result) -> None:
         try:

@@ -12,7 +12,7 @@ from pytest_initcheck.capture.ledger import Ledger
 from pytest_initcheck.capture.nonlinearity import Nonlinearity
 from pytest_initcheck.capture.summary import Summary, summarise
 from pytest_initcheck.capture.trace import Observer, Tracer
-from pytest_initcheck.evidence import Array, Node, OutputLook, SiteKey, SiteLook
+from pytest_initcheck.evidence import Node, OutputLook, SiteKey, SiteLook
 from pytest_initcheck.records import TensorStats
 
 # A relative slope of a twentieth: the unit passes on 5 % of the gradient that it could.

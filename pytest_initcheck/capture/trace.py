@@ -101,6 +101,11 @@ class Tracer(TorchDispatchMode):
         # Autograd adopts the tensor only after the operator returns: wait for the next one.
         self._pending.append((tensor, hook))
 
+    def makers(self, output: Any) -> frozenset[int]:
+        """The nodes that made the tensors of an output."""
+        origins = (self._origin(tensor) for tensor in tensors_of(output))
+        return frozenset(origin.node for origin in origins if origin)
+
     def flush(self) -> None:
         """Attach the hooks that wait."""
         for tensor, hook in self._pending:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from pytest_initcheck.checks.base import Rule
-from pytest_initcheck.checks.traits import silent_layers
+from pytest_initcheck.checks.traits import all_gone, silent_layers
 from pytest_initcheck.evidence import Array, Evidence, SiteKey
 from pytest_initcheck.records import Finding
 
@@ -47,9 +47,19 @@ class DeadUnits:
             "Lu, Shin, Su, Karniadakis: Dying ReLU and Initialization (2019), arXiv 1903.06733",
             frozenset({"IC101", "IC301", "IC501", "IC502", "IC503", "IC701"}),
         ),
+        Rule(
+            "IC304",
+            "rectified output",
+            "the output itself is rectified: it cannot fall below zero, and where it would it "
+            "passes no gradient; the model can die within its first steps",
+            "no rectifier on the output (error where all gradients are gone after the steps)",
+            "PyTorch documentation: CrossEntropyLoss expects unnormalised logits",
+            frozenset({"IC101", "IC301", "IC501", "IC502", "IC503"}),
+        ),
     )
 
     def run(self, evidence: Evidence) -> Iterator[Finding]:
+        yield from self._output(evidence)
         silent = set(silent_layers(evidence))
         gone: dict[str, Array] = {}
         for key, (dead, on) in self._units(evidence).items():
@@ -71,6 +81,24 @@ class DeadUnits:
                 remedy="set the bias to zero and draw the weights with "
                 "torch.nn.init.kaiming_normal_(weight, nonlinearity='relu')",
                 units=tuple(range(len(first))),
+            )
+
+    def _output(self, evidence: Evidence) -> Iterator[Finding]:
+        rectified = [
+            node
+            for node in evidence.nodes
+            if node.index in evidence.ends and node.nonlinearity in ("relu", "relu6", "clamp")
+        ]
+        if rectified:
+            gone = all_gone(evidence)
+            yield self.rules[2].found(
+                self.name,
+                "error" if gone else "warning",
+                [rectified[0].layer or rectified[0].owner],
+                "largest gradient after the steps" if gone else "rectifiers on the output",
+                0.0 if gone else 1,
+                None if gone else 0,
+                remedy="return what enters the rectifier, and let the loss or the caller clamp it",
             )
 
     def _units(self, evidence: Evidence) -> dict[SiteKey, tuple[Array, Array]]:

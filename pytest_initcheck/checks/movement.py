@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from pytest_initcheck.checks.base import Rule
@@ -10,6 +11,9 @@ from pytest_initcheck.evidence import Evidence
 from pytest_initcheck.records import Finding, Severity
 
 _BROKEN = frozenset({"IC101", "IC301", "IC401", "IC501", "IC503", "IC504", "IC402", "IC403"})
+
+# Large rates may raise the loss for a step and still converge; not several times over.
+_BLOWN = 5.0
 
 
 class Movement:
@@ -35,9 +39,21 @@ class Movement:
             "torch.optim: parameters are passed to the constructor",
             _BROKEN | {"IC601"},
         ),
+        Rule(
+            "IC603",
+            "the first steps blow the loss up",
+            "within the first steps the loss on the very batch that they minimise grows several "
+            "times over: the learning rate is too large for these weights and these data",
+            "loss during the steps at most five times the first loss or chance, with the "
+            "optimiser that was passed",
+            "LeCun, Bottou, Orr, Müller: Efficient BackProp (1998), section 5: a step beyond "
+            "twice the inverse curvature diverges",
+            _BROKEN | {"IC502", "IC701", "IC702", "IC703", "IC704", "IC404"},
+        ),
     )
 
     def run(self, evidence: Evidence) -> Iterator[Finding]:
+        yield from self._blown(evidence)
         used, silent = used_parameters(evidence), set(silent_layers(evidence))
         driven = [
             p
@@ -51,6 +67,23 @@ class Movement:
         idle = [p.layer for p in driven if not evidence.rates.get(p.name) and p.axis is not None]
         if idle:
             yield self._stuck(1, "warning", idle, "learning rate")
+
+    def _blown(self, evidence: Evidence) -> Iterator[Finding]:
+        losses = [look.loss for look in evidence.looks]
+        if evidence.is_default_optimizer or not math.isfinite(losses[0]):
+            return
+        start = max(abs(losses[0]), evidence.loss.chance or 0.0)
+        worst = max(loss if math.isfinite(loss) else math.inf for loss in losses)
+        if start and worst > _BLOWN * start:
+            yield self.rules[2].found(
+                self.name,
+                "error",
+                (),
+                "largest loss during the steps over the first",
+                worst / start,
+                _BLOWN,
+                remedy="divide the learning rate by ten until the first steps reduce the loss",
+            )
 
     def _stuck(self, index: int, severity: Severity, layers: list[str], quantity: str) -> Finding:
         return self.rules[index].found(

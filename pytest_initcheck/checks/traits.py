@@ -108,6 +108,13 @@ def is_gate(evidence: Evidence, key: SiteKey) -> bool:
     return False
 
 
+def all_gone(evidence: Evidence) -> bool:
+    """Whether no parameter gets any gradient in the last look."""
+    last = evidence.looks[-1].parameters.values()
+    gradients = [look.gradient for look in last if look.gradient is not None]
+    return bool(gradients) and all(g.zero_share == 1 for g in gradients)
+
+
 def depth_of(evidence: Evidence) -> Callable[[str], int]:
     """A sort key for layer names: the order in which the layers ran, others last."""
     order = {layer: i for i, layer in enumerate(evidence.order)}
