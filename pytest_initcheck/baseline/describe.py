@@ -55,7 +55,7 @@ def _headline(comparison: Comparison, name: str) -> str:
     share = min(found / compared, 1.0)
     return (
         f"changed: {name!r} is not as in its baseline: {_counted(found, 'difference')} in"
-        f" {_counted(compared, 'compared value')} ({100 * share:.2g} %)"
+        f" {_counted(compared, 'compared value')} ({100 * share:.3g} %)"
     )
 
 

@@ -53,11 +53,12 @@ class BandPair:
         if a is None or e is None:
             yield same(self.key, a and "recorded", e and "recorded")
             return
-        yield same(f"{self.key} points", a.length, e.length)
-        if a.length == e.length and a != e:
-            yield Check(lambda alpha: self._worst(a, e, alpha), len(a.mean))
-        else:
+        if a.length != e.length:
+            yield same(f"{self.key} points", a.length, e.length)
+        elif a == e:
             yield Check(lambda _: None, len(e.mean))
+        else:
+            yield Check(lambda alpha: self._worst(a, e, alpha), len(a.mean))
 
     def _worst(self, a: Band, e: Band, alpha: float) -> Difference | None:
         points = (self._point(a, e, i, alpha) for i in range(len(a.mean)))

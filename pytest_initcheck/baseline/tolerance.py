@@ -14,7 +14,7 @@ from functools import lru_cache
 from pytest_initcheck.records import Histogram, TensorStats
 
 NUMERIC = 1e-4  # what another machine or thread count changes in float32, relative to the scale
-FEWEST_FOR_RANGE = 30
+FEWEST_FOR_RANGE = 64
 FEWEST_FOR_KURTOSIS = 64
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import random
 from typing import TYPE_CHECKING, Any
 
 from pytest_initcheck import report
 from pytest_initcheck.cli import FOUND, OK
-from pytest_initcheck.cli.target import build_model
+from pytest_initcheck.cli.target import build, find
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.records import Entry, ModelRecord, SessionRecord, TestRecord, encode
 from pytest_initcheck.session.failure import remedies, worst_first
@@ -45,9 +46,11 @@ def _diagnose(arguments: argparse.Namespace) -> Diagnosis:
 
     dtype = getattr(torch, arguments.dtype)
     device = _device(arguments.device)
-    torch.manual_seed(arguments.seed)
-    model = build_model(arguments.target).to(device=device, dtype=dtype)
-    torch.manual_seed(arguments.seed)
+    _seed(arguments.seed)
+    factory = find(arguments.target)
+    # Importing may have drawn numbers, the first time only.
+    _seed(arguments.seed)
+    model = build(factory, arguments.target).to(device=device, dtype=dtype)
     batch = make_batch(arguments, model, device, dtype)
     kind, lr = arguments.optimizer, arguments.lr
     return diagnose(
@@ -57,6 +60,15 @@ def _diagnose(arguments: argparse.Namespace) -> Diagnosis:
         lambda parameters: _optimizer(kind, lr, parameters),
         arguments.steps,
     )
+
+
+def _seed(seed: int) -> None:
+    import numpy
+    import torch
+
+    random.seed(seed)
+    numpy.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
 
 
 def _device(name: str) -> str:

@@ -13,15 +13,14 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-def build_model(target: str) -> nn.Module:
-    """The module, or what the factory returns.
+def build(found: Any, target: str) -> nn.Module:
+    """The module that ``target`` names, or that it returns as a factory.
 
     Raises:
-        InitcheckError: there is no such module or attribute, it raises, or it gives no nn.Module.
+        InitcheckError: it is no factory, raises, or gives no nn.Module.
     """
     from torch import nn
 
-    found = _find(target)
     if isinstance(found, nn.Module):
         return found
     if not callable(found):
@@ -40,7 +39,12 @@ def build_model(target: str) -> nn.Module:
     return made
 
 
-def _find(target: str) -> Any:
+def find(target: str) -> Any:
+    """What ``MODULE:FACTORY`` names.
+
+    Raises:
+        InitcheckError: there is no such module or attribute, or importing it raises.
+    """
     name, colon, attribute = target.partition(":")
     if not name or not colon or not attribute:
         raise InitcheckError(f"{target!r}: pass MODULE:FACTORY, such as package.models:make_model")

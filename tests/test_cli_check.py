@@ -1,0 +1,205 @@
+"""``initcheck check``: a verdict without a test file, and one line for everything that is wrong."""
+
+import json
+import sys
+
+import pytest
+
+from pytest_initcheck.cli import main
+
+ZOO = """
+import torch
+from torch import nn
+
+def good():
+    return nn.Sequential(nn.Linear(20, 64), nn.ReLU(), nn.Linear(64, 10))
+
+def zero():
+    model = good()
+    for parameter in model.parameters():
+        nn.init.zeros_(parameter)
+    return model
+
+ready = good()
+number = 3
+
+def needs(width): return good()
+def boom(): raise RuntimeError("no\\nweights here")
+def leave(): raise SystemExit(7)
+def other(): return [1]
+
+class Tokens(nn.Module):
+    def __init__(self, head=7):
+        super().__init__()
+        self.embed, self.head = nn.Embedding(100, 32), nn.Linear(32, head)
+    def forward(self, ids):
+        return self.head(torch.tanh(self.embed(ids)))
+
+class Pixels(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 4, 1)
+    def forward(self, x):
+        return {"out": self.head(torch.relu(self.conv(x)))}
+
+class Holder:
+    class Inner(nn.Sequential):
+        def __init__(self):
+            super().__init__(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 2))
+"""
+
+
+@pytest.fixture
+def zoo(tmp_path, monkeypatch):
+    """A folder with a module of models, named anew for each test."""
+    name = f"zoo_{tmp_path.name.replace('-', '_')}"
+    (tmp_path / f"{name}.py").write_text(ZOO)
+    (tmp_path / f"{name}_broken.py").write_text("import a_module_that_is_not_there")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    yield name
+    for known in (name, f"{name}_broken"):
+        sys.modules.pop(known, None)
+
+
+def check(capsys, *arguments: str) -> tuple[int, str, str]:
+    code = main(["check", *arguments])
+    said = capsys.readouterr()
+    return code, said.out, said.err
+
+
+def test_a_good_model_passes_and_the_report_is_written(zoo, capsys, tmp_path):
+    code, out, err = check(capsys, f"{zoo}:good", "--input", "8,20", "--classes", "10")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0].startswith(f"{zoo}:good: pass")
+    assert lines[1].split()[:2] == ["layer", "kind"]
+    assert any(line.split()[:3] == ["0", "Linear", "relu"] for line in lines)
+    assert lines[-1] == "report: initcheck-report/report.html"
+    page = (tmp_path / "initcheck-report/report.html").read_text()
+    assert page.startswith("<!")
+    run = json.loads((tmp_path / "initcheck-report/run.json").read_text())
+    assert run["tests"][0]["entries"][0]["verdict"] == "pass"
+
+
+def test_a_bad_model_fails_with_layer_cause_and_remedy(zoo, capsys):
+    code, out, _ = check(capsys, f"{zoo}:zero", "--input", "8,20", "--classes", "10")
+    assert code == 1
+    assert out.startswith(f"{zoo}:zero: fail (")
+    assert "layer '0'" in out
+    assert "remedy: " in out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("ready", "--input", "8,20", "--classes", "10"),
+        ("good", "--input", "8,20", "--classes", "10", "--dtype", "float64", "--optimizer", "adam"),
+        ("good", "--input", "8,20", "--classes", "10", "--loss", "mse", "--lr", "0.1"),
+        ("good", "--input", "8,20", "--regression", "10", "--steps", "2", "--device", "auto"),
+        ("Tokens", "--input", "8,12", "--vocab", "100", "--classes", "7"),
+        ("Pixels", "--input", "2,3,8,8", "--classes", "4"),
+        ("Pixels", "--input", "2,3,8,8", "--classes", "4", "--loss", "mse"),
+        ("Holder.Inner", "--input", "16,5", "--regression", "2"),
+    ],
+    ids=" ".join,
+)
+def test_what_can_be_asked(zoo, capsys, arguments):
+    target, *rest = arguments
+    code, out, err = check(capsys, f"{zoo}:{target}", *rest)
+    assert err == ""
+    assert code in (0, 1)
+    assert out.splitlines()[0].startswith(f"{zoo}:{target}: ")
+
+
+def test_json_is_the_whole_output(zoo, capsys):
+    code, out, _ = check(
+        capsys, f"{zoo}:zero", "--input", "8,20", "--classes", "10", "--json", "--report", "r.html"
+    )
+    data = json.loads(out)
+    assert (code, data["verdict"], data["report"]) == (1, "fail", "r.html")
+    assert data["findings"][0]["layer"] == "0"
+    assert data["record"]["before"]["layers"]
+
+
+def test_the_same_seed_gives_the_same_result(zoo, capsys):
+    arguments = (f"{zoo}:good", "--input", "8,20", "--classes", "10", "--json")
+    first, again = check(capsys, *arguments)[1], check(capsys, *arguments)[1]
+    other = check(capsys, *arguments, "--seed", "1")[1]
+    assert first == again
+    assert first != other
+
+
+WRONG = [
+    (("{zoo}:nope",), "has no 'nope'; it has good, zero, needs"),
+    (("{zoo}",), "MODULE:FACTORY"),
+    (("{zoo}:",), "MODULE:FACTORY"),
+    (("no_such_module:x",), "there is no module 'no_such_module'"),
+    (("no_such.module:x",), "there is no module 'no_such'"),
+    (("{zoo}_broken:x",), "importing '{zoo}_broken' raised ModuleNotFoundError"),
+    (("{zoo}.py:good",), "pass the module's name: {zoo}:good"),
+    (("{zoo}:number",), "is of type int"),
+    (("{zoo}:needs",), "needs() missing 1 required positional argument"),
+    (("{zoo}:boom",), "raised RuntimeError: no weights here"),
+    (("{zoo}:leave",), "raised SystemExit"),
+    (("{zoo}:other",), "returned an object of type list"),
+    (("{zoo}:good", "--classes", "11"), "has shape (8, 10), in which no axis holds 11 classes"),
+    (("{zoo}:good", "--input", "8,21"), "the model's forward raised RuntimeError"),
+    (("{zoo}:Tokens",), "--vocab"),
+    (("{zoo}:good", "--report", "{zoo}.py/report.html"), "cannot write the report"),
+    (("{zoo}:good", "--report", "run.json"), "run.json"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "said"), WRONG, ids=lambda v: str(v)[:40])
+def test_what_is_wrong_is_one_line_and_status_2(zoo, capsys, tmp_path, arguments, said):
+    before = sorted(tmp_path.iterdir())
+    given = ["--input", "8,20", "--classes", "10", *(a.format(zoo=zoo) for a in arguments)]
+    code, out, err = check(capsys, *given)
+    assert (code, out) == (2, "")
+    assert len(err.splitlines()) == 1
+    assert err.startswith("initcheck: error: ")
+    assert said.format(zoo=zoo) in err
+    assert "Traceback" not in err
+    after = [p for p in sorted(tmp_path.iterdir()) if p.name != "__pycache__"]
+    assert after == before
+
+
+def test_cross_entropy_needs_labels(zoo, capsys):
+    code, _, err = check(
+        capsys, f"{zoo}:good", "--input", "8,20", "--regression", "10", "--loss", "cross_entropy"
+    )
+    assert (code, "pass --classes N in place of --regression" in err) == (2, True)
+
+
+@pytest.mark.parametrize("values", ["3", "1"])
+def test_regression_says_how_many_values_there_are(zoo, capsys, values):
+    code, _, err = check(capsys, f"{zoo}:Holder.Inner", "--input", "4,5", "--regression", values)
+    assert (code, "pass --regression 2" in err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["x:y"], "--input"),
+        (["x:y", "--input", "8"], "one of the arguments --classes --regression is required"),
+        (["x:y", "--input", "8,x", "--classes", "2"], "'8,x' is not a shape"),
+        (["x:y", "--input", "8,0", "--classes", "2"], "'8,0' is not a shape"),
+        (["x:y", "--input", "", "--classes", "2"], "'' is not a shape"),
+        (["x:y", "--input", "8", "--classes", "0"], "not a whole number from 1 up"),
+        (["x:y", "--input", "8", "--classes", "2", "--regression", "1"], "not allowed with"),
+        (["x:y", "--input", "8", "--classes", "2", "--lr", "nan"], "not a positive number"),
+        (["x:y", "--input", "8", "--classes", "2", "--lr", "x"], "not a positive number"),
+        (["x:y", "--input", "8", "--classes", "2", "--steps", "0"], "from 1 up"),
+        (["x:y", "--input", "8", "--classes", "2", "--seed", "-1"], "--seed"),
+        (["x:y", "--input", "8", "--classes", "2", "--seed", "9" * 30], "from 0 up"),
+        (["x:y", "--input", "8", "--classes", "2", "--dtype", "int8"], "invalid choice"),
+        (["x:y", "--input", "8", "--classes", "2", "--loss", "hinge"], "invalid choice"),
+        (["x:y", "--input", "8", "--classes", "2", "--unknown"], "--unknown"),
+    ],
+)
+def test_options_that_are_wrong_are_one_line_and_status_2(capsys, arguments, said):
+    code, out, err = check(capsys, *arguments)
+    assert (code, out) == (2, "")
+    assert len(err.splitlines()) == 1
+    assert said in err
