@@ -1,7 +1,7 @@
 # The only needs are make and a Python of 3.10 or newer; all else goes into .venv.
 #   make suite   run the experiments in suites/ against the stored baselines, write the report
 #   make test    the same, then this project's own tests
-# PYTHON=… chooses the interpreter, ARGS=… is passed on to pytest.
+# PYTHON=… chooses the interpreter, WORKERS=… the number of processes, ARGS=… goes to pytest.
 
 SHELL := /bin/sh
 VENV ?= .venv
@@ -34,7 +34,7 @@ test: $(STAMP)
 
 define run_suite
 rm -f $(REPORT); status=0; \
-	$(PYTEST) suites --initcheck-report=$(REPORT) $(ARGS) || status=$$?
+	$(PYTEST) suites -n $(WORKERS) --dist loadfile --initcheck-report=$(REPORT) $(ARGS) || status=$$?
 endef
 
 # The path comes last, also after a failure, so that it is where the eye is.
