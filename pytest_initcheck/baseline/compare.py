@@ -78,7 +78,9 @@ def _checks(actual: Stored, expected: Stored, fixed: Fixed | None) -> Iterator[C
         elif mine is not theirs:
             yield same(moment, mine and "recorded", theirs and "recorded")
     for name in _names(a.metrics, e.metrics):
-        yield from seeds.metric(name, a.metrics.get(name), e.metrics.get(name), fixed)
+        curves = actual.bands.get(name), expected.bands.get(name)
+        values = a.metrics.get(name), e.metrics.get(name)
+        yield from seeds.metric(name, *values, fixed, curves)
     for name in _names(actual.bands, expected.bands):
         loss = pairs["before"].curve_allowed if name == "loss" and "before" in pairs else None
         bands = actual.bands.get(name), expected.bands.get(name)

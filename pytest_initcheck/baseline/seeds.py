@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from pytest_initcheck.baseline import tolerance
 from pytest_initcheck.baseline.judge import Check, Fixed, apart, same
@@ -18,15 +19,28 @@ LossAllowed = Callable[[float, tuple[float, float], tuple[float, float]], float]
 
 
 def metric(
-    name: str, actual: Curve | None, expected: Curve | None, fixed: Fixed | None
+    name: str,
+    actual: Curve | None,
+    expected: Curve | None,
+    fixed: Fixed | None,
+    curves: Sequence[Band | None] = (),
 ) -> Iterator[Check]:
-    """One value per seed on each side; None where a side does not have the metric."""
+    """One value per seed on each side; None where a side does not have the metric.
+
+    ``curves`` are those of the same name, whose spread stands in where the values have none.
+    """
     key = f"metric {name}"
     if actual and expected and not any(map(math.isfinite, actual + expected)):
         yield same(key, _kinds(actual), _kinds(expected))
         return
     bands = [None if v is None else band(tuple((x,) for x in v)) for v in (actual, expected)]
-    yield from BandPair(key, bands[0], bands[1], fixed).checks()
+    yield from BandPair(key, bands[0], bands[1], fixed, spread=usual_spread(curves)).checks()
+
+
+def usual_spread(bands: Sequence[Band | None]) -> float:
+    """The root mean square over all points of the standard deviations over seeds; 0 for none."""
+    squares = [sd**2 for b in bands if b for sd in b.sd]
+    return math.sqrt(math.fsum(squares) / len(squares)) if squares else 0.0
 
 
 def _kinds(values: Curve) -> str:
@@ -38,7 +52,8 @@ class BandPair:
     """A curve over seeds in both records.
 
     ``loss`` gives the tolerance of a single curve that belongs to a model of which the record
-    holds the layers: fresh weights alone move it.
+    holds the layers: fresh weights alone move it. ``spread`` is what seeds are known to do to
+    values of this kind; a few seeds may agree by chance where values are counts of samples.
     """
 
     key: str
@@ -46,6 +61,7 @@ class BandPair:
     expected: Band | None
     fixed: Fixed | None = None
     loss: LossAllowed | None = None
+    spread: float = 0.0
 
     def checks(self) -> Iterator[Check]:
         """Presence, length, and the worst point."""
@@ -92,11 +108,21 @@ class BandPair:
     ) -> float:
         if self.fixed:
             return self.fixed.around(values[1])
-        if not a.sd[i] and not e.sd[i]:
+        spreads = a.sd[i], e.sd[i]
+        if not any(spreads):
+            spreads = (self._usual,) * 2
+        if not any(spreads):
             first = a.mean[0], e.mean[0]
             is_single = a.seeds == e.seeds == 1
             if self.loss and is_single and first[0] is not None and first[1] is not None:
                 return self.loss(alpha, (first[0], first[1]), values)
             return ATOL + RTOL * abs(values[1])
-        samples = [Sample(b.seeds - b.nonfinite[i], b.mean[i] or 0.0, b.sd[i]) for b in (a, e)]
+        samples = [
+            Sample(b.seeds - b.nonfinite[i], b.mean[i] or 0.0, sd)
+            for b, sd in zip((a, e), spreads, strict=True)
+        ]
         return tolerance.means(alpha, *samples) + NUMERIC * abs(values[1])
+
+    @cached_property
+    def _usual(self) -> float:
+        return self.spread or usual_spread((self.actual, self.expected))

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from pytest_initcheck.capture.ledger import Ledger
 from pytest_initcheck.capture.observe import Recorder
 from pytest_initcheck.capture.program import Program, Result, main_tensor
-from pytest_initcheck.capture.quiet import quiet
+from pytest_initcheck.capture.quiet import Quiet
 from pytest_initcheck.capture.state import clear_gradients
 from pytest_initcheck.capture.summary import Summary, plain, projections, summarise
 from pytest_initcheck.capture.trace import Tracer, layer_of
@@ -51,9 +51,10 @@ class Looker:
         tracer = Tracer(self.model, recorder.observer())
         recorder.tracer = tracer
         clear_gradients(self.model.parameters())
-        with torch.enable_grad(), quiet():
+        with torch.enable_grad(), Quiet(tracer):
             with tracer.running():
                 result = self.program.evaluate(tracer.add_data)
+            self.not_observed = tuple(sorted(tracer.foreign))
             self._backward(result)
         slots = {
             name: self._put(name, parameter, ledger, tracer.axes.get(name), full)
@@ -148,6 +149,8 @@ def rows_of(tensor: Tensor, axis: int) -> Tensor:
 
 def groups_of(projections: Array) -> list[Array]:
     """Index groups, of two or more, of rows that are alike to six digits."""
+    if not np.isfinite(projections).all():
+        return []
     scale = np.abs(projections[:, -1:]).max() if len(projections) else 0.0
     keys = np.round(projections / max(float(scale), 1e-300), 6) + 0.0
     _, inverse, counts = np.unique(keys, axis=0, return_inverse=True, return_counts=True)

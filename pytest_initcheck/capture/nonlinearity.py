@@ -95,6 +95,12 @@ def _one(x: Tensor, *_: Any) -> Tensor:
     return torch.ones_like(x)
 
 
+def _softsign(x: Tensor, *_: Any) -> Tensor:
+    return (1 + x.abs()).square().reciprocal()
+
+
+SOFTSIGN = Nonlinearity("softsign", "squashing", _softsign, 1e-3)
+TANHSHRINK = Nonlinearity("tanhshrink", "other", _one)
 _relu = Nonlinearity("relu", "rectifier", lambda x, *_: (x > 0).to(x.dtype))
 _clamped = Nonlinearity("clamp", "rectifier", _clamp)
 _soft = Nonlinearity("softmax", "softmax", _softmax)

@@ -1,4 +1,4 @@
-"""Switches dropout off while looks are taken, without touching the model."""
+"""Sees calls as the author wrote them: switches dropout off, names composite functions."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from typing import Any
 import torch
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
+
+from pytest_initcheck.capture.nonlinearity import SOFTSIGN, TANHSHRINK
+from pytest_initcheck.capture.trace import Tracer
 
 _DROPOUTS = {
     functional.dropout,
@@ -23,12 +26,20 @@ _DROPOUTS = {
 }
 
 
-class quiet(TorchFunctionMode):
+# Nonlinearities that the dispatcher only sees as the arithmetic they are made of.
+_COMPOSITES = {functional.softsign: SOFTSIGN, functional.tanhshrink: TANHSHRINK}
+
+
+class Quiet(TorchFunctionMode):
     """Dropout passes its input on: its noise would hide which units are alike.
 
     Dropout separates locked units only slowly, so that a model which trains well only thanks to
     it is still at fault. A dropout of everything (p = 1) is left as it is.
     """
+
+    def __init__(self, tracer: Tracer) -> None:
+        super().__init__()
+        self._tracer = tracer
 
     def __torch_function__(
         self,
@@ -40,6 +51,11 @@ class quiet(TorchFunctionMode):
         kwargs = kwargs or {}
         if func in _DROPOUTS and self._rate(args, kwargs) < 1:
             return args[0] if args else kwargs["input"]
+        if func in _COMPOSITES:
+            data = args[0] if args else kwargs["input"]
+            out = func(*args, **kwargs)
+            self._tracer.see_composite(_COMPOSITES[func], data, out)
+            return out
         return func(*args, **kwargs)
 
     def _rate(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> float:

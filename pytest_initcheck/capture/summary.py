@@ -82,28 +82,22 @@ def summarise(tensor: Tensor, ledger: Ledger) -> Summary:
         return Summary(ledger.put(torch.zeros(6 + BINS)), 0, dtype, shape)
     wide = torch.float32 if flat.device.type == "mps" else torch.float64
     low, high = torch.aminmax(flat)
-    if _is_finite(low, high):
-        # Squares of what is beyond this overflow single precision.
-        flat = flat.to(wide) if max(-float(low), float(high)) > 1e15 else flat
-        head = [*_moments(flat, wide), low, high]
-        count = torch.full((), n, device=flat.device)
-        finite = None
+    finite = None if _is_tame(low, high) else flat.isfinite()
+    if finite is None:
+        head = [torch.full((), n), *_moments(flat, wide), low, high]
     else:
-        finite = flat.isfinite()
-        count, known = finite.sum(), flat[finite]
-        nothing = torch.zeros(1, dtype=flat.dtype, device=flat.device)
-        known = known if known.numel() else nothing
-        head = [*_moments(known, wide), *torch.aminmax(known)]
+        head = _finite_moments(flat, finite, wide)
     zeros = n - torch.count_nonzero(flat)
-    counts = _histogram(flat, finite, head[2], head[3])
-    row = torch.stack([part.to(wide) for part in (count, *head, zeros)])
+    counts = _histogram(flat, finite, head[3], head[4])
+    row = torch.stack([part.to(flat.device, wide) for part in (*head, zeros)])
     return Summary(ledger.put(torch.cat([row, counts.to(wide)])), n, dtype, shape)
 
 
-def _is_finite(low: Tensor, high: Tensor) -> bool:
+def _is_tame(low: Tensor, high: Tensor) -> bool:
     # Elementwise tests of finiteness cost twenty times what the range does. On the CPU reading
-    # it costs nothing; elsewhere it would wait for the device, so that the slow way is taken.
-    return low.device.type == "cpu" and bool((high - low).isfinite())
+    # the range costs nothing; elsewhere it would wait for the device, so the slow way is taken.
+    # The squares of what lies beyond 1e15 overflow single precision.
+    return low.device.type == "cpu" and max(-float(low), float(high)) < 1e15
 
 
 def _moments(flat: Tensor, wide: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -113,11 +107,23 @@ def _moments(flat: Tensor, wide: torch.dtype) -> tuple[Tensor, Tensor]:
     return mean, torch.dot(spread, spread).to(wide) / flat.numel()
 
 
+def _finite_moments(flat: Tensor, finite: Tensor, wide: torch.dtype) -> list[Tensor]:
+    """Count, mean, variance, least and greatest of the finite values."""
+    count = finite.sum()
+    safe = torch.where(finite, flat, 0.0).to(wide)
+    mean = safe.sum() / count.clamp(min=1)
+    variance = torch.where(finite, safe - mean, 0.0).square().sum() / count.clamp(min=1)
+    low = torch.where(finite, flat, math.inf).amin()
+    high = torch.where(finite, flat, -math.inf).amax()
+    return [count, mean, variance, low, high]
+
+
 def _histogram(flat: Tensor, finite: Tensor | None, low: Tensor, high: Tensor) -> Tensor:
     # torch.histc and torch.histogram cost three times as much and break on NaN.
+    wide = torch.float32 if flat.device.type == "mps" else torch.float64
     stride = max(1, math.ceil(flat.numel() / SAMPLE))
-    sample = flat[::stride]
-    width = (high - low).clamp(min=torch.finfo(flat.dtype).tiny)
+    sample, low, high = flat[::stride].to(wide), low.to(wide), high.to(wide)
+    width = (high - low).clamp(min=torch.finfo(wide).tiny)
     place = ((sample - low) / width * BINS).nan_to_num(0.0, 0.0, 0.0).clamp(0, BINS - 1).long()
     if finite is not None:
         place = torch.where(finite[::stride], place, BINS)

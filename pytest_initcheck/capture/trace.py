@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -82,6 +82,8 @@ class Tracer(TorchDispatchMode):
         self.nodes: list[Node] = []
         self.order: list[str] = []
         self.axes: dict[str, int | None] = {}
+        self.foreign: set[str] = set()
+        self._is_paused = False
         self._observer = observer
         self._model = model
         self._modules = {id(m): name for name, m in reversed(list(model.named_modules()))}
@@ -105,6 +107,18 @@ class Tracer(TorchDispatchMode):
         """The nodes that made the tensors of an output."""
         origins = (self._origin(tensor) for tensor in tensors_of(output))
         return frozenset(origin.node for origin in origins if origin)
+
+    def see_composite(self, found: Nonlinearity, data: Tensor, out: Tensor) -> None:
+        """Name what was just seen as arithmetic: the nonlinearity that made ``out``."""
+        origin = self._origin(out)
+        if origin is None or origin.node < 0 or not data.is_floating_point():
+            return
+        node = replace(self.nodes[origin.node], nonlinearity=found.name)
+        self.nodes[origin.node] = node
+        self._is_paused = True
+        with torch.no_grad():
+            self._observer.on_nonlinearity(node, found, found.slope(data.detach(), (), {}), out)
+        self._is_paused = False
 
     def flush(self) -> None:
         """Attach the hooks that wait."""
@@ -148,8 +162,11 @@ class Tracer(TorchDispatchMode):
     ) -> Any:
         kwargs = kwargs or {}
         self.flush()
-        if not self._stack:
+        if not self._stack or self._is_paused:
             return func(*args, **kwargs)
+        if func.namespace not in ("aten", "prim", "prims"):
+            # What an operator of another library does inside is not known.
+            self.foreign.add(f"{self._stack[-1].name or 'model'}: {func}")
         operator = func.overloadpacket.__name__
         tensors = _tensors((args, kwargs))
         origins = [self._origin(tensor) for tensor in tensors]

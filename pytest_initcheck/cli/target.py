@@ -25,7 +25,8 @@ def build(found: Any, target: str) -> nn.Module:
         return found
     if not callable(found):
         raise InitcheckError(
-            f"{target} is of type {type(found).__name__}; name an nn.Module, or a callable returning one"
+            f"{target} is of type {type(found).__name__}; name an nn.Module, or a callable that"
+            " returns one"
         )
     try:
         made = found()
