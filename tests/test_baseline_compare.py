@@ -30,7 +30,7 @@ def with_layer(record: RunRecord, index: int, **fields: object) -> RunRecord:
 # Equal and fresh records
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(records)
 def test_equal_records_match(record):
     for stored in (record, freeze(record, PROVENANCE)):
@@ -38,13 +38,13 @@ def test_equal_records_match(record):
         assert (found.status, found.differences) == ("match", ())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(records)
 def test_equal_records_match_at_the_tightest_tolerance(record):
     assert compare(record, record, rtol=0.0, atol=0.0).status == "match"
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(records, records)
 def test_any_two_records_compare_without_a_fault(a, b):
     found = compare(a, b)
@@ -60,7 +60,7 @@ def test_any_two_records_compare_without_a_fault(a, b):
     [((32, 64, 64, 10), 64), ((8, 16, 3), 16), ((1, 2, 1), 8), ((16, *[32] * 6, 4), 8)],
 )
 def test_fresh_weights_and_data_match(widths, batch):
-    made = [network(seed, widths, batch=batch) for seed in range(25)]
+    made = [network(seed, widths, batch=batch) for seed in range(16)]
     pairs = list(itertools.combinations(made, 2))
     changed = [found for a, b in pairs[::2] if (found := compare(a, b)).differences]
     assert len(changed) <= 0.01 * len(pairs[::2]), [keys(found) for found in changed]
@@ -77,6 +77,19 @@ def test_fresh_seeds_match():
     made = [run() for _ in range(24)]
     pairs = list(itertools.combinations(made, 2))
     assert sum(compare(a, b).status == "changed" for a, b in pairs) <= 0.01 * len(pairs)
+
+
+def test_few_seeds_that_agree_by_chance_are_no_certainty():
+    def run(final, *curves):
+        return RunRecord((0, 1), {"accuracy": curves}, {"accuracy": (final, final)})
+
+    a = run(0.9, (0.5, 0.8, 0.9), (0.6, 0.8, 0.9))
+    b = run(0.8, (0.5, 0.6, 0.8), (0.6, 0.7, 0.8))
+    assert compare(a, b).status == "match"
+    # Without anything that the seeds move, equal values over seeds are certain.
+    certain = RunRecord((0, 1), metrics={"accuracy": (0.9, 0.9)})
+    other = RunRecord((0, 1), metrics={"accuracy": (0.8, 0.8)})
+    assert keys(compare(certain, other)) == ["metric accuracy"]
 
 
 # Changes that must be found

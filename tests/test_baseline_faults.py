@@ -163,7 +163,7 @@ def test_a_cut_file_names_its_last_line(end):
     assert "not valid JSON" in message
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.integers(0, len(TEXT) - 1))
 def test_every_truncation_is_found(end):
     if TEXT[end:].strip():
@@ -171,7 +171,7 @@ def test_every_truncation_is_found(end):
         assert 1 <= line <= LINES
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(
     st.integers(0, len(TEXT) - 1),
     st.integers(0, 30),
@@ -181,7 +181,7 @@ def test_every_mutation_is_valid_or_found(start, length, put):
     parse_or_name_the_line(TEXT[:start] + put + TEXT[start + length :])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.data())
 def test_every_swap_of_values_is_valid_or_found(data):
     odd = st.sampled_from([None, True, -1, 0, 2**70, 1e300, "", "nan", [], {}, [[]], {"a": 1}])

@@ -30,7 +30,7 @@ def _sorted(layer: LayerRecord) -> LayerRecord:
     return dataclasses.replace(layer, **{n: dict(sorted(getattr(layer, n).items())) for n in dicts})
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(records, st.text(max_size=8), st.text(max_size=8))
 def test_round_trip(record, test, name):
     stored = freeze(record, PROVENANCE)
@@ -42,7 +42,7 @@ def test_round_trip(record, test, name):
     assert by_name(again.record.before) == by_name(stored.record.before)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(records)
 def test_freezing_twice_changes_nothing(record):
     once = freeze(record)

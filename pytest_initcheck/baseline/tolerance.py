@@ -15,7 +15,7 @@ from pytest_initcheck.records import Histogram, TensorStats
 
 NUMERIC = 1e-4  # what another machine or thread count changes in float32, relative to the scale
 FEWEST_FOR_RANGE = 64
-FEWEST_FOR_KURTOSIS = 64
+FEWEST_FOR_KURTOSIS = 256
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def degrees(n: float, stats: TensorStats) -> float:
 
     The variance of s² is σ⁴(κ − 1)/n. A normal distribution (κ = 3) gives the usual 1/√(2n)
     for s; heavier tails, seen in the histogram, give fewer degrees; lighter ones are not credited.
-    Few values do not show their tails: below 64, those of a Laplace distribution (κ = 6) are
+    Few values do not show their tails: below 256, those of a Laplace distribution (κ = 6) are
     assumed.
     """
     histogram = stats.histogram
