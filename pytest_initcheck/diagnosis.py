@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from pytest_initcheck.capture import validate
 from pytest_initcheck.capture.look import Looker
 from pytest_initcheck.capture.lossfacts import loss_facts
-from pytest_initcheck.capture.program import Forward, LossFunction, Program, moved
+from pytest_initcheck.capture.program import Forward, LossFunction, Program, moved, refused
 from pytest_initcheck.capture.record import model_record
 from pytest_initcheck.capture.state import preserved
 from pytest_initcheck.checks import Check, judge
@@ -107,6 +108,7 @@ def diagnose(
     validate.check_steps(steps)
     target = validate.resolve_device(device)
     validate.check_batch(batch, model, target)
+    validate.check_functions(loss_fn=loss_fn, forward=forward)
     if forward is not None and loss_fn is not None:
         raise InitcheckError("loss_fn and forward were both passed; pass one of them")
     with preserved(model, loss_fn, forward), torch.inference_mode(False), torch.enable_grad():
@@ -135,7 +137,7 @@ def gather(program: Program, optimizer: Optimizer | None, steps: int) -> Evidenc
     starts = {name: p.detach().clone() for name, p in model.named_parameters()}
     looks = [first]
     for step in range(1, steps + 1):
-        made.step()
+        take_step(made, program)
         looks.append(looker.take(step, full=step == steps))
     movement = _movement(model, starts)
     meta = _meta(program, made, steps)
@@ -161,6 +163,27 @@ def gather(program: Program, optimizer: Optimizer | None, steps: int) -> Evidenc
         optimizer is None,
         first.ends,
     )
+
+
+def take_step(optimizer: torch.optim.Optimizer, program: Program) -> None:
+    """One step; optimisers that evaluate the loss themselves, such as LBFGS, get a closure."""
+    closure = inspect.signature(optimizer.step).parameters.get("closure")
+    needs_closure = closure is not None and closure.default is inspect.Parameter.empty
+
+    def evaluate() -> Tensor:
+        optimizer.zero_grad()
+        loss = program.evaluate().loss
+        loss.backward()
+        return loss
+
+    try:
+        with torch.enable_grad():
+            optimizer.step(evaluate) if needs_closure else optimizer.step()  # type: ignore[arg-type]
+    except InitcheckError:
+        raise
+    except Exception as error:
+        wanted = "an optimizer whose step works on these parameters"
+        raise refused("optimizer.step()", error, wanted) from error
 
 
 def _rates(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, float]:

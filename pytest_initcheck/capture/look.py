@@ -11,12 +11,11 @@ from torch import Tensor, nn
 
 from pytest_initcheck.capture.ledger import Ledger
 from pytest_initcheck.capture.observe import Recorder
-from pytest_initcheck.capture.program import Program, Result, main_tensor
+from pytest_initcheck.capture.program import Program, Result, main_tensor, refused
 from pytest_initcheck.capture.quiet import Quiet
 from pytest_initcheck.capture.state import clear_gradients
 from pytest_initcheck.capture.summary import Summary, plain, projections, summarise
 from pytest_initcheck.capture.trace import Tracer, layer_of
-from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.evidence import Array, Look, Node, Parameter, ParameterLook
 
 
@@ -87,12 +86,9 @@ class Looker:
     def _backward(self, result: Result) -> None:
         try:
             result.loss.backward()
-        except RuntimeError as error:
-            text = " ".join(str(error).split())[:300]
-            raise InitcheckError(
-                f"the backward pass raised RuntimeError: {text}; pass a model and a loss that "
-                "autograd can differentiate on this batch"
-            ) from error
+        except Exception as error:
+            wanted = "a model and a loss that autograd can differentiate on this batch"
+            raise refused("the backward pass", error, wanted) from error
 
     def _put(
         self, name: str, parameter: Tensor, ledger: Ledger, axis: int | None, full: bool

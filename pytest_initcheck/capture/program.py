@@ -85,7 +85,7 @@ class Program:
         try:
             loss = self.forward(self.model, batch)
         except Exception as error:
-            raise _refused("forward(model, batch)", error, "a batch that it accepts") from error
+            raise refused("forward(model, batch)", error, "a batch that it accepts") from error
         finally:
             handle.remove()
         return Result(loss, seen[-1] if seen else None)
@@ -108,7 +108,7 @@ class Program:
             return self.model(inputs)
         except Exception as error:
             wanted = "inputs that it accepts as batch=(inputs, targets), or forward=…"
-            raise _refused("the model's forward", error, wanted) from error
+            raise refused("the model's forward", error, wanted) from error
 
     def _loss(self, output: Any, targets: Any) -> Any:
         if self.loss_fn is None:
@@ -119,7 +119,7 @@ class Program:
             return self.loss_fn(output) if targets is None else self.loss_fn(output, targets)
         except Exception as error:
             wanted = "a loss that takes (output, targets) as the model gives them, or forward=…"
-            raise _refused("loss_fn", error, wanted) from error
+            raise refused("loss_fn", error, wanted) from error
 
 
 def split(batch: Any) -> tuple[Any, Any]:
@@ -240,7 +240,8 @@ def _scalar(loss: Any) -> Tensor:
     return loss.reshape(())
 
 
-def _refused(what: str, error: Exception, wanted: str) -> InitcheckError:
+def refused(what: str, error: Exception, wanted: str) -> InitcheckError:
+    """The one error for user code that raised: what it was, what it said, what to pass."""
     if isinstance(error, InitcheckError):
         return error
     text = " ".join(str(error).split())[:300]

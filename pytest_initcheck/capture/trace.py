@@ -14,6 +14,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.nn.modules import module as module_hooks
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+from torch.utils.hooks import RemovableHandle
 
 from pytest_initcheck.capture.nonlinearity import Nonlinearity, recognise
 from pytest_initcheck.capture.program import tensors_of
@@ -134,14 +135,23 @@ class Tracer(TorchDispatchMode):
             # Scripted and compiled code must run the operators one by one to be seen.
             stack.enter_context(torch.compiler.set_stance("force_eager"))
             stack.enter_context(torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH))
-            for handle in (
-                module_hooks.register_module_forward_pre_hook(self._enter_module),
-                module_hooks.register_module_forward_hook(self._leave_module, always_call=True),
-            ):
+            for handle in self._hook_modules():
                 stack.callback(handle.remove)
             with self:
                 yield
                 self.flush()
+
+    def _hook_modules(self) -> Iterator[RemovableHandle]:
+        modules = list(self._model.modules())
+        if any(isinstance(module, torch.jit.ScriptModule) for module in modules):
+            # Scripted modules take no hooks of their own.
+            yield module_hooks.register_module_forward_pre_hook(self._enter_module)
+            yield module_hooks.register_module_forward_hook(self._leave_module, always_call=True)
+            return
+        # Otherwise not the global hooks: torch.compile warns about them.
+        for module in modules:
+            yield module.register_forward_pre_hook(self._enter_module, prepend=True)
+            yield module.register_forward_hook(self._leave_module, always_call=True)
 
     def _enter_module(self, module: nn.Module, _: Any) -> None:
         frame = _Frame(self._modules.get(id(module), self._stack[-1].name if self._stack else ""))

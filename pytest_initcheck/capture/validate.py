@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from pytest_initcheck.capture.program import tensors_of
+from pytest_initcheck.capture.program import refused, tensors_of
 from pytest_initcheck.errors import InitcheckError
 
 
@@ -34,6 +34,10 @@ def check_model(model: Any) -> None:
 def check_batch(batch: Any, model: nn.Module, device: torch.device | None) -> None:
     """Raise an InitcheckError where a batch is empty, not finite or on another device."""
     tensors = tensors_of(batch)
+    if device is None:
+        _check_device(tensors, next(model.parameters()))
+    if any(tensor.is_meta for tensor in tensors):
+        raise InitcheckError("the batch is on the meta device, which holds no values; pass data")
     if any(tensor.dim() and tensor.shape[0] == 0 for tensor in tensors[:1]):
         raise InitcheckError("the batch is empty; pass at least one sample, better 32 or more")
     for tensor in tensors:
@@ -45,8 +49,13 @@ def check_batch(batch: Any, model: nn.Module, device: torch.device | None) -> No
                 f"the batch holds {count} values that are NaN or infinite in a tensor of shape "
                 f"{tuple(tensor.shape)}; pass finite data"
             )
-    if device is None:
-        _check_device(tensors, next(model.parameters()))
+
+
+def check_functions(**functions: Any) -> None:
+    """Raise an InitcheckError where one of the arguments is neither None nor callable."""
+    for name, function in functions.items():
+        if function is not None and not callable(function):
+            raise InitcheckError(f"{name} is a {type(function).__name__}; pass a function")
 
 
 def _check_device(tensors: list[Tensor], parameter: Tensor) -> None:
@@ -74,7 +83,11 @@ def make_optimizer(optimizer: Any, model: nn.Module) -> torch.optim.Optimizer:
             f"optimizer is a {type(optimizer).__name__}; pass a function of the parameters, such "
             "as optimizer=lambda params: torch.optim.Adam(params, lr=1e-3)"
         )
-    made: torch.optim.Optimizer = optimizer(trainable)
+    try:
+        made: torch.optim.Optimizer = optimizer(trainable)
+    except Exception as error:
+        wanted = "a function of the parameters that returns a torch.optim.Optimizer"
+        raise refused("optimizer(params)", error, wanted) from error
     if not hasattr(made, "step") or not hasattr(made, "param_groups"):
         raise InitcheckError(
             f"optimizer(params) returned a {type(made).__name__}; return a torch.optim.Optimizer"
