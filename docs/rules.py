@@ -1,0 +1,43 @@
+"""Writes what the rules say of themselves into checks.md: ``python docs/rules.py``."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from pytest_initcheck.checks import Rule, rules
+
+PAGE = Path(__file__).with_name("checks.md")
+BLOCK = re.compile(r"<!-- (IC\d+) -->\n.*?<!-- end -->", re.DOTALL)
+
+
+def block(rule: Rule) -> str:
+    """The part of the page that comes from the rule."""
+    lines = [
+        f"<!-- {rule.id} -->",
+        f"### {rule.id} {rule.title}",
+        "",
+        f"- **Cause:** {rule.cause}.",
+        f"- **Allowed:** {rule.limit}.",
+        f"- **From:** {rule.reference}.",
+    ]
+    if rule.follows:
+        lines.append(
+            f"- **Follows from,** and is then told with: {', '.join(sorted(rule.follows))}."
+        )
+    return "\n".join([*lines, "<!-- end -->"])
+
+
+def filled(page: str) -> str:
+    """The page with every block as the rules are now."""
+    known = {rule.id: rule for rule in rules()}
+    return BLOCK.sub(lambda m: block(known[m[1]]) if m[1] in known else m[0], page)
+
+
+def named(page: str) -> list[str]:
+    """The ids that have a block."""
+    return BLOCK.findall(page)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
