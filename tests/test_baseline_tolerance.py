@@ -96,7 +96,7 @@ def test_the_std_of_normal_values_varies_by_the_known_share(n, share):
     values = np.random.default_rng(1).normal(size=n)
     df = tolerance.degrees(n, stats(values))
     low, high = tolerance.deviations(0.317, 1.0, df, 1e9)
-    assert (high - low) / 2 == pytest.approx(share, rel=0.15)
+    assert (high - low) / 2 == pytest.approx(share, rel=0.25)
 
 
 def test_heavy_tails_leave_fewer_degrees_of_freedom():

@@ -310,9 +310,9 @@ def test_regenerate_runs_the_tests_and_returns_their_status(project):
 def test_report_writes_the_page_again(project, capsys):
     path = store(project / "ci", run_of(network(0)))
     code, out, _ = command(capsys, "report", path)
-    assert (code, out) == (0, f"report: {project / 'ci/report.html'}\n")
+    assert (code, out) == (0, f"report: {project / 'ci/index.html'}\n")
     command(capsys, "report", "ci", "-o", "other/page.html")
-    first, second = (project / "ci/report.html", project / "other/page.html")
+    first, second = (project / "ci/index.html", project / "other/page.html")
     assert first.read_text() == second.read_text()
     assert first.read_text().startswith("<!")
     assert command(capsys, "report", "nowhere.json")[0] == 2

@@ -75,8 +75,8 @@ def test_a_good_model_passes_and_the_report_is_written(zoo, capsys, tmp_path):
     assert lines[0].startswith(f"{zoo}:good: pass")
     assert lines[1].split()[:2] == ["layer", "kind"]
     assert any(line.split()[:3] == ["0", "Linear", "relu"] for line in lines)
-    assert lines[-1] == "report: initcheck-report/report.html"
-    page = (tmp_path / "initcheck-report/report.html").read_text()
+    assert lines[-1] == "report: initcheck-report/index.html"
+    page = (tmp_path / "initcheck-report/index.html").read_text()
     assert page.startswith("<!")
     run = json.loads((tmp_path / "initcheck-report/run.json").read_text())
     assert run["tests"][0]["entries"][0]["verdict"] == "pass"

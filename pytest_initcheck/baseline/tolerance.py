@@ -15,7 +15,7 @@ from pytest_initcheck.records import Histogram, TensorStats
 
 NUMERIC = 1e-4  # what another machine or thread count changes in float32, relative to the scale
 FEWEST_FOR_RANGE = 64
-FEWEST_FOR_KURTOSIS = 256
+FEWEST_FOR_KURTOSIS = 64
 
 
 @dataclass(frozen=True)
@@ -72,12 +72,12 @@ def degrees(n: float, stats: TensorStats) -> float:
 
     The variance of s² is σ⁴(κ − 1)/n. A normal distribution (κ = 3) gives the usual 1/√(2n)
     for s; heavier tails, seen in the histogram, give fewer degrees; lighter ones are not credited.
-    Few values do not show their tails: below 256, those of a Laplace distribution (κ = 6) are
-    assumed.
+    Few values hide their tails: the excess that is seen is raised by 40/n, which is its bias for a
+    Laplace distribution, and below 64 values that distribution (κ = 6) is assumed.
     """
     histogram = stats.histogram
-    is_few = stats.n < FEWEST_FOR_KURTOSIS
-    kurtosis = max(_kurtosis(histogram) if histogram else 3.0, 6.0 if is_few else 3.0)
+    seen = (_kurtosis(histogram) - 3) * (1 + 40 / max(stats.n, 1)) if histogram else 0.0
+    kurtosis = 3 + max(seen, 3.0 if stats.n < FEWEST_FOR_KURTOSIS else 0.0)
     return max(min(n - 1, 2 * n / (kurtosis - 1)), 1.0)
 
 

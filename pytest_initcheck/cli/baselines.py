@@ -193,6 +193,6 @@ def report(arguments: argparse.Namespace) -> int:
     """Write the HTML page of a stored run."""
     given = Path(arguments.run)
     path = given / "run.json" if given.is_dir() else given
-    output = Path(arguments.output) if arguments.output else path.with_name("report.html")
+    output = Path(arguments.output) if arguments.output else path.with_name("index.html")
     print(f"report: {reports.write(reports.read_run(path), output)}")
     return OK

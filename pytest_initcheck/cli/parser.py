@@ -13,7 +13,7 @@ from pytest_initcheck import __version__
 from pytest_initcheck.settings import DEVICES
 
 DTYPES = ("float32", "float64", "bfloat16", "float16")
-DEFAULT_REPORT = "initcheck-report/report.html"
+DEFAULT_REPORT = "initcheck-report/index.html"
 _EXIT = "exit status: 0 fine, 1 something was found, 2 wrong use or an error"
 _CHECK = """\
 examples:
@@ -200,7 +200,7 @@ def _add_report(commands: Commands[Parser]) -> None:
     parser = _add(commands, "report", "write the HTML report of a stored run")
     _add_run(parser, None, "as a report stored it")
     parser.add_argument(
-        "-o", "--output", metavar="PATH", help="the HTML file (default: report.html beside the run)"
+        "-o", "--output", metavar="PATH", help="the HTML file (default: index.html beside the run)"
     )
     parser.set_defaults(command=_lazy("baselines", "report"))
 
