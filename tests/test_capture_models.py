@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import namedtuple
 from types import SimpleNamespace
 
@@ -20,11 +21,7 @@ Pair = namedtuple("Pair", "logits extra")
 
 def mlp(*sizes):
     torch.manual_seed(0)
-    parts = [
-        part
-        for a, b in zip(sizes, sizes[1:], strict=False)
-        for part in (nn.Linear(a, b), nn.ReLU())
-    ]
+    parts = [part for a, b in itertools.pairwise(sizes) for part in (nn.Linear(a, b), nn.ReLU())]
     return nn.Sequential(*parts[:-1])
 
 

@@ -129,7 +129,8 @@ CASES = {
         lambda: (net(), data()),
         {"loss_fn": functional.cross_entropy, "forward": lambda m, b: m(b[0]).sum()}, ["one of"]),
     "a forward that is no function": (lambda: (net(), data()), {"forward": 3}, ["forward", "pass"]),
-    "a loss that is no function": (lambda: (net(), data()), {"loss_fn": "mse"}, ["loss_fn", "pass"]),
+    "a loss that is no function": (
+        lambda: (net(), data()), {"loss_fn": "mse"}, ["loss_fn", "pass"]),
 }  # fmt: skip
 
 

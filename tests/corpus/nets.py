@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 
 import torch
 from torch import nn
@@ -13,7 +14,7 @@ from pytest_initcheck.data.mnist import load_mnist
 def mlp(act, *sizes, last=None):
     """Linear layers with an activation between them: "0", "2", "4", …; ``last`` ends the model."""
     parts = []
-    for fan_in, fan_out in zip(sizes, sizes[1:], strict=False):
+    for fan_in, fan_out in itertools.pairwise(sizes):
         parts += [nn.Linear(fan_in, fan_out), act()]
     return nn.Sequential(*parts[:-1], *([last] if last else []))
 
