@@ -190,7 +190,7 @@ def for_test(item: pytest.Item, settings: Settings) -> Scope:
         marked = {**mark.kwargs, **marked}
     device = _first(item.config.getoption("--initcheck-device"), marked.get("device"))
     return Scope(
-        nodeid=item.nodeid,
+        nodeid=_plain_nodeid(item),
         baselines=_baselines_of_test(item.config, settings, marked.get("baseline")),
         update=settings.update,
         device=_first(device, settings.device),
@@ -209,3 +209,12 @@ def _baselines_of_test(
     if wanted and off_by_ini:
         return _below(config.rootpath, DEFAULT_BASELINES)
     return settings.baselines
+
+
+def _plain_nodeid(item: pytest.Item) -> str:
+    # Under --dist loadgroup, xdist appends the group to the id: the same test, another name.
+    mark = item.get_closest_marker("xdist_group")
+    if mark is None:
+        return item.nodeid
+    group = mark.args[0] if mark.args else mark.kwargs.get("name", "default")
+    return item.nodeid.removesuffix(f"@{group}")
