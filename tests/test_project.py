@@ -83,7 +83,8 @@ def test_wheel_says_what_it_needs(wheel):
     meta = message_from_string(wheel.read(name).decode())
     needs = [text for text in meta.get_all("Requires-Dist") if "extra ==" not in text]
     assert {re.split(r"[<>=~!]", text)[0] for text in needs} == {
-        "pytest", "torch", "torchvision", "numpy", "pandas", "matplotlib", "jinja2", "scipy", "pluggy",
+        "pytest", "pluggy", "torch", "torchvision", "numpy", "pandas", "matplotlib", "jinja2",
+        "scipy",
     }  # fmt: skip
     assert all(re.fullmatch(r"[a-z0-9]+>=[\d.]+", text) for text in needs), "ranges, no pins"
     assert "Framework :: Pytest" in meta.get_all("Classifier")
