@@ -17,7 +17,7 @@ HEALTHY = "tests/test_reader.py::test_starts_healthy"
 
 BROKEN = [
     (WEIGHTS, "nn.init.zeros_(layer.weight)", "layer 'strokes'", "IC101 zero"),
-    (WEIGHTS, "nn.init.constant_(layer.weight, 0.05)", "layer 'digits'", "IC201 symmetry"),
+    (WEIGHTS, "nn.init.constant_(layer.weight, 0.01)", "layer 'strokes'", "IC201 symmetry"),
     (WEIGHTS, "nn.init.normal_(layer.weight, std=1.0)", "layer 'hidden'", "IC303 saturation"),
     (BIASES, "nn.init.constant_(layer.bias, -9.0)", "layer 'strokes'", "IC301 dead"),
 ]
