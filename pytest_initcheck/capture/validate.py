@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from pytest_initcheck.capture.program import refused, tensors_of
+from pytest_initcheck.capture.summary import plain
 from pytest_initcheck.errors import InitcheckError
 
 
@@ -41,14 +42,19 @@ def check_batch(batch: Any, model: nn.Module, device: torch.device | None) -> No
     if any(tensor.dim() and tensor.shape[0] == 0 for tensor in tensors[:1]):
         raise InitcheckError("the batch is empty; pass at least one sample, better 32 or more")
     for tensor in tensors:
-        if (tensor.is_floating_point() or tensor.is_complex()) and not bool(
-            tensor.isfinite().all()
-        ):
-            count = int((~tensor.isfinite()).sum())
+        if not (tensor.is_floating_point() or tensor.is_complex()):
+            continue
+        count = int((~_values(tensor).isfinite()).sum())
+        if count:
             raise InitcheckError(
                 f"the batch holds {count} values that are NaN or infinite in a tensor of shape "
                 f"{tuple(tensor.shape)}; pass finite data"
             )
+
+
+def _values(tensor: Tensor) -> Tensor:
+    values: Tensor = tensor.values() if tensor.is_nested else plain(tensor)
+    return values
 
 
 def check_functions(**functions: Any) -> None:
