@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from pytest_initcheck.capture import validate
 from pytest_initcheck.capture.look import Looker
 from pytest_initcheck.capture.lossfacts import loss_facts
+from pytest_initcheck.capture.oddities import oddities
 from pytest_initcheck.capture.program import Forward, LossFunction, Program, moved, refused
 from pytest_initcheck.capture.record import model_record
 from pytest_initcheck.capture.state import preserved
@@ -118,8 +119,9 @@ def diagnose(
         if not model.training:
             model.train()
         program = Program(model, batch, loss_fn, forward)
+        odd = oddities(model)
         program.materialise()
-        evidence = gather(program, optimizer, steps)
+        evidence = replace(gather(program, optimizer, steps), oddities=odd)
     return Diagnosis(
         evidence.before,
         evidence.after,

@@ -137,7 +137,7 @@ class Evidence:
     """What a check reads. ``looks`` come in the order of the steps; the first is the start.
 
     ``rates`` is the learning rate of every parameter that the optimiser holds; ``ends`` are the
-    nodes that made the model's output.
+    nodes that made the model's output; ``oddities`` are modules by what is odd about them.
     """
 
     nodes: tuple[Node, ...]
@@ -150,6 +150,7 @@ class Evidence:
     rates: dict[str, float] = field(default_factory=dict)
     is_default_optimizer: bool = True
     ends: frozenset[int] = frozenset()
+    oddities: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def start(self) -> Look:

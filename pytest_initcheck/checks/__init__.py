@@ -11,6 +11,7 @@ from pytest_initcheck.checks.dead import DeadUnits
 from pytest_initcheck.checks.gradients import Gradients
 from pytest_initcheck.checks.initial_loss import InitialLoss
 from pytest_initcheck.checks.input_scale import InputScale
+from pytest_initcheck.checks.leftovers import Leftovers
 from pytest_initcheck.checks.movement import Movement
 from pytest_initcheck.checks.nonfinite import NonFinite
 from pytest_initcheck.checks.saturation import Saturation
@@ -37,6 +38,7 @@ def registered() -> list[Check]:
         InitialLoss(),
         Movement(),
         Copies(),
+        Leftovers(),
     ]
 
 

@@ -60,11 +60,11 @@ class Saturation:
         for key, site in evidence.start.sites.items():
             if site.family == "softmax":
                 yield from self._softmax(key, site)
-            elif site.family == "squashing" and site.is_inside:
+            elif site.family == "squashing" and (site.is_inside or _is_squared(evidence)):
                 slope = float(np.median(site.slope))
                 if slope < _WARNING and not _is_biased_gate(evidence, key, site):
                     found[key.layer or key.owner] = key, site, slope
-        worst = {n: f for n, f in found.items() if f[2] < _ERROR}
+        worst = {n: f for n, f in found.items() if f[2] < _ERROR and f[1].is_inside}
         for layers, is_error in ((worst, True), ({} if worst else found, False)):
             if layers:
                 yield self._saturated(layers, is_error)
@@ -108,6 +108,13 @@ class Saturation:
                 _ATTENTION,
                 remedy="divide the scores by the square root of the head's width",
             )
+
+
+def _is_squared(evidence: Evidence) -> bool:
+    """Whether the loss leaves the slope of the output in: a log loss cancels it."""
+    targets = evidence.start.targets
+    is_default = evidence.loss.name == "default" and targets and targets.dtype.startswith("float")
+    return bool(is_default) or evidence.loss.name.lower() in ("mseloss", "mse_loss")
 
 
 def _is_biased_gate(evidence: Evidence, key: SiteKey, site: SiteLook) -> bool:
