@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 
 from pytest_initcheck.checks.base import Rule
+from pytest_initcheck.checks.traits import has_temperature
 from pytest_initcheck.evidence import Evidence
 from pytest_initcheck.records import Finding, Severity
 
@@ -78,6 +79,8 @@ class InitialLoss:
     def _limit(
         self, evidence: Evidence, initial: float, chance: float
     ) -> tuple[Severity | None, float]:
+        if has_temperature(evidence):
+            return None, 0.0
         targets = evidence.start.targets
         count = targets.n if targets else 1
         if evidence.loss.classes or abs(chance - math.log(2)) < 0.01:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from pytest_initcheck.evidence import Evidence, Look, Node, Parameter, SiteKey
@@ -12,6 +13,16 @@ _NORMS = ("batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm")
 def has_normalisation(evidence: Evidence) -> bool:
     """Whether any normalisation over data runs in the model."""
     return any(is_norm(node) for node in evidence.nodes)
+
+
+def has_temperature(evidence: Evidence) -> bool:
+    """Whether a learned scalar sets the scale of the outputs, as in contrastive models."""
+    last = max((node.index for node in evidence.nodes if node.is_layer), default=-1)
+    return any(
+        node.operator.rstrip("_") in ("mul", "div")
+        and any(math.prod(evidence.parameters[name].shape) == 1 for name in node.params)
+        for node in evidence.nodes[last + 1 :]
+    )
 
 
 def is_norm(node: Node) -> bool:
