@@ -47,7 +47,7 @@ def test_weights_and_gradients_are_those_of_autograd():
     record = look(model, (x, y))
     loss = functional.cross_entropy(model(x), y)
     loss.backward()
-    assert record.loss == pytest.approx(float(loss), rel=1e-6)
+    assert record.loss == pytest.approx(loss.item(), rel=1e-6)
     for name in ("0", "2", "4"):
         layer, module = record.layer(name), model.get_submodule(name)
         for kind in ("weight", "bias"):
@@ -67,7 +67,7 @@ def test_the_update_ratio_is_that_of_the_steps_taken():
         optimizer.zero_grad()
         loss = functional.cross_entropy(model(x), y)
         loss.backward()
-        losses.append(float(loss))
+        losses.append(loss.item())
         optimizer.step()
     losses.append(float(functional.cross_entropy(model(x), y)))
     assert found.losses == pytest.approx(losses, rel=1e-5)

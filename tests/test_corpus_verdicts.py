@@ -21,7 +21,8 @@ def parameters():
             yield pytest.param(case, seed, id=f"{case.name}-{seed}")
 
 
-@pytest.mark.parametrize(("case", "seed"), parameters())
+@pytest.mark.filterwarnings("ignore:.*weight_norm. is deprecated:FutureWarning")
+@pytest.mark.parametrize(("case", "seed"), [*parameters()])
 def test_the_verdict_is_right_and_names_the_cause(case, seed):
     assert case.wrong(case.diagnosis(seed)) == ""
 

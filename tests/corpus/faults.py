@@ -30,11 +30,11 @@ OVERFLOW, BAD_LOSS, INPUTS, TARGETS = "IC502", "IC503", "IC701", "IC702"
 LOSS, SUM = "IC703", "IC704"
 
 
-def digits_cnn(initialise, *, scale=1.0, act=nn.ReLU, last=None, rate=0.1):
+def digits_cnn(initialise, *, scale=1.0, act=nn.ReLU, last=None, rate=0.1, **sizes):
     """The CNN on digits; ``scale`` multiplies the pixels."""
 
     def build():
-        model = each(cnn(act), initialise)
+        model = each(cnn(act, **sizes), initialise)
         if last is not None:
             model.append(last)
         images, targets = pictures()
@@ -144,11 +144,14 @@ def lenet(extra):
 
 TOTAL = nn.CrossEntropyLoss(reduction="sum")
 BCE = nn.BCELoss()
+# Where the cause lies in the width, the sizes are those that the fault was reported with.
+REAL = {"channels": (32, 64), "dense": 1024}
 CASES = [
     Case("fault 1 every kernel .01", digits_cnn(constant(0.01)), FAIL, (LOCKED,), ("0",)),
+    Case("fault 2 N(0, .1)", digits_cnn(normal(0.1, bias=False), **REAL), FAIL),
     Case("fault 3 pixels to 255", digits_cnn(he, scale=255.0), FAIL, (INPUTS,), ("0",)),
     Case("fault 4 pixels divided twice", digits_cnn(he, scale=1 / 255), FAIL, (INPUTS,), ("0",)),
-    Case("fault 5 softmax as hidden activation", digits_cnn(he, act=lambda: nn.Softmax(-1)),
+    Case("fault 5 softmax as hidden activation", digits_cnn(he, act=lambda: nn.Softmax(1), **REAL),
          FAIL, (GRADIENT, SIGNAL, "IC305", "IC307", "IC308"), ("0", "1", "3", "4", "7", "8", "9")),
     Case("fault 6 He", digits_cnn(he), PASS),
     Case("fault 7 N(0, 1) in three layers",
@@ -163,7 +166,7 @@ CASES = [
          digits_mlp(nn.ReLU, (128,), normal(1), sgd(0.01), TOTAL), FAIL, (SUM, LOSS)),
     Case("fault 11 zero logistic regression",
          digits_mlp(nn.ReLU, (), constant(0.0), sgd(0.1)), PASS),
-    Case("fault 12 rate .1", parabola(0.1), FAIL),
+    Case("fault 12 rate .1", parabola(0.1), FAIL, ("IC603",)),
     Case("fault 12 rate .001", parabola(0.001), PASS),
     Case("fault 13 small sigmoids", small_sigmoids, FAIL, (SIGNAL, GRADIENT)),
     Case("fault 14 softmax over one unit",
@@ -195,13 +198,3 @@ CASES = [
     Case("fault 25 rate .001",
          digits_mlp(nn.ReLU, (256, 256), he, sgd(0.001)), MILD),
 ]  # fmt: skip
-
-
-def wide_noise():
-    """The CNN at its real size, where N(0, .1) is too wide for its 3136 inputs."""
-    images, targets = pictures()
-    model = each(cnn(channels=(32, 64), dense=1024), normal(0.1, bias=False))
-    return Start(model, (images, targets), {"optimizer": sgd(0.1)})
-
-
-CASES.append(Case("fault 2 N(0, .1)", wide_noise, FAIL))
