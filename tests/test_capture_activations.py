@@ -15,6 +15,9 @@ from pytest_initcheck import diagnose
 from pytest_initcheck.capture import look
 
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")
+
+
 class Net(nn.Module):
     """Two linear layers; ``act`` is applied between them."""
 
