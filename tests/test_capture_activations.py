@@ -14,7 +14,6 @@ from torch.utils.checkpoint import checkpoint
 from pytest_initcheck import diagnose
 from pytest_initcheck.capture import look
 
-
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")
 
 
