@@ -42,6 +42,7 @@ class Parameter:
     axis: int | None
     fan_in: int
     aliases: tuple[str, ...] = ()
+    groups: int = 1
 
 
 @dataclass(frozen=True)

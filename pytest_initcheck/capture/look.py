@@ -175,6 +175,7 @@ def _inside(nodes: list[Node]) -> set[int]:
 def describe(model: nn.Module, tracer: Tracer) -> dict[str, Parameter]:
     """What is known of every parameter before the first step; ties appear as aliases."""
     kinds = {name: type(module).__name__ for name, module in model.named_modules()}
+    groups = {name: getattr(module, "groups", 1) for name, module in model.named_modules()}
     names: dict[int, list[str]] = {}
     for name, parameter in model.named_parameters(remove_duplicate=False):
         names.setdefault(id(parameter), []).append(name)
@@ -191,5 +192,6 @@ def describe(model: nn.Module, tracer: Tracer) -> dict[str, Parameter]:
             axis,
             fan_in,
             tuple(names[id(parameter)][1:]),
+            groups.get(layer, 1),
         )
     return found

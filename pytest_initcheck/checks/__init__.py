@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pytest_initcheck.checks.base import Check, Rule
 from pytest_initcheck.checks.copies import Copies
 from pytest_initcheck.checks.dead import DeadUnits
+from pytest_initcheck.checks.fan import GroupedFan
 from pytest_initcheck.checks.gradients import Gradients
 from pytest_initcheck.checks.initial_loss import InitialLoss
 from pytest_initcheck.checks.input_scale import InputScale
@@ -39,6 +40,7 @@ def registered() -> list[Check]:
         Movement(),
         Copies(),
         Leftovers(),
+        GroupedFan(),
     ]
 
 

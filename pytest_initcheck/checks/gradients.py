@@ -155,9 +155,15 @@ def _grows(evidence: Evidence, layer: str) -> bool:
 
 
 def _gradient_norms(evidence: Evidence) -> dict[str, float]:
-    """Norm of the loss gradient at each layer's output; the largest over the looks."""
+    """Norm of the loss gradient at each layer's output; the largest over the looks.
+
+    Looks after the steps have blown the loss up say nothing about the start.
+    """
     found: dict[str, float] = {}
+    calm = 5 * max(abs(evidence.start.loss), evidence.loss.chance or 0.0)
     for look in finite_looks(evidence):
+        if look.step and abs(look.loss) > calm:
+            break
         for layer, output in look.outputs.items():
             gradient = output.gradient
             if gradient is not None and gradient.rms is not None:

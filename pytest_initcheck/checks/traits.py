@@ -32,12 +32,16 @@ def is_norm(node: Node) -> bool:
 
 def next_layers(evidence: Evidence, start: Node) -> list[Node]:
     """The layers that read what a node made, directly or through other operations."""
+    return [node for node in reached_from(evidence, start) if node.is_layer]
+
+
+def reached_from(evidence: Evidence, start: Node) -> list[Node]:
+    """What reads what a node made, up to and including the next layers."""
     reached, found = {start.index}, []
     for node in evidence.nodes[start.index + 1 :]:
         if reached & set(node.inputs):
-            if node.is_layer:
-                found.append(node)
-            else:
+            found.append(node)
+            if not node.is_layer:
                 reached.add(node.index)
     return found
 

@@ -5,15 +5,10 @@ from __future__ import annotations
 from . import architectures, bugs, faults, healthy, symmetry, variants
 from .case import Case, Start
 
-__all__ = ["Case", "Start", "all_cases", "known_misses"]
+__all__ = ["Case", "Start", "all_cases"]
 
 
 def all_cases() -> list[Case]:
     """Every case of the corpus, by topic."""
     modules = (symmetry, faults, bugs, variants, healthy, architectures)
     return [case for module in modules for case in module.CASES]
-
-
-def known_misses() -> list[Case]:
-    """Cases whose right verdict is not reached yet."""
-    return list(bugs.KNOWN_MISSES)

@@ -275,8 +275,5 @@ CASES = [
     Case("bug 15 uniform fill .5", filled(0.5), FAIL, (LOCKED,), ("0",)),
     Case("bug 15 uniform fill .01", filled(0.01), FAIL, (LOCKED,), ("0",)),
     Case("bug 15 uniform fill 1", filled(1.0), FAIL, (LOCKED, "IC703")),
+    Case("bug 11 depthwise by fan_out", depthwise, WARN, ("IC106",), ("2",)),
 ]  # fmt: skip
-# Bugs that no check finds yet; a case moves to CASES when one does.
-KNOWN_MISSES = [
-    Case("bug 11 depthwise by fan_out", depthwise, WARN, (), ("2",)),
-]
