@@ -244,3 +244,7 @@ def test_values_that_differ_by_rounding_sit_on_one_place():
     assert places == {70}
     spread = str(charts.strip_svg([1.0, 2.0], []))
     assert len(set(re.findall(r'class="dot" d="M([\d.]+) ', spread))) == 2
+
+
+def test_the_least_range_of_floats_has_a_place():
+    assert axes.Scale.around([0.0, 5e-324], False).place(0.0) == 0.5
