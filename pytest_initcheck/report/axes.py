@@ -45,7 +45,7 @@ class Scale:
             span = math.log(self.high / self.low)
             part = math.log(value / self.low) / span if span else 0.5
         else:
-            # Halves keep the width finite for a range that spans all floats; the least one has none.
+            # Halves keep the width finite for a range that spans all floats; the least has none.
             span = self.high / 2 - self.low / 2
             part = (value / 2 - self.low / 2) / span if span else 0.5
         return min(max(part, 0.0), 1.0)
