@@ -112,3 +112,10 @@ def test_the_table_shows_lost_units_as_percentages():
     lines = report.table(ModelRecord((LayerRecord("a", "Linear", units=units),)))
     assert "25%" in lines[1]
     assert "50%" in lines[1]
+
+
+def test_the_table_shows_how_far_the_weight_moved_not_a_bias_that_began_at_zero():
+    layer = LayerRecord("a", "Linear", update_ratio={"bias": float("inf"), "weight": 0.0125})
+    lines = report.table(ModelRecord((layer,)))
+    assert "0.0125" in lines[1]
+    assert "inf" not in lines[1]

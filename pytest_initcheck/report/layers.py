@@ -193,7 +193,7 @@ def _unique(cells: tuple[str, ...]) -> tuple[str, ...]:
 
 def _numbers(layer: LayerRecord) -> tuple[str, ...]:
     weight, gradient = main_tensor(layer.weights), main_tensor(layer.gradients)
-    acts, units, updates = layer.activations, layer.units, layer.update_ratio.values()
+    acts, units = layer.activations, layer.units
     return (
         number(weight.std if weight else None),
         number(acts.mean if acts else None),
@@ -201,7 +201,7 @@ def _numbers(layer: LayerRecord) -> tuple[str, ...]:
         percent(units.dead_share if units else None),
         percent(units.saturated_share if units else None),
         number(gradient.rms if gradient else None),
-        number(max(updates) if updates else None),
+        number(main_tensor(layer.update_ratio)),
     )
 
 

@@ -144,7 +144,6 @@ def _marks(findings: Iterable[Finding]) -> dict[str, str]:
 def _row(layer: LayerRecord, mark: str) -> tuple[str, ...]:
     weight, gradient = main_tensor(layer.weights), main_tensor(layer.gradients)
     stats, units = layer.activations, layer.units
-    updates = list(layer.update_ratio.values())
     return (
         summary.shorten(layer.name or "(model)", NAME_WIDTH),
         summary.shorten(layer.kind, 20),
@@ -155,7 +154,7 @@ def _row(layer: LayerRecord, mark: str) -> tuple[str, ...]:
         percent(units.dead_share if units else None),
         percent(units.saturated_share if units else None),
         number(gradient.rms if gradient else None),
-        number(max(updates) if updates else None),
+        number(main_tensor(layer.update_ratio)),
         mark,
     )
 
