@@ -228,7 +228,9 @@ class Finding:
         text = f"{self.quantity} {self.measured:.4g}"
         if self.limit is None:
             return text
-        bound = "at most" if not self.measured <= self.limit else "at least"
+        bound = "at least" if self.measured < self.limit else "at most"
+        if self.measured == self.limit:
+            bound = "more than"
         return f"{text}, allowed {bound} {self.limit:.4g}"
 
 

@@ -97,7 +97,7 @@ class DeadUnits:
                 [rectified[0].layer or rectified[0].owner],
                 "largest gradient after the steps" if gone else "rectifiers on the output",
                 0.0 if gone else 1,
-                None if gone else 0,
+                0,
                 remedy="return what enters the rectifier, and let the loss or the caller clamp it",
             )
 
@@ -128,7 +128,8 @@ class DeadUnits:
 
 
 def _bound(count: int) -> float:
-    return min(1.0, 0.5 + _Z * 0.5 / math.sqrt(count))
+    # With too few units to tell chance from fault, one live unit is what is asked for.
+    return min(1.0 - 1.0 / count, 0.5 + _Z * 0.5 / math.sqrt(count))
 
 
 def _limit(dead: Array, on: Array) -> float | None:

@@ -80,6 +80,7 @@ class Gradients:
                 silent,
                 "largest gradient over all steps",
                 0.0,
+                0.0,
                 remedy="look for a detach, a zero factor or a flat nonlinearity between this "
                 "layer and the loss",
             )

@@ -92,6 +92,7 @@ class Movement:
             tuple(dict.fromkeys(layers)),
             quantity,
             0.0,
+            0.0,
             remedy="pass every trainable parameter to the optimiser, with a learning rate that "
             "the weights' precision can resolve; freeze what is not to move (requires_grad_)",
         )

@@ -62,6 +62,7 @@ class ZeroWeights:
             layers,
             "largest gradient of the zero weights",
             0.0,
+            0.0,
             remedy="draw the weights from a distribution scaled by fan-in, such as "
             "torch.nn.init.kaiming_normal_(weight); leave at most one matrix of a path at zero",
         )
@@ -82,6 +83,7 @@ class ZeroWeights:
                     "error",
                     gains,
                     "share of the next layer's input that differs between samples",
+                    0.0,
                     0.0,
                     remedy="start the gain at one: torch.nn.init.ones_(norm.weight)",
                 )
