@@ -113,14 +113,16 @@ def show_unused(rounds: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "test_nothing.py").write_text("def test_nothing():\n    pass\n")
         Path(folder, "pytest.ini").write_text("[pytest]\n")
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+        # Other plugins take longer than this one, and vary by more.
+        others = ["no:cacheprovider", "no:hypothesispytest", "no:xdist"]
+        command = [sys.executable, "-m", "pytest", "-q", *(f"-p{name}" for name in others)]
 
         def run(*more: str) -> None:
             subprocess.run([*command, *more], cwd=folder, check=True, capture_output=True)
 
         sides = {"without": ("-p", "no:initcheck"), "with": ()}
         times: dict[str, list[float]] = {name: [] for name in sides}
-        for _ in range(2 + 3 * rounds):
+        for _ in range(2 + 6 * rounds):
             for name, more in sides.items():
                 times[name].append(timed(lambda more=more: run(*more), "cpu"))
     medians = {name: statistics.median(values[2:]) for name, values in times.items()}
