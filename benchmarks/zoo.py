@@ -21,8 +21,11 @@ SIZES = (32, 64, 96, 128, 224, 299)
 
 
 def size_of(name: str) -> int:
-    """Millions of parameters, without allocating them."""
-    with torch.device("meta"):
+    """Millions of parameters, without allocating them where the builder can do without values."""
+    try:
+        with torch.device("meta"):
+            model = models.get_model(name, weights=None)
+    except NotImplementedError:
         model = models.get_model(name, weights=None)
     return sum(p.numel() for p in model.parameters()) // 1_000_000
 
