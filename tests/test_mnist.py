@@ -213,3 +213,7 @@ def test_importing_the_package_imports_neither_torch_nor_numpy():
         "import sys, pytest_initcheck; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_failure_does_not_print_the_pixels():
+    assert repr(load_mnist("embedded")) == "Mnist(origin='embedded subset')"
