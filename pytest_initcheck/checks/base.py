@@ -12,7 +12,7 @@ from pytest_initcheck.records import Finding, Severity
 
 @dataclass(frozen=True)
 class Rule:
-    """One finding that a check can make, as ``initcheck rules`` explains it.
+    """One finding that a check can make, as docs/checks.md explains it.
 
     ``follows`` lists the ids of rules whose findings explain this one: where one of them was
     found as an error, this finding is attached to it.
