@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -30,14 +30,30 @@ Optimizer = Callable[[list[Tensor]], torch.optim.Optimizer]
 
 
 @dataclass(frozen=True)
+class Subject:
+    """What ``diagnose`` was called with, for what is asked of the diagnosis later."""
+
+    model: nn.Module
+    batch: Any
+    loss_fn: LossFunction | None = None
+    optimizer: Optimizer | None = None
+    steps: int = 5
+    forward: Forward | None = None
+    device: str | torch.device | None = None
+    checks: Sequence[Check] | None = None
+
+
+@dataclass(frozen=True)
 class Diagnosis:
     """What was measured at the start (``record``) and after the steps (``after``), and what is
-    wrong. ``losses`` holds the loss on the batch before each step and after the last."""
+    wrong. ``losses`` holds the loss on the batch before each step and after the last;
+    ``subject`` is what was diagnosed."""
 
     record: ModelRecord
     after: ModelRecord
     findings: list[Finding]
     losses: tuple[float, ...]
+    subject: Subject | None = field(default=None, repr=False, compare=False)
 
     @property
     def verdict(self) -> Verdict:
@@ -109,6 +125,7 @@ def diagnose(
     validate.check_steps(steps)
     target = validate.resolve_device(device)
     validate.check_batch(batch, model, target)
+    given = batch
     validate.check_functions(loss_fn=loss_fn, forward=forward)
     if forward is not None and loss_fn is not None:
         raise InitcheckError("loss_fn and forward were both passed; pass one of them")
@@ -127,6 +144,7 @@ def diagnose(
         evidence.after,
         judge(evidence, checks),
         tuple(look.loss for look in evidence.looks),
+        Subject(model, given, loss_fn, optimizer, steps, forward, device, checks),
     )
 
 

@@ -197,7 +197,10 @@ class Finding:
 
     ``id`` is stable ("IC101"); ``quantity`` names what ``measured`` and ``limit`` count;
     ``layers`` lists every layer that the same cause touches, ``layer`` first; ``consequences``
-    are the lines of findings that follow from this one.
+    are the lines of findings that follow from this one. ``profile`` is the quantity along the
+    depth, by layer, where it is one. ``remedy_code`` is the remedy as Python, where it is
+    mechanical: it changes ``model``, ``inputs``, ``targets``, ``batch`` or ``optimizer``.
+    ``ignored`` is the reason for which the finding is suppressed.
     """
 
     id: str
@@ -213,6 +216,9 @@ class Finding:
     units: tuple[int, ...] = ()
     layers: tuple[str, ...] = ()
     consequences: tuple[str, ...] = ()
+    profile: dict[str, float] = field(default_factory=dict)
+    remedy_code: str = ""
+    ignored: str = ""
 
     def __str__(self) -> str:
         where = f"layer {self.layer!r}" if self.layer else "model"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -37,6 +37,8 @@ class Rule:
         remedy: str,
         cause: str = "",
         units: tuple[int, ...] = (),
+        profile: Mapping[str, float] | None = None,
+        code: str = "",
     ) -> Finding:
         """A finding of this rule at the first of ``layers`` (empty: the model as a whole)."""
         return Finding(
@@ -52,6 +54,8 @@ class Rule:
             self.reference,
             units,
             tuple(layers),
+            profile=dict(profile or {}),
+            remedy_code=code,
         )
 
 
