@@ -14,13 +14,18 @@ from pytest_initcheck.capture import validate
 from pytest_initcheck.capture.look import Looker
 from pytest_initcheck.capture.lossfacts import loss_facts
 from pytest_initcheck.capture.oddities import oddities
+from pytest_initcheck.capture.places import places
 from pytest_initcheck.capture.program import Forward, LossFunction, Program, moved, refused
 from pytest_initcheck.capture.record import model_record
 from pytest_initcheck.capture.state import preserved
 from pytest_initcheck.checks import Check, judge
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.evidence import Evidence
+from pytest_initcheck.ignores import Given, Ignore, parse
 from pytest_initcheck.records import Finding, ModelRecord, RunRecord, Verdict
+from pytest_initcheck.remedy import Remedied, mechanical, run_code
+from pytest_initcheck.sigma import SigmaRange, sigma_range, with_sigma
+from pytest_initcheck.suppression import sort_out
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,19 +46,25 @@ class Subject:
     forward: Forward | None = None
     device: str | torch.device | None = None
     checks: Sequence[Check] | None = None
+    ignore: Given = ()
 
 
 @dataclass(frozen=True)
 class Diagnosis:
     """What was measured at the start (``record``) and after the steps (``after``), and what is
     wrong. ``losses`` holds the loss on the batch before each step and after the last;
-    ``subject`` is what was diagnosed."""
+    ``subject`` is what was diagnosed, ``applied`` the code of the remedies that `try_remedy` ran
+    before. ``ignored`` are the findings that do not count, each with its reason;
+    ``unused_ignores`` the ignores that match none."""
 
     record: ModelRecord
     after: ModelRecord
     findings: list[Finding]
     losses: tuple[float, ...]
     subject: Subject | None = field(default=None, repr=False, compare=False)
+    applied: tuple[str, ...] = ()
+    ignored: list[Finding] = field(default_factory=list)
+    unused_ignores: list[Ignore] = field(default_factory=list)
 
     @property
     def verdict(self) -> Verdict:
@@ -62,6 +73,54 @@ class Diagnosis:
         if "error" in severities:
             return "fail"
         return "warn" if "warning" in severities else "pass"
+
+    def try_remedy(self, rounds: int = 3) -> Diagnosis:
+        """The diagnosis after the code that the findings carry as remedy has run.
+
+        It runs on the model and on copies of the data; the model is put back, bit for bit. What
+        is drawn anew is drawn from a fixed seed. Where the diagnosis after it carries further
+        code, that runs too, ``rounds`` times at most. The result is this diagnosis itself where
+        no finding carries code (``applied`` is empty); a remedy is no promise that the verdict
+        gets better.
+
+        Raises:
+            InitcheckError: the diagnosis was read from a file, or the code does not fit the model.
+        """
+        subject = self._asked()
+        found: Diagnosis = self
+        with preserved(subject.model, subject.loss_fn, subject.forward):
+            torch.default_generator.manual_seed(0)
+            Program(subject.model, subject.batch, None, subject.forward).materialise()
+            given = Remedied(subject.batch, subject.optimizer)
+            for _ in range(rounds):
+                codes = mechanical(found.findings, found.applied)
+                if not codes:
+                    break
+                given = run_code(codes, subject.model, given)
+                retry = replace(subject, batch=given.batch, optimizer=given.optimizer)
+                found = replace(diagnose(**vars(retry)), applied=(*found.applied, *codes))
+        return replace(found, subject=subject)
+
+    def sigma_range(self, layer: str) -> SigmaRange:
+        """The smallest and the largest σ with which a layer does not saturate on this batch.
+
+        Its weights and biases are drawn from N(0, σ²), always from the same numbers; the other
+        layers keep theirs, and the model is put back. Found by bisection, to about one percent.
+
+        Raises:
+            InitcheckError: there is no such layer, or no nonlinearity follows it.
+        """
+        subject = self._asked()
+        batch = moved(subject.batch, next(subject.model.parameters()).device)
+        program = Program(subject.model, batch, subject.loss_fn, subject.forward)
+        return sigma_range(program, layer)
+
+    def _asked(self) -> Subject:
+        if self.subject is None:
+            raise InitcheckError(
+                "this diagnosis does not hold its model; call diagnose(model, batch, ...) anew"
+            )
+        return self.subject
 
     def run_record(self) -> RunRecord:
         """The diagnosis as the record that reports and baselines hold."""
@@ -85,8 +144,9 @@ class Diagnosis:
         return diagnosis_figure(self)
 
     def __str__(self) -> str:
-        lines = [f"verdict: {self.verdict}"]
-        return "\n".join([*lines, *(str(finding) for finding in self.findings)])
+        lines = [f"verdict: {self.verdict}", *(str(finding) for finding in self.findings)]
+        lines += [f"ignored ({finding.ignored}): {finding}" for finding in self.ignored]
+        return "\n".join(lines)
 
 
 def diagnose(
@@ -99,6 +159,7 @@ def diagnose(
     device: str | torch.device | None = None,
     *,
     checks: Sequence[Check] | None = None,
+    ignore: Given = (),
 ) -> Diagnosis:
     """Judge whether a model starts in a state from which it can learn.
 
@@ -117,10 +178,13 @@ def diagnose(
         forward: ``(model, batch) -> scalar loss``, in place of ``loss_fn``.
         device: move model and batch there for the diagnosis, and the model back after it.
         checks: checks to run in place of the registered ones.
+        ignore: findings that shall not count: "IC201 encoder.*: reason", with a glob for the
+            layer, or a list of such; see `pytest_initcheck.Ignore`.
 
     Raises:
         InitcheckError: wrong use or bad input; the message says what to pass.
     """
+    ignores = parse(ignore)
     validate.check_model(model)
     validate.check_steps(steps)
     target = validate.resolve_device(device)
@@ -139,12 +203,15 @@ def diagnose(
         odd = oddities(model)
         program.materialise()
         evidence = replace(gather(program, optimizer, steps), oddities=odd)
+        found = sort_out(with_sigma(judge(evidence, checks), program), ignores)
     return Diagnosis(
         evidence.before,
         evidence.after,
-        judge(evidence, checks),
+        found.findings,
         tuple(look.loss for look in evidence.looks),
-        Subject(model, given, loss_fn, optimizer, steps, forward, device, checks),
+        Subject(model, given, loss_fn, optimizer, steps, forward, device, checks, ignores),
+        ignored=found.ignored,
+        unused_ignores=found.unused,
     )
 
 
@@ -182,6 +249,7 @@ def gather(program: Program, optimizer: Optimizer | None, steps: int) -> Evidenc
         _rates(model, made),
         optimizer is None,
         first.ends,
+        places=places(program.batch, first.look.inputs, first.look.targets),
     )
 
 

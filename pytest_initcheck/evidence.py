@@ -50,7 +50,7 @@ class ParameterLook:
     """A parameter at one look: ``row_gradient`` is the gradient's norm per unit.
 
     ``projections`` (units, 5) identify rows, ``pulls`` those of the gradient; None where no two
-    rows could be alike.
+    rows could be alike. ``least`` and ``median`` are of the |values| above zero, at the start.
     """
 
     stats: TensorStats | None
@@ -58,6 +58,8 @@ class ParameterLook:
     row_gradient: Array | None = None
     projections: Array | None = None
     pulls: Array | None = None
+    least: float | None = None
+    median: float | None = None
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,8 @@ class Evidence:
     """What a check reads. ``looks`` come in the order of the steps; the first is the start.
 
     ``rates`` is the learning rate of every parameter that the optimiser holds; ``ends`` are the
-    nodes that made the model's output; ``oddities`` are modules by what is odd about them.
+    nodes that made the model's output; ``oddities`` are modules by what is odd about them;
+    ``places`` says where in the batch the measured "inputs" and "targets" lie.
     """
 
     nodes: tuple[Node, ...]
@@ -152,6 +155,7 @@ class Evidence:
     is_default_optimizer: bool = True
     ends: frozenset[int] = frozenset()
     oddities: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    places: dict[str, str] = field(default_factory=dict)
 
     @property
     def start(self) -> Look:

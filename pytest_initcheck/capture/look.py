@@ -5,18 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from pytest_initcheck.alike import groups_of
 from pytest_initcheck.capture.ledger import Ledger
 from pytest_initcheck.capture.observe import Recorder
 from pytest_initcheck.capture.program import Program, Result, main_tensor, refused
 from pytest_initcheck.capture.quiet import Quiet
+from pytest_initcheck.capture.spread import magnitudes
 from pytest_initcheck.capture.state import clear_gradients
 from pytest_initcheck.capture.summary import Summary, plain, projections, summarise
 from pytest_initcheck.capture.trace import Tracer, layer_of
-from pytest_initcheck.evidence import Array, Look, Node, Parameter, ParameterLook
+from pytest_initcheck.evidence import Look, Node, Parameter, ParameterLook
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,7 @@ class Looker:
             else None,
             ledger.put(projections(rows)) if rows is not None and rows.numel() else None,
             self._pulls(gradient, axis or 0, ledger) if is_followed else None,
+            ledger.put(magnitudes(parameter)) if self._followed is None else None,
         )
 
     def _pulls(self, gradient: Tensor | None, axis: int, ledger: Ledger) -> int | None:
@@ -126,6 +128,7 @@ class _Slots:
     row_gradient: int | None
     projections: int | None
     pulls: int | None
+    magnitudes: int | None
 
     def look(self, ledger: Ledger) -> ParameterLook:
         return ParameterLook(
@@ -134,6 +137,7 @@ class _Slots:
             ledger[self.row_gradient] if self.row_gradient is not None else None,
             ledger[self.projections].reshape(-1, 5) if self.projections is not None else None,
             ledger[self.pulls].reshape(-1, 5) if self.pulls is not None else None,
+            *(ledger[self.magnitudes].tolist() if self.magnitudes is not None else ()),
         )
 
 
@@ -141,17 +145,6 @@ def rows_of(tensor: Tensor, axis: int) -> Tensor:
     """A weight as a matrix with one row per output unit."""
     dense = plain(tensor)
     return dense.movedim(min(axis, dense.dim() - 1), 0).flatten(1)
-
-
-def groups_of(projections: Array) -> list[Array]:
-    """Index groups, of two or more, of rows that are alike to six digits."""
-    if not np.isfinite(projections).all():
-        return []
-    scale = np.abs(projections[:, -1:]).max() if len(projections) else 0.0
-    keys = np.round(projections / max(float(scale), 1e-300), 6) + 0.0
-    _, inverse, counts = np.unique(keys, axis=0, return_inverse=True, return_counts=True)
-    inverse = inverse.reshape(-1)
-    return [np.flatnonzero(inverse == group) for group in np.flatnonzero(counts > 1)]
 
 
 def _copied(look: Look) -> set[str]:

@@ -13,8 +13,10 @@ from pytest_initcheck.checks.gradients import Gradients
 from pytest_initcheck.checks.initial_loss import InitialLoss
 from pytest_initcheck.checks.input_scale import InputScale
 from pytest_initcheck.checks.leftovers import Leftovers
+from pytest_initcheck.checks.memory import Memory
 from pytest_initcheck.checks.movement import Movement
 from pytest_initcheck.checks.nonfinite import NonFinite
+from pytest_initcheck.checks.outside import OUTSIDE
 from pytest_initcheck.checks.saturation import Saturation
 from pytest_initcheck.checks.symmetry import Symmetry
 from pytest_initcheck.checks.zero import ZeroWeights
@@ -30,6 +32,7 @@ def registered() -> list[Check]:
     """The built-in checks, from root causes to what follows from them."""
     return [
         NonFinite(),
+        Memory(),
         InputScale(),
         ZeroWeights(),
         Symmetry(),
@@ -45,8 +48,11 @@ def registered() -> list[Check]:
 
 
 def rules(checks: Iterable[Check] | None = None) -> list[Rule]:
-    """Every rule of the checks (default: the built-in ones), by id."""
+    """Every rule of the checks, by id; by default of the built-in ones and of all that is found
+    outside of them."""
     found = [rule for check in checks or registered() for rule in check.rules]
+    if checks is None:
+        found += OUTSIDE.values()
     return sorted(found, key=lambda rule: rule.id)
 
 
@@ -60,23 +66,31 @@ def judge(evidence: Evidence, checks: Sequence[Check] | None = None) -> list[Fin
 
 def attach(findings: list[Finding], by_id: dict[str, Rule]) -> list[Finding]:
     """Each finding that follows from an error becomes one of its consequences."""
-    roots: list[Finding] = []
+    above = {id(finding): _root(finding, findings, by_id) for finding in findings}
     consequences: dict[int, list[str]] = {}
     for finding in findings:
-        rule = by_id.get(finding.id)
-        root = next((r for r in findings if r is not finding and _explains(r, rule, by_id)), None)
-        if root is None:
-            roots.append(finding)
-        else:
+        root = above[id(finding)]
+        # What a consequence explains follows from the same root.
+        while root is not None and (higher := above[id(root)]) is not None:
+            root = higher
+        if root is not None:
             consequences.setdefault(id(root), []).append(str(finding))
     return [
         dataclasses.replace(root, consequences=tuple(consequences.get(id(root), ())))
-        for root in roots
+        for root in findings
+        if above[id(root)] is None
     ]
 
 
-def _explains(root: Finding, rule: Rule | None, by_id: dict[str, Rule]) -> bool:
-    if rule is None or root.severity != "error" or root.id not in rule.follows:
-        return False
-    # Only an error that stands for itself can carry others.
-    return root.id in by_id
+def _root(finding: Finding, findings: list[Finding], by_id: dict[str, Rule]) -> Finding | None:
+    """What a finding follows from directly; a warning explains no error."""
+    rule = by_id.get(finding.id)
+    follows = rule.follows if rule else frozenset()
+    return next(
+        (
+            other
+            for other in findings
+            if other.id in follows and _RANK[other.severity] <= _RANK[finding.severity]
+        ),
+        None,
+    )

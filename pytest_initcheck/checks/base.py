@@ -15,7 +15,9 @@ class Rule:
     """One finding that a check can make, as docs/checks.md explains it.
 
     ``follows`` lists the ids of rules whose findings explain this one: where one of them was
-    found as an error, this finding is attached to it.
+    found, and is no less severe, this finding is attached to it. ``quantity`` says what is
+    measured, ``exempt`` when the rule does not apply, ``severities`` what its findings can be,
+    ``remedy`` what to do, ``checked`` how often it was right on the corpus and the zoo.
     """
 
     id: str
@@ -24,6 +26,11 @@ class Rule:
     limit: str
     reference: str
     follows: frozenset[str] = frozenset()
+    quantity: str = ""
+    exempt: str = ""
+    severities: tuple[Severity, ...] = ("error",)
+    remedy: str = ""
+    checked: str = ""
 
     def found(
         self,

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from pytest_initcheck.checks.base import Rule
+from pytest_initcheck.checks.code import drawn_like
 from pytest_initcheck.checks.traits import finite_looks, used_parameters
 from pytest_initcheck.evidence import Array, Evidence, Parameter
 from pytest_initcheck.records import Finding, Severity
@@ -27,7 +28,11 @@ class Copies:
             "two layers start with equal weights and get equal gradients: they remain one layer",
             "difference of the moves of two copies, relative to the move, above 1e-3",
             _SOURCE,
-            frozenset({"IC201", "IC101", "IC501"}),
+            frozenset({"IC201", "IC101", "IC104", "IC501"}),
+            quantity="difference of the moves of layers that start with equal weights, relative "
+            "to the move",
+            exempt="one tensor under two names, which is tied; constants and formulas (identity, "
+            "sinusoids), which are no draw; frozen layers",
         ),
         Rule(
             "IC204",
@@ -36,7 +41,10 @@ class Copies:
             "them, but they begin less diverse than drawn weights",
             "no equal random weights",
             _SOURCE,
-            frozenset({"IC201", "IC101", "IC501"}),
+            frozenset({"IC201", "IC203", "IC101", "IC104", "IC501"}),
+            quantity="layers with equal random weights that the steps move apart",
+            exempt="as for IC203",
+            severities=("warning",),
         ),
     )
 
@@ -45,9 +53,9 @@ class Copies:
         locked = [group for group in groups if self._is_locked(evidence, group)]
         loose = [group for group in groups if group not in locked]
         if locked:
-            yield self._finding(0, "error", locked)
+            yield self._finding(evidence, 0, "error", locked)
         if loose:
-            yield self._finding(1, "warning", loose)
+            yield self._finding(evidence, 1, "warning", loose)
 
     def _groups(self, evidence: Evidence) -> list[list[Parameter]]:
         used = used_parameters(evidence)
@@ -74,7 +82,13 @@ class Copies:
         apart = max(float(np.abs(move - moves[0]).max()) for move in moves)
         return size > 0 and apart <= 1e-3 * size
 
-    def _finding(self, index: int, severity: Severity, groups: list[list[Parameter]]) -> Finding:
+    def _finding(
+        self,
+        evidence: Evidence,
+        index: int,
+        severity: Severity,
+        groups: list[list[Parameter]],
+    ) -> Finding:
         layers = tuple(dict.fromkeys(p.layer for group in groups for p in group))
         return self.rules[index].found(
             self.name,
@@ -84,6 +98,14 @@ class Copies:
             len(layers),
             0,
             remedy="initialise each layer anew after copying, such as with reset_parameters()",
+            code=drawn_like(
+                {
+                    p.name: stats.std or 0.0
+                    for group in groups
+                    for p in group[1:]
+                    if (stats := evidence.start.parameters[p.name].stats)
+                }
+            ),
         )
 
 

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
 from pytest_initcheck.checks.base import Rule
-from pytest_initcheck.checks.traits import all_gone, silent_layers
+from pytest_initcheck.checks.code import fresh_norms, redraw
+from pytest_initcheck.checks.traits import (
+    all_gone,
+    driven,
+    is_class_loss,
+    pushed_by,
+    rectified_output,
+    silent_layers,
+)
 from pytest_initcheck.evidence import Array, Evidence, SiteKey
 from pytest_initcheck.records import Finding
 
 # Five standard errors: a chance of 3e-7 for each layer of a healthy model.
 _Z = 5.0
+# From so many dead units on the layer is as good as gone.
+_MOST = 0.9
 # With so many units, all of them dead by chance (one half each) is as rare as that.
 _MANY = math.ceil(-math.log2(3e-7))
 
@@ -35,7 +45,11 @@ class DeadUnits:
             "no unit of the layer is active on any sample: nothing passes it, forward or backward",
             "some active unit",
             "Lu, Shin, Su, Karniadakis: Dying ReLU and Initialization (2019), arXiv 1903.06733",
-            frozenset({"IC101", "IC501", "IC502", "IC503", "IC701"}),
+            frozenset({"IC101", "IC104", "IC501", "IC502", "IC503", "IC701"}),
+            quantity="share of units whose nonlinearity is flat on every sample of every look, and "
+            "whose weights get no gradient",
+            exempt="zeros after a rectifier as such; layers of fewer than 22 units that still get "
+            "a gradient, which chance can switch off; nonlinearities without a flat side",
         ),
         Rule(
             "IC302",
@@ -45,16 +59,24 @@ class DeadUnits:
             "half of the units plus five standard errors, and five standard errors more never "
             "active than always active",
             "Lu, Shin, Su, Karniadakis: Dying ReLU and Initialization (2019), arXiv 1903.06733",
-            frozenset({"IC101", "IC301", "IC501", "IC502", "IC503", "IC701"}),
+            frozenset({"IC101", "IC104", "IC301", "IC501", "IC502", "IC503", "IC701"}),
+            quantity="units that are never active, and those that are always active, over all "
+            "samples of all looks",
+            exempt="where as many units are always active as never: alike samples do that",
+            severities=("error", "warning"),
         ),
         Rule(
             "IC304",
             "rectified output",
             "the output itself is rectified: it cannot fall below zero, and where it would it "
             "passes no gradient; the model can die within its first steps",
-            "no rectifier on the output (error where all gradients are gone after the steps)",
+            "no rectifier on the output (error where it stands for classes, whose logits have to "
+            "fall below zero, or where all gradients are gone after the steps)",
             "PyTorch documentation: CrossEntropyLoss expects unnormalised logits",
-            frozenset({"IC101", "IC301", "IC501", "IC502", "IC503"}),
+            frozenset({"IC101", "IC104", "IC301", "IC501", "IC502", "IC503"}),
+            quantity="rectifiers between the last layer and the output, but for a softmax",
+            exempt="a rectifier that a pooling follows, as in SqueezeNet",
+            severities=("error", "warning"),
         ),
     )
 
@@ -62,44 +84,52 @@ class DeadUnits:
         yield from self._output(evidence)
         silent = set(silent_layers(evidence))
         gone: dict[str, Array] = {}
+        partly: dict[str, tuple[Array, float]] = {}
         for key, (dead, on) in self._units(evidence).items():
-            name = key.layer or key.owner
+            name = pushed_by(evidence, key) or key.layer or key.owner
             if bool(dead.all()):
-                if len(dead) >= _MANY or name in silent:
+                if len(dead) >= _MANY or key.layer in silent or name in silent:
                     gone[name] = dead
             elif (limit := _limit(dead, on)) is not None and dead.mean() > limit:
-                yield self._partly(name, dead, limit)
+                partly[name] = dead, limit
+        for found in (
+            {name: found for name, found in partly.items() if found[0].mean() >= _MOST},
+            {name: found for name, found in partly.items() if found[0].mean() < _MOST},
+        ):
+            if found:
+                yield self._partly(evidence, found)
         if gone:
-            first = gone[next(iter(gone))]
-            yield self.rules[0].found(
-                self.name,
-                "error",
-                tuple(gone),
-                "share of units that no sample activates",
-                1.0,
-                _bound(len(first)),
-                remedy="set the bias to zero and draw the weights with "
-                "torch.nn.init.kaiming_normal_(weight, nonlinearity='relu')",
-                units=tuple(range(len(first))),
-            )
+            yield self._gone(evidence, gone)
+
+    def _gone(self, evidence: Evidence, gone: dict[str, Array]) -> Finding:
+        first = gone[next(iter(gone))]
+        return self.rules[0].found(
+            self.name,
+            "error",
+            tuple(gone),
+            "share of units that no sample activates",
+            1.0,
+            _bound(len(first)),
+            remedy="set the bias to zero and draw the weights with "
+            "torch.nn.init.kaiming_normal_(weight, nonlinearity='relu')",
+            units=tuple(range(len(first))),
+            code=_revived(evidence, gone),
+        )
 
     def _output(self, evidence: Evidence) -> Iterator[Finding]:
-        rectified = [
-            node
-            for node in evidence.nodes
-            if node.index in evidence.ends and node.nonlinearity in ("relu", "relu6", "clamp")
-        ]
-        if rectified:
-            gone = all_gone(evidence)
-            yield self.rules[2].found(
-                self.name,
-                "error" if gone else "warning",
-                [rectified[0].layer or rectified[0].owner],
-                "largest gradient after the steps" if gone else "rectifiers on the output",
-                0.0 if gone else 1,
-                0,
-                remedy="return what enters the rectifier, and let the loss or the caller clamp it",
-            )
+        rectified = rectified_output(evidence)
+        if rectified is None:
+            return
+        gone, judged = all_gone(evidence), is_class_loss(evidence)
+        yield self.rules[2].found(
+            self.name,
+            "error" if gone or judged else "warning",
+            [rectified.layer or rectified.owner],
+            "largest gradient after the steps" if gone else "rectifiers on the output",
+            0.0 if gone else 1,
+            0,
+            remedy="return what enters the rectifier, and let the loss or the caller clamp it",
+        )
 
     def _units(self, evidence: Evidence) -> dict[SiteKey, tuple[Array, Array]]:
         """Per nonlinearity: which units no look activates, and which are on throughout."""
@@ -111,20 +141,28 @@ class DeadUnits:
                 dead, on = site.flat >= site.samples, site.flat == 0
                 before = found.get(key, (dead, on))
                 found[key] = before[0] & dead, before[1] & on
-        return found
+        return {key: (dead & ~driven(evidence, key), on) for key, (dead, on) in found.items()}
 
-    def _partly(self, name: str, dead: Array, limit: float) -> Finding:
+    def _partly(self, evidence: Evidence, found: dict[str, tuple[Array, float]]) -> Finding:
+        dead, limit = next(iter(found.values()))
         return self.rules[1].found(
             self.name,
-            "error" if dead.mean() >= 0.9 else "warning",
-            (name,),
+            "error" if dead.mean() >= _MOST else "warning",
+            tuple(found),
             "share of units that no sample activates",
             float(dead.mean()),
             limit,
             remedy="set the bias to zero, or draw the weights about zero; pass more samples to "
             "be surer",
             units=tuple(int(unit) for unit in np.flatnonzero(dead)),
+            code=_revived(evidence, found),
         )
+
+
+def _revived(evidence: Evidence, layers: Iterable[str]) -> str:
+    named = set(layers)
+    norms = [p.name for p in evidence.parameters.values() if p.layer in named and p.axis is None]
+    return fresh_norms(evidence, norms) or redraw(evidence, named)
 
 
 def _bound(count: int) -> float:

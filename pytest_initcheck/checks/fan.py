@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 
 from pytest_initcheck.checks.base import Rule
+from pytest_initcheck.checks.code import drawn_like
 from pytest_initcheck.checks.traits import is_norm, reached_from
 from pytest_initcheck.evidence import Evidence, Parameter
 from pytest_initcheck.records import Finding
@@ -35,7 +36,10 @@ class GroupedFan:
             "standard deviation away from √(2 / (out_channels · kernel size)) by more than four "
             "standard errors, for four groups or more",
             "He, Zhang, Ren, Sun: Delving Deep into Rectifiers (2015), section 2.2",
-            frozenset({"IC101", "IC501"}),
+            frozenset({"IC101", "IC104", "IC501"}),
+            quantity="standard deviation of the weights of a grouped convolution",
+            exempt="where a normalisation follows; other initialisers; fewer than four groups",
+            severities=("warning",),
         ),
     )
 
@@ -55,6 +59,7 @@ class GroupedFan:
                     stats.std,
                     wrong * math.sqrt(parameter.groups),
                     remedy="pass mode='fan_in' to torch.nn.init.kaiming_normal_",
+                    code=drawn_like({parameter.name: wrong * math.sqrt(parameter.groups)}),
                 )
 
 

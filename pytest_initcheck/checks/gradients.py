@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 
 from pytest_initcheck.checks.base import Rule
+from pytest_initcheck.checks.code import deepened, redraw
 from pytest_initcheck.checks.traits import finite_looks, has_normalisation, silent_layers
 from pytest_initcheck.evidence import Evidence
 from pytest_initcheck.records import Finding
@@ -14,12 +15,14 @@ _DEPTH = "Schoenholz, Gilmer, Ganguli, Sohl-Dickstein: Deep Information Propagat
 # Gradient descent at the largest stable rate needs about 1/share steps to fit the part of its
 # input that differs between samples: more than 1e5 steps are not taken in practice.
 _SHARE_ERROR = 1e-5
-_SHARE_WARNING = 1e-4
+SHARE_WARNING = 1e-4
 # The step that suits the steepest layer moves the flattest one by the square of this.
 _PROFILE = 1e-5
 _GROWTH = 1e4
 
-_BROKEN = frozenset({"IC101", "IC301", "IC306", "IC501", "IC502", "IC503", "IC504", "IC701"})
+_BROKEN = frozenset(
+    {"IC101", "IC301", "IC306", "IC104", "IC501", "IC502", "IC503", "IC504", "IC701"}
+)
 
 
 class Gradients:
@@ -34,6 +37,9 @@ class Gradients:
             "some non-zero gradient within the steps taken",
             "by the chain rule, some factor on every path to the loss is zero",
             _BROKEN | {"IC303", "IC402", "IC403", "IC302", "IC703"},
+            quantity="largest |gradient| of a layer's weights over all looks",
+            exempt="layers that the loss does not ask for: an unused head, an expert without "
+            "samples; a gradient that is zero before the first step and not after it",
         ),
         Rule(
             "IC402",
@@ -45,6 +51,11 @@ class Gradients:
             "gradient descent needs to use that part",
             _DEPTH,
             _BROKEN | {"IC303", "IC201"},
+            quantity="share of the mean square of the last layer's input that differs between "
+            "samples, relative to that of the first",
+            exempt="where the steps are opening the path (the share grows more than tenfold), as "
+            "they do behind zero-initialised parts; models of one layer; batches of one sample",
+            severities=("error", "warning"),
         ),
         Rule(
             "IC403",
@@ -54,6 +65,10 @@ class Gradients:
             "norm at the first layer over norm at the last at least 1e-5",
             _DEPTH,
             _BROKEN | {"IC303", "IC201", "IC402"},
+            quantity="norm of the loss gradient at the output of the first layer over that at the "
+            "last, the largest over the looks",
+            exempt="fewer than three layers with a gradient; absolute sizes, which depend on the "
+            "scale of the loss",
         ),
         Rule(
             "IC404",
@@ -62,7 +77,11 @@ class Gradients:
             "takes it back",
             "norm at the first layer over norm at the last at most 1e4, without normalisation",
             _DEPTH,
-            _BROKEN | {"IC703"},
+            _BROKEN | {"IC303", "IC703"},
+            quantity="norm of the loss gradient at the output of the first layer over that at the "
+            "last, the largest over the looks",
+            exempt="models with normalisation, which takes the scale of the weights back; fewer "
+            "than three layers with a gradient",
         ),
     )
 
@@ -92,18 +111,20 @@ class Gradients:
         start = next(iter(shares.values()))
         last = list(shares)[-1]
         share = shares[last] / start if start else 1.0
-        if len(shares) < 2 or share >= _SHARE_WARNING or _grows(evidence, last):
+        if len(shares) < 2 or share >= SHARE_WARNING or _grows(evidence, last):
             return
-        begins = [n for n, value in shares.items() if value / start < _SHARE_WARNING]
+        begins = [n for n, value in shares.items() if value / start < SHARE_WARNING]
         yield self.rules[1].found(
             self.name,
             "error" if share < _SHARE_ERROR else "warning",
             begins,
             "share of the last layer's input that differs between samples",
             share,
-            _SHARE_ERROR if share < _SHARE_ERROR else _SHARE_WARNING,
+            _SHARE_ERROR if share < _SHARE_ERROR else SHARE_WARNING,
             remedy="draw the weights with the gain of the nonlinearity, such as "
             "torch.nn.init.kaiming_normal_(weight) for ReLU, or add normalisation or residuals",
+            profile={n: value / start if start else value for n, value in shares.items()},
+            code=deepened(evidence),
         )
 
     def _profile(self, evidence: Evidence) -> Iterator[Finding]:
@@ -124,6 +145,8 @@ class Gradients:
                 _PROFILE,
                 remedy="use a nonlinearity with slope near one and its matching initialiser, "
                 "or add normalisation or residual connections",
+                profile=norms,
+                code=deepened(evidence),
             )
         elif ratio > _GROWTH and not has_normalisation(evidence):
             yield self.rules[3].found(
@@ -134,6 +157,8 @@ class Gradients:
                 ratio,
                 _GROWTH,
                 remedy="scale the weights by fan-in, such as torch.nn.init.kaiming_normal_(weight)",
+                profile=norms,
+                code=redraw(evidence),
             )
 
 

@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterator
 
 from pytest_initcheck.checks.base import Rule
-from pytest_initcheck.checks.traits import has_temperature
+from pytest_initcheck.checks.code import redraw
+from pytest_initcheck.checks.traits import blown_up, has_temperature
 from pytest_initcheck.evidence import Evidence
 from pytest_initcheck.records import Finding, Severity
 
@@ -30,10 +31,15 @@ class InitialLoss:
             "the outputs are too large at the start: the model is confidently wrong, and the "
             "first steps are spent on undoing it",
             "cross-entropy: 2 above that of equal probabilities (warning 1.5), plus three "
-            "standard errors of the batch; squared error: a hundred times that of predicting zero",
+            "standard errors of the batch, an error from 1.5 where the first steps blow the loss "
+            "up; squared error: a hundred times that of predicting zero",
             "Chizat, Oyallon, Bach: On Lazy Training (2019); E[loss] ≈ ln C + s²/2 for logits "
             "of standard deviation s",
-            frozenset({"IC501", "IC502", "IC503", "IC701", "IC704"}),
+            frozenset({"IC104", "IC201", "IC303", "IC501", "IC502", "IC503", "IC701", "IC704"}),
+            quantity="the first loss, and the same loss of a constant prediction",
+            exempt="forward=, or an output that a constant cannot replace: the chance level is not "
+            "known then; outputs whose scale a learned scalar sets",
+            severities=("error", "warning"),
         ),
         Rule(
             "IC704",
@@ -42,6 +48,9 @@ class InitialLoss:
             "depend on how many samples there are",
             "the loss of a doubled batch over that of the batch below 1.5",
             "Goyal et al.: Accurate, Large Minibatch SGD (2017), section 2.1",
+            quantity="loss of a constant prediction on the doubled batch over that on the batch",
+            exempt="as for IC703",
+            severities=("error", "warning"),
         ),
     )
 
@@ -54,6 +63,8 @@ class InitialLoss:
         is_sum = facts.growth is not None and facts.growth > 1.5 and targets.n > 1
         scale = targets.n if is_sum else 1
         severity, limit = self._limit(evidence, facts.initial / scale, facts.chance / scale)
+        if severity and blown_up(evidence):
+            severity = "error"
         if is_sum:
             yield self.rules[1].found(
                 self.name,
@@ -74,6 +85,7 @@ class InitialLoss:
                 limit * scale,
                 remedy="scale the weights by fan-in, such as torch.nn.init.kaiming_normal_("
                 "weight), and draw those of the last layer smaller or start them at zero",
+                code=redraw(evidence),
             )
 
     def _limit(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pytest_initcheck.checks.base import Rule
+from pytest_initcheck.checks.code import standardised
 from pytest_initcheck.checks.initial_loss import InitialLoss
 from pytest_initcheck.checks.saturation import Saturation
 from pytest_initcheck.checks.traits import has_normalisation
@@ -37,7 +38,10 @@ class InputScale:
             "root mean square at most 300 (30 warning; 10 where it explains saturation or a high "
             "first loss), largest value at least 1/100 (1/30 warning) without normalisation",
             _SOURCE,
-            frozenset({"IC501"}),
+            frozenset({"IC104", "IC501"}),
+            quantity="root mean square and largest absolute value of what the first layer gets",
+            exempt="token ids; small inputs where the model normalises",
+            severities=("error", "warning"),
         ),
         Rule(
             "IC702",
@@ -46,7 +50,9 @@ class InputScale:
             "factor, and the first loss is its square",
             "root mean square of regression targets at most 100",
             _SOURCE,
-            frozenset({"IC701"}),
+            frozenset({"IC104", "IC501"}),
+            quantity="root mean square of floating targets",
+            exempt="classes; a loss that no constant prediction can be given to",
         ),
     )
 
@@ -66,6 +72,7 @@ class InputScale:
                     rms,
                     _TARGETS,
                     remedy="standardise the targets: (y - y.mean()) / y.std()",
+                    code=standardised(evidence, "targets"),
                 )
 
     def _large(self, evidence: Evidence, inputs: TensorStats) -> Iterator[Finding]:
@@ -102,6 +109,7 @@ class InputScale:
             measured,
             limit,
             remedy="standardise the inputs: (x - x.mean()) / x.std()",
+            code=standardised(evidence, "inputs"),
         )
 
     def _explains(self, evidence: Evidence) -> bool:

@@ -14,6 +14,18 @@ _REMEDIES = (
     "zero the row after initialising: embedding.weight[embedding.padding_idx].zero_()",
 )
 
+_CODES = {
+    "overwritten": "layer = model.get_submodule({name})\n"
+    "with torch.no_grad():\n"
+    "    weight = layer.weight.detach().clone()\n"
+    "    layer.weight_v.copy_(weight)\n"
+    "    axes = [i for i, n in enumerate(layer.weight_g.shape) if n == 1]\n"
+    "    layer.weight_g.copy_(weight.norm(dim=axes, keepdim=True))",
+    "padding": "layer = model.get_submodule({name})\n"
+    "with torch.no_grad():\n"
+    "    layer.weight[layer.padding_idx].zero_()",
+}
+
 
 class Leftovers:
     """Reads module facts from before the first forward pass, which hides them."""
@@ -27,6 +39,10 @@ class Leftovers:
             "initialiser wrote to it is lost",
             "weight equal to weight_g · weight_v / ‖weight_v‖ before the first forward pass",
             "PyTorch documentation: torch.nn.utils.weight_norm",
+            quantity="modules whose weight differs from what weight_g and weight_v make",
+            exempt="torch.nn.utils.parametrizations.weight_norm, where an assignment passes on to "
+            "the two parts; what is written in place to its weight goes to a copy, and is not seen",
+            severities=("warning",),
         ),
         Rule(
             "IC105",
@@ -35,6 +51,9 @@ class Leftovers:
             "no gradient will take it away",
             "row padding_idx all zero",
             "PyTorch documentation: torch.nn.Embedding, padding_idx",
+            quantity="embeddings whose row padding_idx holds a value other than zero",
+            exempt="embeddings without padding_idx",
+            severities=("warning",),
         ),
     )
 
@@ -45,6 +64,7 @@ class Leftovers:
             layers = evidence.oddities.get(kind, ())
             if layers:
                 quantity = f"modules with {rule.title}"
+                code = "\n".join(_CODES[kind].format(name=repr(layer)) for layer in layers)
                 yield rule.found(
-                    self.name, "warning", layers, quantity, len(layers), 0, remedy=remedy
+                    self.name, "warning", layers, quantity, len(layers), 0, remedy=remedy, code=code
                 )

@@ -1,4 +1,4 @@
-"""Trainable weights that the optimiser does not move."""
+"""Trainable weights that the optimiser does not move, or moves too far."""
 
 from __future__ import annotations
 
@@ -6,29 +6,45 @@ import math
 from collections.abc import Iterator
 
 from pytest_initcheck.checks.base import Rule
-from pytest_initcheck.checks.traits import largest_gradient, silent_layers, used_parameters
-from pytest_initcheck.evidence import Evidence
+from pytest_initcheck.checks.code import rate
+from pytest_initcheck.checks.traits import (
+    BLOWN,
+    blown_up,
+    largest_gradient,
+    silent_layers,
+    used_parameters,
+)
+from pytest_initcheck.evidence import Evidence, Parameter
 from pytest_initcheck.records import Finding, Severity
 
-_BROKEN = frozenset({"IC101", "IC301", "IC401", "IC501", "IC503", "IC504", "IC402", "IC403"})
-
-# Large rates may raise the loss for a step and still converge; not several times over.
-_BLOWN = 5.0
+_BROKEN = frozenset(
+    {"IC101", "IC104", "IC301", "IC401", "IC402", "IC403", "IC501", "IC503", "IC504"}
+)
+# A weight that moves by this part of itself in a step needs ten (a hundred) million steps to
+# become another one; float32 resolves 6e-8 of it.
+_SLOW_ERROR = 1e-8
+_SLOW_WARNING = 1e-7
 
 
 class Movement:
-    """Parameters with a gradient that stay where they were."""
+    """Parameters with a gradient that stay where they were, or that the first steps throw away."""
 
     name = "movement"
     rules: tuple[Rule, ...] = (
         Rule(
             "IC601",
             "nothing moves",
-            "gradients arrive, but no weight changes: the learning rate is zero, or too small for "
-            "the precision of the weights, or the optimiser holds other tensors",
-            "some weight with update ratio ‖w − w₀‖ / ‖w₀‖ above 0",
+            "gradients arrive, but the weights hardly change: the learning rate is zero, or too "
+            "small for these gradients and the precision of the weights, or the optimiser holds "
+            "other tensors",
+            "some weight that a step moves by 1e-8 of itself (warning 1e-7): below that it would "
+            "take a hundred million steps to become another weight",
             "IEEE 754: w + Δ equals w where |Δ| is below half a unit in the last place of w",
             _BROKEN,
+            quantity="largest update ratio of a weight in a step, ‖w − w₀‖ / (steps · ‖w₀‖); for "
+            "weights that start at zero relative to 1/√fan-in",
+            exempt="a loss that has been reduced by a thousandth or more; layers without gradient",
+            severities=("error", "warning"),
         ),
         Rule(
             "IC602",
@@ -38,6 +54,9 @@ class Movement:
             "every trainable parameter held with a learning rate above 0",
             "torch.optim: parameters are passed to the constructor",
             _BROKEN | {"IC601"},
+            quantity="trainable weights with a gradient and a learning rate of zero, or none",
+            exempt="frozen parameters, biases and gains",
+            severities=("warning",),
         ),
         Rule(
             "IC603",
@@ -48,7 +67,9 @@ class Movement:
             "optimiser that was passed",
             "LeCun, Bottou, Orr, Müller: Efficient BackProp (1998), section 5: a step beyond "
             "twice the inverse curvature diverges",
-            _BROKEN | {"IC502", "IC701", "IC702", "IC703", "IC704", "IC404"},
+            _BROKEN | {"IC201", "IC303", "IC404", "IC502", "IC701", "IC702", "IC703", "IC704"},
+            quantity="largest loss during the steps over the larger of the first loss and chance",
+            exempt="the default optimiser, which nobody chose for this model",
         ),
     )
 
@@ -61,38 +82,68 @@ class Movement:
             if p.trainable and p.name in used and p.layer not in silent
             and (largest_gradient(evidence, p) or 0) > 0
         ]  # fmt: skip
-        moved = [r for layer in evidence.after.layers for r in layer.update_ratio.values()]
-        if driven and not any(moved):
-            yield self._stuck(0, "error", [p.layer for p in driven], "largest update ratio")
+        weights = [p for p in driven if p.axis is not None] or driven
+        yield from self._slow(evidence, weights)
         idle = [p.layer for p in driven if not evidence.rates.get(p.name) and p.axis is not None]
         if idle:
-            yield self._stuck(1, "warning", idle, "learning rate")
+            yield self.rules[1].found(
+                self.name,
+                "warning",
+                tuple(dict.fromkeys(idle)),
+                "learning rate",
+                0.0,
+                0.0,
+                remedy="pass every trainable parameter to the optimiser, with a learning rate "
+                "above zero; freeze what is not to move (requires_grad_)",
+            )
+
+    def _slow(self, evidence: Evidence, weights: list[Parameter]) -> Iterator[Finding]:
+        steps = len(evidence.looks) - 1
+        ratios = {p.layer: _ratio(evidence, p) / steps for p in weights}
+        largest = max(ratios.values(), default=math.inf)
+        if largest >= _SLOW_WARNING or (largest and _falls(evidence)):
+            return
+        severity: Severity = "error" if largest < _SLOW_ERROR else "warning"
+        yield self.rules[0].found(
+            self.name,
+            severity,
+            tuple(ratios),
+            "largest update ratio in a step",
+            largest,
+            _SLOW_ERROR if severity == "error" else _SLOW_WARNING,
+            remedy="pass every trainable parameter to the optimiser, with a learning rate that "
+            "moves a weight by about a thousandth of itself in a step",
+            profile=ratios,
+            code=rate("= max(group['lr'], 0.01)"),
+        )
 
     def _blown(self, evidence: Evidence) -> Iterator[Finding]:
-        losses = [look.loss for look in evidence.looks]
-        if evidence.is_default_optimizer or not math.isfinite(losses[0]):
-            return
-        start = max(abs(losses[0]), evidence.loss.chance or 0.0)
-        worst = max(loss if math.isfinite(loss) else math.inf for loss in losses)
-        if start and worst > _BLOWN * start:
+        growth = blown_up(evidence)
+        if growth:
             yield self.rules[2].found(
                 self.name,
                 "error",
                 (),
                 "largest loss during the steps over the first",
-                worst / start,
-                _BLOWN,
+                growth,
+                BLOWN,
                 remedy="divide the learning rate by ten until the first steps reduce the loss",
+                code=rate("/= 100"),
             )
 
-    def _stuck(self, index: int, severity: Severity, layers: list[str], quantity: str) -> Finding:
-        return self.rules[index].found(
-            self.name,
-            severity,
-            tuple(dict.fromkeys(layers)),
-            quantity,
-            0.0,
-            0.0,
-            remedy="pass every trainable parameter to the optimiser, with a learning rate that "
-            "the weights' precision can resolve; freeze what is not to move (requires_grad_)",
-        )
+
+def _ratio(evidence: Evidence, parameter: Parameter) -> float:
+    """How far the steps moved a weight, relative to its start or, from zero, to 1/√fan-in."""
+    short = parameter.name.removeprefix(parameter.layer + ".")
+    layers = (layer for layer in evidence.after.layers if layer.name == parameter.layer)
+    ratio = next((layer.update_ratio.get(short, 0.0) for layer in layers), 0.0)
+    if math.isfinite(ratio):
+        return ratio
+    stats = evidence.looks[-1].parameters[parameter.name].stats
+    size = stats.rms if stats is not None else None
+    return (size or 0.0) * math.sqrt(max(parameter.fan_in, 1)) if size is not None else math.inf
+
+
+def _falls(evidence: Evidence) -> bool:
+    first, last = evidence.looks[0].loss, evidence.looks[-1].loss
+    return last < first - 1e-3 * abs(first)

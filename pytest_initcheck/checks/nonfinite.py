@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 from pytest_initcheck.checks.base import Rule
+from pytest_initcheck.checks.code import redraw
 from pytest_initcheck.evidence import Evidence
 from pytest_initcheck.records import Finding
 
@@ -23,6 +25,8 @@ class NonFinite:
             "a parameter holds NaN or infinity, as memory does that was never initialised",
             "no non-finite value",
             _IEEE,
+            quantity="NaN and infinite values in parameters before the first step",
+            exempt="buffers",
         ),
         Rule(
             "IC502",
@@ -31,7 +35,9 @@ class NonFinite:
             "root or quotient leaves its domain",
             "no non-finite value",
             _IEEE,
-            frozenset({"IC501"}),
+            frozenset({"IC104", "IC501"}),
+            quantity="NaN and infinite values in the outputs of layers and nonlinearities",
+            exempt="values that a mask puts at minus infinity before a softmax",
         ),
         Rule(
             "IC503",
@@ -39,7 +45,9 @@ class NonFinite:
             "the loss is NaN or infinite although every layer's output is finite",
             "no non-finite value",
             _IEEE,
-            frozenset({"IC501", "IC502"}),
+            frozenset({"IC104", "IC501", "IC502"}),
+            quantity="the loss before the first step",
+            exempt="a loss that only later steps make infinite, which IC603 tells",
         ),
         Rule(
             "IC504",
@@ -47,7 +55,9 @@ class NonFinite:
             "the loss is finite but its gradient is not",
             "no non-finite value",
             _IEEE,
-            frozenset({"IC501", "IC502", "IC503"}),
+            frozenset({"IC104", "IC501", "IC502", "IC503"}),
+            quantity="NaN and infinite values in the gradients of parameters at the first look",
+            exempt="frozen parameters",
         ),
     )
 
@@ -72,9 +82,9 @@ class NonFinite:
                 bad[parameter.name] = stats.nonfinite
         if bad:
             layers = tuple(dict.fromkeys(evidence.parameters[name].layer for name in bad))
-            yield self._finding(
-                "IC501", layers, sum(bad.values()), "initialise every parameter after creating it"
-            )
+            remedy = "initialise every parameter after creating it"
+            found = self._finding("IC501", layers, sum(bad.values()), remedy)
+            yield replace(found, remedy_code=redraw(evidence, layers))
 
     def _activations(self, evidence: Evidence) -> Iterator[Finding]:
         counts: dict[str, int] = {}

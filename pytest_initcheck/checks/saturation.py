@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from pytest_initcheck.checks.base import Rule
+from pytest_initcheck.checks.code import redraw
 from pytest_initcheck.checks.traits import is_gate
 from pytest_initcheck.evidence import Evidence, SiteKey, SiteLook
 from pytest_initcheck.records import Finding
@@ -14,7 +15,7 @@ from pytest_initcheck.records import Finding
 _SOURCE = "Glorot, Bengio: Understanding the difficulty of training deep networks (2010)"
 # A layer that passes less than a tenth of the gradient costs the layers below a decade each.
 _ERROR = 0.1
-_WARNING = 0.25
+OPEN = 0.25
 # Attention that is uniform has relative slope 1; with one weight near 1 it falls towards 0.
 _ATTENTION = 0.5
 # Gates closed or opened by a bias agree; saturation by weights throws units to both ends.
@@ -34,7 +35,12 @@ class Saturation:
             "half of the units pass at least a tenth of the gradient they could (warning: a "
             "quarter)",
             _SOURCE,
-            frozenset({"IC501", "IC502", "IC701"}),
+            frozenset({"IC104", "IC201", "IC501", "IC502", "IC701"}),
+            quantity="median over the units of the mean slope of the nonlinearity, relative to its "
+            "steepest",
+            exempt="the model's output; gates that a bias holds open or shut, such as the forget "
+            "gate of an LSTM; nonlinearities that are not bounded on both sides",
+            severities=("error", "warning"),
         ),
         Rule(
             "IC305",
@@ -43,7 +49,10 @@ class Saturation:
             "and its gradient is lost",
             "mean of 1 − Σp², relative to uniform attention, at least one half",
             "Vaswani et al.: Attention Is All You Need (2017), section 3.2.1",
-            frozenset({"IC501", "IC502", "IC701"}),
+            frozenset({"IC104", "IC501", "IC502", "IC701"}),
+            quantity="mean over all softmaxes of 1 − Σp², relative to that of equal weights",
+            exempt="a softmax on the output; one over a single position",
+            severities=("warning",),
         ),
         Rule(
             "IC306",
@@ -52,6 +61,8 @@ class Saturation:
             "comes from it",
             "at least two units",
             "by definition of softmax",
+            quantity="values under the softmax that ends the model",
+            exempt="attention over a single position",
         ),
     )
 
@@ -62,18 +73,18 @@ class Saturation:
                 yield from self._softmax(key, site)
             elif site.family == "squashing" and (site.is_inside or _is_squared(evidence)):
                 slope = float(np.median(site.slope))
-                if slope < _WARNING and not _is_biased_gate(evidence, key, site):
+                if slope < OPEN and not _is_biased_gate(evidence, key, site):
                     found[key.layer or key.owner] = key, site, slope
         worst = {n: f for n, f in found.items() if f[2] < _ERROR and f[1].is_inside}
         for layers, is_error in ((worst, True), ({} if worst else found, False)):
             if layers:
-                yield self._saturated(layers, is_error)
+                yield self._saturated(evidence, layers, is_error)
 
     def _saturated(
-        self, found: dict[str, tuple[SiteKey, SiteLook, float]], is_error: bool
+        self, evidence: Evidence, found: dict[str, tuple[SiteKey, SiteLook, float]], is_error: bool
     ) -> Finding:
         key, site, slope = next(iter(found.values()))
-        limit = _ERROR if is_error else _WARNING
+        limit = _ERROR if is_error else OPEN
         return self.rules[0].found(
             self.name,
             "error" if is_error else "warning",
@@ -83,6 +94,7 @@ class Saturation:
             limit,
             remedy="draw the weights with torch.nn.init.xavier_uniform_(weight), or reduce σ",
             units=tuple(int(unit) for unit in np.flatnonzero(site.slope < limit)),
+            code=redraw(evidence, found),
         )
 
     def _softmax(self, key: SiteKey, site: SiteLook) -> Iterator[Finding]:

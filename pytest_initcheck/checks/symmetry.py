@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pytest_initcheck.capture.look import groups_of
+from pytest_initcheck.alike import groups_of
 from pytest_initcheck.checks.base import Rule
+from pytest_initcheck.checks.code import redraw
 from pytest_initcheck.checks.traits import depth_of, finite_looks, read_layers
 from pytest_initcheck.evidence import Array, Evidence, Parameter
 from pytest_initcheck.records import Finding
@@ -41,7 +42,11 @@ class Symmetry:
             "separate them: together they compute what one unit could",
             "distance between the gradients of two units, relative to the gradient, above rounding",
             "Goodfellow, Bengio, Courville: Deep Learning (2016), section 8.4",
-            frozenset({"IC101", "IC501", "IC502", "IC503"}),
+            frozenset({"IC101", "IC104", "IC501", "IC502", "IC503"}),
+            quantity="distance between the gradients of units that start equal, relative to the "
+            "gradient, over all steps",
+            exempt="equal units that get different gradients (one constant layer, a constant "
+            "output layer) or none; the output layer; frozen parameters and vectors",
         ),
     )
 
@@ -62,6 +67,7 @@ class Symmetry:
             _tolerance(evidence, first.parameter),
             remedy="draw the weights at random, such as torch.nn.init.xavier_uniform_(weight)",
             units=tuple(int(unit) for unit in units),
+            code=redraw(evidence, {found.parameter.layer for found in locked}),
         )
 
     def _followed(self, evidence: Evidence) -> Iterator[_Locked]:

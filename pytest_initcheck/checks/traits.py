@@ -5,8 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from pytest_initcheck.evidence import Evidence, Look, Node, Parameter, SiteKey
+import numpy as np
 
+from pytest_initcheck.evidence import Array, Evidence, Look, Node, Parameter, SiteKey
+
+# Large rates may raise the loss for a step and still converge; not several times over.
+BLOWN = 5.0
+# Rectifiers with a piece of slope zero.
+FLAT = ("relu", "relu6", "clamp", "threshold", "hardswish")
 _NORMS = ("batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm")
 
 
@@ -144,3 +150,72 @@ def finite_looks(evidence: Evidence) -> list[Look]:
             break
         found.append(look)
     return found
+
+
+def blown_up(evidence: Evidence) -> float:
+    """By what factor the steps of an optimiser that was passed raised the loss; 0 below BLOWN."""
+    losses = [look.loss for look in evidence.looks]
+    if evidence.is_default_optimizer or not math.isfinite(losses[0]):
+        return 0.0
+    start = max(abs(losses[0]), evidence.loss.chance or 0.0)
+    worst = max(loss if math.isfinite(loss) else math.inf for loss in losses)
+    return worst / start if start and worst > BLOWN * start else 0.0
+
+
+def rectified_output(evidence: Evidence) -> Node | None:
+    """The rectifier that ends the model, but for a softmax behind it."""
+    ends = set(evidence.ends)
+    for node in reversed(evidence.nodes):
+        if node.index not in ends:
+            continue
+        if node.nonlinearity in ("relu", "relu6", "clamp"):
+            return node
+        if "softmax" in node.operator:
+            ends.update(node.inputs)
+    return None
+
+
+def is_class_loss(evidence: Evidence) -> bool:
+    """Whether the loss compares logits or probabilities with classes."""
+    targets, chance = evidence.start.targets, evidence.loss.chance
+    if evidence.loss.classes:
+        return True
+    if targets is None or chance is None or targets.mean is None or targets.min != 0:
+        return False
+    # Zeros and ones: then the mean is the share of ones, and so are the squared and the absolute
+    # error of predicting zero.
+    is_binary = targets.max == 1 and abs(targets.mean + targets.zero_share - 1) < 1e-6
+    return is_binary and abs(chance - targets.mean) > 1e-3
+
+
+def driven(evidence: Evidence, key: SiteKey) -> Array:
+    """Which units of a nonlinearity get a gradient, through it or past it; False if not known."""
+    units = np.zeros(key.units, dtype=bool)
+    site = evidence.start.sites[key]
+    if site.family != "rectifier" or key.nonlinearity not in FLAT:
+        return units
+    for look in evidence.looks:
+        for name, parameter in evidence.parameters.items():
+            rows = look.parameters[name].row_gradient if parameter.layer == key.layer else None
+            if rows is not None and len(rows) == key.units:
+                units |= rows > 0
+    return units
+
+
+def pushed_by(evidence: Evidence, key: SiteKey) -> str:
+    """The normalisation before a nonlinearity whose bias outweighs its gain, "" if there is none.
+
+    What leaves a normalisation has the spread of the gain, so that a bias of three of them
+    switches a unit off.
+    """
+    made = {n.index for n in evidence.nodes if n.nonlinearity == key.nonlinearity
+            and (n.owner, n.layer) == (key.owner, key.layer)}  # fmt: skip
+    for node in evidence.nodes:
+        reads = {i for n in evidence.nodes if n.index in made for i in n.inputs}
+        if node.index in reads and is_norm(node):
+            stats = {n: evidence.start.parameters[n].stats for n in node.params}
+            gain = next((s.rms for n, s in stats.items() if s and not n.endswith("bias")), 1.0)
+            bias = next((s.mean for n, s in stats.items() if s and n.endswith("bias")), 0.0)
+            if bias is not None and bias < -3 * (gain or 0.0):
+                return evidence.parameters[node.params[0]].layer
+    return ""

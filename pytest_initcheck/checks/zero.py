@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pytest_initcheck.checks.base import Rule
+from pytest_initcheck.checks.code import fresh_norms, redraw
 from pytest_initcheck.checks.traits import (
     depth_of,
     is_norm,
@@ -33,7 +34,11 @@ class ZeroWeights:
             "product that would move them is zero",
             "some non-zero gradient within the steps taken",
             "Goodfellow, Bengio, Courville: Deep Learning (2016), section 8.4",
-            frozenset({"IC501", "IC306"}),
+            frozenset({"IC104", "IC501", "IC306"}),
+            quantity="largest |gradient| of the zero weights over all looks",
+            exempt="zero weights that receive a gradient within the steps (a zero head, one zero "
+            "convolution, the B of a LoRA pair); frozen parameters, biases and gains; parameters "
+            "that this batch does not reach",
         ),
         Rule(
             "IC102",
@@ -43,7 +48,10 @@ class ZeroWeights:
             "a zero gain only where a residual connection passes the signal on",
             "Goyal et al.: Accurate, Large Minibatch SGD (2017), section 5.1, on zero gains in "
             "residual blocks",
-            frozenset({"IC501"}),
+            frozenset({"IC104", "IC501"}),
+            quantity="share of the next layer's input that differs between samples",
+            exempt="where a residual connection runs beside the zero gain; batches whose samples "
+            "are all alike",
         ),
     )
 
@@ -65,6 +73,7 @@ class ZeroWeights:
             0.0,
             remedy="draw the weights from a distribution scaled by fan-in, such as "
             "torch.nn.init.kaiming_normal_(weight); leave at most one matrix of a path at zero",
+            code=redraw(evidence, layers),
         )
 
     def _cut(self, evidence: Evidence) -> Iterator[Finding]:
@@ -86,6 +95,7 @@ class ZeroWeights:
                     0.0,
                     0.0,
                     remedy="start the gain at one: torch.nn.init.ones_(norm.weight)",
+                    code=fresh_norms(evidence, node.params),
                 )
                 return
 
