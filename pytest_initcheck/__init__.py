@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pytest_initcheck.diagnosis import Diagnosis, diagnose
     from pytest_initcheck.errors import BaselineError, DataError, InitcheckError, InitcheckFailure
+    from pytest_initcheck.ignores import Ignore
     from pytest_initcheck.landscape import escape
     from pytest_initcheck.records import Finding, ModelRecord, RunRecord
     from pytest_initcheck.training import Experiment, run, sweep
@@ -21,6 +22,7 @@ _HOMES = {
     "run": "training",
     "sweep": "training",
     "Finding": "records",
+    "Ignore": "ignores",
     "ModelRecord": "records",
     "RunRecord": "records",
     "BaselineError": "errors",
@@ -34,6 +36,7 @@ __all__ = [
     "Diagnosis",
     "Experiment",
     "Finding",
+    "Ignore",
     "InitcheckError",
     "InitcheckFailure",
     "ModelRecord",

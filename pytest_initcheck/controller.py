@@ -45,8 +45,9 @@ class Controller:
             from pytest_initcheck.session.collector import from_text
 
             path, line, name = report.location
-            test, obsolete = from_text(text)
-            self._collect().add(test, (path, line or 0, name), obsolete)
+            sent = from_text(text)
+            place = (path, line or 0, name)
+            self._collect().add(sent.test, place, sent.obsolete, sent.ignores)
         elif report.when not in ("setup", "call", "teardown"):
             self.crashes.append(report)
 
@@ -68,6 +69,7 @@ class Controller:
             collected.update_baselines()
         else:
             collected.note_obsolete()
+        collected.note_unused_ignores()
         if self.settings.report is not None:
             self.written = collected.write_report(self.settings.report)
         self._keep_for_commands(collected)

@@ -202,7 +202,8 @@ def diagnose(
         program = Program(model, batch, loss_fn, forward)
         odd = oddities(model)
         program.materialise()
-        evidence = replace(gather(program, optimizer, steps), oddities=odd)
+        evidence = gather(program, optimizer, steps)
+        evidence = replace(evidence, oddities={**odd, **evidence.oddities})
         found = sort_out(with_sigma(judge(evidence, checks), program), ignores)
     return Diagnosis(
         evidence.before,
@@ -249,6 +250,7 @@ def gather(program: Program, optimizer: Optimizer | None, steps: int) -> Evidenc
         _rates(model, made),
         optimizer is None,
         first.ends,
+        {"stray": first.strays} if first.strays else {},
         places=places(program.batch, first.look.inputs, first.look.targets),
     )
 

@@ -14,7 +14,11 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class Node:
-    """One traced operation. ``inputs`` are indices of earlier nodes; -1 stands for the batch."""
+    """One traced operation. ``inputs`` are indices of earlier nodes; -1 stands for the batch.
+
+    ``width`` is over how many values a softmax or a normalisation runs, 0 elsewhere;
+    ``selects`` marks indices and masks, through which no gradient can pass.
+    """
 
     index: int
     operator: str
@@ -25,6 +29,8 @@ class Node:
     is_layer: bool = False
     nonlinearity: str = ""
     shape: tuple[int, ...] = ()
+    width: int = 0
+    selects: bool = False
 
 
 @dataclass(frozen=True)
@@ -140,7 +146,8 @@ class Evidence:
     """What a check reads. ``looks`` come in the order of the steps; the first is the start.
 
     ``rates`` is the learning rate of every parameter that the optimiser holds; ``ends`` are the
-    nodes that made the model's output; ``oddities`` are modules by what is odd about them;
+    nodes that made the model's output; ``oddities`` are modules by what is odd about them
+    ("overwritten" weights, a drawn "padding" row, "stray" parameters that they do not hold);
     ``places`` says where in the batch the measured "inputs" and "targets" lie.
     """
 

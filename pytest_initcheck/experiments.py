@@ -6,14 +6,13 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pytest_initcheck.checks.outside import OUTSIDE
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.records import Finding, RunRecord
 from pytest_initcheck.statistics import ShareVerdict, share_at_least
 
 if TYPE_CHECKING:
     from pytest_initcheck.landscape import Escape
-
-REFERENCE = "Clopper and Pearson, Biometrika 26 (1934)"
 
 
 @dataclass(frozen=True)
@@ -44,13 +43,10 @@ def escaped(found: Escape, probability: float) -> OverSeeds:
         InitcheckError: the probability is none.
     """
     finding = _finding(
-        "IC901",
         "escape",
         "seeds that escape",
         found.verdict(probability),
         f"the optimiser ends elsewhere on most seeds: {found.summary()}",
-        "change the optimiser (more momentum, another step size, noise on the gradient), the "
-        "start or the number of steps; or ask for a smaller probability",
     )
     return OverSeeds(found.verdict(probability), finding, (f"ends: {found.summary()}",))
 
@@ -73,13 +69,10 @@ def reached(
     values = record.metrics[chosen]
     share = share_at_least(sum(value >= accuracy for value in values), len(values), probability)
     finding = _finding(
-        "IC902",
         "accuracy",
         f"seeds whose {chosen} reaches {accuracy:g}",
         share,
         "the training ends below the accuracy on too many seeds",
-        "compare the curves of the seeds in the report: all low means that the start or the step "
-        "size is bad, some low that it depends on chance; or ask for less",
     )
     return OverSeeds(share, finding, (_spread(chosen, values),))
 
@@ -99,20 +92,17 @@ def _default_metric(record: RunRecord) -> str:
     return "validation accuracy" if "validation accuracy" in record.metrics else "accuracy"
 
 
-def _finding(
-    id: str, check: str, quantity: str, share: ShareVerdict, cause: str, remedy: str
-) -> Finding:
-    return Finding(
-        id,
+def _finding(check: str, quantity: str, share: ShareVerdict, cause: str) -> Finding:
+    rule = OUTSIDE[check]
+    return rule.found(
         check,
         "error",
-        layer="",
-        quantity=quantity,
-        measured=share.share,
-        limit=share.required,
+        (),
+        quantity,
+        share.share,
+        share.required,
+        remedy=rule.remedy,
         cause=cause,
-        remedy=remedy,
-        reference=REFERENCE,
     )
 
 

@@ -12,10 +12,11 @@ from pytest_initcheck.errors import InitcheckFailure
 from pytest_initcheck.recording import Recording
 
 if TYPE_CHECKING:
+    from pytest_initcheck.curvature import CriticalPoint
     from pytest_initcheck.diagnosis import Diagnosis
     from pytest_initcheck.experiments import OverSeeds
     from pytest_initcheck.landscape import Escape
-    from pytest_initcheck.records import Finding, RunRecord
+    from pytest_initcheck.records import Finding, RunRecord, Verdict
     from pytest_initcheck.training import Experiment
 
 DRAW_SEED = 0
@@ -171,6 +172,45 @@ class Initcheck(Recording):
         record = call(run, experiment, seeds, **self._placed(options))
         self._judge(name, "run", record, reached(record, accuracy, probability, metric))
         return record
+
+    @quiet
+    def assert_not_stuck(
+        self,
+        model: Any,
+        batch: Any,
+        *args: Any,
+        loss: float | None = None,
+        name: str = "critical point",
+        **options: Any,
+    ) -> CriticalPoint:
+        """Fail where training stands still at a bad place.
+
+        That is a saddle, flat ground, or a minimum whose loss is no better than that of the best
+        constant prediction. ``loss`` replaces that bound: at most that much is a good place, and
+        more is a bad one wherever the model does not move. The other arguments are those of
+        `pytest_initcheck.curvature.critical_point`, whose result is returned.
+
+        Raises:
+            InitcheckFailure: the model is stuck.
+            InitcheckError: bad input, or a loss or gradient that is not finite.
+        """
+        from pytest_initcheck.curvature import critical_point
+        from pytest_initcheck.curvature.stuck import stuck
+        from pytest_initcheck.session.failure import health_text
+
+        __tracebackhide__ = True
+        found = call(critical_point, model, batch, *args, **self._placed(options))
+        fault = stuck(found, loss)
+        faults = [fault] if fault is not None else []
+        verdict: Verdict = "fail" if faults else "pass"
+        self._recorder.add(
+            name, "critical point", found.run_record(), verdict=verdict, findings=faults
+        )
+        if faults:
+            nodeid, report = self._settings.nodeid, self._settings.report
+            text = health_text("fail", faults, faults, nodeid=nodeid, report=report)
+            raise InitcheckFailure(text)
+        return found
 
     def _judge(self, name: str, kind: str, record: RunRecord, verdict: OverSeeds) -> None:
         from pytest_initcheck.session.failure import show_command

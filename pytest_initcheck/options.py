@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +13,17 @@ import pytest
 from pytest_initcheck.settings import DEVICES, Scope, Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+    from pytest_initcheck.ignores import Ignore
 
 MARKER = (
-    "initcheck(*, baseline=True, rtol=None, atol=None, device=None): how this test is diagnosed "
-    "and compared; baseline=False switches the comparison off, rtol and atol replace the "
-    "tolerances of the baseline, device is 'cpu', 'cuda' or 'auto'."
+    "initcheck(*, baseline=True, rtol=None, atol=None, device=None, ignore=()): how this test is "
+    "diagnosed and compared; baseline=False switches the comparison off, rtol and atol replace "
+    "the tolerances of the baseline, device is 'cpu', 'cuda' or 'auto', ignore lists findings "
+    "that do not count, such as 'IC201 encoder.*: reason'."
 )
+IGNORE_INI = "initcheck_ignore"
 DEFAULT_BASELINES = "baselines"
 OFF = "off"
 
@@ -66,6 +71,12 @@ def add(parser: pytest.Parser) -> None:
         "initcheck_device", "where models run: cpu, cuda or auto", default=None, type="string"
     )
     parser.addini("initcheck_mnist", "folder of the full MNIST set", default=None, type="string")
+    parser.addini(
+        "initcheck_ignore",
+        "findings that do not count, one a line: ID [layer pattern]: reason",
+        default=[],
+        type="linelist",
+    )
 
 
 def resolve(config: pytest.Config) -> Settings:
@@ -81,6 +92,7 @@ def resolve(config: pytest.Config) -> Settings:
         update=bool(config.getoption("--initcheck-update")),
         device=_first(config.getoption("--initcheck-device"), _device_of_ini(config)),
         mnist=_mnist(config),
+        ignores=_ignores_of_ini(config),
     )
     _refuse_conflicts(config, settings)
     return settings
@@ -135,6 +147,22 @@ def _mnist(config: pytest.Config) -> str | None:
     return None if ini is None else str(_below(config.rootpath, ini))
 
 
+def _ignores_of_ini(config: pytest.Config) -> tuple[Ignore, ...]:
+    lines = config.getini(IGNORE_INI)
+    if not lines:
+        return ()
+    fault = _ignore_fault(lines)
+    if fault:
+        raise pytest.UsageError(f"{IGNORE_INI} (ini file): {fault}")
+    return _placed(lines, IGNORE_INI, shared=True)
+
+
+def _placed(given: Any, origin: str, *, shared: bool) -> tuple[Ignore, ...]:
+    from pytest_initcheck.ignores import parse
+
+    return tuple(replace(ignore, origin=origin, shared=shared) for ignore in parse(given))
+
+
 def _refuse_conflicts(config: pytest.Config, settings: Settings) -> None:
     if settings.update and settings.baselines is None:
         given = config.getoption("--initcheck-baselines") is not None
@@ -160,11 +188,27 @@ def _is_device(value: Any) -> bool:
     return value is None or value in DEVICES
 
 
-_ARGUMENTS: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "baseline": (_is_bool, "True or False"),
-    "rtol": (_is_tolerance, "a number of at least 0"),
-    "atol": (_is_tolerance, "a number of at least 0"),
-    "device": (_is_device, "'cpu', 'cuda' or 'auto'"),
+def _expects(holds: Callable[[Any], bool], what: str) -> Callable[[Any], str]:
+    return lambda value: "" if holds(value) else f"must be {what}"
+
+
+def _ignore_fault(value: Any) -> str:
+    from pytest_initcheck.errors import InitcheckError
+    from pytest_initcheck.ignores import parse
+
+    try:
+        parse(value)
+    except InitcheckError as error:
+        return str(error)
+    return ""
+
+
+_ARGUMENTS: dict[str, Callable[[Any], str]] = {
+    "baseline": _expects(_is_bool, "True or False"),
+    "rtol": _expects(_is_tolerance, "a number of at least 0"),
+    "atol": _expects(_is_tolerance, "a number of at least 0"),
+    "device": _expects(_is_device, "'cpu', 'cuda' or 'auto'"),
+    "ignore": _ignore_fault,
 }
 
 
@@ -177,9 +221,9 @@ def marker_fault(item: pytest.Item) -> str | None:
         for key, value in mark.kwargs.items():
             if key not in _ARGUMENTS:
                 return f"@pytest.mark.initcheck has no argument {key!r}; it takes {known}"
-            holds, what = _ARGUMENTS[key]
-            if not holds(value):
-                return f"@pytest.mark.initcheck({key}={value!r}): must be {what}"
+            fault = _ARGUMENTS[key](value)
+            if fault:
+                return f"@pytest.mark.initcheck({key}={value!r}): {fault}"
     return None
 
 
@@ -197,7 +241,22 @@ def for_test(item: pytest.Item, settings: Settings) -> Scope:
         rtol=marked.get("rtol"),
         atol=marked.get("atol"),
         report=settings.report,
+        ignores=(*_ignores_of_markers(item), *settings.ignores),
     )
+
+
+def _ignores_of_markers(item: pytest.Item) -> Iterator[Ignore]:
+    for node, mark in item.iter_markers_with_node("initcheck"):
+        if "ignore" in mark.kwargs:
+            origin = _function_id(item) if node is item else node.nodeid
+            yield from _placed(mark.kwargs["ignore"], origin or ".", shared=node is not item)
+
+
+def _function_id(item: pytest.Item) -> str:
+    # A marker speaks for all parameters of its test: it may match with some of them only.
+    parameters = getattr(item, "callspec", None)
+    nodeid = _plain_nodeid(item)
+    return nodeid.removesuffix(f"[{parameters.id}]") if parameters is not None else nodeid
 
 
 def _baselines_of_test(

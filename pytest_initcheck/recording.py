@@ -42,14 +42,22 @@ class Recording:
 
     def _diagnose(self, name: str, model: Any, batch: Any, *args: Any, **options: Any) -> Diagnosis:
         from pytest_initcheck.diagnosis import diagnose
+        from pytest_initcheck.ignores import parse
         from pytest_initcheck.team import with_builtin
 
         if options.get("checks") is None:
             options["checks"] = with_builtin(self._ask_team()) or None
+        options["ignore"] = (*parse(options.get("ignore")), *self._settings.ignores)
         found = call(diagnose, model, batch, *args, **self._placed(options))
         self._recorder.add(
-            name, "diagnosis", found.run_record(), verdict=found.verdict, findings=found.findings
+            name,
+            "diagnosis",
+            found.run_record(),
+            verdict=found.verdict,
+            findings=found.findings,
+            ignored=found.ignored,
         )
+        self._recorder.note_ignores(found.unused_ignores)
         return found
 
     def _placed(self, options: dict[str, Any]) -> dict[str, Any]:
@@ -123,6 +131,7 @@ class Recording:
             record,
             verdict=judged.verdict if judged is not None else None,
             findings=judged.findings if judged is not None else (),
+            ignored=getattr(judged, "ignored", ()),
             rtol=rtol,
             atol=atol,
         ).comparison

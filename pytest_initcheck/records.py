@@ -285,7 +285,10 @@ class Picture:
 
 @dataclass(frozen=True)
 class Entry:
-    """One recorded thing of one test: a diagnosis, a run, a sweep, an escape or plain metrics."""
+    """One recorded thing of one test: a diagnosis, a run, a sweep, an escape or plain metrics.
+
+    ``ignored`` are the findings that do not count, each with its reason.
+    """
 
     name: str
     kind: str
@@ -293,6 +296,7 @@ class Entry:
     verdict: Verdict | None = None
     findings: tuple[Finding, ...] = ()
     comparison: Comparison | None = None
+    ignored: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True)

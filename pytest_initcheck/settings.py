@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from pytest_initcheck.ignores import Ignore
 
 DEVICES = ("cpu", "cuda", "auto")
 
@@ -17,10 +20,14 @@ class Settings(NamedTuple):
     update: bool = False
     device: str | None = None
     mnist: str | None = None
+    ignores: tuple[Ignore, ...] = ()
 
 
 class Scope(NamedTuple):
-    """What holds for one test; tolerances are None where the baseline's own apply."""
+    """What holds for one test; tolerances are None where the baseline's own apply.
+
+    ``ignores`` are those of its markers, the nearest first, then those of the ini file.
+    """
 
     nodeid: str
     baselines: Path | None = None
@@ -29,3 +36,4 @@ class Scope(NamedTuple):
     rtol: float | None = None
     atol: float | None = None
     report: Path | None = None
+    ignores: tuple[Ignore, ...] = ()

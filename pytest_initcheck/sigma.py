@@ -126,7 +126,7 @@ class _Measure:
         ledger = Ledger()
         recorder = Recorder(ledger)
         recorder.tracer = tracer = Tracer(model, recorder.observer())
-        with torch.enable_grad(), Quiet(tracer), tracer.running():
+        with torch.enable_grad(), Quiet(tracer), tracer.prepared(), tracer.running():
             self.program.evaluate(tracer.add_data)
         ledger.read()
         return recorder

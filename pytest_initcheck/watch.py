@@ -55,7 +55,8 @@ class Watch:
         test = self._record()
         if not test.entries:
             return
-        ids = dict.fromkeys(f.id for entry in test.entries for f in entry.findings)
+        found = [finding for entry in test.entries for finding in entry.findings]
+        ids = dict.fromkeys(finding.id for finding in found if finding.severity != "info")
         properties.append((PREFIX + "verdict", summary.test_verdict(test)))
         properties.append((PREFIX + "comparison", summary.test_status(test)))
         properties.append((PREFIX + "findings", " ".join(ids)))
@@ -81,7 +82,8 @@ class Watch:
         duration = sum(report.duration for report in self.reports.values())
         outcome = self._outcome()
         obsolete = self.recorder.obsolete() if outcome in PASSED else []
-        return to_text(replace(self._record(), outcome=outcome, duration=duration), obsolete)
+        test = replace(self._record(), outcome=outcome, duration=duration)
+        return to_text(test, obsolete, self.recorder.matched)
 
     def _record(self) -> TestRecord:
         return self.recorder.test_record("passed", 0.0, self.message)

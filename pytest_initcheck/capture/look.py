@@ -30,6 +30,7 @@ class Looked:
     parameters: dict[str, Parameter]
     result: Result
     ends: frozenset[int]
+    strays: tuple[str, ...]
 
 
 class Looker:
@@ -51,11 +52,12 @@ class Looker:
         tracer = Tracer(self.model, recorder.observer())
         recorder.tracer = tracer
         clear_gradients(self.model.parameters())
-        with torch.enable_grad(), Quiet(tracer):
+        with torch.enable_grad(), Quiet(tracer), tracer.prepared():
             with tracer.running():
                 result = self.program.evaluate(tracer.add_data)
             self.not_observed = tuple(sorted(tracer.foreign))
             self._backward(result)
+            strays = tracer.release_strays()
         slots = {
             name: self._put(name, parameter, ledger, tracer.axes.get(name), full)
             for name, parameter in self.model.named_parameters()
@@ -82,7 +84,9 @@ class Looker:
                 for name, parameter in look.parameters.items()
                 if parameter.projections is not None and groups_of(parameter.projections)
             } | _copied(look)
-        return Looked(look, tuple(tracer.nodes), tuple(tracer.order), parameters, result, ends)
+        return Looked(
+            look, tuple(tracer.nodes), tuple(tracer.order), parameters, result, ends, strays
+        )
 
     def _backward(self, result: Result) -> None:
         try:

@@ -10,6 +10,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+# Masks subtract ten thousand, a billion or infinity; no score is so far below another.
+_MASKED = 5e3
 Family = Literal["rectifier", "squashing", "softmax", "other"]
 Slope = Callable[[Tensor, tuple[Any, ...], dict[str, Any]], Tensor]
 
@@ -87,8 +89,10 @@ def _softmax(x: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor
     # The trace of the Jacobian diag(p) - p pᵀ against its value at uniform p.
     dim = args[1] if len(args) > 1 else kwargs.get("dim", -1)
     p = torch.softmax(x, dim).nan_to_num(0.0)
-    n = p.shape[dim]
-    return (1 - p.square().sum(dim)) / (1 - 1 / n) if n > 1 else torch.zeros_like(p.sum(dim))
+    # Masked positions are no choice; whoever has one choice left loses nothing by taking it.
+    n = (x > x.amax(dim, keepdim=True) - _MASKED).sum(dim).clamp(min=1)
+    slope = (1 - p.square().sum(dim)) / (1 - 1 / n.to(p.dtype)).clamp(min=0.5)
+    return torch.where(n > 1, slope, float(p.shape[dim] > 1))
 
 
 def _one(x: Tensor, *_: Any) -> Tensor:

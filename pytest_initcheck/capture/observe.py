@@ -74,7 +74,7 @@ class Recorder:
         key = SiteKey(node.owner, found.name, node.layer, per_unit.shape[0])
         calls = self._sites.setdefault(key, _Calls(family=found.family))
         calls.nodes.append(node.index)
-        calls.width = output.shape[-1] if output.dim() else 1
+        calls.width = node.width or (output.shape[-1] if output.dim() else 1)
         calls.slots.append(self._ledger.put(_slopes(per_unit, found)))
         if len(calls.outputs) < _CALLS:
             calls.outputs.append(summarise(output, self._ledger))

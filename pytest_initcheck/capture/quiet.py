@@ -25,7 +25,8 @@ _DROPOUTS = {
     torch.feature_alpha_dropout,
 }
 
-
+# Attention draws its dropout inside, where no function mode sees it; the place of its rate.
+_RATES = {functional.scaled_dot_product_attention: 4, functional.multi_head_attention_forward: 10}
 # Nonlinearities that the dispatcher only sees as the arithmetic they are made of.
 _COMPOSITES = {functional.softsign: SOFTSIGN, functional.tanhshrink: TANHSHRINK}
 
@@ -49,6 +50,8 @@ class Quiet(TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
+        if func in _RATES:
+            args, kwargs = _undropped(_RATES[func], args, kwargs)
         if func in _DROPOUTS and self._rate(args, kwargs) < 1:
             return args[0] if args else kwargs["input"]
         if func in _COMPOSITES:
@@ -61,3 +64,12 @@ class Quiet(TorchFunctionMode):
     def _rate(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> float:
         rate = args[1] if len(args) > 1 else kwargs.get("p", 0.5)
         return float(rate) if isinstance(rate, (int, float)) else 0.5
+
+
+def _undropped(
+    place: int, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments of attention with a dropout rate of zero."""
+    if len(args) > place:
+        return (*args[:place], 0.0, *args[place + 1 :]), kwargs
+    return args, {**kwargs, "dropout_p": 0.0}

@@ -64,6 +64,9 @@ def _save_module(module: nn.Module, undo: list[Undo], seen: set[int]) -> None:
     kind = type(module)
     for value in attributes.values():
         _save(value, undo, seen, _DEPTH)
+    # Scripted modules keep their tensors elsewhere.
+    for tensor in (*module.parameters(recurse=False), *module.buffers(recurse=False)):
+        _save(tensor, undo, seen, _DEPTH)
 
     def restore() -> None:
         # A lazy module becomes another class on its first forward.

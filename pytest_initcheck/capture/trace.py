@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import math
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -91,6 +93,7 @@ class Tracer(TorchDispatchMode):
         self._stack: list[_Frame] = []
         self._origins: dict[int, _Origin] = {}
         self._pending: list[tuple[Tensor, Callable[[Tensor], None]]] = []
+        self._strays: dict[int, tuple[Tensor, Tensor | None, str]] = {}
         for name, parameter in model.named_parameters():
             self._claim(parameter, params=(name,), is_parameter=True)
 
@@ -125,21 +128,41 @@ class Tracer(TorchDispatchMode):
         """Attach the hooks that wait."""
         for tensor, hook in self._pending:
             if tensor.requires_grad:
-                tensor.register_hook(hook)
+                tensor.register_hook(functools.partial(self._on_gradient, hook))
         self._pending = []
+
+    def _on_gradient(self, hook: Callable[[Tensor], None], gradient: Tensor | None) -> None:
+        # An autograd function of the author's may return none for an input that asks for one;
+        # where the forward pass takes gradients itself, what is measured of them is no part of it.
+        if gradient is None:
+            return
+        was_paused, self._is_paused = self._is_paused, True
+        try:
+            hook(gradient)
+        finally:
+            self._is_paused = was_paused
 
     @contextmanager
     def running(self) -> Iterator[None]:
         """Observe everything inside; also keeps track of which module is running."""
+        with self:
+            yield
+            self.flush()
+
+    @contextmanager
+    def prepared(self) -> Iterator[None]:
+        """What runs inside runs operator by operator.
+
+        The backward pass belongs inside too: it runs checkpointed code a second time, which must
+        take the same kernels.
+        """
         with ExitStack() as stack:
             # Scripted and compiled code must run the operators one by one to be seen.
             stack.enter_context(torch.compiler.set_stance("force_eager"))
             stack.enter_context(torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH))
             for handle in self._hook_modules():
                 stack.callback(handle.remove)
-            with self:
-                yield
-                self.flush()
+            yield
 
     def _hook_modules(self) -> Iterator[RemovableHandle]:
         modules = list(self._model.modules())
@@ -156,7 +179,7 @@ class Tracer(TorchDispatchMode):
     def _enter_module(self, module: nn.Module, _: Any) -> None:
         frame = _Frame(self._modules.get(id(module), self._stack[-1].name if self._stack else ""))
         if isinstance(module, nn.RNNBase):
-            frame.flags.enter_context(_unfused())
+            frame.flags.enter_context(unfused())
         self._stack.append(frame)
 
     def _leave_module(self, module: nn.Module, *_: Any) -> None:
@@ -180,12 +203,15 @@ class Tracer(TorchDispatchMode):
         operator = func.overloadpacket.__name__
         tensors = _tensors((args, kwargs))
         origins = [self._origin(tensor) for tensor in tensors]
+        self._note_strays(tensors, origins)
         found = recognise(operator, args, kwargs) if tensors else None
         is_float = found is not None and isinstance(args[0], Tensor) and args[0].is_floating_point()
         slope = found.slope(args[0], args, kwargs) if found and is_float else None
         seen = self._see_input(operator, tensors, origins) if operator in _MIXING else None
         out = func(*args, **kwargs)
-        node = self._add_node(func, operator, tensors, origins, out, found if is_float else None)
+        node = self._add_node(
+            func, operator, args, tensors, origins, out, found if is_float else None
+        )
         if (
             node
             and node.nonlinearity
@@ -200,6 +226,24 @@ class Tracer(TorchDispatchMode):
             if first is not None:
                 self._observer.on_layer(node, first, seen)
         return out
+
+    def _note_strays(self, tensors: list[Tensor], origins: list[_Origin | None]) -> None:
+        for tensor, origin in zip(tensors, origins, strict=True):
+            is_stray = origin is None and isinstance(tensor, nn.Parameter) and tensor.requires_grad
+            if is_stray and id(tensor) not in self._strays:
+                self._strays[id(tensor)] = tensor, tensor.grad, self._stack[-1].name
+
+    def release_strays(self) -> tuple[str, ...]:
+        """Where trainable parameters ran, and got a gradient, that the model does not hold.
+
+        Their gradients are put back to what they were.
+        """
+        found = []
+        for tensor, before, owner in self._strays.values():
+            if tensor.grad is not before:
+                found.append(owner)
+                tensor.grad = before
+        return tuple(dict.fromkeys(found))
 
     def _see_input(
         self, operator: str, tensors: list[Tensor], origins: list[_Origin | None]
@@ -219,6 +263,7 @@ class Tracer(TorchDispatchMode):
         self,
         func: Any,
         operator: str,
+        args: tuple[Any, ...],
         tensors: list[Tensor],
         origins: list[_Origin | None],
         out: Any,
@@ -244,7 +289,8 @@ class Tracer(TorchDispatchMode):
         order, layer = (latest.order, latest.layer) if latest else (-1, "")
         if is_layer:
             layer = layer_of(weights[-1].params[0])
-            self._note_axes(operator, tensors, origins)
+            is_transposed = "convolution" in operator and len(args) > 6 and args[6] is True
+            self._note_axes(operator, tensors, origins, 1 if is_transposed else None)
             if layer not in self.order:
                 self.order.append(layer)
             order = len(self.nodes)
@@ -258,18 +304,29 @@ class Tracer(TorchDispatchMode):
             is_layer,
             found.name if found else "",
             tuple(results[0].shape) if results else (),
+            width_of(operator, args),
         )
         self.nodes.append(node)
         is_data = is_layer or any(origin.is_data for origin in data)
-        self._claim_all(results, node=node.index, layer=layer, order=order, is_data=is_data)
+        facts = {"layer": layer, "order": order, "is_data": is_data}
+        chosen = [result for result in results if _is_selection(result)]
+        self._claim_all(results, node=node.index, **facts)
+        if chosen and tensors and any(not _is_selection(tensor) for tensor in tensors):
+            selection = replace(node, index=len(self.nodes), nonlinearity="", selects=True)
+            self.nodes.append(selection)
+            self._claim_all(chosen, node=selection.index, **facts)
         return node
 
     def _note_axes(
-        self, operator: str, tensors: list[Tensor], origins: list[_Origin | None]
+        self,
+        operator: str,
+        tensors: list[Tensor],
+        origins: list[_Origin | None],
+        known: int | None = None,
     ) -> None:
         for tensor, origin in zip(tensors, origins, strict=True):
             if origin and origin.is_parameter and tensor.dim() > 1 and operator in _UNIT_AXES:
-                axis = _UNIT_AXES[operator]
+                axis = _UNIT_AXES[operator] if known is None else known
                 # A transposed view of a matrix says that its first axis counts the outputs.
                 if axis is None and tensor.dim() == 2:
                     axis = 0 if _is_transposed(tensor) else 1
@@ -294,13 +351,32 @@ class Tracer(TorchDispatchMode):
             self._origins[key] = _Origin(StorageWeakRef(tensor.untyped_storage()), **facts)
 
 
+def _is_selection(tensor: Tensor) -> bool:
+    return not (tensor.is_floating_point() or tensor.is_complex())
+
+
+def width_of(operator: str, args: tuple[Any, ...]) -> int:
+    """Over how many values a softmax or a normalisation runs; 0 for other operators."""
+    first = args[0] if args else None
+    if not isinstance(first, Tensor):
+        return 0
+    if "softmax" in operator:
+        return int(first.shape[args[1]]) if first.dim() else 1
+    if operator == "native_layer_norm":
+        return math.prod(args[1])
+    if operator == "native_group_norm":
+        count: int = args[4] * args[5] // args[6]
+        return count
+    return 0
+
+
 def _is_transposed(matrix: Tensor) -> bool:
     rows, (down, along) = matrix.shape[0], matrix.stride()
     return down == 1 and (along != 1 or rows == 1)
 
 
 @contextmanager
-def _unfused() -> Iterator[None]:
+def unfused() -> Iterator[None]:
     """Recurrent layers run their gates one by one: the fused kernels hide them."""
     with ExitStack() as stack:
         with warnings.catch_warnings():

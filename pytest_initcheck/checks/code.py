@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from pytest_initcheck.checks.traits import is_norm, next_layers
+from pytest_initcheck.checks.paths import is_norm, next_layers
 from pytest_initcheck.evidence import Evidence, Parameter
 
 _RECTIFIERS = ("relu", "relu6", "clamp", "threshold", "gelu", "silu", "mish", "elu", "celu",

@@ -8,7 +8,7 @@ import numpy as np
 
 from pytest_initcheck.checks.base import Rule
 from pytest_initcheck.checks.code import drawn_like
-from pytest_initcheck.checks.traits import finite_looks, used_parameters
+from pytest_initcheck.checks.traits import finite_looks, largest_gradient, used_parameters
 from pytest_initcheck.evidence import Array, Evidence, Parameter
 from pytest_initcheck.records import Finding, Severity
 
@@ -32,7 +32,8 @@ class Copies:
             quantity="difference of the moves of layers that start with equal weights, relative "
             "to the move",
             exempt="one tensor under two names, which is tied; constants and formulas (identity, "
-            "sinusoids), which are no draw; frozen layers",
+            "sinusoids), which are no draw; frozen layers, and those without a gradient, as the "
+            "target network of a learner",
         ),
         Rule(
             "IC204",
@@ -64,6 +65,9 @@ class Copies:
             rows = evidence.start.parameters[name].projections
             stats = evidence.start.parameters[name].stats
             if not parameter.trainable or name not in used or rows is None or stats is None:
+                continue
+            # What gets no gradient from this loss, as a target network, is not trained by it.
+            if largest_gradient(evidence, parameter) is None:
                 continue
             if _is_random(rows) and stats.histogram and sum(map(bool, stats.histogram.counts)) > 4:
                 seen.setdefault((parameter.shape, rows.tobytes()), []).append(parameter)
@@ -110,4 +114,5 @@ class Copies:
 
 
 def _is_random(rows: Array) -> bool:
-    return len(np.unique(np.round(rows, 9), axis=0)) >= _RANDOM_ROWS
+    # The only row of a layer with one unit is judged by its values alone.
+    return len(rows) == 1 or len(np.unique(np.round(rows, 9), axis=0)) >= _RANDOM_ROWS

@@ -9,14 +9,8 @@ import numpy as np
 
 from pytest_initcheck.checks.base import Rule
 from pytest_initcheck.checks.code import fresh_norms, redraw
-from pytest_initcheck.checks.traits import (
-    all_gone,
-    driven,
-    is_class_loss,
-    pushed_by,
-    rectified_output,
-    silent_layers,
-)
+from pytest_initcheck.checks.paths import ending
+from pytest_initcheck.checks.traits import all_gone, driven, is_class_loss, pushed_by, silent_layers
 from pytest_initcheck.evidence import Array, Evidence, SiteKey
 from pytest_initcheck.records import Finding
 
@@ -117,7 +111,7 @@ class DeadUnits:
         )
 
     def _output(self, evidence: Evidence) -> Iterator[Finding]:
-        rectified = rectified_output(evidence)
+        rectified = ending(evidence, "relu", "relu6", "clamp")
         if rectified is None:
             return
         gone, judged = all_gone(evidence), is_class_loss(evidence)

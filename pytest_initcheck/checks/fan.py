@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from pytest_initcheck.checks.base import Rule
 from pytest_initcheck.checks.code import drawn_like
-from pytest_initcheck.checks.traits import is_norm, reached_from
+from pytest_initcheck.checks.paths import is_norm, reached_from
 from pytest_initcheck.evidence import Evidence, Parameter
 from pytest_initcheck.records import Finding
 
@@ -15,6 +15,10 @@ from pytest_initcheck.records import Finding
 _GROUPS = 4
 # Standard errors of a measured standard deviation, 1/√(2n) relative.
 _Z = 4.0
+# The gains of ReLU, of no nonlinearity, of tanh and of SELU (torch.nn.init.calculate_gain).
+_GAINS = (math.sqrt(2), 1.0, 5 / 3, 0.75)
+# Too few weights to tell one σ from another.
+_DISTINCT = 0.2
 
 
 class GroupedFan:
@@ -33,34 +37,63 @@ class GroupedFan:
             "the standard deviation is that of fan-out over all groups, although each input "
             "channel feeds one group only: the weights are too small by the square root of the "
             "number of groups, and no normalisation follows",
-            "standard deviation away from √(2 / (out_channels · kernel size)) by more than four "
-            "standard errors, for four groups or more",
+            "standard deviation away from gain / √(out_channels · kernel size) by more than four "
+            "standard errors, for four groups or more and the gains of torch.nn.init",
             "He, Zhang, Ren, Sun: Delving Deep into Rectifiers (2015), section 2.2",
             frozenset({"IC101", "IC104", "IC501"}),
             quantity="standard deviation of the weights of a grouped convolution",
-            exempt="where a normalisation follows; other initialisers; fewer than four groups",
+            exempt="where a normalisation follows; where weights of another fan-out have the same "
+            "standard deviation, as with one σ for all; other initialisers; fewer than four groups",
             severities=("warning",),
         ),
     )
 
     def run(self, evidence: Evidence) -> Iterator[Finding]:
-        for parameter in evidence.parameters.values():
-            stats = evidence.start.parameters[parameter.name].stats
-            if parameter.groups < _GROUPS or len(parameter.shape) < 3 or not stats or not stats.std:
-                continue
-            wrong = math.sqrt(2 / (parameter.shape[0] * math.prod(parameter.shape[2:])))
-            tolerance = _Z / math.sqrt(2 * stats.n)
-            if abs(stats.std / wrong - 1) < tolerance and not _is_normalised(evidence, parameter):
-                yield self.rules[0].found(
-                    self.name,
-                    "warning",
-                    (parameter.layer,),
-                    "standard deviation of the weights",
-                    stats.std,
-                    wrong * math.sqrt(parameter.groups),
-                    remedy="pass mode='fan_in' to torch.nn.init.kaiming_normal_",
-                    code=drawn_like({parameter.name: wrong * math.sqrt(parameter.groups)}),
-                )
+        found = {p.name: p for p in evidence.parameters.values() if _ignores_groups(evidence, p)}
+        if not found:
+            return
+        first = next(iter(found.values()))
+        spread = {name: _std(evidence, p) for name, p in found.items()}
+        yield self.rules[0].found(
+            self.name,
+            "warning",
+            tuple(p.layer for p in found.values()),
+            "standard deviation of the weights",
+            spread[first.name],
+            spread[first.name] * math.sqrt(first.groups),
+            remedy="pass mode='fan_in' to torch.nn.init.kaiming_normal_",
+            code=drawn_like({n: spread[n] * math.sqrt(p.groups) for n, p in found.items()}),
+        )
+
+
+def _ignores_groups(evidence: Evidence, parameter: Parameter) -> bool:
+    std, n = _std(evidence, parameter), math.prod(parameter.shape)
+    if parameter.groups < _GROUPS or len(parameter.shape) < 3 or not std:
+        return False
+    wrong = 1 / math.sqrt(parameter.shape[0] * math.prod(parameter.shape[2:]))
+    tolerance = _Z / math.sqrt(2 * n)
+    is_wrong = any(abs(std / (gain * wrong) - 1) < tolerance for gain in _GAINS)
+    return (
+        is_wrong
+        and not _is_normalised(evidence, parameter)
+        and not _is_shared(evidence, parameter, std, tolerance)
+    )
+
+
+def _std(evidence: Evidence, parameter: Parameter) -> float:
+    stats = evidence.start.parameters[parameter.name].stats
+    return (stats.std or 0.0) if stats else 0.0
+
+
+def _is_shared(evidence: Evidence, parameter: Parameter, std: float, tolerance: float) -> bool:
+    """Whether weights of another fan-out have the same σ: then no fan was asked for."""
+    fan = parameter.shape[0] * math.prod(parameter.shape[2:])
+    for other in evidence.parameters.values():
+        if len(other.shape) > 1 and other.shape[0] * math.prod(other.shape[2:]) != fan:
+            close = tolerance + _Z / math.sqrt(2 * math.prod(other.shape))
+            if abs(_std(evidence, other) / std - 1) < close < _DISTINCT:
+                return True
+    return False
 
 
 def _is_normalised(evidence: Evidence, parameter: Parameter) -> bool:

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 
 from pytest_initcheck.checks.base import Rule
 from pytest_initcheck.checks.code import deepened, redraw
-from pytest_initcheck.checks.traits import finite_looks, has_normalisation, silent_layers
+from pytest_initcheck.checks.fan import GroupedFan
+from pytest_initcheck.checks.paths import averaging, has_normalisation, producers
+from pytest_initcheck.checks.traits import finite_looks, silent_layers
 from pytest_initcheck.evidence import Evidence
 from pytest_initcheck.records import Finding
 
@@ -18,10 +20,13 @@ _SHARE_ERROR = 1e-5
 SHARE_WARNING = 1e-4
 # The step that suits the steepest layer moves the flattest one by the square of this.
 _PROFILE = 1e-5
+# Shares are squares, so that the rounding of single precision stays below this.
+_ROUNDING = 1e-12
 _GROWTH = 1e4
 
 _BROKEN = frozenset(
-    {"IC101", "IC301", "IC306", "IC104", "IC501", "IC502", "IC503", "IC504", "IC701"}
+    {"IC101", "IC102", "IC104", "IC107", "IC301", "IC306", "IC501", "IC502", "IC503", "IC504"}
+    | {"IC701"}
 )
 
 
@@ -50,11 +55,12 @@ class Gradients:
             "data's, at least 1e-5 (warning 1e-4): its inverse is the number of steps that "
             "gradient descent needs to use that part",
             _DEPTH,
-            _BROKEN | {"IC303", "IC201"},
+            _BROKEN | {"IC106", "IC303", "IC201"},
             quantity="share of the mean square of the last layer's input that differs between "
             "samples, relative to that of the first",
             exempt="where the steps are opening the path (the share grows more than tenfold), as "
-            "they do behind zero-initialised parts; models of one layer; batches of one sample",
+            "they do behind zero-initialised parts; what means and poolings average away; models "
+            "of one layer; batches of one sample",
             severities=("error", "warning"),
         ),
         Rule(
@@ -67,8 +73,8 @@ class Gradients:
             _BROKEN | {"IC303", "IC201", "IC402"},
             quantity="norm of the loss gradient at the output of the first layer over that at the "
             "last, the largest over the looks",
-            exempt="fewer than three layers with a gradient; absolute sizes, which depend on the "
-            "scale of the loss",
+            exempt="what a layer that starts at zero takes away; models of one layer; absolute "
+            "sizes, which depend on the scale of the loss",
         ),
         Rule(
             "IC404",
@@ -113,42 +119,43 @@ class Gradients:
         share = shares[last] / start if start else 1.0
         if len(shares) < 2 or share >= SHARE_WARNING or _grows(evidence, last):
             return
+        # Weights that are too small by a known factor slow training down, and are named for it.
+        is_narrowed = any(GroupedFan().run(evidence))
         begins = [n for n, value in shares.items() if value / start < SHARE_WARNING]
         yield self.rules[1].found(
             self.name,
-            "error" if share < _SHARE_ERROR else "warning",
-            begins,
+            "error" if share < _SHARE_ERROR and not is_narrowed else "warning",
+            [_lost_before(evidence, begins[0]), *begins],
             "share of the last layer's input that differs between samples",
             share,
             _SHARE_ERROR if share < _SHARE_ERROR else SHARE_WARNING,
             remedy="draw the weights with the gain of the nonlinearity, such as "
             "torch.nn.init.kaiming_normal_(weight) for ReLU, or add normalisation or residuals",
-            profile={n: value / start if start else value for n, value in shares.items()},
+            profile={n: value / start for n, value in shares.items()},
             code=deepened(evidence),
         )
 
     def _profile(self, evidence: Evidence) -> Iterator[Finding]:
         norms = _gradient_norms(evidence)
-        if len(norms) < 3:
-            return
         names, values = list(norms), list(norms.values())
-        if values[0] <= 0 or values[-1] <= 0:
+        if len(norms) < 2 or values[0] <= 0 or values[-1] <= 0:
             return
-        ratio = values[0] / values[-1]
-        if ratio < _PROFILE:
+        along = _along(evidence, norms)
+        if along[names[0]] < _PROFILE:
             yield self.rules[2].found(
                 self.name,
                 "error",
-                [n for n, v in norms.items() if v / values[-1] < _PROFILE],
+                [n for n, v in along.items() if v < _PROFILE],
                 "gradient norm at the first layer over that at the last",
-                ratio,
+                along[names[0]],
                 _PROFILE,
                 remedy="use a nonlinearity with slope near one and its matching initialiser, "
                 "or add normalisation or residual connections",
-                profile=norms,
+                profile=along,
                 code=deepened(evidence),
             )
-        elif ratio > _GROWTH and not has_normalisation(evidence):
+        ratio = values[0] / values[-1]
+        if ratio > _GROWTH and len(norms) > 2 and not has_normalisation(evidence):
             yield self.rules[3].found(
                 self.name,
                 "error",
@@ -157,27 +164,56 @@ class Gradients:
                 ratio,
                 _GROWTH,
                 remedy="scale the weights by fan-in, such as torch.nn.init.kaiming_normal_(weight)",
-                profile=norms,
+                profile={n: v / values[-1] for n, v in norms.items()},
                 code=redraw(evidence),
             )
 
 
 def _shares(evidence: Evidence) -> dict[str, float]:
-    """Per layer, how much of its input differs between samples; the largest over the looks."""
+    """Per layer, how much of its input differs between samples; the largest over the looks.
+
+    What means and poolings took away is given back: they average noise, and that is data's.
+    """
     found: dict[str, float] = {}
+    averaged = averaging(evidence)
     for look in finite_looks(evidence):
         for layer in evidence.order:
             output = look.outputs.get(layer)
             if output is not None and output.variation is not None:
-                found[layer] = max(found.get(layer, 0.0), output.variation)
+                share = min(output.variation * averaged.get(layer, 1.0), 1.0)
+                found[layer] = max(found.get(layer, 0.0), share)
     return {layer: found[layer] for layer in evidence.order if layer in found}
 
 
+def _lost_before(evidence: Evidence, reader: str) -> str:
+    """The layer whose output lost the signal that its reader misses."""
+    node = next(n for n in evidence.nodes if n.is_layer and n.layer == reader)
+    made = producers(evidence, node)
+    return made[0].layer if made else reader
+
+
 def _grows(evidence: Evidence, layer: str) -> bool:
-    """Whether training is opening the layer: step 0 alone proves nothing."""
+    """Whether training is opening the layer: step 0 alone proves nothing, nor does rounding."""
     looks = [look.outputs.get(layer) for look in finite_looks(evidence)]
     known = [look.variation for look in looks if look is not None and look.variation is not None]
-    return len(known) > 1 and known[-1] > 10 * known[0]
+    return len(known) > 1 and known[-1] > max(10 * known[0], _ROUNDING)
+
+
+def _along(evidence: Evidence, norms: dict[str, float]) -> dict[str, float]:
+    """The profile relative to the last layer, without what layers that start at zero take away."""
+    found, factor, after = {}, 1.0, None
+    for layer in reversed(norms):
+        if after is not None and not _starts_at_zero(evidence, after):
+            factor *= norms[layer] / norms[after] if norms[after] else 1.0
+        found[layer] = factor
+        after = layer
+    return dict(reversed(found.items()))
+
+
+def _starts_at_zero(evidence: Evidence, layer: str) -> bool:
+    stats = (evidence.start.parameters[p.name].stats for p in evidence.parameters.values()
+             if p.layer == layer and p.axis is not None)  # fmt: skip
+    return any(s is not None and s.n > 0 and s.zero_share == 1 for s in stats)
 
 
 def _gradient_norms(evidence: Evidence) -> dict[str, float]:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pytest_initcheck.checks.base import Rule
 from pytest_initcheck.checks.code import standardised
 from pytest_initcheck.checks.initial_loss import InitialLoss
+from pytest_initcheck.checks.paths import has_normalisation
 from pytest_initcheck.checks.saturation import Saturation
-from pytest_initcheck.checks.traits import has_normalisation
 from pytest_initcheck.evidence import Evidence
 from pytest_initcheck.records import Finding, Severity, TensorStats
 

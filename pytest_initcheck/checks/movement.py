@@ -50,7 +50,7 @@ class Movement:
             "IC602",
             "weights that the optimiser does not move",
             "the weights are trainable and get a gradient, but the optimiser does not hold them, "
-            "or with a learning rate of zero",
+            "or with a learning rate of zero; layers in a plain list are not the model's",
             "every trainable parameter held with a learning rate above 0",
             "torch.optim: parameters are passed to the constructor",
             _BROKEN | {"IC601"},
@@ -85,6 +85,7 @@ class Movement:
         weights = [p for p in driven if p.axis is not None] or driven
         yield from self._slow(evidence, weights)
         idle = [p.layer for p in driven if not evidence.rates.get(p.name) and p.axis is not None]
+        idle += evidence.oddities.get("stray", ())
         if idle:
             yield self.rules[1].found(
                 self.name,
@@ -93,8 +94,8 @@ class Movement:
                 "learning rate",
                 0.0,
                 0.0,
-                remedy="pass every trainable parameter to the optimiser, with a learning rate "
-                "above zero; freeze what is not to move (requires_grad_)",
+                remedy="keep layers in an nn.ModuleList, pass every trainable parameter to the "
+                "optimiser with a learning rate above zero, and freeze what is not to move",
             )
 
     def _slow(self, evidence: Evidence, weights: list[Parameter]) -> Iterator[Finding]:

@@ -14,8 +14,8 @@ IGNORE = Rule(
     "docs/writing-tests.md, Ignoring a finding",
     quantity="findings of the diagnosis that the ignore matches; what is told as the consequence "
     "of another finding is not counted",
-    exempt="ignores of the ini file, of a class and of a module: a note at the end of the run tells "
-    "which of them matched nothing in it",
+    exempt="ignores of the ini file, of a class and of a module: a note at the end of the run "
+    "tells which of them matched nothing in it",
     severities=("info",),
     remedy="remove the ignore, or correct its id or layer pattern",
 )
@@ -42,5 +42,24 @@ ACCURACY = Rule(
     remedy="compare the curves of the seeds in the report: all low means that the start or the "
     "step size is bad, some low that it depends on chance; or ask for less",
 )
+STUCK = Rule(
+    "IC903",
+    "stuck at a critical point",
+    "training stands still on a saddle, on flat ground, or in a minimum that is no better than "
+    "the best constant prediction",
+    "on a saddle or flat ground none; in a minimum a loss below that of the best constant "
+    "prediction, or the loss= that was passed",
+    "Dauphin et al.: Identifying and attacking the saddle point problem (2014); docs/"
+    "critical-points.md",
+    quantity="gradient, extreme eigenvalues of the Hessian, and loss",
+    exempt="anything but what assert_not_stuck asserts; a slope, where the model still moves",
+    remedy="off a saddle: momentum or noise on the gradient; off flat ground: draw the weights of "
+    "dead or saturated layers anew; out of a minimum: train again from other weights",
+)
 # By the name that their findings carry as check.
-OUTSIDE: dict[str, Rule] = {"ignore": IGNORE, "escape": ESCAPE, "accuracy": ACCURACY}
+OUTSIDE: dict[str, Rule] = {
+    "ignore": IGNORE,
+    "escape": ESCAPE,
+    "accuracy": ACCURACY,
+    "critical point": STUCK,
+}

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from pytest_initcheck.checks.base import Rule
-from pytest_initcheck.checks.code import redraw
-from pytest_initcheck.checks.traits import is_gate
-from pytest_initcheck.evidence import Evidence, SiteKey, SiteLook
+from pytest_initcheck.checks.code import redraw, scaled
+from pytest_initcheck.checks.paths import between, is_gate, normalises, producers
+from pytest_initcheck.checks.traits import is_class_loss
+from pytest_initcheck.evidence import Evidence, Node, SiteKey, SiteLook
 from pytest_initcheck.records import Finding
 
 _SOURCE = "Glorot, Bengio: Understanding the difficulty of training deep networks (2010)"
@@ -51,7 +52,8 @@ class Saturation:
             "Vaswani et al.: Attention Is All You Need (2017), section 3.2.1",
             frozenset({"IC104", "IC501", "IC502", "IC701"}),
             quantity="mean over all softmaxes of 1 − Σp², relative to that of equal weights",
-            exempt="a softmax on the output; one over a single position",
+            exempt="a softmax on the output, or over a single position; scores of normalised "
+            "queries and keys, whose gain is a temperature to learn; masked positions do not count",
             severities=("warning",),
         ),
         Rule(
@@ -61,7 +63,8 @@ class Saturation:
             "comes from it",
             "at least two units",
             "by definition of softmax",
-            quantity="values under the softmax that ends the model",
+            quantity="values under a softmax that ends the model, or that follows a layer of one "
+            "unit; classes of a cross-entropy",
             exempt="attention over a single position",
         ),
     )
@@ -69,12 +72,12 @@ class Saturation:
     def run(self, evidence: Evidence) -> Iterator[Finding]:
         found: dict[str, tuple[SiteKey, SiteLook, float]] = {}
         for key, site in evidence.start.sites.items():
-            if site.family == "softmax":
-                yield from self._softmax(key, site)
-            elif site.family == "squashing" and (site.is_inside or _is_squared(evidence)):
+            if site.family == "squashing" and (site.is_inside or _is_squared(evidence)):
                 slope = float(np.median(site.slope))
                 if slope < OPEN and not _is_biased_gate(evidence, key, site):
                     found[key.layer or key.owner] = key, site, slope
+        yield from self._attention(evidence)
+        yield from self._single(evidence)
         worst = {n: f for n, f in found.items() if f[2] < _ERROR and f[1].is_inside}
         for layers, is_error in ((worst, True), ({} if worst else found, False)):
             if layers:
@@ -97,29 +100,86 @@ class Saturation:
             code=redraw(evidence, found),
         )
 
-    def _softmax(self, key: SiteKey, site: SiteLook) -> Iterator[Finding]:
-        slope = float(site.slope.mean())
-        layer = (key.owner or key.layer,)
-        if site.width == 1 and not site.is_inside:
+    def _attention(self, evidence: Evidence) -> Iterator[Finding]:
+        slopes: dict[str, float] = {}
+        scales: list[str] = []
+        for key, site in evidence.start.sites.items():
+            slope = float(site.slope.mean())
+            if site.family != "softmax" or not site.is_inside or slope >= _ATTENTION:
+                continue
+            makers = _makers(evidence, key)
+            if site.width > 1 and not any(_has_temperature(evidence, node) for node in makers):
+                slopes[key.owner or key.layer] = slope
+                scales += [p for node in makers for p in _scores(evidence, node)]
+        if slopes:
+            yield self.rules[1].found(
+                self.name,
+                "warning",
+                tuple(slopes),
+                "mean relative slope of the softmax",
+                next(iter(slopes.values())),
+                _ATTENTION,
+                remedy="divide the scores by the square root of the head's width",
+                profile=slopes,
+                code=scaled(list(dict.fromkeys(scales)), 0.25),
+            )
+
+    def _single(self, evidence: Evidence) -> Iterator[Finding]:
+        places = [node for node in evidence.nodes if _is_over_one_unit(evidence, node)]
+        over_one = is_class_loss(evidence) and evidence.loss.classes == 1
+        if places or over_one:
+            layer = places[0].owner or places[0].layer if places else evidence.order[-1]
             yield self.rules[2].found(
                 self.name,
                 "error",
-                layer,
+                (layer,),
                 "units under the softmax",
                 1,
                 2,
                 remedy="use a sigmoid (BCEWithLogitsLoss) for one output, or two outputs",
             )
-        elif site.is_inside and site.width > 1 and slope < _ATTENTION:
-            yield self.rules[1].found(
-                self.name,
-                "warning",
-                layer,
-                "mean relative slope of the softmax",
-                slope,
-                _ATTENTION,
-                remedy="divide the scores by the square root of the head's width",
-            )
+
+
+def _makers(evidence: Evidence, key: SiteKey) -> list[Node]:
+    return [
+        node
+        for node in evidence.nodes
+        if (node.owner, node.nonlinearity, node.layer) == (key.owner, key.nonlinearity, key.layer)
+    ]
+
+
+def _has_temperature(evidence: Evidence, softmax: Node) -> bool:
+    """Whether what is multiplied into the scores has been normalised, with a gain to learn."""
+    return any(normalises(node) for node in between(evidence, softmax))
+
+
+def _scores(evidence: Evidence, softmax: Node) -> list[str]:
+    """The weights of the layers whose outputs make the scores."""
+    return [
+        name
+        for node in producers(evidence, softmax)
+        for name in node.params
+        if len(evidence.parameters[name].shape) > 1 and evidence.parameters[name].trainable
+    ]
+
+
+def _is_over_one_unit(evidence: Evidence, node: Node) -> bool:
+    """A softmax over one value that is the output, or the only unit of the layer before it.
+
+    Attention over a single position is neither.
+    """
+    if "softmax" not in node.operator or node.width != 1:
+        return False
+    if node.index in evidence.ends:
+        return True
+    layers = producers(evidence, node)
+    units = {
+        evidence.parameters[name].shape[axis]
+        for made in layers[:1]
+        for name in made.params
+        if (axis := evidence.parameters[name].axis) is not None
+    }
+    return len(layers) == 1 and units == {1} and node.shape[1:] != () and node.shape[-1] == 1
 
 
 def _is_squared(evidence: Evidence) -> bool:

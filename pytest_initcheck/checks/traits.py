@@ -7,58 +7,24 @@ from collections.abc import Callable
 
 import numpy as np
 
-from pytest_initcheck.evidence import Array, Evidence, Look, Node, Parameter, SiteKey
+from pytest_initcheck.checks.paths import heard, is_norm, normalises, reached_from
+from pytest_initcheck.evidence import Array, Evidence, Look, Parameter, SiteKey
 
 # Large rates may raise the loss for a step and still converge; not several times over.
 BLOWN = 5.0
 # Rectifiers with a piece of slope zero.
 FLAT = ("relu", "relu6", "clamp", "threshold", "hardswish")
-_NORMS = ("batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm")
-
-
-def has_normalisation(evidence: Evidence) -> bool:
-    """Whether any normalisation over data runs in the model."""
-    return any(is_norm(node) for node in evidence.nodes)
 
 
 def has_temperature(evidence: Evidence) -> bool:
-    """Whether a learned scalar sets the scale of the outputs, as in contrastive models."""
+    """Whether a learned scalar sets the scale of normalised outputs, as in contrastive models."""
     last = max((node.index for node in evidence.nodes if node.is_layer), default=-1)
-    return any(
+    is_bounded = any(normalises(node) for node in evidence.nodes[last + 1 :])
+    return is_bounded and any(
         node.operator.rstrip("_") in ("mul", "div")
         and any(math.prod(evidence.parameters[name].shape) == 1 for name in node.params)
         for node in evidence.nodes[last + 1 :]
     )
-
-
-def is_norm(node: Node) -> bool:
-    """Whether a traced operation normalises data."""
-    return any(norm in node.operator for norm in _NORMS)
-
-
-def next_layers(evidence: Evidence, start: Node) -> list[Node]:
-    """The layers that read what a node made, directly or through other operations."""
-    return [node for node in reached_from(evidence, start) if node.is_layer]
-
-
-def reached_from(evidence: Evidence, start: Node) -> list[Node]:
-    """What reads what a node made, up to and including the next layers."""
-    reached, found = {start.index}, []
-    for node in evidence.nodes[start.index + 1 :]:
-        if reached & set(node.inputs):
-            found.append(node)
-            if not node.is_layer:
-                reached.add(node.index)
-    return found
-
-
-def read_layers(evidence: Evidence) -> set[str]:
-    """The layers whose output some later layer reads."""
-    feeding: set[int] = set()
-    for node in reversed(evidence.nodes):
-        if node.is_layer or node.index in feeding:
-            feeding.update(node.inputs)
-    return {node.layer for node in evidence.nodes if node.is_layer and node.index in feeding}
 
 
 def is_varied(evidence: Evidence) -> bool:
@@ -92,43 +58,6 @@ def _largest(low: float | None, high: float | None, nonfinite: int) -> float:
     return float("inf") if nonfinite else max(abs(low or 0.0), abs(high or 0.0))
 
 
-def silent_layers(evidence: Evidence) -> list[str]:
-    """Layers that ran, with trainable weights of which none got a gradient in any look.
-
-    A layer without any gradient tensor counts where a later layer that has one reads it: it is
-    cut off by a detach. Where none does, as in an auxiliary head, the loss does not ask for it.
-    """
-    used = used_parameters(evidence)
-    largest: dict[str, float | None] = {}
-    for layer in evidence.order:
-        own = [p for p in evidence.trainable(layer) if p.name in used]
-        gradients = [largest_gradient(evidence, p) for p in own]
-        if own:
-            known = [g for g in gradients if g is not None]
-            largest[layer] = max(known) if known else None
-    silent = {layer for layer, gradient in largest.items() if gradient == 0}
-    for node in reversed(evidence.nodes):
-        if node.is_layer and node.layer in largest and largest[node.layer] is None:
-            readers = next_layers(evidence, node)
-            if any(largest.get(r.layer) or r.layer in silent for r in readers):
-                silent.add(node.layer)
-    return [layer for layer in evidence.order if layer in silent]
-
-
-def is_gate(evidence: Evidence, key: SiteKey) -> bool:
-    """Whether the values of a nonlinearity multiply other data, as gates do."""
-    mine = {
-        n.index
-        for n in evidence.nodes
-        if (n.owner, n.nonlinearity, n.layer) == (key.owner, key.nonlinearity, key.layer)
-    }
-    for node in evidence.nodes:
-        is_product = node.operator.rstrip("_") in ("mul", "lerp", "addcmul")
-        if is_product and mine & set(node.inputs) and len(node.inputs) > 1:
-            return True
-    return False
-
-
 def all_gone(evidence: Evidence) -> bool:
     """Whether no parameter gets any gradient in the last look."""
     last = evidence.looks[-1].parameters.values()
@@ -160,19 +89,6 @@ def blown_up(evidence: Evidence) -> float:
     start = max(abs(losses[0]), evidence.loss.chance or 0.0)
     worst = max(loss if math.isfinite(loss) else math.inf for loss in losses)
     return worst / start if start and worst > BLOWN * start else 0.0
-
-
-def rectified_output(evidence: Evidence) -> Node | None:
-    """The rectifier that ends the model, but for a softmax behind it."""
-    ends = set(evidence.ends)
-    for node in reversed(evidence.nodes):
-        if node.index not in ends:
-            continue
-        if node.nonlinearity in ("relu", "relu6", "clamp"):
-            return node
-        if "softmax" in node.operator:
-            ends.update(node.inputs)
-    return None
 
 
 def is_class_loss(evidence: Evidence) -> bool:
@@ -219,3 +135,29 @@ def pushed_by(evidence: Evidence, key: SiteKey) -> str:
             if bias is not None and bias < -3 * (gain or 0.0):
                 return evidence.parameters[node.params[0]].layer
     return ""
+
+
+def silent_layers(evidence: Evidence) -> list[str]:
+    """Layers that ran, with trainable weights of which none got a gradient in any look.
+
+    Only where one could come: a path leads from the layer to the output, and does not run through
+    indices, or through attention over a single position alone. A layer without any gradient
+    tensor counts where a later layer that has one reads it: it is cut off by a detach. Where none
+    does, as in an auxiliary head, the loss does not ask for it.
+    """
+    used, open_nodes = used_parameters(evidence), heard(evidence)
+    largest: dict[str, float | None] = {}
+    for layer in evidence.order:
+        own = [p for p in evidence.trainable(layer) if p.name in used]
+        gradients = [largest_gradient(evidence, p) for p in own]
+        if own:
+            known = [g for g in gradients if g is not None]
+            largest[layer] = max(known) if known else None
+    made = {n.layer for n in evidence.nodes if n.is_layer and n.index in open_nodes}
+    silent = {layer for layer, gradient in largest.items() if gradient == 0 and layer in made}
+    for node in reversed(evidence.nodes):
+        if node.is_layer and node.layer in largest and largest[node.layer] is None:
+            reached = reached_from(evidence, node, differentiable=True)
+            if any(r.is_layer and (largest.get(r.layer) or r.layer in silent) for r in reached):
+                silent.add(node.layer)
+    return [layer for layer in evidence.order if layer in silent]

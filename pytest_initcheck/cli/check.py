@@ -6,13 +6,15 @@ import argparse
 import dataclasses
 import json
 import random
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pytest_initcheck import report
 from pytest_initcheck.cli import FOUND, OK
 from pytest_initcheck.cli.target import build, find
 from pytest_initcheck.errors import InitcheckError
-from pytest_initcheck.records import Entry, ModelRecord, SessionRecord, TestRecord, encode
+from pytest_initcheck.ignores import parse
+from pytest_initcheck.records import Entry, Finding, ModelRecord, SessionRecord, TestRecord, encode
 from pytest_initcheck.session.failure import remedies, worst_first
 from pytest_initcheck.session.provenance import provenance
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     import torch
 
     from pytest_initcheck.diagnosis import Diagnosis
+    from pytest_initcheck.ignores import Ignore
 
 
 def check(arguments: argparse.Namespace) -> int:
@@ -28,7 +31,7 @@ def check(arguments: argparse.Namespace) -> int:
     Raises:
         InitcheckError: the model or the report cannot be made; the message says why.
     """
-    diagnosis = _diagnose(arguments)
+    diagnosis = _diagnose(arguments, _ignores(arguments.ignore))
     session = _session(arguments.target, diagnosis)
     path = report.write(session, arguments.report)
     if arguments.json:
@@ -38,7 +41,14 @@ def check(arguments: argparse.Namespace) -> int:
     return FOUND if diagnosis.verdict == "fail" else OK
 
 
-def _diagnose(arguments: argparse.Namespace) -> Diagnosis:
+def _ignores(texts: list[str]) -> tuple[Ignore, ...]:
+    try:
+        return parse(texts)
+    except InitcheckError as error:
+        raise InitcheckError(f"--ignore: {error}") from None
+
+
+def _diagnose(arguments: argparse.Namespace, ignores: tuple[Ignore, ...]) -> Diagnosis:
     import torch
 
     from pytest_initcheck.cli.batch import make_batch, make_loss
@@ -59,6 +69,7 @@ def _diagnose(arguments: argparse.Namespace) -> Diagnosis:
         make_loss(arguments),
         lambda parameters: _optimizer(kind, lr, parameters),
         arguments.steps,
+        ignore=ignores,
     )
 
 
@@ -89,8 +100,14 @@ def _optimizer(kind: str, lr: float | None, parameters: Any) -> torch.optim.Opti
 
 
 def _session(target: str, diagnosis: Diagnosis) -> SessionRecord:
-    findings = tuple(diagnosis.findings)
-    entry = Entry("diagnosis", "diagnosis", diagnosis.run_record(), diagnosis.verdict, findings)
+    entry = Entry(
+        "diagnosis",
+        "diagnosis",
+        diagnosis.run_record(),
+        diagnosis.verdict,
+        tuple(diagnosis.findings),
+        ignored=tuple(diagnosis.ignored),
+    )
     outcome = "failed" if diagnosis.verdict == "fail" else "passed"
     test = TestRecord(target, outcome, entries=(entry,))
     return SessionRecord(report.FORMAT, provenance([entry]), (test,))
@@ -101,10 +118,11 @@ def _lines(target: str, diagnosis: Diagnosis) -> list[str]:
     first, last = diagnosis.losses[0], diagnosis.losses[-1]
     steps = len(diagnosis.losses) - 1
     return [
-        f"{target}: {diagnosis.verdict}{_counts(findings)};"
+        f"{target}: {diagnosis.verdict}{_counts(findings, len(diagnosis.ignored))};"
         f" loss {first:.4g}, after {steps} step{'s' * (steps > 1)} {last:.4g}",
         *report.table(_with_updates(diagnosis), findings),
         *(str(finding) for finding in findings),
+        *(f"ignored ({finding.ignored}): {finding}" for finding in diagnosis.ignored),
         *remedies(findings),
     ]
 
@@ -119,13 +137,14 @@ def _with_updates(diagnosis: Diagnosis) -> ModelRecord:
     return dataclasses.replace(diagnosis.record, layers=tuple(layers))
 
 
-def _counts(findings: list[Any]) -> str:
+def _counts(findings: list[Any], ignored: int) -> str:
     kinds = [finding.severity for finding in findings]
     told = [
         f"{kinds.count(kind)} {kind}{'s' * (kinds.count(kind) > 1)}"
         for kind in ("error", "warning", "info")
         if kind in kinds
     ]
+    told += [f"{ignored} ignored"] if ignored else []
     return f" ({', '.join(told)})" if told else ""
 
 
@@ -133,10 +152,13 @@ def _data(target: str, diagnosis: Diagnosis, path: str) -> dict[str, Any]:
     return {
         "target": target,
         "verdict": diagnosis.verdict,
-        "findings": [
-            {**encode(dataclasses.asdict(finding)), "text": str(finding)}
-            for finding in worst_first(diagnosis.findings)
-        ],
+        "findings": _encoded(worst_first(diagnosis.findings)),
+        "ignored": _encoded(diagnosis.ignored),
+        "unused_ignores": [str(ignore) for ignore in diagnosis.unused_ignores],
         "record": encode(diagnosis.run_record()),
         "report": path,
     }
+
+
+def _encoded(findings: Sequence[Finding]) -> list[dict[str, Any]]:
+    return [{**encode(dataclasses.asdict(finding)), "text": str(finding)} for finding in findings]

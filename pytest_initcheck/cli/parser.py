@@ -27,6 +27,13 @@ The folder of the baselines is that of pytest: --initcheck-baselines, the ini na
 initcheck_baselines, or "baselines" below the rootdir.
 
 """
+_RULES = """\
+examples:
+  initcheck rules
+  initcheck rules IC201
+  initcheck rules --json
+
+"""
 _REGENERATE = """\
 usage: initcheck baselines regenerate [--baselines DIR] [pytest arguments ...]
 
@@ -83,6 +90,7 @@ def build() -> argparse.ArgumentParser:
     _add_check(commands)
     _add_baselines(commands)
     _add_report(commands)
+    _add_rules(commands)
     return parser
 
 
@@ -122,6 +130,13 @@ def _add_check(commands: Commands[Parser]) -> None:
         metavar="PATH",
         default=DEFAULT_REPORT,
         help="where to write the HTML report, run.json beside it (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--ignore",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="a finding that does not count, 'ID [layer pattern]: reason'; may be given again",
     )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.set_defaults(command=_lazy("check", "check"))
@@ -203,6 +218,15 @@ def _add_report(commands: Commands[Parser]) -> None:
         "-o", "--output", metavar="PATH", help="the HTML file (default: index.html beside the run)"
     )
     parser.set_defaults(command=_lazy("baselines", "report"))
+
+
+def _add_rules(commands: Commands[Parser]) -> None:
+    parser = _add(commands, "rules", "list the rules, or explain some of them", _RULES)
+    parser.add_argument(
+        "ids", nargs="*", metavar="ID", help="explain these in full; IC2* stands for all of IC2…"
+    )
+    parser.add_argument("--json", action="store_true", help="print all about them as JSON")
+    parser.set_defaults(command=_lazy("rules", "rules"))
 
 
 def _lazy(module: str, function: str) -> Callable[[argparse.Namespace], int]:

@@ -84,6 +84,11 @@ def worst_findings(session: SessionRecord) -> list[Located]:
     return found
 
 
+def ignored_count(session: SessionRecord) -> int:
+    """How many findings are ignored."""
+    return sum(len(entry.ignored) for test in session.tests for entry in test.entries)
+
+
 def clean(text: str) -> str:
     """The text without terminal colours; other control characters become visible."""
     plain = _ANSI.sub("", text).replace("\r\n", "\n")

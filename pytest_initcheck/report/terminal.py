@@ -43,15 +43,16 @@ def terminal_lines(
 ) -> list[str]:
     """The section at the end of a pytest run, without its heading.
 
-    One line of counts per axis, the worst findings and baseline changes one line each (at most
-    five of each, then "and N more"), the session's notes, the path of the report. Empty where no
-    test recorded anything and there is no report.
+    One line of counts per axis, how many findings are ignored, the worst findings and baseline
+    changes one line each (at most five of each, then "and N more"), the session's notes, the path
+    of the report. Empty where no test recorded anything and there is no report.
     """
     lines: list[str] = []
     place = "the report" if report_path is not None else "--initcheck-report=PATH"
     if any(test.entries for test in session.tests):
         lines += _axis("health", summary.verdict_counts(session), "not judged")
         lines += _axis("baselines", summary.status_counts(session), "not compared")
+        lines += _ignored(session)
         lines += _findings(session, width, place)
         lines += _changes(session, width, place)
     lines += [f"note: {summary.shorten(note, 4 * width)}" for note in session.notes]
@@ -65,6 +66,11 @@ def _axis(title: str, counts: Mapping[str, int], none: str) -> list[str]:
         f"{count} {none if key == summary.NONE else key}" for key, count in counts.items() if count
     ]
     return [f"{title + ':':<10} {', '.join(words)}"]
+
+
+def _ignored(session: SessionRecord) -> list[str]:
+    count = summary.ignored_count(session)
+    return [f"{'ignored:':<10} {count} finding{'s' if count > 1 else ''}"] if count else []
 
 
 def _findings(session: SessionRecord, width: int, place: str) -> list[str]:

@@ -56,6 +56,7 @@ class FindingView:
     reference: str
     link: str
     others: str
+    ignored: str
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,8 @@ class EntryView:
     status: str
     findings: tuple[FindingView, ...]
     more_findings: int
+    ignored: tuple[FindingView, ...]
+    more_ignored: int
     comparison: ComparisonView | None
     curves: tuple[CurveView, ...]
     metrics: tuple[MetricRow, ...]
@@ -128,6 +131,7 @@ class TestView:
     rank: int
     position: int
     findings: int
+    ignored: int
     message: str
     entries: tuple[EntryView, ...]
     overview: OverviewView | None
@@ -221,7 +225,7 @@ def _test(test: TestRecord, position: int, anchor: str, budget: Budget) -> TestV
     words = [test.nodeid, test.outcome]
     for entry in entries:
         words += [entry.name, entry.kind]
-        words += [f"{f.id} {f.check} {f.layer}" for f in entry.findings]
+        words += [f"{f.id} {f.check} {f.layer}" for f in (*entry.findings, *entry.ignored)]
     return TestView(
         anchor=anchor,
         file=file if name else "",
@@ -233,6 +237,7 @@ def _test(test: TestRecord, position: int, anchor: str, budget: Budget) -> TestV
         rank=_rank(test),
         position=position,
         findings=sum(len(entry.findings) for entry in test.entries),
+        ignored=sum(len(entry.ignored) for entry in test.entries),
         message=_message(test.message),
         entries=entries,
         overview=overview(test.entries),
@@ -261,6 +266,8 @@ def _entry(entry: Entry, anchor: str, alone: bool, budget: Budget) -> EntryView:
         status=status,
         findings=tuple(finding_view(finding) for finding in findings[:MOST_FINDINGS]),
         more_findings=max(len(findings) - MOST_FINDINGS, 0),
+        ignored=tuple(finding_view(finding) for finding in entry.ignored[:MOST_FINDINGS]),
+        more_ignored=max(len(entry.ignored) - MOST_FINDINGS, 0),
         comparison=_comparison(comparison) if comparison else None,
         curves=curve_views(record, expected, entry.kind),
         metrics=metric_rows(record, expected),
@@ -306,6 +313,7 @@ def finding_view(finding: Finding) -> FindingView:
         reference=finding.reference,
         link=address[0] if address else "",
         others=shown,
+        ignored=finding.ignored,
     )
 
 

@@ -5,32 +5,46 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
 
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.records import Entry, SessionRecord, TestRecord, decode, encode
 from pytest_initcheck.session.provenance import now, provenance
+from pytest_initcheck.session.recorder import Placed
 from pytest_initcheck.settings import Settings
 
 PASSED = ("passed", "xpassed")
+MOST_IGNORES = 8
 Place = tuple[str, int, str]
 
 
-def to_text(test: TestRecord, obsolete: Sequence[str] = ()) -> str:
-    """A test's record as the JSON string that travels on its report.
+class Sent(NamedTuple):
+    """What a test tells the controller: its record, the entries that its baseline has and it did
+    not record, and whether a diagnosis has matched each ignore of its markers and the ini file."""
 
-    ``obsolete`` are the entries that its baseline has and the test did not record.
-    """
-    data = {"test": encode(test), "obsolete": list(obsolete)}
+    test: TestRecord
+    obsolete: tuple[str, ...] = ()
+    ignores: Mapping[Placed, bool] = MappingProxyType({})
+
+
+def to_text(
+    test: TestRecord, obsolete: Sequence[str] = (), ignores: Mapping[Placed, bool] | None = None
+) -> str:
+    """What a test sends (see `Sent`), as the JSON string that travels on its report."""
+    matched = [[*placed, is_matched] for placed, is_matched in (ignores or {}).items()]
+    data = {"test": encode(test), "obsolete": list(obsolete), "ignores": matched}
     return json.dumps(data, allow_nan=False, separators=(",", ":"))
 
 
-def from_text(text: str) -> tuple[TestRecord, tuple[str, ...]]:
-    """The record and the obsolete entries that ``to_text`` made a string of."""
+def from_text(text: str) -> Sent:
+    """What ``to_text`` made a string of."""
     data = json.loads(text)
-    return decode(TestRecord, data["test"]), tuple(data["obsolete"])
+    ignores = {(origin, ignore): is_matched for origin, ignore, is_matched in data["ignores"]}
+    return Sent(decode(TestRecord, data["test"]), tuple(data["obsolete"]), ignores)
 
 
 @dataclass
@@ -44,16 +58,22 @@ class Session:
     settings: Settings
     tests: dict[str, tuple[Place, TestRecord]] = field(default_factory=dict)
     obsolete: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    ignores: dict[str, Mapping[Placed, bool]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     started: str = field(default_factory=now)
 
     def add(
-        self, test: TestRecord, place: Place | None = None, obsolete: Sequence[str] = ()
+        self,
+        test: TestRecord,
+        place: Place | None = None,
+        obsolete: Sequence[str] = (),
+        ignores: Mapping[Placed, bool] | None = None,
     ) -> None:
         """Keep a test's record; ``place`` (file, line, name) gives its order in the report."""
         self.tests[test.nodeid] = (place or (test.nodeid, 0, ""), test)
         self.obsolete[test.nodeid] = tuple(obsolete)
+        self.ignores[test.nodeid] = ignores or {}
 
     def record(self) -> SessionRecord:
         """The run as it will be written, tests in the order of their files and lines."""
@@ -78,6 +98,21 @@ class Session:
                 f"baselines that no test records any more: {shown}{more}; "
                 "--initcheck-update drops them"
             )
+
+    def note_unused_ignores(self) -> None:
+        """Note the ignores of markers and ini file that no diagnosis of the run has matched."""
+        matched: dict[Placed, bool] = {}
+        for ignores in self.ignores.values():
+            for placed, is_matched in ignores.items():
+                matched[placed] = matched.get(placed, False) or is_matched
+        unused = sorted(placed for placed, is_matched in matched.items() if not is_matched)
+        self.notes += [
+            f"the ignore '{ignore}' of {origin} matches nothing in this run; remove it if no "
+            "other run needs it"
+            for origin, ignore in unused[:MOST_IGNORES]
+        ]
+        if len(unused) > MOST_IGNORES:
+            self.notes.append(f"{len(unused) - MOST_IGNORES} more ignores match nothing either")
 
     def update_baselines(self) -> None:
         """Write the baselines of the tests that passed, and note what that changed."""

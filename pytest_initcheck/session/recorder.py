@@ -22,6 +22,10 @@ from pytest_initcheck.settings import Scope
 
 if TYPE_CHECKING:
     from pytest_initcheck.baseline import Baselines
+    from pytest_initcheck.ignores import Ignore
+
+# An ignore of a marker or the ini file: where it stands, and its text.
+Placed = tuple[str, str]
 
 
 @dataclass
@@ -33,6 +37,7 @@ class Recorder:
     entries: list[Entry] = field(default_factory=list)
     pictures: list[Picture] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    matched: dict[Placed, bool] = field(default_factory=dict)
 
     def add(
         self,
@@ -42,6 +47,7 @@ class Recorder:
         *,
         verdict: Verdict | None = None,
         findings: Sequence[Finding] = (),
+        ignored: Sequence[Finding] = (),
         rtol: float | None = None,
         atol: float | None = None,
     ) -> Entry:
@@ -50,11 +56,19 @@ class Recorder:
         A baseline that is missing, has changed or cannot be read is kept in ``problems``: what
         the test itself asserts comes first.
         """
-        entry = Entry(self._unused(name), kind, record, verdict, tuple(findings))
+        entry = Entry(
+            self._unused(name), kind, record, verdict, tuple(findings), ignored=tuple(ignored)
+        )
         if self.baselines is not None:
             entry = self._compared(entry, rtol, atol)
         self.entries.append(entry)
         return entry
+
+    def note_ignores(self, unused: Sequence[Ignore]) -> None:
+        """Remember which ignores of markers and ini file a diagnosis of this test has matched."""
+        for ignore in self.settings.ignores:
+            placed = (ignore.origin, str(ignore))
+            self.matched[placed] = self.matched.get(placed, False) or ignore not in unused
 
     def _unused(self, name: str) -> str:
         taken = {entry.name for entry in self.entries}

@@ -1,0 +1,142 @@
+"""Questions about the paths through a traced model."""
+
+from __future__ import annotations
+
+import math
+
+from pytest_initcheck.evidence import Evidence, Node, SiteKey
+
+_NORMS = ("batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm")
+# What normalisations are made of where they are written by hand.
+_ROOTS = ("rsqrt", "linalg_vector_norm", "norm")
+_POOLS = ("mean", "avg_pool1d", "avg_pool2d", "avg_pool3d", "_adaptive_avg_pool2d",
+          "_adaptive_avg_pool3d")  # fmt: skip
+
+
+def is_norm(node: Node) -> bool:
+    """Whether a traced operation normalises data with a gain and a bias of its own."""
+    return any(norm in node.operator for norm in _NORMS)
+
+
+def normalises(node: Node) -> bool:
+    """Whether a traced operation normalises data, or is the root or norm that another does by."""
+    return is_norm(node) or node.operator.rstrip("_") in _ROOTS
+
+
+def has_normalisation(evidence: Evidence) -> bool:
+    """Whether any normalisation over data runs in the model."""
+    return any(normalises(node) for node in evidence.nodes)
+
+
+def is_shut(node: Node) -> bool:
+    """Whether no gradient can pass: indices, masks, no values, a softmax over one position."""
+    is_single = "softmax" in node.operator and node.width == 1
+    return node.selects or is_single or 0 in node.shape
+
+
+def next_layers(evidence: Evidence, start: Node) -> list[Node]:
+    """The layers that read what a node made, directly or through other operations."""
+    return [node for node in reached_from(evidence, start) if node.is_layer]
+
+
+def reached_from(evidence: Evidence, start: Node, *, differentiable: bool = False) -> list[Node]:
+    """What reads what a node made, up to and including the next layers.
+
+    ``differentiable`` leaves out what is only reached through indices, masks and the like.
+    """
+    reached, found = {start.index}, []
+    for node in evidence.nodes[start.index + 1 :]:
+        if reached & set(node.inputs) and not (differentiable and is_shut(node)):
+            found.append(node)
+            if not node.is_layer:
+                reached.add(node.index)
+    return found
+
+
+def producers(evidence: Evidence, start: Node) -> list[Node]:
+    """The layers whose output a node reads, directly or through other operations."""
+    wanted, found = set(start.inputs), []
+    for node in reversed(evidence.nodes[: start.index]):
+        if node.index in wanted:
+            if node.is_layer:
+                found.append(node)
+            else:
+                wanted.update(node.inputs)
+    return found
+
+
+def between(evidence: Evidence, start: Node) -> list[Node]:
+    """The operations between a node and the layers that it reads, latest first."""
+    wanted, found = set(start.inputs), []
+    for node in reversed(evidence.nodes[: start.index]):
+        if node.index in wanted and not node.is_layer:
+            found.append(node)
+            wanted.update(node.inputs)
+    return found
+
+
+def read_layers(evidence: Evidence) -> set[str]:
+    """The layers whose output some later layer reads."""
+    feeding: set[int] = set()
+    for node in reversed(evidence.nodes):
+        if node.is_layer or node.index in feeding:
+            feeding.update(node.inputs)
+    return {node.layer for node in evidence.nodes if node.is_layer and node.index in feeding}
+
+
+def heard(evidence: Evidence) -> set[int]:
+    """The nodes from which a gradient can come: those with a path to the output."""
+    read = {index for node in evidence.nodes for index in node.inputs}
+    ends = {node.index for node in evidence.nodes} & evidence.ends
+    found = ends or {node.index for node in evidence.nodes if node.index not in read}
+    for node in reversed(evidence.nodes):
+        if node.index in found and not is_shut(node):
+            found.update(node.inputs)
+    return found
+
+
+def ending(evidence: Evidence, *operators: str) -> Node | None:
+    """The operation with one of these names that ends the model, but for a softmax behind it."""
+    ends = set(evidence.ends)
+    for node in reversed(evidence.nodes):
+        if node.index not in ends:
+            continue
+        if node.nonlinearity in operators or node.operator in operators:
+            return node
+        if "softmax" in node.operator:
+            ends.update(node.inputs)
+    return None
+
+
+def averaging(evidence: Evidence) -> dict[str, float]:
+    """Per layer, over how many positions means and poolings on the way to it have averaged.
+
+    Averaging P positions divides what differs between samples of noise by P, which is no fault
+    of the weights.
+    """
+    counts: dict[int, float] = {}
+    sizes = {node.index: math.prod(node.shape) for node in evidence.nodes}
+    found: dict[str, float] = {}
+    for node in evidence.nodes:
+        count = max((counts.get(index, 1.0) for index in node.inputs), default=1.0)
+        if node.operator in _POOLS and node.inputs:
+            before = max(sizes.get(index, 0) for index in node.inputs)
+            count *= max(before / max(sizes[node.index], 1), 1.0)
+        counts[node.index] = count
+        if node.is_layer:
+            found[node.layer] = max(found.get(node.layer, 1.0), count)
+    return found
+
+
+def is_gate(evidence: Evidence, key: SiteKey) -> bool:
+    """Whether the values of a nonlinearity multiply other data, as gates do."""
+    mine = {
+        n.index
+        for n in evidence.nodes
+        if (n.owner, n.nonlinearity, n.layer) == (key.owner, key.nonlinearity, key.layer)
+    }
+    for node in evidence.nodes:
+        is_product = node.operator.rstrip("_") in ("mul", "lerp", "addcmul")
+        if is_product and mine & set(node.inputs) and len(node.inputs) > 1:
+            return True
+    return False

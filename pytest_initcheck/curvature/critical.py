@@ -1,0 +1,196 @@
+"""``critical_point``: measures where a model stands, and puts everything back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pytest_initcheck.capture import validate
+from pytest_initcheck.capture.program import Forward, LossFunction, Program, moved
+from pytest_initcheck.capture.state import preserved
+from pytest_initcheck.curvature.chance import constant_loss
+from pytest_initcheck.curvature.lanczos import Krylov, krylov
+from pytest_initcheck.curvature.point import CriticalPoint, Eigenvalue, predicted_decrease
+from pytest_initcheck.curvature.products import (
+    Differences,
+    DoubleBackward,
+    NoSecondDerivative,
+    Product,
+)
+from pytest_initcheck.curvature.vectors import Coordinates, coordinates
+from pytest_initcheck.errors import InitcheckError
+
+TOLERANCE = 1e-3
+STEPS = 64
+# Gradient descent at its largest stable step leaves a saddle by a factor e in |λ|max / |λ| steps.
+PATIENCE = 1e6
+MEMORY = 2_000_000_000  # bytes that the basis of the Lanczos process may take
+
+
+def critical_point(
+    model: nn.Module,
+    batch: Any,
+    loss_fn: LossFunction | None = None,
+    forward: Forward | None = None,
+    device: str | torch.device | None = None,
+    *,
+    steps: int = STEPS,
+    seed: int = 0,
+    tolerance: float = TOLERANCE,
+) -> CriticalPoint:
+    """Tell whether a model stands on a slope, a saddle, in a minimum or on flat ground.
+
+    Looks at the loss of the one batch, in training mode without dropout, at its gradient and at
+    the outermost eigenvalues of its Hessian over all trainable parameters. Everything is put back
+    bit for bit, as `pytest_initcheck.diagnose` does, which takes ``model``, ``batch``,
+    ``loss_fn``, ``forward`` and ``device`` in the same forms.
+
+    Args:
+        steps: the most Hessian-vector products of the Lanczos process, from 1 up. Default 64; no
+            more than a basis of 2 GB holds (50 at 10^7 parameters in float32), fewer where the
+            eigenvalues have converged.
+        seed: of the random vector that the process starts from.
+        tolerance: the share of the loss, above 0, that a change must be worth to count. Default
+            1e-3: a model is on a slope where one step of gradient descent gains more than that.
+
+    Raises:
+        InitcheckError: wrong use or bad input, or a loss or gradient that is not finite.
+    """
+    _check_numbers(steps, seed, tolerance)
+    with _opened(model, batch, loss_fn, forward, device) as program:
+        place = coordinates(program.model)
+        try:
+            return _examine(DoubleBackward(program, place), program, place, steps, seed, tolerance)
+        except NoSecondDerivative:
+            pass
+        return _examine(Differences(program, place), program, place, steps, seed, tolerance)
+
+
+@contextmanager
+def _opened(model: Any, batch: Any, loss_fn: Any, forward: Any, device: Any) -> Iterator[Program]:
+    """The program, checked and on its device; everything is put back on leaving."""
+    validate.check_model(model)
+    target = validate.resolve_device(device)
+    validate.check_batch(batch, model, target)
+    validate.check_functions(loss_fn=loss_fn, forward=forward)
+    if forward is not None and loss_fn is not None:
+        raise InitcheckError("loss_fn and forward were both passed; pass one of them")
+    with preserved(model, loss_fn, forward), torch.inference_mode(False), torch.enable_grad():
+        if target is not None:
+            model.to(target)
+            batch = moved(batch, target)
+        if not model.training:
+            model.train()
+        program = Program(model, batch, loss_fn, forward)
+        program.materialise()
+        yield program
+
+
+def _check_numbers(steps: Any, seed: Any, tolerance: Any) -> None:
+    validate.check_steps(steps)
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise InitcheckError(f"seed is {seed!r}; pass a whole number")
+    if isinstance(tolerance, bool) or not isinstance(tolerance, (int, float)) or not tolerance > 0:
+        raise InitcheckError(f"tolerance is {tolerance!r}; pass a share of the loss, such as 1e-3")
+
+
+def _examine(
+    product: Product, program: Program, place: Coordinates, steps: int, seed: int, tolerance: float
+) -> CriticalPoint:
+    loss, gradient = float(product.result.loss.detach()), float(product.gradient.norm())
+    _check_finite(loss, product.gradient)
+    chance = constant_loss(program, product.result)
+    basis = krylov(
+        product, _random(place, seed), _affordable(steps, place), place.eps, place.storage
+    )
+    ends = _ends(basis, product, place)
+    reach = max(1.0, float(place.join(place.parameters).norm()))
+    # Where the loss itself is nothing but rounding, a share of it says nothing.
+    scale = max(abs(loss), place.eps * (chance or 0.0))
+    return CriticalPoint(
+        loss=loss,
+        gradient_norm=gradient,
+        decrease=predicted_decrease(gradient, ends.curvature, reach, scale),
+        largest=ends.largest,
+        smallest=ends.smallest,
+        rounding=ends.rounding,
+        negligible=max(2 * tolerance * scale / reach**2, ends.curvature / PATIENCE),
+        tolerance=tolerance,
+        chance=chance,
+        direction=ends.direction,
+        parameters=place.count,
+        steps=basis.steps,
+        method=product.method,
+        meta=_meta(program, place),
+    )
+
+
+def _check_finite(loss: float, gradient: Tensor) -> None:
+    bad = int((~gradient.isfinite()).sum())
+    what = f"{bad} values of the gradient are not finite"
+    if not math.isfinite(loss):
+        what = f"the loss is {loss}"
+    elif not bad:
+        return
+    raise InitcheckError(
+        f"{what} on this batch, so that there is no curvature to measure; pass the model to "
+        "diagnose, which names the layer where it begins"
+    )
+
+
+def _random(place: Coordinates, seed: int) -> Tensor:
+    source = torch.Generator().manual_seed(seed)
+    return torch.randn(place.size, dtype=torch.float64, generator=source).to(place.device)
+
+
+def _affordable(steps: int, place: Coordinates) -> int:
+    return max(min(steps, MEMORY // (place.size * place.storage.itemsize)), 2)
+
+
+@dataclass(frozen=True)
+class _Ends:
+    smallest: Eigenvalue
+    largest: Eigenvalue
+    rounding: float
+    direction: dict[str, float]
+
+    @property
+    def curvature(self) -> float:
+        return max(abs(self.smallest.value), abs(self.largest.value))
+
+
+def _ends(basis: Krylov, product: Product, place: Coordinates) -> _Ends:
+    """Both ends of the spectrum, each from a product with its own Ritz vector."""
+    values, vectors = basis.ritz()
+    rounding = basis.asymmetry + place.eps * float(abs(values).max())
+    measured = []
+    for column in (-1, 0):
+        vector = basis.vector(vectors[:, column])
+        image = product(vector)
+        value = float(vector @ image)
+        residual = float((image - value * vector).norm())
+        rounding = max(rounding, product.doubt(vector, image))
+        measured.append((value, residual))
+    (high, above), (low, below) = measured
+    return _Ends(
+        Eigenvalue(low, below + rounding, min(low, basis.bound(-1))),
+        Eigenvalue(high, above + rounding, max(high, basis.bound(1))),
+        rounding,
+        place.shares(vector),
+    )
+
+
+def _meta(program: Program, place: Coordinates) -> dict[str, str]:
+    parameter = place.parameters[0]
+    return {
+        "model": type(program.model).__name__,
+        "loss": program.loss_name,
+        "device": parameter.device.type,
+        "dtype": str(parameter.dtype).removeprefix("torch."),
+    }
