@@ -16,3 +16,18 @@ def groups_of(projections: Array) -> list[Array]:
     _, inverse, counts = np.unique(keys, axis=0, return_inverse=True, return_counts=True)
     inverse = inverse.reshape(-1)
     return [np.flatnonzero(inverse == group) for group in np.flatnonzero(counts > 1)]
+
+
+def nearly(projections: Array, tolerance: float = 1e-3) -> list[Array]:
+    """Index groups of rows that differ from a neighbour by little, relative to their norms.
+
+    Only where half of the rows or more are in one: among many rows some are close by chance.
+    """
+    norms = projections[:, -1]
+    if len(norms) < 2 or not np.isfinite(projections).all() or not norms.all():
+        return []
+    order = np.lexsort(projections.T[::-1])
+    steps = np.abs(np.diff(projections[order], axis=0)).max(axis=1)
+    ends = np.flatnonzero(steps > tolerance * norms[order][1:]) + 1
+    groups = [group for group in np.split(order, ends) if len(group) > 1]
+    return groups if sum(map(len, groups)) >= len(norms) / 2 else []

@@ -14,7 +14,7 @@ from pytest_initcheck.capture import validate
 from pytest_initcheck.capture.look import Looker
 from pytest_initcheck.capture.lossfacts import loss_facts
 from pytest_initcheck.capture.oddities import oddities
-from pytest_initcheck.capture.places import places
+from pytest_initcheck.capture.places import given_scale, places
 from pytest_initcheck.capture.program import Forward, LossFunction, Program, moved, refused
 from pytest_initcheck.capture.record import model_record
 from pytest_initcheck.capture.state import preserved
@@ -252,6 +252,7 @@ def gather(program: Program, optimizer: Optimizer | None, steps: int) -> Evidenc
         first.ends,
         {"stray": first.strays} if first.strays else {},
         places=places(program.batch, first.look.inputs, first.look.targets),
+        given=given_scale(program.batch),
     )
 
 

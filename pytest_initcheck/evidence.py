@@ -37,7 +37,8 @@ class Node:
 class Parameter:
     """A parameter as it stands before the first step.
 
-    ``axis`` is the axis of its output units, None where it has none (vectors, tables).
+    ``axis`` is the axis of its output units, None where it has none (vectors, tables); it counts
+    from the end, below zero, in a stack of the weights of several layers along the first axis.
     """
 
     name: str
@@ -148,7 +149,8 @@ class Evidence:
     ``rates`` is the learning rate of every parameter that the optimiser holds; ``ends`` are the
     nodes that made the model's output; ``oddities`` are modules by what is odd about them
     ("overwritten" weights, a drawn "padding" row, "stray" parameters that they do not hold);
-    ``places`` says where in the batch the measured "inputs" and "targets" lie.
+    ``places`` says where in the batch the measured "inputs" and "targets" lie; ``given`` is root
+    mean square and largest |value| of the batch's inputs, before the model does anything to them.
     """
 
     nodes: tuple[Node, ...]
@@ -163,6 +165,7 @@ class Evidence:
     ends: frozenset[int] = frozenset()
     oddities: dict[str, tuple[str, ...]] = field(default_factory=dict)
     places: dict[str, str] = field(default_factory=dict)
+    given: tuple[float, float] | None = None
 
     @property
     def start(self) -> Look:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from pytest_initcheck.alike import groups_of
+from pytest_initcheck.alike import groups_of, nearly
 from pytest_initcheck.capture.ledger import Ledger
 from pytest_initcheck.capture.observe import Recorder
 from pytest_initcheck.capture.program import Program, Result, main_tensor, refused
@@ -65,7 +66,7 @@ class Looker:
         loss = ledger.put(result.loss)
         sides = [self._side(value, ledger) for value in (result.targets, result.output)]
         ledger.read()
-        inside = _inside(tracer.nodes)
+        inside = inside_of(tracer.nodes)
         look = Look(
             step,
             float(ledger[loss][0]),
@@ -82,7 +83,8 @@ class Looker:
             self._followed = {
                 name
                 for name, parameter in look.parameters.items()
-                if parameter.projections is not None and groups_of(parameter.projections)
+                if parameter.projections is not None
+                and (groups_of(parameter.projections) or nearly(parameter.projections))
             } | _copied(look)
         return Looked(
             look, tuple(tracer.nodes), tuple(tracer.order), parameters, result, ends, strays
@@ -146,8 +148,10 @@ class _Slots:
 
 
 def rows_of(tensor: Tensor, axis: int) -> Tensor:
-    """A weight as a matrix with one row per output unit."""
+    """A weight as a matrix with one row per output unit; below zero, of each layer in a stack."""
     dense = plain(tensor)
+    if axis < 0 and dense.dim() > 2:
+        return dense.movedim(axis, 1).flatten(0, 1).flatten(1)
     return dense.movedim(min(axis, dense.dim() - 1), 0).flatten(1)
 
 
@@ -160,7 +164,7 @@ def _copied(look: Look) -> set[str]:
     return {name for names in seen.values() if len(names) > 1 for name in names}
 
 
-def _inside(nodes: list[Node]) -> set[int]:
+def inside_of(nodes: Sequence[Node]) -> set[int]:
     """The nodes on whose output a later layer depends."""
     inside: set[int] = set()
     for node in reversed(nodes):
@@ -179,7 +183,8 @@ def describe(model: nn.Module, tracer: Tracer) -> dict[str, Parameter]:
     found = {}
     for name, parameter in model.named_parameters():
         layer, axis, shape = layer_of(name), tracer.axes.get(name), tuple(parameter.shape)
-        fan_in = parameter.numel() // max(shape[axis], 1) if axis is not None else 0
+        units = 0 if axis is None else shape[axis] * (shape[0] if axis < 0 else 1)
+        fan_in = parameter.numel() // max(units, 1) if axis is not None else 0
         found[name] = Parameter(
             name,
             layer,

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pytest_initcheck.capture.look import Looked
+from pytest_initcheck.capture.look import Looked, inside_of
 from pytest_initcheck.capture.program import Program, main_tensor, no_grad_loss
-from pytest_initcheck.evidence import LossFacts
+from pytest_initcheck.evidence import LossFacts, Node
 
 
 def loss_facts(program: Program, looked: Looked) -> LossFacts:
@@ -30,13 +30,20 @@ def loss_facts(program: Program, looked: Looked) -> LossFacts:
 
 
 def uninformed(output: Tensor, looked: Looked) -> Tensor:
-    """A constant prediction: equal probabilities where the model ends in them, else zeros."""
-    outside = {key.nonlinearity for key, s in looked.look.sites.items() if not s.is_inside}
-    if "sigmoid" in outside:
-        return torch.full_like(output.detach(), 0.5)
-    if "softmax" in outside:
-        return torch.full_like(output.detach(), 1 / max(output.shape[-1], 1))
-    return torch.zeros_like(output.detach())
+    """A constant prediction: equal probabilities, or their logarithms, where the model ends in
+    them, else zeros."""
+    inside = inside_of(looked.nodes)
+    values = [_at_rest(node) for node in looked.nodes if node.index not in inside]
+    known = [value for value in values if value is not None]
+    return torch.full_like(output.detach(), known[-1] if known else 0.0)
+
+
+def _at_rest(node: Node) -> float | None:
+    """What a squashing operation gives where it prefers nothing."""
+    if "softmax" in node.operator:
+        share = 1 / max(node.width, 1)
+        return math.log(share) if "log" in node.operator else share
+    return 0.5 if node.nonlinearity == "sigmoid" else None
 
 
 def _is_judged(output: Any, targets: Any) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pytest_initcheck.capture.summary import plain
 from pytest_initcheck.records import TensorStats
 
 
@@ -53,3 +54,18 @@ def _has(tensor: Tensor, stats: TensorStats) -> bool:
         return False
     low, high = (float(value) for value in tensor.detach().aminmax())
     return low == stats.min and high == stats.max
+
+
+def given_scale(batch: Any) -> tuple[float, float] | None:
+    """Root mean square and largest |value| of the tensor of the inputs where they are largest.
+
+    Integers count as numbers, since models turn bytes into floats.
+    """
+    inputs = (tensor for name, tensor in named(batch) if name.partition("[")[0] != "targets")
+    found = [_scale(tensor) for tensor in inputs if tensor.numel()]
+    return max(found, default=None)
+
+
+def _scale(tensor: Tensor) -> tuple[float, float]:
+    values = plain(tensor.values() if tensor.is_nested else tensor)
+    return float(values.square().mean().sqrt()), float(values.abs().max())

@@ -35,8 +35,10 @@ _MIXING = {
 _UNIT_AXES: dict[str, int | None] = {
     "addmm": None, "mm": None, "mv": 0, "addmv": 0, "linear": 0, "convolution": 0,
     "_convolution": 0, "mkldnn_rnn_layer": 0, "_cudnn_rnn": 0, "_thnn_fused_lstm_cell": 0,
-    "_thnn_fused_gru_cell": 0,
+    "_thnn_fused_gru_cell": 0, "bmm": -1, "baddbmm": -1,
 }  # fmt: skip
+# Weights of several layers in one tensor, along its first axis.
+_STACKED = ("bmm", "baddbmm")
 
 
 def layer_of(parameter: str) -> str:
@@ -289,7 +291,8 @@ class Tracer(TorchDispatchMode):
         order, layer = (latest.order, latest.layer) if latest else (-1, "")
         if is_layer:
             layer = layer_of(weights[-1].params[0])
-            is_transposed = "convolution" in operator and len(args) > 6 and args[6] is True
+            # A transposed convolution lists its inputs first; one in groups has no such axis.
+            is_transposed = operator == "convolution" and args[6] and args[8] == 1
             self._note_axes(operator, tensors, origins, 1 if is_transposed else None)
             if layer not in self.order:
                 self.order.append(layer)
@@ -324,14 +327,16 @@ class Tracer(TorchDispatchMode):
         origins: list[_Origin | None],
         known: int | None = None,
     ) -> None:
-        for tensor, origin in zip(tensors, origins, strict=True):
-            if origin and origin.is_parameter and tensor.dim() > 1 and operator in _UNIT_AXES:
-                axis = _UNIT_AXES[operator] if known is None else known
-                # A transposed view of a matrix says that its first axis counts the outputs.
-                if axis is None and tensor.dim() == 2:
-                    axis = 0 if _is_transposed(tensor) else 1
-                for name in origin.params:
-                    self.axes.setdefault(name, axis)
+        weights = [
+            (tensor, origin)
+            for tensor, origin in zip(tensors, origins, strict=True)
+            if origin and origin.is_parameter and tensor.dim() > 1 and operator in _UNIT_AXES
+        ]
+        # Where a parameter is what a weight reads, such as learnt queries, it has no units.
+        for tensor, origin in weights[-1:] if len(weights) == len(tensors) else weights:
+            axis = _unit_axis(operator, tensor) if known is None else known
+            for name in origin.params:
+                self.axes.setdefault(name, axis)
 
     def _owns(self, weights: list[_Origin]) -> bool:
         owner = self._stack[-1].name
@@ -368,6 +373,18 @@ def width_of(operator: str, args: tuple[Any, ...]) -> int:
         count: int = args[4] * args[5] // args[6]
         return count
     return 0
+
+
+def _unit_axis(operator: str, tensor: Tensor) -> int | None:
+    axis = _UNIT_AXES[operator]
+    if operator in _STACKED:
+        # Expanded over the batch it is one layer, whose view says nothing of its own shape.
+        is_stack = tensor.dim() > 2 and tensor.stride(0) != 0
+        return (-1 if tensor.stride(-1) == 1 else -2) if is_stack else None
+    # A transposed view of a matrix says that its first axis counts the outputs.
+    if axis is None and tensor.dim() == 2:
+        return 0 if _is_transposed(tensor) else 1
+    return axis
 
 
 def _is_transposed(matrix: Tensor) -> bool:

@@ -10,6 +10,7 @@ from pytest_initcheck.checks.copies import Copies
 from pytest_initcheck.checks.dead import DeadUnits
 from pytest_initcheck.checks.fan import GroupedFan
 from pytest_initcheck.checks.gradients import Gradients
+from pytest_initcheck.checks.growth import Growth
 from pytest_initcheck.checks.initial_loss import InitialLoss
 from pytest_initcheck.checks.input_scale import InputScale
 from pytest_initcheck.checks.leftovers import Leftovers
@@ -40,6 +41,7 @@ def registered() -> list[Check]:
         Saturation(),
         Gradients(),
         InitialLoss(),
+        Growth(),
         Movement(),
         Copies(),
         Leftovers(),

@@ -9,13 +9,22 @@ import numpy as np
 
 from pytest_initcheck.checks.base import Rule
 from pytest_initcheck.checks.code import fresh_norms, redraw
-from pytest_initcheck.checks.paths import ending
-from pytest_initcheck.checks.traits import all_gone, driven, is_class_loss, pushed_by, silent_layers
-from pytest_initcheck.evidence import Array, Evidence, SiteKey
+from pytest_initcheck.checks.paths import ending, is_gate
+from pytest_initcheck.checks.traits import (
+    FLAT,
+    all_gone,
+    driven,
+    is_class_loss,
+    pushed_by,
+    silent_layers,
+)
+from pytest_initcheck.evidence import Array, Evidence, SiteKey, SiteLook
 from pytest_initcheck.records import Finding
 
 # Five standard errors: a chance of 3e-7 for each layer of a healthy model.
 _Z = 5.0
+# What logits of a standard deviation of √3 cost: healthy initialisers stay below.
+EXCESS = 1.5
 # From so many dead units on the layer is as good as gone.
 _MOST = 0.9
 # With so many units, all of them dead by chance (one half each) is as rare as that.
@@ -64,8 +73,9 @@ class DeadUnits:
             "rectified output",
             "the output itself is rectified: it cannot fall below zero, and where it would it "
             "passes no gradient; the model can die within its first steps",
-            "no rectifier on the output (error where it stands for classes, whose logits have to "
-            "fall below zero, or where all gradients are gone after the steps)",
+            "no rectifier on the output (error where all gradients are gone after the steps, or "
+            "where the first loss for classes is 1.5 above that of equal probabilities: the large "
+            "gradients push all wrong classes below zero at once)",
             "PyTorch documentation: CrossEntropyLoss expects unnormalised logits",
             frozenset({"IC101", "IC104", "IC301", "IC501", "IC502", "IC503"}),
             quantity="rectifiers between the last layer and the output, but for a softmax",
@@ -82,7 +92,8 @@ class DeadUnits:
         for key, (dead, on) in self._units(evidence).items():
             name = pushed_by(evidence, key) or key.layer or key.owner
             if bool(dead.all()):
-                if len(dead) >= _MANY or key.layer in silent or name in silent:
+                is_certain = len(dead) >= _MANY or key.nonlinearity not in FLAT
+                if is_certain or key.layer in silent or name in silent:
                     gone[name] = dead
             elif (limit := _limit(dead, on)) is not None and dead.mean() > limit:
                 partly[name] = dead, limit
@@ -114,14 +125,20 @@ class DeadUnits:
         rectified = ending(evidence, "relu", "relu6", "clamp")
         if rectified is None:
             return
-        gone, judged = all_gone(evidence), is_class_loss(evidence)
+        gone, excess = all_gone(evidence), _excess(evidence)
+        is_error = gone or excess > EXCESS
+        quantity, measured, limit = "rectifiers on the output", 1.0, 0.0
+        if gone:
+            quantity, measured = "largest gradient after the steps", 0.0
+        elif is_error:
+            quantity, measured, limit = "first loss of a rectified output", excess, EXCESS
         yield self.rules[2].found(
             self.name,
-            "error" if gone or judged else "warning",
+            "error" if is_error else "warning",
             [rectified.layer or rectified.owner],
-            "largest gradient after the steps" if gone else "rectifiers on the output",
-            0.0 if gone else 1,
-            0,
+            quantity,
+            measured,
+            limit,
             remedy="return what enters the rectifier, and let the loss or the caller clamp it",
         )
 
@@ -130,12 +147,18 @@ class DeadUnits:
         found: dict[SiteKey, tuple[Array, Array]] = {}
         for look in evidence.looks:
             for key, site in look.sites.items():
-                if site.family != "rectifier":
+                if not self._can_die(evidence, key, site):
                     continue
                 dead, on = site.flat >= site.samples, site.flat == 0
                 before = found.get(key, (dead, on))
                 found[key] = before[0] & dead, before[1] & on
         return {key: (dead & ~driven(evidence, key), on) for key, (dead, on) in found.items()}
+
+    def _can_die(self, evidence: Evidence, key: SiteKey, site: SiteLook) -> bool:
+        """Rectifiers, and gates with a flat piece; a smooth gate may be nearly shut on purpose."""
+        if site.family == "rectifier":
+            return key.nonlinearity in FLAT or not is_gate(evidence, key)
+        return key.nonlinearity in ("hardsigmoid", "hardtanh") and is_gate(evidence, key)
 
     def _partly(self, evidence: Evidence, found: dict[str, tuple[Array, float]]) -> Finding:
         dead, limit = next(iter(found.values()))
@@ -157,6 +180,13 @@ def _revived(evidence: Evidence, layers: Iterable[str]) -> str:
     named = set(layers)
     norms = [p.name for p in evidence.parameters.values() if p.layer in named and p.axis is None]
     return fresh_norms(evidence, norms) or redraw(evidence, named)
+
+
+def _excess(evidence: Evidence) -> float:
+    """By how much the first loss for classes is above that of equal probabilities."""
+    if not is_class_loss(evidence):
+        return 0.0
+    return evidence.loss.initial - math.log(evidence.loss.classes or 2)
 
 
 def _bound(count: int) -> float:

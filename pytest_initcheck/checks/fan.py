@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from pytest_initcheck.alike import groups_of
 from pytest_initcheck.checks.base import Rule
 from pytest_initcheck.checks.code import drawn_like
 from pytest_initcheck.checks.paths import is_norm, reached_from
@@ -68,7 +69,11 @@ class GroupedFan:
 
 def _ignores_groups(evidence: Evidence, parameter: Parameter) -> bool:
     std, n = _std(evidence, parameter), math.prod(parameter.shape)
+    rows = evidence.start.parameters[parameter.name].projections
     if parameter.groups < _GROUPS or len(parameter.shape) < 3 or not std:
+        return False
+    # Rows that are alike were not drawn: a blur, or an upsampling.
+    if rows is not None and groups_of(rows):
         return False
     wrong = 1 / math.sqrt(parameter.shape[0] * math.prod(parameter.shape[2:]))
     tolerance = _Z / math.sqrt(2 * n)

@@ -16,7 +16,7 @@ from pytest_initcheck.records import Finding
 _DEPTH = "Schoenholz, Gilmer, Ganguli, Sohl-Dickstein: Deep Information Propagation (2017)"
 # Gradient descent at the largest stable rate needs about 1/share steps to fit the part of its
 # input that differs between samples: more than 1e5 steps are not taken in practice.
-_SHARE_ERROR = 1e-5
+SHARE_ERROR = 1e-5
 SHARE_WARNING = 1e-4
 # The step that suits the steepest layer moves the flattest one by the square of this.
 _PROFILE = 1e-5
@@ -124,11 +124,11 @@ class Gradients:
         begins = [n for n, value in shares.items() if value / start < SHARE_WARNING]
         yield self.rules[1].found(
             self.name,
-            "error" if share < _SHARE_ERROR and not is_narrowed else "warning",
+            "error" if share < SHARE_ERROR and not is_narrowed else "warning",
             [_lost_before(evidence, begins[0]), *begins],
             "share of the last layer's input that differs between samples",
             share,
-            _SHARE_ERROR if share < _SHARE_ERROR else SHARE_WARNING,
+            SHARE_ERROR if share < SHARE_ERROR else SHARE_WARNING,
             remedy="draw the weights with the gain of the nonlinearity, such as "
             "torch.nn.init.kaiming_normal_(weight) for ReLU, or add normalisation or residuals",
             profile={n: value / start for n, value in shares.items()},

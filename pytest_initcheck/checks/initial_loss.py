@@ -7,17 +7,21 @@ from collections.abc import Iterator
 
 from pytest_initcheck.checks.base import Rule
 from pytest_initcheck.checks.code import redraw
-from pytest_initcheck.checks.traits import blown_up, has_temperature
+from pytest_initcheck.checks.traits import blown_up, ends_in_classes, has_temperature, is_class_loss
 from pytest_initcheck.evidence import Evidence
 from pytest_initcheck.records import Finding, Severity
 
 # Logits of standard deviation s add about s²/2 to the cross-entropy. Healthy initialisers give
-# s ≤ √2 (gain of ReLU on an input of unit scale); s = 2 is error, s = √3 warning.
+# s ≤ √2 (gain of ReLU on an input of unit scale); s = 2 is error, s = √3 warning. With many
+# classes C a softmax still listens to all of them up to s = √(2 ln C), where it freezes on a few:
+# that adds ln C, which is chance itself.
 _ERROR = 2.0
 _WARNING = 1.5
 _Z = 3.0
-# A squared error of so many times chance: outputs ten times the size of the targets.
-_RATIO = 100.0
+# Outputs of so many times the size of the targets, and the loss that an absolute error makes of
+# it; a last layer on inputs of unit scale gives outputs of this size at the most.
+_RATIO = 10.0
+_OUTPUT = 3.0
 
 
 class InitialLoss:
@@ -30,11 +34,13 @@ class InitialLoss:
             "initial loss far above chance",
             "the outputs are too large at the start: the model is confidently wrong, and the "
             "first steps are spent on undoing it",
-            "cross-entropy: 2 above that of equal probabilities (warning 1.5), plus three "
-            "standard errors of the batch, an error from 1.5 where the first steps blow the loss "
-            "up; squared error: a hundred times that of predicting zero",
-            "Chizat, Oyallon, Bach: On Lazy Training (2019); E[loss] ≈ ln C + s²/2 for logits "
-            "of standard deviation s",
+            "cross-entropy: above that of equal probabilities by 2 or by as much again, whichever "
+            "is more (warning: 1.5 or three quarters), plus three standard errors of the batch; an "
+            "error from the warning on where the first steps blow the loss up; other losses: ten "
+            "times that of predicting zero, with outputs of ten times the targets' size",
+            "E[loss] ≈ ln C + s²/2 for logits of standard deviation s, up to the freezing at "
+            "s = √(2 ln C) of Derrida: Random-energy model (1981); Chizat, Oyallon, Bach: On Lazy "
+            "Training (2019)",
             frozenset({"IC104", "IC201", "IC303", "IC501", "IC502", "IC503", "IC701", "IC704"}),
             quantity="the first loss, and the same loss of a constant prediction",
             exempt="forward=, or an output that a constant cannot replace: the chance level is not "
@@ -68,7 +74,7 @@ class InitialLoss:
         if is_sum:
             yield self.rules[1].found(
                 self.name,
-                "error" if severity == "error" else "warning",
+                "error" if severity == "error" or blown_up(evidence) else "warning",
                 (),
                 "loss of a doubled batch over that of the batch",
                 facts.growth,
@@ -94,16 +100,16 @@ class InitialLoss:
         if has_temperature(evidence):
             return None, 0.0
         targets = evidence.start.targets
-        count = targets.n if targets else 1
-        if evidence.loss.classes or abs(chance - math.log(2)) < 0.01:
-            excess = initial - chance
-            slack = _Z * math.sqrt(2 / count)
-            if excess > _ERROR + slack:
-                return "error", chance + _ERROR + slack
-            limit = chance + _WARNING + slack
+        if is_class_loss(evidence) or ends_in_classes(evidence):
+            slack = _Z * math.sqrt(2 / (targets.n if targets else 1))
+            error = chance + max(_ERROR, chance) + slack
+            limit = chance + max(_WARNING, 0.75 * chance) + slack
+            if initial > error:
+                return "error", error
             return ("warning", limit) if initial > limit else (None, 0.0)
         outputs = evidence.start.result
-        is_large = outputs is not None and (outputs.rms or 0.0) > math.sqrt(_RATIO)
-        if initial > _RATIO * chance and is_large:
+        known = (outputs.rms or 0.0) if outputs else 0.0
+        wanted = (targets.rms or 0.0) if targets else 0.0
+        if initial > _RATIO * chance and known > max(_OUTPUT, _RATIO * wanted):
             return "error", _RATIO * chance
         return None, 0.0

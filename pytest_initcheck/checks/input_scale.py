@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from pytest_initcheck.checks.base import Rule
 from pytest_initcheck.checks.code import standardised
+from pytest_initcheck.checks.gradients import SHARE_ERROR, SHARE_WARNING
 from pytest_initcheck.checks.initial_loss import InitialLoss
 from pytest_initcheck.checks.paths import has_normalisation
 from pytest_initcheck.checks.saturation import Saturation
@@ -20,6 +22,8 @@ _WARNING = 30.0
 _SMALL_ERROR = 1 / 100
 _SMALL_WARNING = 1 / 30
 _TARGETS = 100.0
+# Outputs of this part of the targets' size come from a model that scales them itself.
+_OWN_SCALE = 0.1
 # With another fault to explain, inputs beyond this are its likelier cause than the weights.
 _BLAMED = 10.0
 _SOURCE = "LeCun, Bottou, Orr, Müller: Efficient BackProp (1998), section 4.3"
@@ -36,11 +40,13 @@ class InputScale:
             "the inputs are far from unit scale, which the initialisers assume: the data, not "
             "the weights, drives the first layer",
             "root mean square at most 300 (30 warning; 10 where it explains saturation or a high "
-            "first loss), largest value at least 1/100 (1/30 warning) without normalisation",
+            "first loss); without normalisation largest value at least 1/100 (1/30 warning), and a "
+            "share of at least 1e-5 (1e-4 warning) of the mean square that differs between samples",
             _SOURCE,
             frozenset({"IC104", "IC501"}),
             quantity="root mean square and largest absolute value of what the first layer gets",
-            exempt="token ids; small inputs where the model normalises",
+            exempt="token ids; data that the model itself scales; small or alike inputs where the "
+            "model normalises; batches whose samples are all equal",
             severities=("error", "warning"),
         ),
         Rule(
@@ -52,46 +58,74 @@ class InputScale:
             _SOURCE,
             frozenset({"IC104", "IC501"}),
             quantity="root mean square of floating targets",
-            exempt="classes; a loss that no constant prediction can be given to",
+            exempt="classes; a model whose outputs have the scale of the targets; a loss that no "
+            "constant prediction can be given to",
         ),
     )
 
     def run(self, evidence: Evidence) -> Iterator[Finding]:
         inputs, targets = evidence.start.inputs, evidence.start.targets
         if inputs is not None and inputs.rms:
-            yield from self._large(evidence, inputs)
-            yield from self._small(evidence, inputs)
+            yield from self._inputs(evidence, inputs)
         if targets is not None and targets.dtype.startswith(("float", "bfloat")):
-            rms = targets.rms or 0.0
-            if rms > _TARGETS and evidence.loss.chance is not None:
-                yield self.rules[1].found(
-                    self.name,
-                    "error",
-                    (),
-                    "root mean square of the targets",
-                    rms,
-                    _TARGETS,
-                    remedy="standardise the targets: (y - y.mean()) / y.std()",
-                    code=standardised(evidence, "targets"),
-                )
+            yield from self._targets(evidence, targets)
 
-    def _large(self, evidence: Evidence, inputs: TensorStats) -> Iterator[Finding]:
-        rms = inputs.rms or 0.0
+    def _inputs(self, evidence: Evidence, inputs: TensorStats) -> Iterator[Finding]:
+        found = self._large(evidence, inputs) or self._small(evidence, inputs)
+        found = found or self._alike(evidence)
+        if found is not None:
+            yield found
+
+    def _targets(self, evidence: Evidence, targets: TensorStats) -> Iterator[Finding]:
+        rms, outputs = targets.rms or 0.0, evidence.start.result
+        is_scaled = outputs is not None and (outputs.rms or 0.0) > _OWN_SCALE * rms
+        if rms > _TARGETS and evidence.loss.chance is not None and not is_scaled:
+            yield self.rules[1].found(
+                self.name,
+                "error",
+                (),
+                "root mean square of the targets",
+                rms,
+                _TARGETS,
+                remedy="standardise the targets: (y - y.mean()) / y.std()",
+                code=standardised(evidence, "targets"),
+            )
+
+    def _large(self, evidence: Evidence, inputs: TensorStats) -> Finding | None:
+        # Where the model itself enlarges the data, they are not at fault.
+        given = evidence.given[0] if evidence.given else math.inf
+        rms = min(inputs.rms or 0.0, given)
         is_blamed = rms > _BLAMED and self._explains(evidence)
         if rms <= _WARNING and not is_blamed:
-            return
+            return None
         is_error = rms > _ERROR or is_blamed
         limit = _BLAMED if is_blamed else _ERROR if is_error else _WARNING
-        yield self._scale(evidence, "error" if is_error else "warning", rms, limit)
+        return self._scale(evidence, "error" if is_error else "warning", rms, limit)
 
-    def _small(self, evidence: Evidence, inputs: TensorStats) -> Iterator[Finding]:
+    def _small(self, evidence: Evidence, inputs: TensorStats) -> Finding | None:
         largest = max(abs(inputs.min or 0.0), abs(inputs.max or 0.0))
-        if 0 < largest < _SMALL_WARNING and not has_normalisation(evidence):
-            is_error = largest < _SMALL_ERROR
-            limit = _SMALL_ERROR if is_error else _SMALL_WARNING
-            yield self._scale(
-                evidence, "error" if is_error else "warning", largest, limit, "largest |input|"
-            )
+        largest = max(largest, evidence.given[1] if evidence.given else 0.0)
+        if not 0 < largest < _SMALL_WARNING or has_normalisation(evidence):
+            return None
+        is_error = largest < _SMALL_ERROR
+        limit = _SMALL_ERROR if is_error else _SMALL_WARNING
+        return self._scale(
+            evidence, "error" if is_error else "warning", largest, limit, "largest |input|"
+        )
+
+    def _alike(self, evidence: Evidence) -> Finding | None:
+        known = (evidence.start.outputs.get(layer) for layer in evidence.order)
+        share = next((o.variation for o in known if o is not None), None)
+        if not share or share >= SHARE_WARNING or has_normalisation(evidence):
+            return None
+        is_error = share < SHARE_ERROR
+        return self._scale(
+            evidence,
+            "error" if is_error else "warning",
+            share,
+            SHARE_ERROR if is_error else SHARE_WARNING,
+            "share of the inputs' mean square that differs between samples",
+        )
 
     def _scale(
         self,

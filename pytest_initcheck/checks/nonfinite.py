@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from pytest_initcheck.checks.base import Rule
 from pytest_initcheck.checks.code import redraw
+from pytest_initcheck.checks.paths import producers
 from pytest_initcheck.evidence import Evidence
 from pytest_initcheck.records import Finding
 
@@ -98,6 +99,10 @@ class NonFinite:
                 counts[name] = counts.get(name, 0) + site.output.nonfinite
         bad = tuple(name for name, count in counts.items() if count)
         if bad:
+            made = _made_before(evidence, bad[0])
+            if made and made not in bad:
+                counts[made] = counts[bad[0]]
+                bad = made, *bad
             remedy = (
                 "reduce the scale of weights or inputs, or use a nonlinearity that stays finite"
             )
@@ -116,3 +121,13 @@ class NonFinite:
     def _finding(self, id: str, layers: tuple[str, ...], count: int, remedy: str) -> Finding:
         rule = next(rule for rule in self.rules if rule.id == id)
         return rule.found(self.name, "error", layers, "non-finite values", count, 0, remedy=remedy)
+
+
+def _made_before(evidence: Evidence, layer: str) -> str:
+    """The layer whose output became non-finite on the way to this one; "" where it came finite."""
+    output = evidence.start.outputs.get(layer)
+    if output is None or output.variation is not None:
+        return ""
+    node = next((n for n in evidence.nodes if n.is_layer and n.layer == layer), None)
+    made = producers(evidence, node) if node else []
+    return made[0].layer if made else ""

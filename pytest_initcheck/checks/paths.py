@@ -140,3 +140,25 @@ def is_gate(evidence: Evidence, key: SiteKey) -> bool:
         if is_product and mine & set(node.inputs) and len(node.inputs) > 1:
             return True
     return False
+
+
+def is_gain(evidence: Evidence, node: Node) -> bool:
+    """Whether a node multiplies by the gain of a normalisation, also of one written by hand."""
+    if is_norm(node):
+        return True
+    if node.operator.rstrip("_") != "mul":
+        return False
+    before = [evidence.nodes[index] for index in node.inputs if index >= 0]
+    roots = [evidence.nodes[index] for n in before for index in n.inputs if index >= 0]
+    return any(normalises(n) for n in (*before, *roots))
+
+
+def is_bridge(evidence: Evidence, node: Node) -> bool:
+    """Whether every path from the data to the output runs through a node."""
+    if not evidence.ends:
+        return False
+    reached = {-1}
+    for other in evidence.nodes:
+        if other.index != node.index and reached & set(other.inputs):
+            reached.add(other.index)
+    return not reached & evidence.ends

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from pytest_initcheck.alike import groups_of
+from pytest_initcheck.alike import groups_of, nearly
 from pytest_initcheck.checks.base import Rule
 from pytest_initcheck.checks.code import redraw
-from pytest_initcheck.checks.paths import read_layers
+from pytest_initcheck.checks.paths import next_layers, read_layers
 from pytest_initcheck.checks.traits import depth_of, finite_looks
 from pytest_initcheck.evidence import Array, Evidence, Parameter
 from pytest_initcheck.records import Finding
@@ -20,6 +20,8 @@ from pytest_initcheck.records import Finding
 _ROUNDING = {"float64": 1e-9, "float32": 1e-5, "bfloat16": 0.2, "float16": 0.05}
 # Among many units some differ by little: chance has distances of all sizes, a lock none but zero.
 _WINDOW = 30.0
+# Units whose gradients differ by a hundredth take a hundred steps to differ by one step.
+_NEAR = 1e-2
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,8 @@ class Symmetry:
     """Follows units whose incoming weights are equal through real steps.
 
     Equal weights alone are no fault: where their gradients differ the first step separates them.
-    Units are locked when they get a gradient, and all get the same.
+    Units are locked when they get a gradient, and all get the same. Units that start nearly equal
+    and get nearly the same gradient separate slowly.
     """
 
     name = "symmetry"
@@ -51,50 +54,83 @@ class Symmetry:
             exempt="equal units that get different gradients (one constant layer, a constant "
             "output layer) or none; the output layer; frozen parameters and vectors",
         ),
+        Rule(
+            "IC202",
+            "units that are nearly equal",
+            "half of the units or more start with nearly the same weights and get nearly the same "
+            "gradients: they separate, but slowly, and until then compute what one unit could",
+            "distance between the gradients of two units that start within 1e-3 of each other, "
+            "relative to the gradient, above 1e-2",
+            "Goodfellow, Bengio, Courville: Deep Learning (2016), section 8.4",
+            frozenset({"IC101", "IC104", "IC501", "IC502", "IC503"}),
+            quantity="distance between the gradients of units that start nearly equal, relative to "
+            "the gradient, over all steps",
+            exempt="as for IC201; where fewer than half of the units are close to another",
+            severities=("warning",),
+        ),
     )
 
     def run(self, evidence: Evidence) -> Iterator[Finding]:
-        locked = [found for found in self._followed(evidence) if found.groups]
-        if not locked:
-            return
+        candidates = [p for p in evidence.parameters.values() if _can_lock(evidence, p)]
+        for index, group in enumerate((groups_of, nearly)):
+            judged = (self._judged(evidence, p, group) for p in candidates)
+            found = [one for one in judged if one is not None]
+            if found:
+                yield self._finding(evidence, index, found)
+                return
+
+    def _finding(self, evidence: Evidence, index: int, found: list[_Locked]) -> Finding:
         depth = depth_of(evidence)
-        locked.sort(key=lambda found: depth(found.parameter.layer))
-        first = locked[0]
+        found.sort(key=lambda one: depth(one.parameter.layer))
+        first = found[0]
+        layers = tuple(dict.fromkeys(one.parameter.layer for one in found))
         units = np.sort(np.concatenate(first.groups))
-        yield self.rules[0].found(
+        return self.rules[index].found(
             self.name,
-            "error",
-            tuple(dict.fromkeys(found.parameter.layer for found in locked)),
+            "warning" if index else "error",
+            layers,
             "relative distance between the gradients of equal units",
             first.apart,
-            _tolerance(evidence, first.parameter),
+            _NEAR if index else _tolerance(evidence, first.parameter),
             remedy="draw the weights at random, such as torch.nn.init.xavier_uniform_(weight)",
             units=tuple(int(unit) for unit in units),
-            code=redraw(evidence, {found.parameter.layer for found in locked}),
+            code=redraw(evidence, layers),
         )
 
-    def _followed(self, evidence: Evidence) -> Iterator[_Locked]:
+    def _judged(
+        self, evidence: Evidence, parameter: Parameter, group: Callable[[Array], list[Array]]
+    ) -> _Locked | None:
+        """The groups of rows that start alike and whose gradients agree in all looks."""
         looks = finite_looks(evidence)
-        if len(looks) < 2:
-            return
-        read = read_layers(evidence)
-        for name, parameter in evidence.parameters.items():
-            # Output units that the loss treats alike, such as absent classes, are no fault.
-            if parameter.layer not in read:
-                continue
-            start = looks[0].parameters[name].projections
-            pulls = [look.parameters[name].pulls for look in looks[1:]]
-            known = [pull[:, :-1] for pull in pulls if pull is not None]
-            if not parameter.trainable or parameter.axis is None or start is None or not known:
-                continue
-            tolerance = _tolerance(evidence, parameter)
-            groups, apart = [], 0.0
-            for group in groups_of(start):
-                together = np.concatenate([pull[group] for pull in known], axis=1)
-                for members, distance in _still_alike(together, tolerance):
-                    groups.append(group[members])
-                    apart = max(apart, distance)
-            yield _Locked(parameter, groups, apart)
+        start = looks[0].parameters[parameter.name].projections if looks else None
+        pulls = [look.parameters[parameter.name].pulls for look in looks[1:]]
+        known = [pull[:, :-1] for pull in pulls if pull is not None]
+        if start is None or not known:
+            return None
+        tolerance = _tolerance(evidence, parameter) if group is groups_of else _NEAR
+        groups, apart = [], 0.0
+        for members in group(start):
+            together = np.concatenate([pull[members] for pull in known], axis=1)
+            for alike, distance in _still_alike(together, tolerance):
+                groups.append(members[alike])
+                apart = max(apart, distance)
+        return _Locked(parameter, groups, apart) if groups else None
+
+
+def _can_lock(evidence: Evidence, parameter: Parameter) -> bool:
+    """Whether units of a parameter can be locked: a later layer reads them.
+
+    Output units that the loss treats alike, such as absent classes, are no fault; neither are
+    the rows of a table of zeros, such as positions that are averaged.
+    """
+    stats = evidence.start.parameters[parameter.name].stats
+    if not parameter.trainable or len(parameter.shape) < 2 or stats is None:
+        return False
+    if parameter.axis is not None:
+        return parameter.layer in read_layers(evidence)
+    return stats.zero_share < 1 and any(
+        next_layers(evidence, node) for node in evidence.nodes if parameter.name in node.params
+    )
 
 
 def _tolerance(evidence: Evidence, parameter: Parameter) -> float:

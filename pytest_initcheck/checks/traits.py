@@ -104,6 +104,11 @@ def is_class_loss(evidence: Evidence) -> bool:
     return is_binary and abs(chance - targets.mean) > 1e-3
 
 
+def ends_in_classes(evidence: Evidence) -> bool:
+    """Whether the model's output is a softmax or the logarithm of one."""
+    return any(n.index in evidence.ends and "softmax" in n.operator for n in evidence.nodes)
+
+
 def driven(evidence: Evidence, key: SiteKey) -> Array:
     """Which units of a nonlinearity get a gradient, through it or past it; False if not known."""
     units = np.zeros(key.units, dtype=bool)
@@ -154,6 +159,7 @@ def silent_layers(evidence: Evidence) -> list[str]:
             known = [g for g in gradients if g is not None]
             largest[layer] = max(known) if known else None
     made = {n.layer for n in evidence.nodes if n.is_layer and n.index in open_nodes}
+    made -= {layer for layer in made if _saw_padding(evidence, layer)}
     silent = {layer for layer, gradient in largest.items() if gradient == 0 and layer in made}
     for node in reversed(evidence.nodes):
         if node.is_layer and node.layer in largest and largest[node.layer] is None:
@@ -161,3 +167,11 @@ def silent_layers(evidence: Evidence) -> list[str]:
             if any(r.is_layer and (largest.get(r.layer) or r.layer in silent) for r in reached):
                 silent.add(node.layer)
     return [layer for layer in evidence.order if layer in silent]
+
+
+def _saw_padding(evidence: Evidence, layer: str) -> bool:
+    """Whether a table handed on a gradient that none of its rows took: those of padding do not."""
+    is_table = any(n.layer == layer and n.is_layer and "embedding" in n.operator
+                   for n in evidence.nodes)  # fmt: skip
+    outputs = (look.outputs.get(layer) for look in evidence.looks)
+    return is_table and any(o is not None and o.gradient and o.gradient.rms for o in outputs)

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from pytest_initcheck.checks.base import Rule
 from pytest_initcheck.checks.code import filled, fresh_norms, redraw
-from pytest_initcheck.checks.paths import is_norm, next_layers
-from pytest_initcheck.checks.traits import depth_of, is_varied, largest_gradient, used_parameters
-from pytest_initcheck.evidence import Evidence, Node, OutputLook, Parameter
+from pytest_initcheck.checks.paths import is_bridge, is_gain, is_norm, next_layers
+from pytest_initcheck.checks.traits import depth_of, largest_gradient, used_parameters
+from pytest_initcheck.evidence import Evidence, Node, Parameter
 from pytest_initcheck.records import Finding
 
 
@@ -43,9 +43,10 @@ class ZeroWeights:
             "Goyal et al.: Accurate, Large Minibatch SGD (2017), section 5.1, on zero gains in "
             "residual blocks",
             frozenset({"IC101", "IC104", "IC301", "IC501"}),
-            quantity="share of the next layer's input that differs between samples",
-            exempt="where something runs beside the zero gain, so that the last layer still sees "
-            "samples that differ; batches whose samples are all alike",
+            quantity="largest |gain| of a normalisation through which every path to the output "
+            "runs",
+            exempt="where something runs beside the zero gain, such as a residual connection; a "
+            "gain of zero outside of normalisations, which its own gradient opens",
         ),
         Rule(
             "IC107",
@@ -82,16 +83,11 @@ class ZeroWeights:
         )
 
     def _cut(self, evidence: Evidence) -> Iterator[Finding]:
-        if not is_varied(evidence) or not _is_constant(evidence):
-            return
         zero = {p.name: p.layer for p in self._zeros(evidence) if not p.name.endswith("bias")}
         for node in evidence.nodes:
-            is_gain = is_norm(node) or node.operator.rstrip("_") == "mul"
-            gains = [zero[name] for name in node.params if name in zero and is_gain]
-            if not gains and not (is_norm(node) and node.width == 1):
-                continue
-            readers = [o for o in _read_by(evidence, node) if o.variation is not None]
-            if readers and all(o.variation == 0 for o in readers):
+            gains = [zero[name] for name in node.params if name in zero]
+            is_cut = gains and is_gain(evidence, node) and _is_zero(evidence, node)
+            if (is_cut or (is_norm(node) and node.width == 1)) and is_bridge(evidence, node):
                 yield self._gain(evidence, gains, node) if gains else self._single(evidence, node)
                 return
 
@@ -100,7 +96,7 @@ class ZeroWeights:
             self.name,
             "error",
             gains,
-            "share of the next layer's input that differs between samples",
+            "largest |gain|",
             0.0,
             0.0,
             remedy="start the gain at one: torch.nn.init.ones_(norm.weight)",
@@ -126,13 +122,10 @@ class ZeroWeights:
                 yield parameter
 
 
-def _is_constant(evidence: Evidence) -> bool:
-    """Whether the last layer sees the same input for all samples before the first step."""
-    outputs = evidence.start.outputs
-    known = [layer for layer in evidence.order if layer in outputs]
-    return bool(known) and outputs[known[-1]].variation == 0
-
-
-def _read_by(evidence: Evidence, node: Node) -> list[OutputLook]:
-    outputs = evidence.start.outputs
-    return [outputs[n.layer] for n in next_layers(evidence, node) if n.layer in outputs]
+def _is_zero(evidence: Evidence, node: Node) -> bool:
+    """Whether the gain is zero as it is used; one written by hand may be stored as 1 + w."""
+    if is_norm(node):
+        return True
+    read = [evidence.start.outputs.get(n.layer) for n in next_layers(evidence, node)]
+    known = [output.variation for output in read if output is not None]
+    return bool(known) and all(variation == 0 for variation in known)
