@@ -7,8 +7,9 @@ import numbers
 from collections.abc import Mapping
 from typing import Any
 
+from pytest_initcheck.coding import decode, encode
 from pytest_initcheck.errors import InitcheckError
-from pytest_initcheck.records import ModelRecord, RunRecord, decode, encode
+from pytest_initcheck.records import ModelRecord, RunRecord
 
 WANTED = (
     "pass a record, a diagnosis, a number, or a mapping from metric to number, to one number per "

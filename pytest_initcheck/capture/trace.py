@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -18,27 +16,17 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.hooks import RemovableHandle
 
+from pytest_initcheck.capture.kernels import unfused
 from pytest_initcheck.capture.nonlinearity import Nonlinearity, recognise
+from pytest_initcheck.capture.operators import (
+    MIXING,
+    UNIT_AXES,
+    is_selection,
+    unit_axis,
+    width_of,
+)
 from pytest_initcheck.capture.program import tensors_of
 from pytest_initcheck.evidence import Node
-
-# Operators that mix features through a weight; everything else scales, shifts or moves data.
-_MIXING = {
-    "addmm", "mm", "bmm", "baddbmm", "addbmm", "matmul", "linear", "mv", "addmv", "dot",
-    "convolution", "_convolution", "mkldnn_rnn_layer", "_cudnn_rnn", "embedding", "_embedding_bag",
-    "_embedding_bag_forward_only", "_thnn_fused_lstm_cell", "_thnn_fused_gru_cell", "_trilinear",
-    "miopen_rnn", "_sparse_addmm", "_grouped_mm",
-}  # fmt: skip
-
-
-# Which axis of the weight counts the outputs; None: to be seen from the strides.
-_UNIT_AXES: dict[str, int | None] = {
-    "addmm": None, "mm": None, "mv": 0, "addmv": 0, "linear": 0, "convolution": 0,
-    "_convolution": 0, "mkldnn_rnn_layer": 0, "_cudnn_rnn": 0, "_thnn_fused_lstm_cell": 0,
-    "_thnn_fused_gru_cell": 0, "bmm": -1, "baddbmm": -1,
-}  # fmt: skip
-# Weights of several layers in one tensor, along its first axis.
-_STACKED = ("bmm", "baddbmm")
 
 
 def layer_of(parameter: str) -> str:
@@ -209,7 +197,7 @@ class Tracer(TorchDispatchMode):
         found = recognise(operator, args, kwargs) if tensors else None
         is_float = found is not None and isinstance(args[0], Tensor) and args[0].is_floating_point()
         slope = found.slope(args[0], args, kwargs) if found and is_float else None
-        seen = self._see_input(operator, tensors, origins) if operator in _MIXING else None
+        seen = self._see_input(operator, tensors, origins) if operator in MIXING else None
         out = func(*args, **kwargs)
         node = self._add_node(
             func, operator, args, tensors, origins, out, found if is_float else None
@@ -282,7 +270,7 @@ class Tracer(TorchDispatchMode):
         params = tuple(dict.fromkeys(p for o in known if o.is_parameter for p in o.params))
         # Tensors of unknown origin (masks, constants) do not change what a weight is made of.
         is_derived = bool(params) and all(origin.is_parameter for origin in known)
-        is_layer = operator in _MIXING and bool(weights) and (not is_derived or self._owns(weights))
+        is_layer = operator in MIXING and bool(weights) and (not is_derived or self._owns(weights))
         if is_derived and not is_layer:
             self._claim_all(results, params=params, is_parameter=True)
             return None
@@ -312,9 +300,9 @@ class Tracer(TorchDispatchMode):
         self.nodes.append(node)
         is_data = is_layer or any(origin.is_data for origin in data)
         facts = {"layer": layer, "order": order, "is_data": is_data}
-        chosen = [result for result in results if _is_selection(result)]
+        chosen = [result for result in results if is_selection(result)]
         self._claim_all(results, node=node.index, **facts)
-        if chosen and tensors and any(not _is_selection(tensor) for tensor in tensors):
+        if chosen and tensors and any(not is_selection(tensor) for tensor in tensors):
             selection = replace(node, index=len(self.nodes), nonlinearity="", selects=True)
             self.nodes.append(selection)
             self._claim_all(chosen, node=selection.index, **facts)
@@ -330,11 +318,11 @@ class Tracer(TorchDispatchMode):
         weights = [
             (tensor, origin)
             for tensor, origin in zip(tensors, origins, strict=True)
-            if origin and origin.is_parameter and tensor.dim() > 1 and operator in _UNIT_AXES
+            if origin and origin.is_parameter and tensor.dim() > 1 and operator in UNIT_AXES
         ]
         # Where a parameter is what a weight reads, such as learnt queries, it has no units.
         for tensor, origin in weights[-1:] if len(weights) == len(tensors) else weights:
-            axis = _unit_axis(operator, tensor) if known is None else known
+            axis = unit_axis(operator, tensor) if known is None else known
             for name in origin.params:
                 self.axes.setdefault(name, axis)
 
@@ -354,59 +342,6 @@ class Tracer(TorchDispatchMode):
         if key:
             # The weak reference keeps the address from being used again.
             self._origins[key] = _Origin(StorageWeakRef(tensor.untyped_storage()), **facts)
-
-
-def _is_selection(tensor: Tensor) -> bool:
-    return not (tensor.is_floating_point() or tensor.is_complex())
-
-
-def width_of(operator: str, args: tuple[Any, ...]) -> int:
-    """Over how many values a softmax or a normalisation runs; 0 for other operators."""
-    first = args[0] if args else None
-    if not isinstance(first, Tensor):
-        return 0
-    if "softmax" in operator:
-        return int(first.shape[args[1]]) if first.dim() else 1
-    if operator == "native_layer_norm":
-        return math.prod(args[1])
-    if operator == "native_group_norm":
-        count: int = args[4] * args[5] // args[6]
-        return count
-    return 0
-
-
-def _unit_axis(operator: str, tensor: Tensor) -> int | None:
-    axis = _UNIT_AXES[operator]
-    if operator in _STACKED:
-        # Expanded over the batch it is one layer, whose view says nothing of its own shape.
-        is_stack = tensor.dim() > 2 and tensor.stride(0) != 0
-        return (-1 if tensor.stride(-1) == 1 else -2) if is_stack else None
-    # A transposed view of a matrix says that its first axis counts the outputs.
-    if axis is None and tensor.dim() == 2:
-        return 0 if _is_transposed(tensor) else 1
-    return axis
-
-
-def _is_transposed(matrix: Tensor) -> bool:
-    rows, (down, along) = matrix.shape[0], matrix.stride()
-    return down == 1 and (along != 1 or rows == 1)
-
-
-@contextmanager
-def unfused() -> Iterator[None]:
-    """Recurrent layers run their gates one by one: the fused kernels hide them."""
-    with ExitStack() as stack:
-        with warnings.catch_warnings():
-            # Builds without a GPU of the vendor warn about a flag that is only passed through.
-            warnings.simplefilter("ignore")
-            stack.enter_context(torch.backends.mkldnn.flags(enabled=False))
-            stack.enter_context(torch.backends.cudnn.flags(enabled=False))
-        try:
-            yield
-        finally:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                stack.close()
 
 
 def _tensors(tree: Any) -> list[Tensor]:

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 from pytest_initcheck import report
 from pytest_initcheck.cli import FOUND, OK
 from pytest_initcheck.cli.target import build, find
+from pytest_initcheck.coding import encode
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.ignores import parse
-from pytest_initcheck.records import Entry, Finding, ModelRecord, SessionRecord, TestRecord, encode
-from pytest_initcheck.session.failure import remedies, worst_first
+from pytest_initcheck.records import Entry, Finding, ModelRecord, SessionRecord, TestRecord
+from pytest_initcheck.session.failure import code_lines, profile_lines, remedies, worst_first
 from pytest_initcheck.session.provenance import provenance
 
 if TYPE_CHECKING:
@@ -123,7 +124,9 @@ def _lines(target: str, diagnosis: Diagnosis) -> list[str]:
         *report.table(_with_updates(diagnosis), findings),
         *(str(finding) for finding in findings),
         *(f"ignored ({finding.ignored}): {finding}" for finding in diagnosis.ignored),
+        *(line for finding in findings[:1] for line in profile_lines(finding)),
         *remedies(findings),
+        *(line for finding in findings[:1] for line in code_lines(finding)),
     ]
 
 

@@ -12,6 +12,7 @@ from jinja2 import Environment, StrictUndefined, Template
 from pytest_initcheck.records import SessionRecord
 from pytest_initcheck.report import charts, summary
 from pytest_initcheck.report.metrics import mean_text
+from pytest_initcheck.report.profile import profile_svg
 from pytest_initcheck.report.view import page_view
 
 ICON = (
@@ -47,6 +48,7 @@ def _template() -> Template:
         histogram=charts.histogram_svg,
         lines=charts.line_svg,
         strip=charts.strip_svg,
+        profile=lambda finding: profile_svg(finding.profile, finding.limit),
         duration=duration,
         number=lambda value: "–" if value is None else f"{value:.4g}",
         mean=mean_text,

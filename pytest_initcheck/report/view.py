@@ -57,6 +57,10 @@ class FindingView:
     link: str
     others: str
     ignored: str
+    leads: tuple[str, ...]
+    profile: dict[str, float]
+    limit: float | None
+    code: str
 
 
 @dataclass(frozen=True)
@@ -314,6 +318,10 @@ def finding_view(finding: Finding) -> FindingView:
         link=address[0] if address else "",
         others=shown,
         ignored=finding.ignored,
+        leads=finding.consequences,
+        profile=finding.profile,
+        limit=finding.limit,
+        code=finding.remedy_code,
     )
 
 

@@ -44,13 +44,14 @@ def health_text(
     """
     first, *mine = worst_first(findings)
     others = [*mine, *(f for f in worst_first(every) if f not in findings)]
-    told = [f"which leads to: {line}" for line in first.consequences]
+    told = profile_lines(first)
+    told += [f"which leads to: {line}" for line in first.consequences]
     told += [str(finding) for finding in others]
     lines = [f"{verdict}: {headline(first)}", f"cause: {first.cause}"]
     lines += [f"  {line}" for line in told[:MOST_FINDINGS]]
     if len(told) > MOST_FINDINGS:
         lines.append(f"  and {len(told) - MOST_FINDINGS} more, see the report")
-    lines += remedies([first, *mine])
+    lines += [*remedies([first, *mine]), *code_lines(first)]
     lines.append(show_command(nodeid, report))
     return "\n".join(lines)
 
@@ -70,6 +71,28 @@ def remedies(findings: Sequence[Finding], most: int = 3) -> list[str]:
         if finding.remedy
     )
     return list(told)[:most]
+
+
+def profile_lines(finding: Finding) -> list[str]:
+    """The finding's quantity from layer to layer, as one line; none where it has no profile."""
+    from pytest_initcheck.report.profile import profile_text
+
+    return [f"profile: {profile_text(finding.profile)}"] if len(finding.profile) > 1 else []
+
+
+def code_lines(finding: Finding, most: int = 12) -> list[str]:
+    """The remedy as code, indented, with a heading; none where it is no code."""
+    code = finding.remedy_code.splitlines()
+    if not code:
+        return []
+    more = [f"  … and {len(code) - most} lines more, see the report"] if len(code) > most else []
+    head = "as code (Diagnosis.try_remedy() runs it on a model that is put back):"
+    # The page has the code whole; here the names of fifty layers would bury the rest.
+    return [head, *(f"  {_cut(line)}" for line in code[:most]), *more]
+
+
+def _cut(line: str, most: int = 160) -> str:
+    return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
 def show_command(nodeid: str, report: Path | None) -> str:

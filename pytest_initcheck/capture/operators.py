@@ -1,0 +1,62 @@
+"""What the operators of the dispatcher do with weights: which mix, along which axis, how wide."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from torch import Tensor
+
+# Operators that mix features through a weight; everything else scales, shifts or moves data.
+MIXING = {
+    "addmm", "mm", "bmm", "baddbmm", "addbmm", "matmul", "linear", "mv", "addmv", "dot",
+    "convolution", "_convolution", "mkldnn_rnn_layer", "_cudnn_rnn", "embedding", "_embedding_bag",
+    "_embedding_bag_forward_only", "_thnn_fused_lstm_cell", "_thnn_fused_gru_cell", "_trilinear",
+    "miopen_rnn", "_sparse_addmm", "_grouped_mm",
+}  # fmt: skip
+
+
+# Which axis of the weight counts the outputs; None: to be seen from the strides.
+UNIT_AXES: dict[str, int | None] = {
+    "addmm": None, "mm": None, "mv": 0, "addmv": 0, "linear": 0, "convolution": 0,
+    "_convolution": 0, "mkldnn_rnn_layer": 0, "_cudnn_rnn": 0, "_thnn_fused_lstm_cell": 0,
+    "_thnn_fused_gru_cell": 0, "bmm": -1, "baddbmm": -1,
+}  # fmt: skip
+# Weights of several layers in one tensor, along its first axis.
+STACKED = ("bmm", "baddbmm")
+
+
+def is_selection(tensor: Tensor) -> bool:
+    return not (tensor.is_floating_point() or tensor.is_complex())
+
+
+def width_of(operator: str, args: tuple[Any, ...]) -> int:
+    """Over how many values a softmax or a normalisation runs; 0 for other operators."""
+    first = args[0] if args else None
+    if not isinstance(first, Tensor):
+        return 0
+    if "softmax" in operator:
+        return int(first.shape[args[1]]) if first.dim() else 1
+    if operator == "native_layer_norm":
+        return math.prod(args[1])
+    if operator == "native_group_norm":
+        count: int = args[4] * args[5] // args[6]
+        return count
+    return 0
+
+
+def unit_axis(operator: str, tensor: Tensor) -> int | None:
+    axis = UNIT_AXES[operator]
+    if operator in STACKED:
+        # Expanded over the batch it is one layer, whose view says nothing of its own shape.
+        is_stack = tensor.dim() > 2 and tensor.stride(0) != 0
+        return (-1 if tensor.stride(-1) == 1 else -2) if is_stack else None
+    # A transposed view of a matrix says that its first axis counts the outputs.
+    if axis is None and tensor.dim() == 2:
+        return 0 if _is_transposed(tensor) else 1
+    return axis
+
+
+def _is_transposed(matrix: Tensor) -> bool:
+    rows, (down, along) = matrix.shape[0], matrix.stride()
+    return down == 1 and (along != 1 or rows == 1)
