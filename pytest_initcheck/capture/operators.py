@@ -26,6 +26,13 @@ UNIT_AXES: dict[str, int | None] = {
 STACKED = ("bmm", "baddbmm")
 
 
+def name_of(func: Any, args: tuple[Any, ...]) -> str:
+    """The operator's name; a root by its exponent is called as the root that it is."""
+    name: str = func.overloadpacket.__name__
+    exponent = args[1] if name == "pow" and len(args) > 1 else None
+    return "rsqrt" if isinstance(exponent, float) and exponent == -0.5 else name
+
+
 def is_selection(tensor: Tensor) -> bool:
     return not (tensor.is_floating_point() or tensor.is_complex())
 

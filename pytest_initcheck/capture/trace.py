@@ -22,6 +22,7 @@ from pytest_initcheck.capture.operators import (
     MIXING,
     UNIT_AXES,
     is_selection,
+    name_of,
     unit_axis,
     width_of,
 )
@@ -84,7 +85,9 @@ class Tracer(TorchDispatchMode):
         self._origins: dict[int, _Origin] = {}
         self._pending: list[tuple[Tensor, Callable[[Tensor], None]]] = []
         self._strays: dict[int, tuple[Tensor, Tensor | None, str]] = {}
+        self._dims = {}
         for name, parameter in model.named_parameters():
+            self._dims[name] = parameter.dim()
             self._claim(parameter, params=(name,), is_parameter=True)
 
     def add_data(self, batch: Any) -> None:
@@ -190,7 +193,7 @@ class Tracer(TorchDispatchMode):
         if func.namespace not in ("aten", "prim", "prims"):
             # What an operator of another library does inside is not known.
             self.foreign.add(f"{self._stack[-1].name or 'model'}: {func}")
-        operator = func.overloadpacket.__name__
+        operator = name_of(func, args)
         tensors = _tensors((args, kwargs))
         origins = [self._origin(tensor) for tensor in tensors]
         self._note_strays(tensors, origins)
@@ -324,7 +327,9 @@ class Tracer(TorchDispatchMode):
         for tensor, origin in weights[-1:] if len(weights) == len(tensors) else weights:
             axis = unit_axis(operator, tensor) if known is None else known
             for name in origin.params:
-                self.axes.setdefault(name, axis)
+                # A vector may be reshaped into the kernel of a convolution.
+                if self._dims[name] > 1:
+                    self.axes.setdefault(name, axis)
 
     def _owns(self, weights: list[_Origin]) -> bool:
         owner = self._stack[-1].name

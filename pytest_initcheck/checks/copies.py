@@ -69,7 +69,11 @@ class Copies:
             # What gets no gradient from this loss, as a target network, is not trained by it.
             if largest_gradient(evidence, parameter) is None:
                 continue
-            if _is_random(rows) and stats.histogram and sum(map(bool, stats.histogram.counts)) > 4:
+            if (
+                _is_random(parameter, rows)
+                and stats.histogram
+                and sum(map(bool, stats.histogram.counts)) > 4
+            ):
                 seen.setdefault((parameter.shape, rows.tobytes()), []).append(parameter)
         return list(seen.values())
 
@@ -113,6 +117,8 @@ class Copies:
         )
 
 
-def _is_random(rows: Array) -> bool:
-    # The only row of a layer with one unit is judged by its values alone.
-    return len(rows) == 1 or len(np.unique(np.round(rows, 9), axis=0)) >= _RANDOM_ROWS
+def _is_random(parameter: Parameter, rows: Array) -> bool:
+    # The only row of a layer with one unit is judged by its values alone; tables may be ramps.
+    if len(rows) == 1:
+        return parameter.axis is not None
+    return len(np.unique(np.round(rows, 9), axis=0)) >= _RANDOM_ROWS
