@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pytest_initcheck.curvature import CriticalPoint, critical_point
     from pytest_initcheck.diagnosis import Diagnosis, diagnose
     from pytest_initcheck.errors import BaselineError, DataError, InitcheckError, InitcheckFailure
     from pytest_initcheck.ignores import Ignore
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 _HOMES = {
+    "critical_point": "curvature",
+    "CriticalPoint": "curvature",
     "diagnose": "diagnosis",
     "Diagnosis": "diagnosis",
     "escape": "landscape",
@@ -32,6 +35,7 @@ _HOMES = {
 }
 __all__ = [
     "BaselineError",
+    "CriticalPoint",
     "DataError",
     "Diagnosis",
     "Experiment",
@@ -41,6 +45,7 @@ __all__ = [
     "InitcheckFailure",
     "ModelRecord",
     "RunRecord",
+    "critical_point",
     "diagnose",
     "escape",
     "run",

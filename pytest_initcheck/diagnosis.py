@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+    from pytest_initcheck.curvature import CriticalPoint
+
 Optimizer = Callable[[list[Tensor]], torch.optim.Optimizer]
 
 
@@ -114,6 +116,19 @@ class Diagnosis:
         batch = moved(subject.batch, next(subject.model.parameters()).device)
         program = Program(subject.model, batch, subject.loss_fn, subject.forward)
         return sigma_range(program, layer)
+
+    def critical_point(self, **options: Any) -> CriticalPoint:
+        """Where the model stands now: on a slope, a saddle, in a minimum or on flat ground.
+
+        It is the model as it is when this is called, trained or not, on the batch and with the
+        loss of the diagnosis. ``options`` are those of `pytest_initcheck.critical_point`, which
+        says what is measured and what is raised.
+        """
+        from pytest_initcheck.curvature import critical_point
+
+        subject = self._asked()
+        given = subject.batch, subject.loss_fn, subject.forward, subject.device
+        return critical_point(subject.model, *given, **options)
 
     def _asked(self) -> Subject:
         if self.subject is None:

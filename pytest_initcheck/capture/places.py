@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pytest_initcheck.capture.program import TARGET_NAMES
 from pytest_initcheck.capture.summary import plain
 from pytest_initcheck.records import TensorStats
 
@@ -61,9 +62,13 @@ def given_scale(batch: Any) -> tuple[float, float] | None:
 
     Integers count as numbers, since models turn bytes into floats.
     """
-    inputs = (tensor for name, tensor in named(batch) if name.partition("[")[0] != "targets")
+    inputs = (tensor for name, tensor in named(batch) if not _is_target(name))
     found = [_scale(tensor) for tensor in inputs if tensor.numel()]
     return max(found, default=None)
+
+
+def _is_target(name: str) -> bool:
+    return name.startswith("targets") or name in {f"batch[{key!r}]" for key in TARGET_NAMES}
 
 
 def _scale(tensor: Tensor) -> tuple[float, float]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ from pytest_initcheck.errors import InitcheckError
 
 LossFunction = Callable[..., Any]
 Forward = Callable[[nn.Module, Any], Any]
-_TARGET_NAMES = ("labels", "targets", "target", "label", "y")
+TARGET_NAMES = ("labels", "targets", "target", "label", "y")
 
 
 @dataclass
@@ -94,10 +95,10 @@ class Program:
         if targets is not None or not isinstance(inputs, Mapping):
             return inputs, targets
         known = _parameters_of(self.model)
-        for name in _TARGET_NAMES:
+        for name in TARGET_NAMES:
             if name in inputs and known is not None and name not in known:
                 return {k: v for k, v in inputs.items() if k != name}, inputs[name]
-        return inputs, next((inputs[n] for n in _TARGET_NAMES if n in inputs), None)
+        return inputs, next((inputs[n] for n in TARGET_NAMES if n in inputs), None)
 
     def _call(self, inputs: Any) -> Any:
         try:
@@ -136,19 +137,31 @@ def split(batch: Any) -> tuple[Any, Any]:
 
 def copied(tree: Any) -> Any:
     """The same structure with every tensor replaced by a copy."""
+    return _mapped(lambda t: t.detach().clone().requires_grad_(t.requires_grad), tree)
 
-    def copy(leaf: Any) -> Any:
-        if not isinstance(leaf, Tensor):
-            return leaf
-        return leaf.detach().clone().requires_grad_(leaf.requires_grad)
 
-    return tree_map(copy, tree)
+def _mapped(change: Callable[[Tensor], Tensor], tree: Any) -> Any:
+    """The same structure with every tensor changed, in mappings of any class too."""
+
+    def leaf(value: Any) -> Any:
+        if isinstance(value, MutableMapping):
+            found = copy.copy(value)
+            found.update({key: _mapped(change, item) for key, item in value.items()})
+            return found
+        return change(value) if isinstance(value, Tensor) else value
+
+    return tree_map(leaf, tree)
+
+
+def _leaves(tree: Any) -> list[Any]:
+    found = (_leaves(dict(leaf)) if isinstance(leaf, Mapping) else [leaf]
+             for leaf in tree_leaves(tree))  # fmt: skip
+    return [leaf for leaves in found for leaf in leaves]
 
 
 def tensors_of(tree: Any) -> list[Tensor]:
     """All tensors in a nest of tuples, lists and mappings; model outputs with attributes too."""
-    leaves = tree_leaves(dict(tree) if isinstance(tree, Mapping) else tree)
-    found = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+    found = [leaf for leaf in _leaves(tree) if isinstance(leaf, Tensor)]
     if not found and hasattr(tree, "__dict__"):
         found = [value for value in vars(tree).values() if isinstance(value, Tensor)]
     return found
@@ -274,4 +287,4 @@ def no_grad_loss(program: Program, output: Tensor, targets: Any) -> float | None
 
 def moved(tree: Any, device: torch.device) -> Any:
     """The same structure with every tensor on ``device``."""
-    return tree_map(lambda leaf: leaf.to(device) if isinstance(leaf, Tensor) else leaf, tree)
+    return _mapped(lambda tensor: tensor.to(device), tree)

@@ -114,7 +114,8 @@ def standardised(evidence: Evidence, side: str) -> str:
     place = evidence.places.get(side, "")
     if place == side:
         return f"{place} = ({place} - {place}.mean()) / {place}.std()"
-    return f"{place}.sub_({place}.mean()).div_({place}.std())" if place else ""
+    change = f"{place}.sub_({place}.mean()).div_({place}.std())"
+    return f"with torch.no_grad():\n    {change}" if place else ""
 
 
 def rate(text: str) -> str:

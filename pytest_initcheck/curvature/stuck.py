@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
+from pytest_initcheck.checks.outside import STUCK
 from pytest_initcheck.curvature.point import CriticalPoint
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.records import Finding
@@ -86,15 +88,16 @@ def _found(
         facts.append(f"the best constant prediction costs {point.chance:.4g}")
     if point.kind == "saddle":
         facts.append(f"the loss falls along {', '.join(names)}")
-    return Finding(
-        "IC903",
-        "critical point",
-        "error",
-        layer="",
-        quantity=quantity,
-        measured=measured,
-        limit=limit,
-        cause="; ".join(facts),
-        remedy=remedy,
+    return replace(
+        STUCK.found(
+            "critical point",
+            "error",
+            (),
+            quantity,
+            measured,
+            limit,
+            remedy=remedy,
+            cause="; ".join(facts),
+        ),
         reference=reference,
     )
