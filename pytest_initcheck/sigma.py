@@ -56,7 +56,11 @@ def sigma_range(program: Program, layer: str) -> SigmaRange:
     Raises:
         InitcheckError: there is no such layer, or no nonlinearity follows it.
     """
-    with preserved(program.model, program.loss_fn, program.forward):
+    states = preserved(program.model, program.loss_fn, program.forward)
+    with states, torch.inference_mode(False):
+        if not program.model.training:
+            program.model.train()
+        program.materialise()
         measure = _Measure(program, layer)
         high = _limit(measure.is_open, _HIGHEST, _LOWEST)
         low = _limit(measure.is_varied, _LOWEST, _HIGHEST)

@@ -58,6 +58,12 @@ def following(evidence: Evidence, layer: str) -> str:
     )
 
 
+def restarted(evidence: Evidence) -> str:
+    """Draw all weights anew, those of the last layer a tenth as large."""
+    last = [p.name for p in evidence.trainable(evidence.order[-1]) if len(p.shape) > 1]
+    return _joined(redraw(evidence), scaled(last, 0.1))
+
+
 def is_table(evidence: Evidence, parameter: Parameter) -> bool:
     """Whether rows of the parameter are looked up, as those of an embedding."""
     return any(
@@ -97,6 +103,11 @@ def drawn_like(parameters: dict[str, float]) -> str:
     return "\n".join(
         _each(names, f"{_INIT}normal_(parameter, std={sigma})") for sigma, names in by_sigma.items()
     )
+
+
+def drawn_small(names: Sequence[str]) -> str:
+    """Draw parameters so that the products of what they make are small."""
+    return _each(names, f"{_INIT}xavier_uniform_(parameter, gain=0.25)") if names else ""
 
 
 def filled(names: Sequence[str], value: float) -> str:

@@ -34,6 +34,7 @@ class Copies:
             exempt="one tensor under two names, which is tied; constants and formulas (identity, "
             "sinusoids), which are no draw; frozen layers, and those without a gradient, as the "
             "target network of a learner",
+            remedy="initialise each layer anew after copying, such as with reset_parameters()",
         ),
         Rule(
             "IC204",
@@ -46,6 +47,7 @@ class Copies:
             quantity="layers with equal random weights that the steps move apart",
             exempt="as for IC203",
             severities=("warning",),
+            remedy="initialise each layer anew after copying, such as with reset_parameters()",
         ),
     )
 
@@ -105,7 +107,6 @@ class Copies:
             "layers with equal weights",
             len(layers),
             0,
-            remedy="initialise each layer anew after copying, such as with reset_parameters()",
             code=drawn_like(
                 {
                     p.name: stats.std or 0.0

@@ -53,6 +53,8 @@ class DeadUnits:
             "whose weights get no gradient",
             exempt="zeros after a rectifier as such; layers of fewer than 22 units that still get "
             "a gradient, which chance can switch off; nonlinearities without a flat side",
+            remedy="set the bias to zero and draw the weights with "
+            "torch.nn.init.kaiming_normal_(weight, nonlinearity='relu')",
         ),
         Rule(
             "IC302",
@@ -67,6 +69,8 @@ class DeadUnits:
             "samples of all looks",
             exempt="where as many units are always active as never: alike samples do that",
             severities=("error", "warning"),
+            remedy="set the bias to zero, or draw the weights about zero; pass more samples to "
+            "be surer",
         ),
         Rule(
             "IC304",
@@ -81,6 +85,7 @@ class DeadUnits:
             quantity="rectifiers between the last layer and the output, but for a softmax",
             exempt="a rectifier that a pooling follows, as in SqueezeNet",
             severities=("error", "warning"),
+            remedy="return what enters the rectifier, and let the loss or the caller clamp it",
         ),
     )
 
@@ -115,8 +120,6 @@ class DeadUnits:
             "share of units that no sample activates",
             1.0,
             _bound(len(first)),
-            remedy="set the bias to zero and draw the weights with "
-            "torch.nn.init.kaiming_normal_(weight, nonlinearity='relu')",
             units=tuple(range(len(first))),
             code=_revived(evidence, gone),
         )
@@ -139,7 +142,6 @@ class DeadUnits:
             quantity,
             measured,
             limit,
-            remedy="return what enters the rectifier, and let the loss or the caller clamp it",
         )
 
     def _units(self, evidence: Evidence) -> dict[SiteKey, tuple[Array, Array]]:
@@ -169,8 +171,6 @@ class DeadUnits:
             "share of units that no sample activates",
             float(dead.mean()),
             limit,
-            remedy="set the bias to zero, or draw the weights about zero; pass more samples to "
-            "be surer",
             units=tuple(int(unit) for unit in np.flatnonzero(dead)),
             code=_revived(evidence, found),
         )

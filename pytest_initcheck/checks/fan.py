@@ -46,6 +46,7 @@ class GroupedFan:
             exempt="where a normalisation follows; where weights of another fan-out have the same "
             "standard deviation, as with one σ for all; other initialisers; fewer than four groups",
             severities=("warning",),
+            remedy="pass mode='fan_in' to torch.nn.init.kaiming_normal_",
         ),
     )
 
@@ -62,7 +63,6 @@ class GroupedFan:
             "standard deviation of the weights",
             spread[first.name],
             spread[first.name] * math.sqrt(first.groups),
-            remedy="pass mode='fan_in' to torch.nn.init.kaiming_normal_",
             code=drawn_like({n: spread[n] * math.sqrt(p.groups) for n, p in found.items()}),
         )
 

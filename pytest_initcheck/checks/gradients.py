@@ -45,6 +45,8 @@ class Gradients:
             quantity="largest |gradient| of a layer's weights over all looks",
             exempt="layers that the loss does not ask for: an unused head, an expert without "
             "samples; a gradient that is zero before the first step and not after it",
+            remedy="look for a detach, a zero factor or a flat nonlinearity between this "
+            "layer and the loss",
         ),
         Rule(
             "IC402",
@@ -62,6 +64,8 @@ class Gradients:
             "they do behind zero-initialised parts; what means and poolings average away; models "
             "of one layer; batches of one sample",
             severities=("error", "warning"),
+            remedy="draw the weights with the gain of the nonlinearity, such as "
+            "torch.nn.init.kaiming_normal_(weight) for ReLU, or add normalisation or residuals",
         ),
         Rule(
             "IC403",
@@ -75,6 +79,8 @@ class Gradients:
             "last, the largest over the looks",
             exempt="what a layer that starts at zero takes away; models of one layer; absolute "
             "sizes, which depend on the scale of the loss",
+            remedy="use a nonlinearity with slope near one and its matching initialiser, "
+            "or add normalisation or residual connections",
         ),
         Rule(
             "IC404",
@@ -88,6 +94,7 @@ class Gradients:
             "last, the largest over the looks",
             exempt="models with normalisation, which takes the scale of the weights back; fewer "
             "than three layers with a gradient",
+            remedy="scale the weights by fan-in, such as torch.nn.init.kaiming_normal_(weight)",
         ),
     )
 
@@ -106,8 +113,6 @@ class Gradients:
                 "largest gradient over all steps",
                 0.0,
                 0.0,
-                remedy="look for a detach, a zero factor or a flat nonlinearity between this "
-                "layer and the loss",
             )
 
     def _signal(self, evidence: Evidence) -> Iterator[Finding]:
@@ -129,8 +134,6 @@ class Gradients:
             "share of the last layer's input that differs between samples",
             share,
             SHARE_ERROR if share < SHARE_ERROR else SHARE_WARNING,
-            remedy="draw the weights with the gain of the nonlinearity, such as "
-            "torch.nn.init.kaiming_normal_(weight) for ReLU, or add normalisation or residuals",
             profile={n: value / start for n, value in shares.items()},
             code=deepened(evidence),
         )
@@ -149,8 +152,6 @@ class Gradients:
                 "gradient norm at the first layer over that at the last",
                 along[names[0]],
                 _PROFILE,
-                remedy="use a nonlinearity with slope near one and its matching initialiser, "
-                "or add normalisation or residual connections",
                 profile=along,
                 code=deepened(evidence),
             )
@@ -163,7 +164,6 @@ class Gradients:
                 "gradient norm at the first layer over that at the last",
                 ratio,
                 _GROWTH,
-                remedy="scale the weights by fan-in, such as torch.nn.init.kaiming_normal_(weight)",
                 profile={n: v / values[-1] for n, v in norms.items()},
                 code=redraw(evidence),
             )

@@ -35,6 +35,7 @@ class Growth:
             ),
             quantity="root mean square of each layer's output, relative to the data's",
             exempt="models with normalisation; what the model does to the output of its last layer",
+            remedy="scale the weights by fan-in, such as torch.nn.init.kaiming_normal_(weight)",
         ),
     )
 
@@ -54,7 +55,6 @@ class Growth:
                 "root mean square of the last layer's output over the data's",
                 growth[last],
                 _GROWTH,
-                remedy="scale the weights by fan-in, such as torch.nn.init.kaiming_normal_(weight)",
                 profile=growth,
                 code=redraw(evidence),
             )

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 
 from pytest_initcheck.checks.base import Rule
-from pytest_initcheck.checks.code import redraw
+from pytest_initcheck.checks.code import restarted
 from pytest_initcheck.checks.traits import blown_up, ends_in_classes, has_temperature, is_class_loss
 from pytest_initcheck.evidence import Evidence
 from pytest_initcheck.records import Finding, Severity
@@ -46,6 +46,8 @@ class InitialLoss:
             exempt="forward=, or an output that a constant cannot replace: the chance level is not "
             "known then; outputs whose scale a learned scalar sets",
             severities=("error", "warning"),
+            remedy="scale the weights by fan-in, such as torch.nn.init.kaiming_normal_("
+            "weight), and draw those of the last layer smaller or start them at zero",
         ),
         Rule(
             "IC704",
@@ -57,6 +59,7 @@ class InitialLoss:
             quantity="loss of a constant prediction on the doubled batch over that on the batch",
             exempt="as for IC703",
             severities=("error", "warning"),
+            remedy="average over the samples, such as reduction='mean'",
         ),
     )
 
@@ -79,7 +82,6 @@ class InitialLoss:
                 "loss of a doubled batch over that of the batch",
                 facts.growth,
                 1.5,
-                remedy="average over the samples, such as reduction='mean'",
             )
         if severity:
             yield self.rules[0].found(
@@ -89,9 +91,7 @@ class InitialLoss:
                 f"first loss (chance {facts.chance:.4g})",
                 facts.initial,
                 limit * scale,
-                remedy="scale the weights by fan-in, such as torch.nn.init.kaiming_normal_("
-                "weight), and draw those of the last layer smaller or start them at zero",
-                code=redraw(evidence),
+                code=restarted(evidence),
             )
 
     def _limit(

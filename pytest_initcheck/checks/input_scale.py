@@ -48,6 +48,7 @@ class InputScale:
             exempt="token ids; data that the model itself scales; small or alike inputs where the "
             "model normalises; batches whose samples are all equal",
             severities=("error", "warning"),
+            remedy="standardise the inputs: (x - x.mean()) / x.std()",
         ),
         Rule(
             "IC702",
@@ -60,6 +61,7 @@ class InputScale:
             quantity="root mean square of floating targets",
             exempt="classes; a model whose outputs have the scale of the targets; a loss that no "
             "constant prediction can be given to",
+            remedy="standardise the targets: (y - y.mean()) / y.std()",
         ),
     )
 
@@ -87,7 +89,6 @@ class InputScale:
                 "root mean square of the targets",
                 rms,
                 _TARGETS,
-                remedy="standardise the targets: (y - y.mean()) / y.std()",
                 code=standardised(evidence, "targets"),
             )
 
@@ -142,7 +143,6 @@ class InputScale:
             quantity,
             measured,
             limit,
-            remedy="standardise the inputs: (x - x.mean()) / x.std()",
             code=standardised(evidence, "inputs"),
         )
 

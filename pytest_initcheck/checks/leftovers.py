@@ -8,12 +8,6 @@ from pytest_initcheck.checks.base import Rule
 from pytest_initcheck.evidence import Evidence
 from pytest_initcheck.records import Finding
 
-_REMEDIES = (
-    "initialise weight_g and weight_v, or use torch.nn.utils.parametrizations.weight_norm, "
-    "which passes an assignment on",
-    "zero the row after initialising: embedding.weight[embedding.padding_idx].zero_()",
-)
-
 _CODES = {
     "overwritten": "layer = model.get_submodule({name})\n"
     "with torch.no_grad():\n"
@@ -43,6 +37,8 @@ class Leftovers:
             exempt="torch.nn.utils.parametrizations.weight_norm, where an assignment passes on to "
             "the two parts; what is written in place to its weight goes to a copy, and is not seen",
             severities=("warning",),
+            remedy="initialise weight_g and weight_v, or use "
+            "torch.nn.utils.parametrizations.weight_norm, which passes an assignment on",
         ),
         Rule(
             "IC105",
@@ -54,17 +50,15 @@ class Leftovers:
             quantity="embeddings whose row padding_idx holds a value other than zero",
             exempt="embeddings without padding_idx",
             severities=("warning",),
+            remedy="zero the row after initialising: "
+            "embedding.weight[embedding.padding_idx].zero_()",
         ),
     )
 
     def run(self, evidence: Evidence) -> Iterator[Finding]:
-        for rule, remedy, kind in zip(
-            self.rules, _REMEDIES, ("overwritten", "padding"), strict=True
-        ):
+        for rule, kind in zip(self.rules, ("overwritten", "padding"), strict=True):
             layers = evidence.oddities.get(kind, ())
             if layers:
                 quantity = f"modules with {rule.title}"
                 code = "\n".join(_CODES[kind].format(name=repr(layer)) for layer in layers)
-                yield rule.found(
-                    self.name, "warning", layers, quantity, len(layers), 0, remedy=remedy, code=code
-                )
+                yield rule.found(self.name, "warning", layers, quantity, len(layers), 0, code=code)

@@ -31,6 +31,12 @@ class Memory:
             "IEEE 754: the exponents of arbitrary bytes spread over the whole range; "
             "PyTorch documentation: torch.nn.Module.to_empty",
             frozenset({"IC501"}),
+            quantity="smallest |value| above zero, and the largest over the median of those above "
+            "zero, of every trainable parameter",
+            exempt="frozen parameters and buffers; memory that happens to look like a draw, which "
+            "nothing tells from one; all zeros (IC101)",
+            remedy="call reset_parameters() of every module, or an initialiser for every "
+            "parameter, after to_empty()",
         ),
     )
 
@@ -49,8 +55,6 @@ class Memory:
                 quantity,
                 measured,
                 limit,
-                remedy="call reset_parameters() of every module, or an initialiser for every "
-                "parameter, after to_empty()",
                 code=redraw(evidence, found),
             )
 

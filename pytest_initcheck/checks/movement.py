@@ -45,6 +45,8 @@ class Movement:
             "weights that start at zero relative to 1/√fan-in",
             exempt="a loss that has been reduced by a thousandth or more; layers without gradient",
             severities=("error", "warning"),
+            remedy="pass every trainable parameter to the optimiser, with a learning rate that "
+            "moves a weight by about a thousandth of itself in a step",
         ),
         Rule(
             "IC602",
@@ -57,6 +59,8 @@ class Movement:
             quantity="trainable weights with a gradient and a learning rate of zero, or none",
             exempt="frozen parameters, biases and gains",
             severities=("warning",),
+            remedy="keep layers in an nn.ModuleList, pass every trainable parameter to the "
+            "optimiser with a learning rate above zero, and freeze what is not to move",
         ),
         Rule(
             "IC603",
@@ -70,6 +74,7 @@ class Movement:
             _BROKEN | {"IC201", "IC303", "IC404", "IC502", "IC701", "IC702", "IC703", "IC704"},
             quantity="largest loss during the steps over the larger of the first loss and chance",
             exempt="the default optimiser, which nobody chose for this model",
+            remedy="divide the learning rate by ten until the first steps reduce the loss",
         ),
     )
 
@@ -94,8 +99,6 @@ class Movement:
                 "learning rate",
                 0.0,
                 0.0,
-                remedy="keep layers in an nn.ModuleList, pass every trainable parameter to the "
-                "optimiser with a learning rate above zero, and freeze what is not to move",
             )
 
     def _slow(self, evidence: Evidence, weights: list[Parameter]) -> Iterator[Finding]:
@@ -112,8 +115,6 @@ class Movement:
             "largest update ratio in a step",
             largest,
             _SLOW_ERROR if severity == "error" else _SLOW_WARNING,
-            remedy="pass every trainable parameter to the optimiser, with a learning rate that "
-            "moves a weight by about a thousandth of itself in a step",
             profile=ratios,
             code=rate("= max(group['lr'], 0.01)"),
         )
@@ -128,7 +129,6 @@ class Movement:
                 "largest loss during the steps over the first",
                 growth,
                 BLOWN,
-                remedy="divide the learning rate by ten until the first steps reduce the loss",
                 code=rate("/= 100"),
             )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import replace
 
 from pytest_initcheck.checks.base import Rule
 from pytest_initcheck.checks.code import redraw
@@ -28,6 +27,7 @@ class NonFinite:
             _IEEE,
             quantity="NaN and infinite values in parameters before the first step",
             exempt="buffers",
+            remedy="initialise every parameter after creating it",
         ),
         Rule(
             "IC502",
@@ -39,6 +39,7 @@ class NonFinite:
             frozenset({"IC104", "IC501"}),
             quantity="NaN and infinite values in the outputs of layers and nonlinearities",
             exempt="values that a mask puts at minus infinity before a softmax",
+            remedy="reduce the scale of weights or inputs, or use a nonlinearity that stays finite",
         ),
         Rule(
             "IC503",
@@ -49,6 +50,7 @@ class NonFinite:
             frozenset({"IC104", "IC501", "IC502"}),
             quantity="the loss before the first step",
             exempt="a loss that only later steps make infinite, which IC603 tells",
+            remedy="use a loss that is computed from logits, and inputs in its domain",
         ),
         Rule(
             "IC504",
@@ -59,6 +61,7 @@ class NonFinite:
             frozenset({"IC104", "IC501", "IC502", "IC503"}),
             quantity="NaN and infinite values in the gradients of parameters at the first look",
             exempt="frozen parameters",
+            remedy="look for a root, logarithm or division at zero in the backward pass",
         ),
     )
 
@@ -71,7 +74,6 @@ class NonFinite:
                 "error",
                 (),
                 f"the first loss is {evidence.start.loss}",
-                remedy="use a loss that is computed from logits, and inputs in its domain",
             )
         yield from self._gradients(evidence)
 
@@ -83,9 +85,7 @@ class NonFinite:
                 bad[parameter.name] = stats.nonfinite
         if bad:
             layers = tuple(dict.fromkeys(evidence.parameters[name].layer for name in bad))
-            remedy = "initialise every parameter after creating it"
-            found = self._finding("IC501", layers, sum(bad.values()), remedy)
-            yield replace(found, remedy_code=redraw(evidence, layers))
+            yield self._finding(0, layers, sum(bad.values()), redraw(evidence, layers))
 
     def _activations(self, evidence: Evidence) -> Iterator[Finding]:
         counts: dict[str, int] = {}
@@ -103,10 +103,7 @@ class NonFinite:
             if made and made not in bad:
                 counts[made] = counts[bad[0]]
                 bad = made, *bad
-            remedy = (
-                "reduce the scale of weights or inputs, or use a nonlinearity that stays finite"
-            )
-            yield self._finding("IC502", bad, counts[bad[0]], remedy)
+            yield self._finding(1, bad, counts[bad[0]])
 
     def _gradients(self, evidence: Evidence) -> Iterator[Finding]:
         bad: dict[str, int] = {}
@@ -115,12 +112,12 @@ class NonFinite:
             if gradient is not None and gradient.nonfinite:
                 bad[parameter.layer] = bad.get(parameter.layer, 0) + gradient.nonfinite
         if bad:
-            remedy = "look for a root, logarithm or division at zero in the backward pass"
-            yield self._finding("IC504", tuple(bad), sum(bad.values()), remedy)
+            yield self._finding(3, tuple(bad), sum(bad.values()))
 
-    def _finding(self, id: str, layers: tuple[str, ...], count: int, remedy: str) -> Finding:
-        rule = next(rule for rule in self.rules if rule.id == id)
-        return rule.found(self.name, "error", layers, "non-finite values", count, 0, remedy=remedy)
+    def _finding(self, index: int, layers: tuple[str, ...], count: int, code: str = "") -> Finding:
+        return self.rules[index].found(
+            self.name, "error", layers, "non-finite values", count, 0, code=code
+        )
 
 
 def _made_before(evidence: Evidence, layer: str) -> str:

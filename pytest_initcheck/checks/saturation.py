@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from pytest_initcheck.checks.base import Rule
-from pytest_initcheck.checks.code import redraw, scaled
+from pytest_initcheck.checks.code import drawn_small, redraw
 from pytest_initcheck.checks.paths import between, is_gate, normalises, producers
 from pytest_initcheck.checks.traits import is_class_loss
 from pytest_initcheck.evidence import Evidence, Node, SiteKey, SiteLook
@@ -42,6 +42,7 @@ class Saturation:
             exempt="the model's output; gates that a bias holds open or shut, such as the forget "
             "gate of an LSTM; nonlinearities that are not bounded on both sides",
             severities=("error", "warning"),
+            remedy="draw the weights with torch.nn.init.xavier_uniform_(weight), or reduce σ",
         ),
         Rule(
             "IC305",
@@ -55,6 +56,7 @@ class Saturation:
             exempt="a softmax on the output, or over a single position; scores of normalised "
             "queries and keys, whose gain is a temperature to learn; masked positions do not count",
             severities=("warning",),
+            remedy="divide the scores by the square root of the head's width",
         ),
         Rule(
             "IC306",
@@ -66,6 +68,7 @@ class Saturation:
             quantity="values under a softmax that ends the model, or that follows a layer of one "
             "unit; classes of a cross-entropy",
             exempt="attention over a single position",
+            remedy="use a sigmoid (BCEWithLogitsLoss) for one output, or two outputs",
         ),
     )
 
@@ -95,7 +98,6 @@ class Saturation:
             f"median relative slope of the {key.nonlinearity}",
             slope,
             limit,
-            remedy="draw the weights with torch.nn.init.xavier_uniform_(weight), or reduce σ",
             units=tuple(int(unit) for unit in np.flatnonzero(site.slope < limit)),
             code=redraw(evidence, found),
         )
@@ -119,9 +121,8 @@ class Saturation:
                 "mean relative slope of the softmax",
                 next(iter(slopes.values())),
                 _ATTENTION,
-                remedy="divide the scores by the square root of the head's width",
                 profile=slopes,
-                code=scaled(list(dict.fromkeys(scales)), 0.25),
+                code=drawn_small(list(dict.fromkeys(scales))),
             )
 
     def _single(self, evidence: Evidence) -> Iterator[Finding]:
@@ -136,7 +137,6 @@ class Saturation:
                 "units under the softmax",
                 1,
                 2,
-                remedy="use a sigmoid (BCEWithLogitsLoss) for one output, or two outputs",
             )
 
 

@@ -53,6 +53,7 @@ class Symmetry:
             "gradient, over all steps",
             exempt="equal units that get different gradients (one constant layer, a constant "
             "output layer) or none; the output layer; frozen parameters and vectors",
+            remedy="draw the weights at random, such as torch.nn.init.xavier_uniform_(weight)",
         ),
         Rule(
             "IC202",
@@ -67,6 +68,7 @@ class Symmetry:
             "the gradient, over all steps",
             exempt="as for IC201; where fewer than half of the units are close to another",
             severities=("warning",),
+            remedy="draw the weights at random, such as torch.nn.init.xavier_uniform_(weight)",
         ),
     )
 
@@ -92,7 +94,6 @@ class Symmetry:
             "relative distance between the gradients of equal units",
             first.apart,
             _NEAR if index else _tolerance(evidence, first.parameter),
-            remedy="draw the weights at random, such as torch.nn.init.xavier_uniform_(weight)",
             units=tuple(int(unit) for unit in units),
             code=redraw(evidence, layers),
         )

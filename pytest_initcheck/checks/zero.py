@@ -33,6 +33,8 @@ class ZeroWeights:
             exempt="zero weights that receive a gradient within the steps (a zero head, one zero "
             "convolution, the B of a LoRA pair); frozen parameters, biases and gains; parameters "
             "that this batch does not reach",
+            remedy="draw the weights from a distribution scaled by fan-in, such as "
+            "torch.nn.init.kaiming_normal_(weight); leave at most one matrix of a path at zero",
         ),
         Rule(
             "IC102",
@@ -47,6 +49,7 @@ class ZeroWeights:
             "runs",
             exempt="where something runs beside the zero gain, such as a residual connection; a "
             "gain of zero outside of normalisations, which its own gradient opens",
+            remedy="start the gain at one: torch.nn.init.ones_(norm.weight)",
         ),
         Rule(
             "IC107",
@@ -58,6 +61,7 @@ class ZeroWeights:
             frozenset({"IC104", "IC501"}),
             quantity="values over which a layer or group normalisation takes mean and variance",
             exempt="as for IC102",
+            remedy="normalise over two features or more, or leave the normalisation out",
         ),
     )
 
@@ -77,8 +81,6 @@ class ZeroWeights:
             "largest gradient of the zero weights",
             0.0,
             0.0,
-            remedy="draw the weights from a distribution scaled by fan-in, such as "
-            "torch.nn.init.kaiming_normal_(weight); leave at most one matrix of a path at zero",
             code=redraw(evidence, layers),
         )
 
@@ -99,7 +101,6 @@ class ZeroWeights:
             "largest |gain|",
             0.0,
             0.0,
-            remedy="start the gain at one: torch.nn.init.ones_(norm.weight)",
             code=fresh_norms(evidence, node.params)
             or filled([n for n in node.params if not n.endswith("bias")], 1),
         )
@@ -112,7 +113,6 @@ class ZeroWeights:
             "values under the normalisation",
             1,
             2,
-            remedy="normalise over two features or more, or leave the normalisation out",
         )
 
     def _zeros(self, evidence: Evidence) -> Iterator[Parameter]:
