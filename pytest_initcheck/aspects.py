@@ -29,7 +29,7 @@ class Aspect:
 
 
 # Weights that are zero and stay so are equal units as well, which the check leaves to its cause.
-SYMMETRY = Aspect(frozenset({"symmetry", "zero"}))
+SYMMETRY = Aspect(frozenset({"symmetry", "copies", "zero"}))
 DEAD = Aspect(frozenset({"dead"}))
 SATURATION = Aspect(frozenset({"saturation"}))
-GRADIENTS = Aspect(frozenset({"gradients", "zero", "nonfinite", "movement"}))
+GRADIENTS = Aspect(frozenset({"gradients", "growth", "memory", "movement", "nonfinite", "zero"}))

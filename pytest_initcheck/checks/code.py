@@ -89,7 +89,7 @@ def centred(layers: Sequence[str]) -> str:
     """Biases that take back the resting output of the sigmoids before these layers, one half."""
     return (
         f"for name in {_listed(layers)}:\n"
-        "    layer = model.get_submodule(name)\n"
+        "    layer = dict(model.named_modules())[name]\n"
         "    with torch.no_grad():\n"
         "        layer.bias.copy_(-layer.weight.flatten(1).sum(1) / 2)"
     )
@@ -148,10 +148,9 @@ def _joined(*parts: str) -> str:
 
 
 def _each(names: Sequence[str], line: str, context: str = "") -> str:
-    body = f"    parameter = model.get_parameter(name)\n    {line}"
-    if context:
-        body = f"    parameter = model.get_parameter(name)\n    with {context}:\n        {line}"
-    return f"for name in {_listed(names)}:\n{body}"
+    # Scripted models have no get_parameter.
+    head = f"for name in {_listed(names)}:\n    parameter = dict(model.named_parameters())[name]\n"
+    return head + (f"    with {context}:\n        {line}" if context else f"    {line}")
 
 
 def _listed(names: Sequence[str]) -> str:

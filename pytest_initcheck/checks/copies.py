@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from pytest_initcheck.checks.base import Rule
-from pytest_initcheck.checks.code import drawn_like
+from pytest_initcheck.checks.code import drawn_like, is_table
 from pytest_initcheck.checks.traits import finite_looks, largest_gradient, used_parameters
 from pytest_initcheck.evidence import Array, Evidence, Parameter
 from pytest_initcheck.records import Finding, Severity
@@ -72,7 +72,7 @@ class Copies:
             if largest_gradient(evidence, parameter) is None:
                 continue
             if (
-                _is_random(parameter, rows)
+                _is_random(evidence, parameter, rows)
                 and stats.histogram
                 and sum(map(bool, stats.histogram.counts)) > 4
             ):
@@ -118,8 +118,16 @@ class Copies:
         )
 
 
-def _is_random(parameter: Parameter, rows: Array) -> bool:
+def _is_random(evidence: Evidence, parameter: Parameter, rows: Array) -> bool:
     # The only row of a layer with one unit is judged by its values alone; tables may be ramps.
     if len(rows) == 1:
         return parameter.axis is not None
+    if is_table(evidence, parameter) and _is_even(rows[:, -1]):
+        return False
     return len(np.unique(np.round(rows, 9), axis=0)) >= _RANDOM_ROWS
+
+
+def _is_even(norms: Array) -> bool:
+    """Whether all rows but those of zeros have one norm, as sines beside cosines have."""
+    some = norms[norms > 0]
+    return len(some) > 1 and float(np.ptp(some)) < 1e-4 * float(some.max())

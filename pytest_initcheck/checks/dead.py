@@ -157,7 +157,12 @@ class DeadUnits:
         return {key: (dead & ~driven(evidence, key), on) for key, (dead, on) in found.items()}
 
     def _can_die(self, evidence: Evidence, key: SiteKey, site: SiteLook) -> bool:
-        """Rectifiers, and gates with a flat piece; a smooth gate may be nearly shut on purpose."""
+        """Rectifiers, and gates with a flat piece; a smooth gate may be nearly shut on purpose.
+
+        What is rectified before any layer has run is data, such as a mask.
+        """
+        if not key.layer:
+            return False
         if site.family == "rectifier":
             return key.nonlinearity in FLAT or not is_gate(evidence, key)
         return key.nonlinearity in ("hardsigmoid", "hardtanh") and is_gate(evidence, key)

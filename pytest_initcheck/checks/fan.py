@@ -18,6 +18,7 @@ _GROUPS = 4
 _Z = 4.0
 # The gains of ReLU, of no nonlinearity, of tanh and of SELU (torch.nn.init.calculate_gain).
 _GAINS = (math.sqrt(2), 1.0, 5 / 3, 0.75)
+_ROUNDING = 1e-3
 # Too few weights to tell one σ from another.
 _DISTINCT = 0.2
 
@@ -44,7 +45,8 @@ class GroupedFan:
             frozenset({"IC101", "IC104", "IC501"}),
             quantity="standard deviation of the weights of a grouped convolution",
             exempt="where a normalisation follows; where weights of another fan-out have the same "
-            "standard deviation, as with one σ for all; other initialisers; fewer than four groups",
+            "standard deviation, as with one σ for all; where the fan-in of a group explains it as "
+            "well, as torch's default does; other initialisers; fewer than four groups",
             severities=("warning",),
             remedy="pass mode='fan_in' to torch.nn.init.kaiming_normal_",
         ),
@@ -80,6 +82,8 @@ def _ignores_groups(evidence: Evidence, parameter: Parameter) -> bool:
     is_wrong = any(abs(std / (gain * wrong) - 1) < tolerance for gain in _GAINS)
     return (
         is_wrong
+        and tolerance < _DISTINCT
+        and not _is_right(evidence, parameter, std, tolerance)
         and not _is_normalised(evidence, parameter)
         and not _is_shared(evidence, parameter, std, tolerance)
     )
@@ -88,6 +92,18 @@ def _ignores_groups(evidence: Evidence, parameter: Parameter) -> bool:
 def _std(evidence: Evidence, parameter: Parameter) -> float:
     stats = evidence.start.parameters[parameter.name].stats
     return (stats.std or 0.0) if stats else 0.0
+
+
+def _is_right(evidence: Evidence, parameter: Parameter, std: float, tolerance: float) -> bool:
+    """Whether the weights fit the fan-in of a group as well, or are what torch draws unasked."""
+    limit = 1 / math.sqrt(math.prod(parameter.shape[1:]))
+    if any(abs(std / (gain * limit) - 1) < tolerance for gain in _GAINS):
+        return True
+    stats = evidence.start.parameters[parameter.name].stats
+    largest = max(abs(stats.min or 0.0), abs(stats.max or 0.0)) if stats else 0.0
+    # Uniform between ±1/√fan-in.
+    is_uniform = largest <= limit * (1 + _ROUNDING)
+    return is_uniform and abs(std / limit * math.sqrt(3) - 1) < tolerance
 
 
 def _is_shared(evidence: Evidence, parameter: Parameter, std: float, tolerance: float) -> bool:

@@ -9,13 +9,13 @@ from pytest_initcheck.evidence import Evidence
 from pytest_initcheck.records import Finding
 
 _CODES = {
-    "overwritten": "layer = model.get_submodule({name})\n"
+    "overwritten": "layer = dict(model.named_modules())[{name}]\n"
     "with torch.no_grad():\n"
     "    weight = layer.weight.detach().clone()\n"
     "    layer.weight_v.copy_(weight)\n"
     "    axes = [i for i, n in enumerate(layer.weight_g.shape) if n == 1]\n"
     "    layer.weight_g.copy_(weight.norm(dim=axes, keepdim=True))",
-    "padding": "layer = model.get_submodule({name})\n"
+    "padding": "layer = dict(model.named_modules())[{name}]\n"
     "with torch.no_grad():\n"
     "    layer.weight[layer.padding_idx].zero_()",
 }
