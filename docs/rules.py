@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from pytest_initcheck.checks import Rule, rules
@@ -13,19 +14,24 @@ BLOCK = re.compile(r"<!-- (IC\d+) -->\n.*?<!-- end -->", re.DOTALL)
 
 def block(rule: Rule) -> str:
     """The part of the page that comes from the rule."""
-    lines = [
-        f"<!-- {rule.id} -->",
-        f"### {rule.id} {rule.title}",
-        "",
-        f"- **Cause:** {rule.cause}.",
-        f"- **Allowed:** {rule.limit}.",
-        f"- **From:** {rule.reference}.",
-    ]
-    if rule.follows:
-        lines.append(
-            f"- **Follows from,** and is then told with: {', '.join(sorted(rule.follows))}."
-        )
-    return "\n".join([*lines, "<!-- end -->"])
+    facts = (
+        ("Severity:", " or ".join(rule.severities)),
+        ("Cause:", rule.cause),
+        ("Measured:", rule.quantity),
+        ("Allowed:", rule.limit),
+        ("From:", rule.reference),
+        ("Does not apply:", rule.exempt),
+        ("Remedy:", rule.remedy),
+        ("Checked on:", rule.checked),
+        ("Follows from,", "and is then told with: " * bool(rule.follows) + _ids(rule.follows)),
+    )
+    lines = [f"- **{name}** {text}." for name, text in facts if text]
+    head = [f"<!-- {rule.id} -->", f"### {rule.id} {rule.title}", ""]
+    return "\n".join([*head, *lines, "<!-- end -->"])
+
+
+def _ids(ids: Iterable[str]) -> str:
+    return ", ".join(sorted(ids))
 
 
 def filled(page: str) -> str:

@@ -239,9 +239,10 @@ def gather(program: Program, optimizer: Optimizer | None, steps: int) -> Evidenc
     made = validate.make_optimizer(optimizer, model)
     starts = {name: p.detach().clone() for name, p in model.named_parameters()}
     looks = [first]
-    for step in range(1, steps + 1):
-        take_step(made, program)
-        looks.append(looker.take(step, full=step == steps))
+    with preserved(*_foreign(model, made)):
+        for step in range(1, steps + 1):
+            take_step(made, program)
+            looks.append(looker.take(step, full=step == steps))
     movement = _movement(model, starts)
     meta = _meta(program, made, steps)
     before, after = (
@@ -300,6 +301,13 @@ def _rates(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, floa
         for parameter in group["params"]
         if id(parameter) in names
     }
+
+
+def _foreign(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    """What the optimiser holds and the model does not."""
+    own = {id(parameter) for parameter in model.parameters()}
+    held = (tensor for group in optimizer.param_groups for tensor in group["params"])
+    return [tensor for tensor in held if id(tensor) not in own]
 
 
 def _movement(model: nn.Module, starts: dict[str, Tensor]) -> dict[str, float]:

@@ -57,8 +57,10 @@ class Looker:
             with tracer.running():
                 result = self.program.evaluate(tracer.add_data)
             self.not_observed = tuple(sorted(tracer.foreign))
-            self._backward(result)
-            strays = tracer.release_strays()
+            try:
+                self._backward(result)
+            finally:
+                strays = tracer.release_strays()
         slots = {
             name: self._put(name, parameter, ledger, tracer.axes.get(name), full)
             for name, parameter in self.model.named_parameters()

@@ -19,7 +19,7 @@ _DEPTH = 6
 
 @contextmanager
 def preserved(*objects: object) -> Iterator[None]:
-    """Restore modules (and random streams) on leaving, also when the body raises.
+    """Restore modules, tensors (and random streams) on leaving, also when the body raises.
 
     Covers parameters, buffers, gradients, modes, ``requires_grad``, hooks, plain attributes and
     the containers, tensors and generators in them. Objects of other classes that a module holds
@@ -31,6 +31,8 @@ def preserved(*objects: object) -> Iterator[None]:
         if isinstance(item, nn.Module):
             for module in item.modules():
                 _save_module(module, undo, seen)
+        elif isinstance(item, Tensor):
+            _save(item, undo, seen, _DEPTH)
     try:
         yield
     finally:
@@ -85,7 +87,9 @@ def _save(value: Any, undo: list[Undo], seen: set[int], depth: int) -> None:
         seen.add(id(value))
         undo.append(_tensor(value))
     elif isinstance(value, nn.Module):
-        return
+        # Those in a plain list are no submodules.
+        for module in value.modules():
+            _save_module(module, undo, seen)
     elif isinstance(value, (dict, list, set, deque)):
         seen.add(id(value))
         undo.append(_container(value))

@@ -15,6 +15,7 @@ from pytest_initcheck.records import Histogram, TensorStats
 BINS = 32
 # A histogram of more values than this moves no bin by a visible amount, and costs time.
 SAMPLE = 1 << 16
+PIECE = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -141,6 +142,10 @@ def projections(rows: Tensor, count: int = 4) -> Tensor:
     d = rows.shape[1]
     # The caller's random streams must not move, so the vectors come from an own one.
     vectors = np.random.default_rng(d).standard_normal((d, count)) / math.sqrt(max(d, 1))
-    rows = rows.to(wide)
     basis = torch.as_tensor(vectors, dtype=wide, device=rows.device)
-    return torch.cat([rows @ basis, rows.norm(dim=1, keepdim=True)], dim=1)
+    parts = []
+    # In pieces, since a copy of a large table in double precision would be twice its size.
+    for part in rows.split(max(1, PIECE // max(d, 1))):
+        exact = part.to(wide)
+        parts.append(torch.cat([exact @ basis, exact.norm(dim=1, keepdim=True)], dim=1))
+    return torch.cat(parts)

@@ -225,6 +225,8 @@ class Tracer(TorchDispatchMode):
             is_stray = origin is None and isinstance(tensor, nn.Parameter) and tensor.requires_grad
             if is_stray and id(tensor) not in self._strays:
                 self._strays[id(tensor)] = tensor, tensor.grad, self._stack[-1].name
+                # Another gradient would be added to this one in place.
+                tensor.grad = None
 
     def release_strays(self) -> tuple[str, ...]:
         """Where trainable parameters ran, and got a gradient, that the model does not hold.
@@ -233,9 +235,9 @@ class Tracer(TorchDispatchMode):
         """
         found = []
         for tensor, before, owner in self._strays.values():
-            if tensor.grad is not before:
+            if tensor.grad is not None:
                 found.append(owner)
-                tensor.grad = before
+            tensor.grad = before
         return tuple(dict.fromkeys(found))
 
     def _see_input(
