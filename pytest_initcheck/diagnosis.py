@@ -24,6 +24,7 @@ from pytest_initcheck.evidence import Evidence
 from pytest_initcheck.ignores import Given, Ignore, parse
 from pytest_initcheck.records import Finding, ModelRecord, RunRecord, Verdict
 from pytest_initcheck.remedy import Remedied, mechanical, run_code
+from pytest_initcheck.sharpness import with_sharpness
 from pytest_initcheck.sigma import SigmaRange, sigma_range, with_sigma
 from pytest_initcheck.suppression import sort_out
 
@@ -113,7 +114,7 @@ class Diagnosis:
             InitcheckError: there is no such layer, or no nonlinearity follows it.
         """
         subject = self._asked()
-        batch = moved(subject.batch, next(subject.model.parameters()).device)
+        batch = moved(subject.batch, _home(subject.model))
         program = Program(subject.model, batch, subject.loss_fn, subject.forward)
         return sigma_range(program, layer)
 
@@ -219,7 +220,11 @@ def diagnose(
         program.materialise()
         evidence = gather(program, optimizer, steps)
         evidence = replace(evidence, oddities={**odd, **evidence.oddities})
-        found = sort_out(with_sigma(judge(evidence, checks), program), ignores)
+    evidence = with_sharpness(
+        evidence, model=model, batch=given, loss_fn=loss_fn, forward=forward, device=device
+    )
+    at_home = Program(model, moved(given, _home(model)), loss_fn, forward)
+    found = sort_out(with_sigma(judge(evidence, checks), at_home), ignores)
     return Diagnosis(
         evidence.before,
         evidence.after,
@@ -229,6 +234,10 @@ def diagnose(
         ignored=found.ignored,
         unused_ignores=found.unused,
     )
+
+
+def _home(model: nn.Module) -> torch.device:
+    return next(model.parameters()).device
 
 
 def gather(program: Program, optimizer: Optimizer | None, steps: int) -> Evidence:
@@ -269,6 +278,7 @@ def gather(program: Program, optimizer: Optimizer | None, steps: int) -> Evidenc
         {"stray": first.strays} if first.strays else {},
         places=places(program.batch, first.look.inputs, first.look.targets),
         given=given_scale(program.batch),
+        momentum=float(made.param_groups[0].get("momentum", 0.0)),
     )
 
 

@@ -150,7 +150,9 @@ class Evidence:
     nodes that made the model's output; ``oddities`` are modules by what is odd about them
     ("overwritten" weights, a drawn "padding" row, "stray" parameters that they do not hold);
     ``places`` says where in the batch the measured "inputs" and "targets" lie; ``given`` is root
-    mean square and largest |value| of the batch's inputs, before the model does anything to them.
+    mean square and largest |value| of the batch's inputs, before the model does anything to them;
+    ``momentum`` is the optimiser's; ``stride`` the learning rate times the largest curvature at the
+    start, over 1 + momentum, where that was measured.
     """
 
     nodes: tuple[Node, ...]
@@ -166,6 +168,8 @@ class Evidence:
     oddities: dict[str, tuple[str, ...]] = field(default_factory=dict)
     places: dict[str, str] = field(default_factory=dict)
     given: tuple[float, float] | None = None
+    momentum: float = 0.0
+    stride: float | None = None
 
     @property
     def start(self) -> Look:

@@ -57,10 +57,7 @@ class Looker:
             with tracer.running():
                 result = self.program.evaluate(tracer.add_data)
             self.not_observed = tuple(sorted(tracer.foreign))
-            try:
-                self._backward(result)
-            finally:
-                strays = tracer.release_strays()
+            self._backward(result)
         slots = {
             name: self._put(name, parameter, ledger, tracer.axes.get(name), full)
             for name, parameter in self.model.named_parameters()
@@ -89,7 +86,7 @@ class Looker:
                 and (groups_of(parameter.projections) or nearly(parameter.projections))
             } | _copied(look)
         return Looked(
-            look, tuple(tracer.nodes), tuple(tracer.order), parameters, result, ends, strays
+            look, tuple(tracer.nodes), tuple(tracer.order), parameters, result, ends, tracer.strays
         )
 
     def _backward(self, result: Result) -> None:

@@ -84,6 +84,8 @@ class Tracer(TorchDispatchMode):
         self._stack: list[_Frame] = []
         self._origins: dict[int, _Origin] = {}
         self._pending: list[tuple[Tensor, Callable[[Tensor], None]]] = []
+        # Where trainable parameters got a gradient that the model does not hold.
+        self.strays: tuple[str, ...] = ()
         self._strays: dict[int, tuple[Tensor, Tensor | None, str]] = {}
         self._dims = {}
         for name, parameter in model.named_parameters():
@@ -155,6 +157,7 @@ class Tracer(TorchDispatchMode):
             stack.enter_context(torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH))
             for handle in self._hook_modules():
                 stack.callback(handle.remove)
+            stack.callback(self._release_strays)
             yield
 
     def _hook_modules(self) -> Iterator[RemovableHandle]:
@@ -228,17 +231,14 @@ class Tracer(TorchDispatchMode):
                 # Another gradient would be added to this one in place.
                 tensor.grad = None
 
-    def release_strays(self) -> tuple[str, ...]:
-        """Where trainable parameters ran, and got a gradient, that the model does not hold.
-
-        Their gradients are put back to what they were.
-        """
+    def _release_strays(self) -> None:
+        """Put the gradients of strays back to what they were."""
         found = []
         for tensor, before, owner in self._strays.values():
             if tensor.grad is not None:
                 found.append(owner)
             tensor.grad = before
-        return tuple(dict.fromkeys(found))
+        self.strays = tuple(dict.fromkeys(found))
 
     def _see_input(
         self, operator: str, tensors: list[Tensor], origins: list[_Origin | None]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from pytest_initcheck.checks.base import Check, Rule
 from pytest_initcheck.checks.copies import Copies
@@ -68,31 +68,37 @@ def judge(evidence: Evidence, checks: Sequence[Check] | None = None) -> list[Fin
 
 def attach(findings: list[Finding], by_id: dict[str, Rule]) -> list[Finding]:
     """Each finding that follows from an error becomes one of its consequences."""
-    above = {id(finding): _root(finding, findings, by_id) for finding in findings}
+    above: dict[int, Finding] = {}
+    for finding in findings:
+        for other in _explaining(finding, findings, by_id):
+            # Rules of a team may explain each other in a circle.
+            if _root(other, above) is not finding:
+                above[id(finding)] = other
+                break
     consequences: dict[int, list[str]] = {}
     for finding in findings:
-        root = above[id(finding)]
-        # What a consequence explains follows from the same root.
-        while root is not None and (higher := above[id(root)]) is not None:
-            root = higher
-        if root is not None:
-            consequences.setdefault(id(root), []).append(str(finding))
+        if id(finding) in above:
+            consequences.setdefault(id(_root(finding, above)), []).append(str(finding))
     return [
-        dataclasses.replace(root, consequences=tuple(consequences.get(id(root), ())))
-        for root in findings
-        if above[id(root)] is None
+        dataclasses.replace(finding, consequences=tuple(consequences.get(id(finding), ())))
+        for finding in findings
+        if id(finding) not in above
     ]
 
 
-def _root(finding: Finding, findings: list[Finding], by_id: dict[str, Rule]) -> Finding | None:
-    """What a finding follows from directly; a warning explains no error."""
+def _root(finding: Finding, above: dict[int, Finding]) -> Finding:
+    """What a finding follows from in the end: itself, where nothing explains it."""
+    while id(finding) in above:
+        finding = above[id(finding)]
+    return finding
+
+
+def _explaining(
+    finding: Finding, findings: list[Finding], by_id: dict[str, Rule]
+) -> Iterator[Finding]:
+    """What a finding may follow from directly; a warning explains no error."""
     rule = by_id.get(finding.id)
     follows = rule.follows if rule else frozenset()
-    return next(
-        (
-            other
-            for other in findings
-            if other.id in follows and _RANK[other.severity] <= _RANK[finding.severity]
-        ),
-        None,
-    )
+    for other in findings:
+        if other.id in follows and _RANK[other.severity] <= _RANK[finding.severity]:
+            yield other

@@ -9,7 +9,10 @@ from pytest_initcheck.checks.base import Rule
 from pytest_initcheck.checks.code import rate
 from pytest_initcheck.checks.traits import (
     BLOWN,
+    STRIDE,
+    STRIDE_CLASSES,
     blown_up,
+    is_class_loss,
     largest_gradient,
     silent_layers,
     used_parameters,
@@ -68,12 +71,17 @@ class Movement:
             "within the first steps the loss on the very batch that they minimise grows several "
             "times over: the learning rate is too large for these weights and these data",
             "loss during the steps at most five times the first loss or chance, with the "
-            "optimiser that was passed",
+            "optimiser that was passed; where gradient descent raises it at all, a learning rate "
+            "of at most 4 times the inverse of the largest curvature (12 for classes)",
             "LeCun, Bottou, Orr, Müller: Efficient BackProp (1998), section 5: a step beyond "
-            "twice the inverse curvature diverges",
+            "twice the inverse curvature diverges; Lewkowycz et al.: The large learning rate phase "
+            "of deep learning: the catapult mechanism (2020): up to 4 times it a network may still "
+            "recover, and a ReLU network up to 12 times",
             _BROKEN | {"IC201", "IC303", "IC404", "IC502", "IC701", "IC702", "IC703", "IC704"},
-            quantity="largest loss during the steps over the larger of the first loss and chance",
-            exempt="the default optimiser, which nobody chose for this model",
+            quantity="largest loss during the steps over the larger of the first loss and chance; "
+            "the largest eigenvalue of the Hessian, if plain gradient descent raises the loss",
+            exempt="the default optimiser, which nobody chose for this model; the curvature of "
+            "models with normalisation, and under other optimisers than SGD",
             remedy="divide the learning rate by ten until the first steps reduce the loss",
         ),
     )
@@ -120,17 +128,22 @@ class Movement:
         )
 
     def _blown(self, evidence: Evidence) -> Iterator[Finding]:
-        growth = blown_up(evidence)
-        if growth:
-            yield self.rules[2].found(
-                self.name,
-                "error",
-                (),
-                "largest loss during the steps over the first",
-                growth,
-                BLOWN,
-                code=rate("/= 100"),
-            )
+        growth, stride = blown_up(evidence), evidence.stride or 0.0
+        limit = STRIDE_CLASSES if is_class_loss(evidence) else STRIDE
+        quantity = "largest loss during the steps over the first"
+        if not growth and stride <= limit:
+            return
+        if not growth:
+            quantity = "learning rate times the largest curvature, over 1 + momentum"
+        yield self.rules[2].found(
+            self.name,
+            "error",
+            (),
+            quantity,
+            growth or stride,
+            BLOWN if growth else limit,
+            code=rate("/= 100"),
+        )
 
 
 def _ratio(evidence: Evidence, parameter: Parameter) -> float:

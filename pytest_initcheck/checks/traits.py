@@ -12,6 +12,10 @@ from pytest_initcheck.evidence import Array, Evidence, Look, Parameter, SiteKey
 
 # Large rates may raise the loss for a step and still converge; not several times over.
 BLOWN = 5.0
+# Learning rates in units of the inverse curvature from which a network does not come back. The
+# curvature of a cross-entropy falls as soon as the model is sure of something.
+STRIDE = 4.0
+STRIDE_CLASSES = 12.0
 # Rectifiers with a piece of slope zero.
 FLAT = ("relu", "relu6", "clamp", "threshold", "hardswish")
 
