@@ -148,7 +148,8 @@ class _Slots:
 
 def rows_of(tensor: Tensor, axis: int) -> Tensor:
     """A weight as a matrix with one row per output unit; below zero, of each layer in a stack."""
-    dense = plain(tensor)
+    # What is stored of a sparse gradient are some of its rows.
+    dense = plain(tensor if tensor.layout == torch.strided else tensor.detach().to_dense())
     if axis < 0 and dense.dim() > 2:
         return dense.movedim(axis, 1).flatten(0, 1).flatten(1)
     return dense.movedim(min(axis, dense.dim() - 1), 0).flatten(1)

@@ -79,7 +79,8 @@ class DeadUnits:
             "passes no gradient; the model can die within its first steps",
             "no rectifier on the output (error where all gradients are gone after the steps, or "
             "where the first loss for classes is 1.5 above that of equal probabilities: the large "
-            "gradients push all wrong classes below zero at once)",
+            "gradients push all wrong classes below zero at once; or where the loss of zeros is, "
+            "which it takes for certainties)",
             "PyTorch documentation: CrossEntropyLoss expects unnormalised logits",
             frozenset({"IC101", "IC104", "IC301", "IC501", "IC502", "IC503"}),
             quantity="rectifiers between the last layer and the output, but for a softmax",
@@ -188,10 +189,14 @@ def _revived(evidence: Evidence, layers: Iterable[str]) -> str:
 
 
 def _excess(evidence: Evidence) -> float:
-    """By how much the first loss for classes is above that of equal probabilities."""
+    """By how much the first loss for classes is above that of equal probabilities.
+
+    Or the loss of zeros, where that is more: as a probability a rectified zero is a certainty.
+    """
     if not is_class_loss(evidence):
         return 0.0
-    return evidence.loss.initial - math.log(evidence.loss.classes or 2)
+    worst = max(evidence.loss.initial, evidence.loss.chance or 0.0)
+    return worst - math.log(evidence.loss.classes or 2)
 
 
 def _bound(count: int) -> float:
