@@ -17,7 +17,8 @@ class Node:
     """One traced operation. ``inputs`` are indices of earlier nodes; -1 stands for the batch.
 
     ``width`` is over how many values a softmax or a normalisation runs, 0 elsewhere;
-    ``selects`` marks indices and masks, through which no gradient can pass.
+    ``selects`` marks indices and masks, through which no gradient can pass; ``axis`` is the one
+    along which a softmax runs, counted from the end.
     """
 
     index: int
@@ -31,6 +32,7 @@ class Node:
     shape: tuple[int, ...] = ()
     width: int = 0
     selects: bool = False
+    axis: int = -1
 
 
 @dataclass(frozen=True)

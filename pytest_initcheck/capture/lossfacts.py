@@ -26,7 +26,11 @@ def loss_facts(program: Program, looked: Looked) -> LossFacts:
     doubled = torch.cat([constant, constant]), torch.cat([targets, targets])
     twice = no_grad_loss(program, *doubled)
     growth = twice / chance if twice is not None and chance > 0 else None
-    return LossFacts(name, initial, chance, growth, _classes(output, targets))
+    classes = _classes(output, targets)
+    # A cross-entropy over one class is zero, whatever the output.
+    if output.numel() == targets.numel() and not targets.is_floating_point():
+        classes = 1 if chance == initial == 0 else classes
+    return LossFacts(name, initial, chance, growth, classes)
 
 
 def uninformed(output: Tensor, looked: Looked) -> Tensor:

@@ -52,6 +52,14 @@ def width_of(operator: str, args: tuple[Any, ...]) -> int:
     return 0
 
 
+def axis_of(operator: str, args: tuple[Any, ...]) -> int:
+    """The axis of a softmax, counted from the end; -1 for other operators."""
+    if "softmax" not in operator or not args or not isinstance(args[0], Tensor):
+        return -1
+    axis, count = int(args[1]), max(args[0].dim(), 1)
+    return axis if axis < 0 else axis - count
+
+
 def unit_axis(operator: str, tensor: Tensor) -> int | None:
     axis = UNIT_AXES[operator]
     if operator in STACKED:

@@ -21,6 +21,7 @@ from pytest_initcheck.capture.nonlinearity import Nonlinearity, recognise
 from pytest_initcheck.capture.operators import (
     MIXING,
     UNIT_AXES,
+    axis_of,
     is_selection,
     name_of,
     unit_axis,
@@ -301,6 +302,7 @@ class Tracer(TorchDispatchMode):
             found.name if found else "",
             tuple(results[0].shape) if results else (),
             width_of(operator, args),
+            axis=axis_of(operator, args),
         )
         self.nodes.append(node)
         is_data = is_layer or any(origin.is_data for origin in data)

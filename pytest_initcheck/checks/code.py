@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from pytest_initcheck.checks.paths import is_norm, next_layers
+from pytest_initcheck.checks.paths import is_norm, last_layer, next_layers
 from pytest_initcheck.evidence import Evidence, Parameter
 
 _RECTIFIERS = ("relu", "relu6", "clamp", "threshold", "gelu", "silu", "mish", "elu", "celu",
@@ -60,7 +60,7 @@ def following(evidence: Evidence, layer: str) -> str:
 
 def restarted(evidence: Evidence) -> str:
     """Draw all weights anew, those of the last layer a tenth as large."""
-    last = [p.name for p in evidence.trainable(evidence.order[-1]) if len(p.shape) > 1]
+    last = [p.name for p in evidence.trainable(last_layer(evidence)) if len(p.shape) > 1]
     return _joined(redraw(evidence), scaled(last, 0.1))
 
 

@@ -48,7 +48,7 @@ class DeadUnits:
             "no unit of the layer is active on any sample: nothing passes it, forward or backward",
             "some active unit",
             "Lu, Shin, Su, Karniadakis: Dying ReLU and Initialization (2019), arXiv 1903.06733",
-            frozenset({"IC101", "IC104", "IC501", "IC502", "IC503", "IC701"}),
+            frozenset({"IC101", "IC102", "IC104", "IC501", "IC502", "IC503", "IC701"}),
             quantity="share of units whose nonlinearity is flat on every sample of every look, and "
             "whose weights get no gradient",
             exempt="zeros after a rectifier as such; layers of fewer than 22 units that still get "

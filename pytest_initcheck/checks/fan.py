@@ -82,7 +82,6 @@ def _ignores_groups(evidence: Evidence, parameter: Parameter) -> bool:
     is_wrong = any(abs(std / (gain * wrong) - 1) < tolerance for gain in _GAINS)
     return (
         is_wrong
-        and tolerance < _DISTINCT
         and not _is_right(evidence, parameter, std, tolerance)
         and not _is_normalised(evidence, parameter)
         and not _is_shared(evidence, parameter, std, tolerance)

@@ -9,7 +9,7 @@ from pytest_initcheck.checks.base import Rule
 from pytest_initcheck.checks.code import deepened, redraw
 from pytest_initcheck.checks.fan import GroupedFan
 from pytest_initcheck.checks.paths import averaging, has_normalisation, producers
-from pytest_initcheck.checks.traits import finite_looks, silent_layers
+from pytest_initcheck.checks.traits import finite_looks, is_essential, silent_layers
 from pytest_initcheck.evidence import Evidence
 from pytest_initcheck.records import Finding
 
@@ -39,12 +39,15 @@ class Gradients:
             "IC401",
             "layer without gradient",
             "the layer takes part in the output, but its gradient is exactly zero in every step",
-            "some non-zero gradient within the steps taken",
+            "some non-zero gradient within the steps taken (error where a detach cuts the layer "
+            "off, or where every path from the data to the output runs through it; else warning)",
             "by the chain rule, some factor on every path to the loss is zero",
             _BROKEN | {"IC303", "IC402", "IC403", "IC302", "IC703"},
             quantity="largest |gradient| of a layer's weights over all looks",
             exempt="layers that the loss does not ask for: an unused head, an expert without "
-            "samples; a gradient that is zero before the first step and not after it",
+            "samples; a gradient that is zero before the first step and not after it; paths "
+            "through indices, tensors without values, or attention over a single position",
+            severities=("error", "warning"),
             remedy="look for a detach, a zero factor or a flat nonlinearity between this "
             "layer and the loss",
         ),
@@ -105,11 +108,12 @@ class Gradients:
 
     def _silent(self, evidence: Evidence) -> Iterator[Finding]:
         silent = silent_layers(evidence)
+        cut = [layer for layer in silent if is_essential(evidence, layer)]
         if silent:
             yield self.rules[0].found(
                 self.name,
-                "error",
-                silent,
+                "error" if cut else "warning",
+                [*cut, *(layer for layer in silent if layer not in cut)],
                 "largest gradient over all steps",
                 0.0,
                 0.0,
@@ -143,6 +147,8 @@ class Gradients:
         names, values = list(norms), list(norms.values())
         if len(norms) < 2 or values[0] <= 0 or values[-1] <= 0:
             return
+        # What gets none on a path of its own takes none away from the others.
+        norms = {layer: norm for layer, norm in norms.items() if norm > 0}
         along = _along(evidence, norms)
         if along[names[0]] < _PROFILE:
             yield self.rules[2].found(
@@ -201,11 +207,11 @@ def _grows(evidence: Evidence, layer: str) -> bool:
 
 def _along(evidence: Evidence, norms: dict[str, float]) -> dict[str, float]:
     """The profile relative to the last layer, without what layers that start at zero take away."""
-    found, factor, after = {}, 1.0, None
+    found, given_back, after = {}, 1.0, list(norms)[-1]
     for layer in reversed(norms):
-        if after is not None and not _starts_at_zero(evidence, after):
-            factor *= norms[layer] / norms[after] if norms[after] else 1.0
-        found[layer] = factor
+        if norms[layer] and layer != after and _starts_at_zero(evidence, after):
+            given_back *= max(norms[after] / norms[layer], 1.0)
+        found[layer] = norms[layer] / norms[list(norms)[-1]] * given_back
         after = layer
     return dict(reversed(found.items()))
 

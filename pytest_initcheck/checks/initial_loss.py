@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from pytest_initcheck.checks.base import Rule
 from pytest_initcheck.checks.code import restarted
+from pytest_initcheck.checks.paths import between, last_layer, normalises
 from pytest_initcheck.checks.traits import blown_up, ends_in_classes, has_temperature, is_class_loss
 from pytest_initcheck.evidence import Evidence
 from pytest_initcheck.records import Finding, Severity
@@ -36,7 +37,8 @@ class InitialLoss:
             "first steps are spent on undoing it",
             "cross-entropy: above that of equal probabilities by 2 or by as much again, whichever "
             "is more (warning: 1.5 or three quarters), plus three standard errors of the batch; an "
-            "error from the warning on where the first steps blow the loss up; other losses: ten "
+            "error from the warning on where the first steps blow the loss up, a warning where the "
+            "last layer reads normalised values and is the only one too large; other losses: ten "
             "times that of predicting zero, with outputs of ten times the targets' size",
             "E[loss] ≈ ln C + s²/2 for logits of standard deviation s, up to the freezing at "
             "s = √(2 ln C) of Derrida: Random-energy model (1981); Chizat, Oyallon, Bach: On Lazy "
@@ -72,6 +74,8 @@ class InitialLoss:
         is_sum = facts.growth is not None and facts.growth > 1.5 and targets.n > 1
         scale = targets.n if is_sum else 1
         severity, limit = self._limit(evidence, facts.initial / scale, facts.chance / scale)
+        if severity and _is_head_alone(evidence):
+            severity = "warning"
         if severity and blown_up(evidence):
             severity = "error"
         if is_sum:
@@ -87,7 +91,7 @@ class InitialLoss:
             yield self.rules[0].found(
                 self.name,
                 severity,
-                evidence.order[-1:],
+                [last_layer(evidence)] if evidence.order else [],
                 f"first loss (chance {facts.chance:.4g})",
                 facts.initial,
                 limit * scale,
@@ -113,3 +117,15 @@ class InitialLoss:
         if initial > _RATIO * chance and known > max(_OUTPUT, _RATIO * wanted):
             return "error", _RATIO * chance
         return None, 0.0
+
+
+def _is_head_alone(evidence: Evidence) -> bool:
+    """Whether only the last layer is too large: what it reads is normalised, and nothing tied.
+
+    A few steps then shrink that one layer; the body gets gradients of its normal profile.
+    """
+    last = last_layer(evidence)
+    heads = [node for node in evidence.nodes if node.is_layer and node.layer == last]
+    tied = any(p.aliases for p in evidence.trainable(last))
+    behind = [node for head in heads for node in between(evidence, head)]
+    return not tied and bool(heads) and any(normalises(node) for node in behind)

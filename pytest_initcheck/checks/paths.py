@@ -162,3 +162,8 @@ def is_bridge(evidence: Evidence, node: Node) -> bool:
         if other.index != node.index and reached & set(other.inputs):
             reached.add(other.index)
     return not reached & evidence.ends
+
+
+def last_layer(evidence: Evidence) -> str:
+    """The layer that ran last; a tied one bears the name under which it was registered first."""
+    return next((node.layer for node in reversed(evidence.nodes) if node.is_layer), "")

@@ -8,7 +8,14 @@ import numpy as np
 
 from pytest_initcheck.checks.base import Rule
 from pytest_initcheck.checks.code import drawn_small, redraw
-from pytest_initcheck.checks.paths import between, is_gate, normalises, producers
+from pytest_initcheck.checks.paths import (
+    between,
+    is_bridge,
+    is_gate,
+    last_layer,
+    normalises,
+    producers,
+)
 from pytest_initcheck.checks.traits import is_class_loss
 from pytest_initcheck.evidence import Evidence, Node, SiteKey, SiteLook
 from pytest_initcheck.records import Finding
@@ -63,11 +70,12 @@ class Saturation:
             "softmax over one unit",
             "a softmax over a single value is always 1: the output is constant and no gradient "
             "comes from it",
-            "at least two units",
+            "at least two units (warning where other paths lead round the softmax)",
             "by definition of softmax",
             quantity="values under a softmax that ends the model, or that follows a layer of one "
             "unit; classes of a cross-entropy",
             exempt="attention over a single position",
+            severities=("error", "warning"),
             remedy="use a sigmoid (BCEWithLogitsLoss) for one output, or two outputs",
         ),
     )
@@ -129,10 +137,11 @@ class Saturation:
         places = [node for node in evidence.nodes if _is_over_one_unit(evidence, node)]
         over_one = is_class_loss(evidence) and evidence.loss.classes == 1
         if places or over_one:
-            layer = places[0].owner or places[0].layer if places else evidence.order[-1]
+            layer = places[0].owner or places[0].layer if places else last_layer(evidence)
+            is_cut = over_one or any(is_bridge(evidence, node) for node in places)
             yield self.rules[2].found(
                 self.name,
-                "error",
+                "error" if is_cut else "warning",
                 (layer,),
                 "units under the softmax",
                 1,
@@ -179,7 +188,8 @@ def _is_over_one_unit(evidence: Evidence, node: Node) -> bool:
         for name in made.params
         if (axis := evidence.parameters[name].axis) is not None
     }
-    return len(layers) == 1 and units == {1} and node.shape[1:] != () and node.shape[-1] == 1
+    is_along_units = node.axis == -1 and node.shape[1:] != ()
+    return len(layers) == 1 and units == {1} and is_along_units
 
 
 def _is_squared(evidence: Evidence) -> bool:

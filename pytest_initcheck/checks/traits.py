@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from pytest_initcheck.checks.paths import heard, is_norm, normalises, reached_from
+from pytest_initcheck.checks.paths import heard, is_bridge, is_norm, normalises, reached_from
 from pytest_initcheck.evidence import Array, Evidence, Look, Parameter, SiteKey
 
 # Large rates may raise the loss for a step and still converge; not several times over.
@@ -116,8 +116,7 @@ def ends_in_classes(evidence: Evidence) -> bool:
 def driven(evidence: Evidence, key: SiteKey) -> Array:
     """Which units of a nonlinearity get a gradient, through it or past it; False if not known."""
     units = np.zeros(key.units, dtype=bool)
-    site = evidence.start.sites[key]
-    if site.family != "rectifier" or key.nonlinearity not in FLAT:
+    if key.nonlinearity not in FLAT:
         return units
     for look in evidence.looks:
         for name, parameter in evidence.parameters.items():
@@ -179,3 +178,15 @@ def _saw_padding(evidence: Evidence, layer: str) -> bool:
                    for n in evidence.nodes)  # fmt: skip
     outputs = (look.outputs.get(layer) for look in evidence.looks)
     return is_table and any(o is not None and o.gradient and o.gradient.rms for o in outputs)
+
+
+def is_essential(evidence: Evidence, layer: str) -> bool:
+    """Whether a layer without gradient is missed: cut off by a detach, or on every path.
+
+    Beside a residual connection a part may be without gradient because the rest of the model
+    throws away what it makes, such as all positions but one.
+    """
+    gradients = [largest_gradient(evidence, p) for p in evidence.trainable(layer)]
+    if all(gradient is None for gradient in gradients):
+        return True
+    return any(is_bridge(evidence, n) for n in evidence.nodes if n.is_layer and n.layer == layer)

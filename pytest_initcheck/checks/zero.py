@@ -44,7 +44,7 @@ class ZeroWeights:
             "a zero gain only where a residual connection passes the signal on",
             "Goyal et al.: Accurate, Large Minibatch SGD (2017), section 5.1, on zero gains in "
             "residual blocks",
-            frozenset({"IC101", "IC104", "IC301", "IC501"}),
+            frozenset({"IC101", "IC104", "IC501"}),
             quantity="largest |gain| of a normalisation through which every path to the output "
             "runs",
             exempt="where something runs beside the zero gain, such as a residual connection; a "
