@@ -95,6 +95,7 @@ class Diagnosis:
             torch.default_generator.manual_seed(0)
             Program(subject.model, subject.batch, None, subject.forward).materialise()
             given = Remedied(subject.batch, subject.optimizer)
+            given = run_code(self.applied, subject.model, given)
             for _ in range(rounds):
                 codes = mechanical(found.findings, found.applied)
                 if not codes:
