@@ -16,6 +16,7 @@ from pytest_initcheck.capture.lossfacts import loss_facts
 from pytest_initcheck.capture.oddities import oddities
 from pytest_initcheck.capture.places import given_scale, places
 from pytest_initcheck.capture.program import Forward, LossFunction, Program, moved, refused
+from pytest_initcheck.capture.quiet import switch_off_dropout
 from pytest_initcheck.capture.record import model_record
 from pytest_initcheck.capture.state import preserved
 from pytest_initcheck.checks import Check, judge
@@ -219,6 +220,7 @@ def diagnose(
         program = Program(model, batch, loss_fn, forward)
         odd = oddities(model)
         program.materialise()
+        switch_off_dropout(model)
         evidence = gather(program, optimizer, steps)
         evidence = replace(evidence, oddities={**odd, **evidence.oddities})
     evidence = with_sharpness(
@@ -277,7 +279,7 @@ def gather(program: Program, optimizer: Optimizer | None, steps: int) -> Evidenc
         optimizer is None,
         first.ends,
         {"stray": first.strays} if first.strays else {},
-        places=places(program.batch, first.look.inputs, first.look.targets),
+        places=places(program.batch, {**first.look.fed, "targets": first.look.targets}),
         given=given_scale(program.batch),
         momentum=float(made.param_groups[0].get("momentum", 0.0)),
     )

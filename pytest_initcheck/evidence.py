@@ -17,6 +17,7 @@ class Node:
     """One traced operation. ``inputs`` are indices of earlier nodes; -1 stands for the batch.
 
     ``width`` is over how many values a softmax or a normalisation runs, 0 elsewhere;
+    ``shut_off`` marks what ran under ``torch.no_grad``, and
     ``selects`` marks indices and masks, through which no gradient can pass; ``axis`` is the one
     along which a softmax runs, counted from the end.
     """
@@ -32,6 +33,7 @@ class Node:
     shape: tuple[int, ...] = ()
     width: int = 0
     selects: bool = False
+    shut_off: bool = False
     axis: int = -1
 
 
@@ -116,7 +118,11 @@ class OutputLook:
 
 @dataclass(frozen=True)
 class Look:
-    """Everything measured in one forward and backward pass."""
+    """Everything measured in one forward and backward pass.
+
+    ``inputs`` are the data that the first layer receives, ``fed`` those of every layer that
+    receives data on which no layer has worked.
+    """
 
     step: int
     loss: float
@@ -126,6 +132,7 @@ class Look:
     inputs: TensorStats | None = None
     targets: TensorStats | None = None
     result: TensorStats | None = None
+    fed: dict[str, TensorStats] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -63,17 +63,19 @@ class Looker:
             for name, parameter in self.model.named_parameters()
         }
         loss = ledger.put(result.loss)
-        sides = [self._side(value, ledger) for value in (result.targets, result.output)]
+        targets, output = (self._side(side, ledger) for side in (result.targets, result.output))
         ledger.read()
-        inside = inside_of(tracer.nodes)
+        inside, fed = inside_of(tracer.nodes), recorder.inputs()
         look = Look(
             step,
             float(ledger[loss][0]),
             {name: slot.look(ledger) for name, slot in slots.items()},
             recorder.sites(inside),
             recorder.outputs(),
-            recorder.input(),
-            *(side.stats(ledger) if side else None for side in sides),
+            next(iter(fed.values()), None),
+            targets.stats(ledger) if targets else None,
+            output.stats(ledger) if output else None,
+            fed,
         )
         parameters = describe(self.model, tracer)
         ends = tracer.makers(result.output)
@@ -91,7 +93,9 @@ class Looker:
 
     def _backward(self, result: Result) -> None:
         try:
-            result.loss.backward()
+            # Not the tensor's method, which would switch `Quiet` off for the code that
+            # checkpoints run again.
+            torch.autograd.backward(result.loss)
         except Exception as error:
             wanted = "a model and a loss that autograd can differentiate on this batch"
             raise refused("the backward pass", error, wanted) from error

@@ -41,16 +41,16 @@ class Recorder:
         self._sites: dict[SiteKey, _Calls] = {}
         self._layers: dict[str, _Calls] = {}
         self._units: dict[str, tuple[int, bool]] = {}
-        self._input: Summary | None = None
+        self._inputs: dict[str, Summary] = {}
         self.tracer: Tracer | None = None
 
     def observer(self) -> Observer:
         """The callbacks for a tracer."""
         return Observer(self._see_layer, self._see_nonlinearity, self._see_input)
 
-    def _see_input(self, tensor: Tensor) -> None:
-        if self._input is None:
-            self._input = summarise(tensor, self._ledger)
+    def _see_input(self, node: Node, tensor: Tensor) -> None:
+        if node.layer not in self._inputs and len(self._inputs) < _CALLS:
+            self._inputs[node.layer] = summarise(tensor, self._ledger)
 
     def _see_layer(self, node: Node, output: Tensor, seen: Tensor | None) -> None:
         is_spatial = "convolution" in node.operator and output.dim() > 2
@@ -128,9 +128,9 @@ class Recorder:
                 found[layer] = OutputLook(stats, mean, self._pooled(calls.gradients))
         return found
 
-    def input(self) -> TensorStats | None:
-        """The data that the first layer received, once the ledger has been read."""
-        return self._input.stats(self._ledger) if self._input else None
+    def inputs(self) -> dict[str, TensorStats]:
+        """The data that layers received, by layer in order, once the ledger has been read."""
+        return {layer: summary.stats(self._ledger) for layer, summary in self._inputs.items()}
 
     def _pooled(self, summaries: list[Summary]) -> TensorStats | None:
         stats = [summary.stats(self._ledger) for summary in summaries]

@@ -13,15 +13,15 @@ from pytest_initcheck.capture.summary import plain
 from pytest_initcheck.records import TensorStats
 
 
-def places(batch: Any, inputs: TensorStats | None, targets: TensorStats | None) -> dict[str, str]:
-    """Where the measured inputs and targets lie: "inputs", "inputs[0]", "batch['x']", …
+def places(batch: Any, measured: Mapping[str, TensorStats | None]) -> dict[str, str]:
+    """Where measured data lie, by the name they are measured under: "inputs", "batch['x']", …
 
-    A side is left out where no tensor of the batch has the measured values, such as images that
-    the model itself turns from bytes into numbers between 0 and 1.
+    What no tensor of the batch holds is left out, such as images that the model itself turns from
+    bytes into numbers between 0 and 1.
     """
     known = list(named(batch))
     found = {}
-    for side, stats in (("inputs", inputs), ("targets", targets)):
+    for side, stats in measured.items():
         name = next((name for name, tensor in known if stats and _has(tensor, stats)), None)
         if name:
             found[side] = name

@@ -57,7 +57,7 @@ class Program:
             inputs, targets = split(batch)
             inputs, targets = self._extract_targets(inputs, targets)
             output = self._call(inputs)
-            result = Result(self._loss(output, targets), output, targets)
+            result = Result(self.loss_of(output, targets), output, targets)
         return Result(_scalar(result.loss), result.output, result.targets)
 
     def materialise(self) -> None:
@@ -111,7 +111,8 @@ class Program:
             wanted = "inputs that it accepts as batch=(inputs, targets), or forward=…"
             raise refused("the model's forward", error, wanted) from error
 
-    def _loss(self, output: Any, targets: Any) -> Any:
+    def loss_of(self, output: Any, targets: Any) -> Any:
+        """The loss of an output that the model gave, or that stands in for one."""
         if self.loss_fn is None:
             return default_loss(output, targets)
         if _is_torch_loss(self.loss_fn):
@@ -277,8 +278,7 @@ def no_grad_loss(program: Program, output: Tensor, targets: Any) -> float | None
     """The loss of a given output, or None where the loss cannot take it."""
     try:
         with torch.no_grad():
-            loss_fn: LossFunction = program.loss_fn or default_loss
-            value = loss_fn(output) if targets is None else loss_fn(output, targets)
+            value = program.loss_of(output, targets)
             return float(value) if value.numel() == 1 else None
     except Exception:
         # A constant output may lie outside of what the loss is defined for.

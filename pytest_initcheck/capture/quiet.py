@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import nn
 from torch.nn import functional
+from torch.nn.modules.dropout import _DropoutNd
 from torch.overrides import TorchFunctionMode
 
 from pytest_initcheck.capture.nonlinearity import SOFTSIGN, TANHSHRINK
@@ -29,6 +31,19 @@ _DROPOUTS = {
 _RATES = {functional.scaled_dot_product_attention: 4, functional.multi_head_attention_forward: 10}
 # Nonlinearities that the dispatcher only sees as the arithmetic they are made of.
 _COMPOSITES = {functional.softsign: SOFTSIGN, functional.tanhshrink: TANHSHRINK}
+
+
+def switch_off_dropout(model: nn.Module) -> None:
+    """Set the rates of the model's own dropouts to zero, but for those that drop everything.
+
+    Code that a checkpoint runs again on another thread is out of reach of any function mode. The
+    caller has saved the model's state.
+    """
+    for module in model.modules():
+        if isinstance(module, _DropoutNd) and module.p < 1:
+            module.p = 0.0
+        elif isinstance(module, (nn.MultiheadAttention, nn.RNNBase)) and module.dropout < 1:
+            module.dropout = 0.0
 
 
 class Quiet(TorchFunctionMode):

@@ -56,7 +56,7 @@ class Observer:
 
     on_layer: Callable[[Node, Tensor, Tensor | None], None]
     on_nonlinearity: Callable[[Node, Nonlinearity, Tensor, Tensor], None]
-    on_first_input: Callable[[Tensor], None]
+    on_first_input: Callable[[Node, Tensor], None]
 
 
 @dataclass
@@ -204,7 +204,8 @@ class Tracer(TorchDispatchMode):
         found = recognise(operator, args, kwargs) if tensors else None
         is_float = found is not None and isinstance(args[0], Tensor) and args[0].is_floating_point()
         slope = found.slope(args[0], args, kwargs) if found and is_float else None
-        seen = self._see_input(operator, tensors, origins) if operator in MIXING else None
+        is_mixing = operator in MIXING
+        seen, is_raw = self._see_input(operator, tensors, origins) if is_mixing else (None, False)
         out = func(*args, **kwargs)
         node = self._add_node(
             func, operator, args, tensors, origins, out, found if is_float else None
@@ -222,6 +223,8 @@ class Tracer(TorchDispatchMode):
             first = next(iter(_tensors(out)), None)
             if first is not None:
                 self._observer.on_layer(node, first, seen)
+            if is_raw and seen is not None:
+                self._observer.on_first_input(node, seen)
         return out
 
     def _note_strays(self, tensors: list[Tensor], origins: list[_Origin | None]) -> None:
@@ -243,17 +246,18 @@ class Tracer(TorchDispatchMode):
 
     def _see_input(
         self, operator: str, tensors: list[Tensor], origins: list[_Origin | None]
-    ) -> Tensor | None:
-        """The data that a mixing operator receives, the latest made where there are several."""
+    ) -> tuple[Tensor | None, bool]:
+        """The data that a mixing operator receives, the latest made where there are several.
+
+        And whether no layer has worked on them yet.
+        """
         data = [
             (origin.order, tensor)
             for tensor, origin in zip(tensors, origins, strict=True)
             if origin and origin.is_data and tensor.is_floating_point()
         ]
         order, tensor = max(data, key=lambda pair: pair[0], default=(0, None))
-        if tensor is not None and order < 0:
-            self._observer.on_first_input(tensor)
-        return tensor
+        return tensor, order < 0
 
     def _add_node(
         self,
@@ -303,6 +307,7 @@ class Tracer(TorchDispatchMode):
             tuple(results[0].shape) if results else (),
             width_of(operator, args),
             axis=axis_of(operator, args),
+            shut_off=not torch.is_grad_enabled(),
         )
         self.nodes.append(node)
         is_data = is_layer or any(origin.is_data for origin in data)

@@ -121,9 +121,12 @@ def scaled(names: Sequence[str], factor: float) -> str:
 
 
 def standardised(evidence: Evidence, side: str) -> str:
-    """The inputs or the targets at mean zero and unit variance; "" where code cannot reach them."""
+    """What a layer is fed, or the "targets", at mean zero and unit variance.
+
+    "" where code cannot reach them.
+    """
     place = evidence.places.get(side, "")
-    if place == side:
+    if place.isidentifier():
         return f"{place} = ({place} - {place}.mean()) / {place}.std()"
     change = f"{place}.sub_({place}.mean()).div_({place}.std())"
     return f"with torch.no_grad():\n    {change}" if place else ""

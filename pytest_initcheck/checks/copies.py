@@ -124,6 +124,8 @@ def _is_random(evidence: Evidence, parameter: Parameter, rows: Array) -> bool:
         return parameter.axis is not None
     if is_table(evidence, parameter) and _is_even(rows[:, -1]):
         return False
+    if parameter.shape[-1] > 1 and _is_outer(rows):
+        return False
     return len(np.unique(np.round(rows, 9), axis=0)) >= _RANDOM_ROWS
 
 
@@ -131,3 +133,13 @@ def _is_even(norms: Array) -> bool:
     """Whether all rows but those of zeros have one norm, as sines beside cosines have."""
     some = norms[norms > 0]
     return len(some) > 1 and float(np.ptp(some)) < 1e-4 * float(some.max())
+
+
+def _is_outer(rows: Array) -> bool:
+    """Whether all rows are multiples of one, as in a table that repeats a ramp."""
+    some = rows[rows[:, -1] > 0]
+    if len(some) < 2:
+        return True
+    units = some[:, :-1] / some[:, -1:]
+    signs = np.where((units @ units[0])[:, None] < 0, -1.0, 1.0)
+    return float(np.abs(signs * units - units[0]).max()) < 1e-6

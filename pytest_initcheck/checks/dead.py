@@ -64,7 +64,7 @@ class DeadUnits:
             "half of the units plus five standard errors, and five standard errors more never "
             "active than always active",
             "Lu, Shin, Su, Karniadakis: Dying ReLU and Initialization (2019), arXiv 1903.06733",
-            frozenset({"IC101", "IC104", "IC301", "IC501", "IC502", "IC503", "IC701"}),
+            frozenset({"IC101", "IC102", "IC104", "IC301", "IC501", "IC502", "IC503", "IC701"}),
             quantity="units that are never active, and those that are always active, over all "
             "samples of all looks",
             exempt="where as many units are always active as never: alike samples do that",

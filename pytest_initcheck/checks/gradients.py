@@ -9,7 +9,12 @@ from pytest_initcheck.checks.base import Rule
 from pytest_initcheck.checks.code import deepened, redraw
 from pytest_initcheck.checks.fan import GroupedFan
 from pytest_initcheck.checks.paths import averaging, has_normalisation, producers
-from pytest_initcheck.checks.traits import finite_looks, is_essential, silent_layers
+from pytest_initcheck.checks.traits import (
+    finite_looks,
+    is_essential,
+    lost_layers,
+    silent_layers,
+)
 from pytest_initcheck.evidence import Evidence
 from pytest_initcheck.records import Finding
 
@@ -39,8 +44,9 @@ class Gradients:
             "IC401",
             "layer without gradient",
             "the layer takes part in the output, but its gradient is exactly zero in every step",
-            "some non-zero gradient within the steps taken (error where a detach cuts the layer "
-            "off, or where every path from the data to the output runs through it; else warning)",
+            "some non-zero gradient within the steps taken (error where a detach, an index or "
+            "a rebuilt tensor cuts the layer off, or where every path from the data to the output "
+            "runs through it; else warning)",
             "by the chain rule, some factor on every path to the loss is zero",
             _BROKEN | {"IC303", "IC402", "IC403", "IC302", "IC703"},
             quantity="largest |gradient| of a layer's weights over all looks",
@@ -107,9 +113,10 @@ class Gradients:
         yield from self._profile(evidence)
 
     def _silent(self, evidence: Evidence) -> Iterator[Finding]:
-        silent = silent_layers(evidence)
-        cut = [layer for layer in silent if is_essential(evidence, layer)]
-        if silent:
+        lost = lost_layers(evidence)
+        silent = [layer for layer in silent_layers(evidence) if layer not in lost]
+        cut = [*lost, *(layer for layer in silent if is_essential(evidence, layer))]
+        if lost or silent:
             yield self.rules[0].found(
                 self.name,
                 "error" if cut else "warning",

@@ -8,7 +8,13 @@ from collections.abc import Iterator
 from pytest_initcheck.checks.base import Rule
 from pytest_initcheck.checks.code import restarted
 from pytest_initcheck.checks.paths import between, last_layer, normalises
-from pytest_initcheck.checks.traits import blown_up, ends_in_classes, has_temperature, is_class_loss
+from pytest_initcheck.checks.traits import (
+    blown_up,
+    ends_in_classes,
+    has_temperature,
+    is_class_loss,
+    overshoots,
+)
 from pytest_initcheck.evidence import Evidence
 from pytest_initcheck.records import Finding, Severity
 
@@ -67,21 +73,21 @@ class InitialLoss:
 
     def run(self, evidence: Evidence) -> Iterator[Finding]:
         facts, targets = evidence.loss, evidence.start.targets
-        if facts.chance is None or facts.chance <= 0 or targets is None:
+        if facts.chance is None or facts.chance <= 0:
             return
         if not math.isfinite(facts.initial):
             return
-        is_sum = facts.growth is not None and facts.growth > 1.5 and targets.n > 1
-        scale = targets.n if is_sum else 1
+        is_sum = facts.growth is not None and facts.growth > 1.5 and bool(targets and targets.n > 1)
+        scale = targets.n if is_sum and targets else 1
         severity, limit = self._limit(evidence, facts.initial / scale, facts.chance / scale)
         if severity and _is_head_alone(evidence):
             severity = "warning"
-        if severity and blown_up(evidence):
+        if severity and _is_thrown(evidence):
             severity = "error"
         if is_sum:
             yield self.rules[1].found(
                 self.name,
-                "error" if severity == "error" or blown_up(evidence) else "warning",
+                "error" if severity == "error" or _is_thrown(evidence) else "warning",
                 (),
                 "loss of a doubled batch over that of the batch",
                 facts.growth,
@@ -105,7 +111,7 @@ class InitialLoss:
             return None, 0.0
         targets = evidence.start.targets
         if is_class_loss(evidence) or ends_in_classes(evidence):
-            slack = _Z * math.sqrt(2 / (targets.n if targets else 1))
+            slack = _Z * math.sqrt(2 / _predictions(evidence))
             error = chance + max(_ERROR, chance) + slack
             limit = chance + max(_WARNING, 0.75 * chance) + slack
             if initial > error:
@@ -129,3 +135,16 @@ def _is_head_alone(evidence: Evidence) -> bool:
     tied = any(p.aliases for p in evidence.trainable(last))
     behind = [node for head in heads for node in between(evidence, head)]
     return not tied and bool(heads) and any(normalises(node) for node in behind)
+
+
+def _predictions(evidence: Evidence) -> int:
+    """How many predictions the batch asks for: one for each target, or set of logits."""
+    targets, outputs = evidence.start.targets, evidence.start.result
+    if targets is not None:
+        return max(targets.n, 1)
+    classes = evidence.loss.classes or 1
+    return max(outputs.n // classes, 1) if outputs else 1
+
+
+def _is_thrown(evidence: Evidence) -> bool:
+    return blown_up(evidence) > 0 or overshoots(evidence)

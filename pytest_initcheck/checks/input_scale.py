@@ -11,6 +11,7 @@ from pytest_initcheck.checks.gradients import SHARE_ERROR, SHARE_WARNING
 from pytest_initcheck.checks.initial_loss import InitialLoss
 from pytest_initcheck.checks.paths import has_normalisation
 from pytest_initcheck.checks.saturation import Saturation
+from pytest_initcheck.checks.traits import blown_up, overshoots
 from pytest_initcheck.evidence import Evidence
 from pytest_initcheck.records import Finding, Severity, TensorStats
 
@@ -26,6 +27,7 @@ _TARGETS = 100.0
 _OWN_SCALE = 0.1
 # With another fault to explain, inputs beyond this are its likelier cause than the weights.
 _BLAMED = 10.0
+_EXPLAINED = ("IC303", "IC703")
 _SOURCE = "LeCun, Bottou, Orr, Müller: Efficient BackProp (1998), section 4.3"
 
 
@@ -39,9 +41,10 @@ class InputScale:
             "input scale",
             "the inputs are far from unit scale, which the initialisers assume: the data, not "
             "the weights, drives the first layer",
-            "root mean square at most 300 (30 warning; 10 where it explains saturation or a high "
-            "first loss); without normalisation largest value at least 1/100 (1/30 warning), and a "
-            "share of at least 1e-5 (1e-4 warning) of the mean square that differs between samples",
+            "root mean square at most 300 (30 warning; 10 where it explains saturation, a high "
+            "first loss or steps that overshoot); without normalisation largest value at least "
+            "1/100 (1/30 warning), and a share of at least 1e-5 (1e-4 warning) of the mean square "
+            "that differs between samples",
             _SOURCE,
             frozenset({"IC104", "IC501"}),
             quantity="root mean square and largest absolute value of what the first layer gets",
@@ -95,13 +98,15 @@ class InputScale:
     def _large(self, evidence: Evidence, inputs: TensorStats) -> Finding | None:
         # Where the model itself enlarges the data, they are not at fault.
         given = evidence.given[0] if evidence.given else math.inf
-        rms = min(inputs.rms or 0.0, given)
+        sizes = {layer: min(fed.rms or 0.0, given) for layer, fed in evidence.start.fed.items()}
+        layer = max(sizes, key=lambda name: sizes[name])
+        rms = sizes[layer]
         is_blamed = rms > _BLAMED and self._explains(evidence)
         if rms <= _WARNING and not is_blamed:
             return None
         is_error = rms > _ERROR or is_blamed
         limit = _BLAMED if is_blamed else _ERROR if is_error else _WARNING
-        return self._scale(evidence, "error" if is_error else "warning", rms, limit)
+        return self._scale(evidence, "error" if is_error else "warning", rms, limit, layer=layer)
 
     def _small(self, evidence: Evidence, inputs: TensorStats) -> Finding | None:
         largest = max(abs(inputs.min or 0.0), abs(inputs.max or 0.0))
@@ -135,18 +140,20 @@ class InputScale:
         measured: float,
         limit: float,
         quantity: str = "root mean square of the inputs",
+        layer: str = "",
     ) -> Finding:
         return self.rules[0].found(
             self.name,
             severity,
-            evidence.order[:1],
+            [layer] if layer else evidence.order[:1],
             quantity,
             measured,
             limit,
-            code=standardised(evidence, "inputs"),
+            code=standardised(evidence, layer or next(iter(evidence.start.fed))),
         )
 
     def _explains(self, evidence: Evidence) -> bool:
-        """Whether saturation or a high first loss is there for the data to explain."""
+        """Whether saturation, a high first loss or steep curvature is there to explain."""
         found = [*Saturation().run(evidence), *InitialLoss().run(evidence)]
-        return any(f.severity == "error" and f.id in ("IC303", "IC703") for f in found)
+        is_steep = blown_up(evidence) > 0 or overshoots(evidence)
+        return is_steep or any(f.severity == "error" and f.id in _EXPLAINED for f in found)

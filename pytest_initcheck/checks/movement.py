@@ -14,7 +14,9 @@ from pytest_initcheck.checks.traits import (
     blown_up,
     is_class_loss,
     largest_gradient,
+    overshoots,
     silent_layers,
+    spiked,
     used_parameters,
 )
 from pytest_initcheck.evidence import Evidence, Parameter
@@ -60,7 +62,8 @@ class Movement:
             "torch.optim: parameters are passed to the constructor",
             _BROKEN | {"IC601"},
             quantity="trainable weights with a gradient and a learning rate of zero, or none",
-            exempt="frozen parameters, biases and gains",
+            exempt="frozen parameters, biases and gains; forward=, which may train one network of "
+            "several",
             severities=("warning",),
             remedy="keep layers in an nn.ModuleList, pass every trainable parameter to the "
             "optimiser with a learning rate above zero, and freeze what is not to move",
@@ -70,18 +73,19 @@ class Movement:
             "the first steps blow the loss up",
             "within the first steps the loss on the very batch that they minimise grows several "
             "times over: the learning rate is too large for these weights and these data",
-            "loss during the steps at most five times the first loss or chance, with the "
-            "optimiser that was passed; where gradient descent raises it at all, a learning rate "
+            "loss after the steps at most five times the first loss or chance (warning: at any "
+            "step), with the optimiser that was passed; where gradient descent raises it at all, a learning rate "
             "of at most 4 times the inverse of the largest curvature (12 for classes)",
             "LeCun, Bottou, Orr, Müller: Efficient BackProp (1998), section 5: a step beyond "
             "twice the inverse curvature diverges; Lewkowycz et al.: The large learning rate phase "
             "of deep learning: the catapult mechanism (2020): up to 4 times it a network may still "
             "recover, and a ReLU network up to 12 times",
             _BROKEN | {"IC201", "IC303", "IC404", "IC502", "IC701", "IC702", "IC703", "IC704"},
-            quantity="largest loss during the steps over the larger of the first loss and chance; "
+            quantity="loss after the steps over the larger of the first loss and chance; "
             "the largest eigenvalue of the Hessian, if plain gradient descent raises the loss",
             exempt="the default optimiser, which nobody chose for this model; the curvature of "
             "models with normalisation, and under other optimisers than SGD",
+            severities=("error", "warning"),
             remedy="divide the learning rate by ten until the first steps reduce the loss",
         ),
     )
@@ -95,9 +99,11 @@ class Movement:
             if p.trainable and p.name in used and p.layer not in silent
             and (largest_gradient(evidence, p) or 0) > 0
         ]  # fmt: skip
-        weights = [p for p in driven if p.axis is not None] or driven
+        weights = [p for p in driven if len(p.shape) > 1] or driven
         yield from self._slow(evidence, weights)
-        idle = [p.layer for p in driven if not evidence.rates.get(p.name) and p.axis is not None]
+        idle = [p.layer for p in driven if not evidence.rates.get(p.name) and len(p.shape) > 1]
+        # A step of one network of several is no oversight.
+        idle = [] if evidence.loss.name == "forward" else idle
         idle += evidence.oddities.get("stray", ())
         if idle:
             yield self.rules[1].found(
@@ -113,7 +119,8 @@ class Movement:
         steps = len(evidence.looks) - 1
         ratios = {p.layer: _ratio(evidence, p) / steps for p in weights}
         largest = max(ratios.values(), default=math.inf)
-        if largest >= _SLOW_WARNING or (largest and _falls(evidence)):
+        # What moves so little has not made the loss fall: biases have.
+        if largest >= _SLOW_WARNING or (largest >= _SLOW_ERROR and _falls(evidence)):
             return
         severity: Severity = "error" if largest < _SLOW_ERROR else "warning"
         yield self.rules[0].found(
@@ -128,21 +135,20 @@ class Movement:
         )
 
     def _blown(self, evidence: Evidence) -> Iterator[Finding]:
-        growth, stride = blown_up(evidence), evidence.stride or 0.0
+        growth, spike, stride = blown_up(evidence), spiked(evidence), evidence.stride or 0.0
         limit = STRIDE_CLASSES if is_class_loss(evidence) else STRIDE
-        quantity = "largest loss during the steps over the first"
-        if not growth and stride <= limit:
-            return
-        if not growth:
+        if growth:
+            measured = "last loss of the steps over the first", growth, BLOWN
+        elif overshoots(evidence):
             quantity = "learning rate times the largest curvature, over 1 + momentum"
+            measured = quantity, stride, limit
+        elif spike:
+            measured = "largest loss during the steps over the first", spike, BLOWN
+        else:
+            return
+        is_error = growth > 0 or overshoots(evidence)
         yield self.rules[2].found(
-            self.name,
-            "error",
-            (),
-            quantity,
-            growth or stride,
-            BLOWN if growth else limit,
-            code=rate("/= 100"),
+            self.name, "error" if is_error else "warning", (), *measured, code=rate("/= 100")
         )
 
 

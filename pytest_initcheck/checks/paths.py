@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 
 from pytest_initcheck.evidence import Evidence, Node, SiteKey
 
@@ -155,13 +156,16 @@ def is_gain(evidence: Evidence, node: Node) -> bool:
 
 def is_bridge(evidence: Evidence, node: Node) -> bool:
     """Whether every path from the data to the output runs through a node."""
-    if not evidence.ends:
-        return False
+    return bool(evidence.ends) and not data_reach(evidence, evidence.ends, without=node.index)
+
+
+def data_reach(evidence: Evidence, ends: Collection[int], without: int = -2) -> bool:
+    """Whether a path leads from the data to one of the nodes, without passing through another."""
     reached = {-1}
     for other in evidence.nodes:
-        if other.index != node.index and reached & set(other.inputs):
+        if other.index != without and reached & set(other.inputs):
             reached.add(other.index)
-    return not reached & evidence.ends
+    return bool(reached & set(ends))
 
 
 def last_layer(evidence: Evidence) -> str:

@@ -7,8 +7,15 @@ from collections.abc import Callable
 
 import numpy as np
 
-from pytest_initcheck.checks.paths import heard, is_bridge, is_norm, normalises, reached_from
-from pytest_initcheck.evidence import Array, Evidence, Look, Parameter, SiteKey
+from pytest_initcheck.checks.paths import (
+    data_reach,
+    heard,
+    is_bridge,
+    is_norm,
+    normalises,
+    reached_from,
+)
+from pytest_initcheck.evidence import Array, Evidence, Look, Node, Parameter, SiteKey
 
 # Large rates may raise the loss for a step and still converge; not several times over.
 BLOWN = 5.0
@@ -86,13 +93,32 @@ def finite_looks(evidence: Evidence) -> list[Look]:
 
 
 def blown_up(evidence: Evidence) -> float:
-    """By what factor the steps of an optimiser that was passed raised the loss; 0 below BLOWN."""
+    """By what factor the steps of an optimiser that was passed raised the loss; 0 below BLOWN.
+
+    What counts is where the steps end: the first step of some optimisers is large, and a spike
+    that has come back does no harm. A loss that is not finite does not come back.
+    """
     losses = [look.loss for look in evidence.looks]
     if evidence.is_default_optimizer or not math.isfinite(losses[0]):
         return 0.0
     start = max(abs(losses[0]), evidence.loss.chance or 0.0)
-    worst = max(loss if math.isfinite(loss) else math.inf for loss in losses)
-    return worst / start if start and worst > BLOWN * start else 0.0
+    last = losses[-1] if all(map(math.isfinite, losses)) else math.inf
+    return last / start if start and last > BLOWN * start else 0.0
+
+
+def spiked(evidence: Evidence) -> float:
+    """By what factor a step raised the loss that later steps have brought back; 0 below BLOWN."""
+    losses = [look.loss for look in evidence.looks if math.isfinite(look.loss)]
+    if evidence.is_default_optimizer or not losses:
+        return 0.0
+    start = max(abs(losses[0]), evidence.loss.chance or 0.0)
+    return max(losses) / start if start and max(losses) > BLOWN * start else 0.0
+
+
+def overshoots(evidence: Evidence) -> bool:
+    """Whether gradient descent raises the loss, and steps too far for the curvature it met."""
+    limit = STRIDE_CLASSES if is_class_loss(evidence) else STRIDE
+    return (evidence.stride or 0.0) > limit
 
 
 def is_class_loss(evidence: Evidence) -> bool:
@@ -151,7 +177,8 @@ def silent_layers(evidence: Evidence) -> list[str]:
     Only where one could come: a path leads from the layer to the output, and does not run through
     indices, or through attention over a single position alone. A layer without any gradient
     tensor counts where a later layer that has one reads it: it is cut off by a detach. Where none
-    does, as in an auxiliary head, the loss does not ask for it.
+    does, as in an auxiliary head, the loss does not ask for it; nor does who passes forward=, or
+    an optimiser without it, as a step of one network of several, or says torch.no_grad.
     """
     used, open_nodes = used_parameters(evidence), heard(evidence)
     largest: dict[str, float | None] = {}
@@ -165,11 +192,19 @@ def silent_layers(evidence: Evidence) -> list[str]:
     made -= {layer for layer in made if _saw_padding(evidence, layer)}
     silent = {layer for layer, gradient in largest.items() if gradient == 0 and layer in made}
     for node in reversed(evidence.nodes):
-        if node.is_layer and node.layer in largest and largest[node.layer] is None:
+        if not node.is_layer or node.layer not in largest or _is_meant(evidence, node):
+            continue
+        if largest[node.layer] is None:
             reached = reached_from(evidence, node, differentiable=True)
             if any(r.is_layer and (largest.get(r.layer) or r.layer in silent) for r in reached):
                 silent.add(node.layer)
     return [layer for layer in evidence.order if layer in silent]
+
+
+def _is_meant(evidence: Evidence, node: Node) -> bool:
+    """Whether a layer is left without gradient on purpose, as far as the call tells."""
+    is_held = any(evidence.rates.get(p.name) for p in evidence.trainable(node.layer))
+    return node.shut_off or not is_held or evidence.loss.name == "forward"
 
 
 def _saw_padding(evidence: Evidence, layer: str) -> bool:
@@ -190,3 +225,44 @@ def is_essential(evidence: Evidence, layer: str) -> bool:
     if all(gradient is None for gradient in gradients):
         return True
     return any(is_bridge(evidence, n) for n in evidence.nodes if n.is_layer and n.layer == layer)
+
+
+def lost_layers(evidence: Evidence) -> list[str]:
+    """Trainable layers without gradient behind which the data leave the graph.
+
+    All that the output knows of the data passes through indices or comparisons that some layer
+    made, or comes through no operation at all: a tensor was rebuilt from numbers.
+    """
+    if not evidence.ends or evidence.loss.name == "forward":
+        return []
+    behind = _before_selection(evidence)
+    if behind is None and not data_reach(evidence, evidence.ends):
+        behind = {node.index for node in evidence.nodes}
+    return list(
+        dict.fromkeys(
+            node.layer
+            for node in evidence.nodes
+            if node.is_layer and node.index in (behind or ()) and _is_without(evidence, node)
+        )
+    )
+
+
+def _before_selection(evidence: Evidence) -> set[int] | None:
+    """What lies before an index or a comparison through which every path runs."""
+    for node in evidence.nodes:
+        if node.selects and is_bridge(evidence, node):
+            before = {node.index}
+            for other in reversed(evidence.nodes[: node.index]):
+                if other.index in before:
+                    before.update(other.inputs)
+            return before
+    return None
+
+
+def _is_without(evidence: Evidence, node: Node) -> bool:
+    own = evidence.trainable(node.layer)
+    return (
+        bool(own)
+        and not _is_meant(evidence, node)
+        and not any(largest_gradient(evidence, p) for p in own)
+    )
