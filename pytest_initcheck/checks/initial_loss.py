@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from pytest_initcheck.checks.base import Rule
 from pytest_initcheck.checks.code import restarted
-from pytest_initcheck.checks.paths import between, last_layer, normalises
+from pytest_initcheck.checks.paths import last_layer, producers
 from pytest_initcheck.checks.traits import (
     blown_up,
     ends_in_classes,
@@ -43,8 +43,7 @@ class InitialLoss:
             "first steps are spent on undoing it",
             "cross-entropy: above that of equal probabilities by 2 or by as much again, whichever "
             "is more (warning: 1.5 or three quarters), plus three standard errors of the batch; an "
-            "error from the warning on where the first steps blow the loss up, a warning where the "
-            "last layer reads normalised values and is the only one too large; other losses: ten "
+            "error from the warning on where the first steps blow the loss up; other losses: ten "
             "times that of predicting zero, with outputs of ten times the targets' size",
             "E[loss] ≈ ln C + s²/2 for logits of standard deviation s, up to the freezing at "
             "s = √(2 ln C) of Derrida: Random-energy model (1981); Chizat, Oyallon, Bach: On Lazy "
@@ -80,8 +79,6 @@ class InitialLoss:
         is_sum = facts.growth is not None and facts.growth > 1.5 and bool(targets and targets.n > 1)
         scale = targets.n if is_sum and targets else 1
         severity, limit = self._limit(evidence, facts.initial / scale, facts.chance / scale)
-        if severity and _is_head_alone(evidence):
-            severity = "warning"
         if severity and _is_thrown(evidence):
             severity = "error"
         if is_sum:
@@ -97,7 +94,7 @@ class InitialLoss:
             yield self.rules[0].found(
                 self.name,
                 severity,
-                [last_layer(evidence)] if evidence.order else [],
+                _heads(evidence),
                 f"first loss (chance {facts.chance:.4g})",
                 facts.initial,
                 limit * scale,
@@ -125,18 +122,6 @@ class InitialLoss:
         return None, 0.0
 
 
-def _is_head_alone(evidence: Evidence) -> bool:
-    """Whether only the last layer is too large: what it reads is normalised, and nothing tied.
-
-    A few steps then shrink that one layer; the body gets gradients of its normal profile.
-    """
-    last = last_layer(evidence)
-    heads = [node for node in evidence.nodes if node.is_layer and node.layer == last]
-    tied = any(p.aliases for p in evidence.trainable(last))
-    behind = [node for head in heads for node in between(evidence, head)]
-    return not tied and bool(heads) and any(normalises(node) for node in behind)
-
-
 def _predictions(evidence: Evidence) -> int:
     """How many predictions the batch asks for: one for each target, or set of logits."""
     targets, outputs = evidence.start.targets, evidence.start.result
@@ -148,3 +133,13 @@ def _predictions(evidence: Evidence) -> int:
 
 def _is_thrown(evidence: Evidence) -> bool:
     return blown_up(evidence) > 0 or overshoots(evidence)
+
+
+def _heads(evidence: Evidence) -> list[str]:
+    """The layers that made the outputs, the one with the largest values first."""
+    outputs = evidence.start.outputs
+    ends = (node for node in evidence.nodes if node.index in evidence.ends)
+    found = {n.layer for end in ends for n in ([end] if end.is_layer else producers(evidence, end))}
+    found = found or {last_layer(evidence)}
+    sizes = {name: outputs[name].stats.rms or 0.0 for name in found if name in outputs}
+    return sorted(sizes, key=lambda name: -sizes[name])[:1] or sorted(found)[:1]

@@ -27,7 +27,7 @@ _TARGETS = 100.0
 _OWN_SCALE = 0.1
 # With another fault to explain, inputs beyond this are its likelier cause than the weights.
 _BLAMED = 10.0
-_EXPLAINED = ("IC303", "IC703")
+_EXPLAINED = frozenset({"IC303", "IC703"})
 _SOURCE = "LeCun, Bottou, Orr, Müller: Efficient BackProp (1998), section 4.3"
 
 
@@ -84,7 +84,12 @@ class InputScale:
     def _targets(self, evidence: Evidence, targets: TensorStats) -> Iterator[Finding]:
         rms, outputs = targets.rms or 0.0, evidence.start.result
         is_scaled = outputs is not None and (outputs.rms or 0.0) > _OWN_SCALE * rms
-        if rms > _TARGETS and evidence.loss.chance is not None and not is_scaled:
+        if (
+            rms > _TARGETS
+            and evidence.loss.chance is not None
+            and not is_scaled
+            and not (_is_same(evidence.start.inputs, targets))
+        ):
             yield self.rules[1].found(
                 self.name,
                 "error",
@@ -156,4 +161,21 @@ class InputScale:
         """Whether saturation, a high first loss or steep curvature is there to explain."""
         found = [*Saturation().run(evidence), *InitialLoss().run(evidence)]
         is_steep = blown_up(evidence) > 0 or overshoots(evidence)
-        return is_steep or any(f.severity == "error" and f.id in _EXPLAINED for f in found)
+        # An autoencoder's targets are its inputs: one cause, not two.
+        is_target = _is_same(evidence.start.inputs, evidence.start.targets)
+        return (
+            is_steep
+            or is_target
+            or any(f.severity == "error" and f.id in _EXPLAINED for f in found)
+        )
+
+
+def _is_same(inputs: TensorStats | None, targets: TensorStats | None) -> bool:
+    return (
+        inputs is not None
+        and targets is not None
+        and (
+            (inputs.n, inputs.mean, inputs.std) == (targets.n, targets.mean, targets.std)
+            and (targets.rms or 0.0) > _TARGETS
+        )
+    )

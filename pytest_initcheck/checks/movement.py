@@ -74,7 +74,7 @@ class Movement:
             "within the first steps the loss on the very batch that they minimise grows several "
             "times over: the learning rate is too large for these weights and these data",
             "loss after the steps at most five times the first loss or chance (warning: at any "
-            "step), with the optimiser that was passed; where gradient descent raises it at all, a learning rate "
+            "step), with the optimiser that was passed; where gradient descent raises it, a rate "
             "of at most 4 times the inverse of the largest curvature (12 for classes)",
             "LeCun, Bottou, Orr, Müller: Efficient BackProp (1998), section 5: a step beyond "
             "twice the inverse curvature diverges; Lewkowycz et al.: The large learning rate phase "

@@ -178,7 +178,8 @@ def silent_layers(evidence: Evidence) -> list[str]:
     indices, or through attention over a single position alone. A layer without any gradient
     tensor counts where a later layer that has one reads it: it is cut off by a detach. Where none
     does, as in an auxiliary head, the loss does not ask for it; nor does who passes forward=, or
-    an optimiser without it, as a step of one network of several, or says torch.no_grad.
+    an optimiser without it, as a step of one network of several, or runs it under torch.no_grad
+    beside the rest.
     """
     used, open_nodes = used_parameters(evidence), heard(evidence)
     largest: dict[str, float | None] = {}
@@ -204,7 +205,8 @@ def silent_layers(evidence: Evidence) -> list[str]:
 def _is_meant(evidence: Evidence, node: Node) -> bool:
     """Whether a layer is left without gradient on purpose, as far as the call tells."""
     is_held = any(evidence.rates.get(p.name) for p in evidence.trainable(node.layer))
-    return node.shut_off or not is_held or evidence.loss.name == "forward"
+    is_beside = node.shut_off and not is_bridge(evidence, node)
+    return is_beside or not is_held or evidence.loss.name == "forward"
 
 
 def _saw_padding(evidence: Evidence, layer: str) -> bool:
@@ -219,12 +221,14 @@ def is_essential(evidence: Evidence, layer: str) -> bool:
     """Whether a layer without gradient is missed: cut off by a detach, or on every path.
 
     Beside a residual connection a part may be without gradient because the rest of the model
-    throws away what it makes, such as all positions but one.
+    throws away what it makes, such as all positions but one. What runs under torch.no_grad may be
+    a backbone that is kept as it is.
     """
     gradients = [largest_gradient(evidence, p) for p in evidence.trainable(layer)]
+    nodes = [n for n in evidence.nodes if n.is_layer and n.layer == layer]
     if all(gradient is None for gradient in gradients):
-        return True
-    return any(is_bridge(evidence, n) for n in evidence.nodes if n.is_layer and n.layer == layer)
+        return not all(node.shut_off for node in nodes)
+    return any(is_bridge(evidence, node) for node in nodes)
 
 
 def lost_layers(evidence: Evidence) -> list[str]:
@@ -251,7 +255,7 @@ def _before_selection(evidence: Evidence) -> set[int] | None:
     """What lies before an index or a comparison through which every path runs."""
     for node in evidence.nodes:
         if node.selects and is_bridge(evidence, node):
-            before = {node.index}
+            before = {node.index, *node.inputs}
             for other in reversed(evidence.nodes[: node.index]):
                 if other.index in before:
                     before.update(other.inputs)
