@@ -138,7 +138,7 @@ def _is_even(norms: Array) -> bool:
 def _is_outer(rows: Array) -> bool:
     """Whether all rows are multiples of one, as in a table that repeats a ramp."""
     some = rows[rows[:, -1] > 0]
-    if len(some) < 2:
+    if len(some) < 2 or not np.isfinite(some).all():
         return True
     units = some[:, :-1] / some[:, -1:]
     signs = np.where((units @ units[0])[:, None] < 0, -1.0, 1.0)

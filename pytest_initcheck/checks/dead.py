@@ -9,7 +9,7 @@ import numpy as np
 
 from pytest_initcheck.checks.base import Rule
 from pytest_initcheck.checks.code import fresh_norms, redraw
-from pytest_initcheck.checks.paths import ending, is_gate
+from pytest_initcheck.checks.paths import ending, is_fed, is_gate
 from pytest_initcheck.checks.traits import (
     FLAT,
     all_gone,
@@ -160,9 +160,10 @@ class DeadUnits:
     def _can_die(self, evidence: Evidence, key: SiteKey, site: SiteLook) -> bool:
         """Rectifiers, and gates with a flat piece; a smooth gate may be nearly shut on purpose.
 
-        What is rectified before any layer has run is data, such as a mask.
+        What is rectified before any layer has run is data, such as a mask; what no data reach is
+        a table that the model computes, such as one of positions.
         """
-        if not key.layer:
+        if not key.layer or not is_fed(evidence, key):
             return False
         if site.family == "rectifier":
             return key.nonlinearity in FLAT or not is_gate(evidence, key)

@@ -9,7 +9,7 @@ from pytest_initcheck.alike import groups_of
 from pytest_initcheck.checks.base import Rule
 from pytest_initcheck.checks.code import drawn_like
 from pytest_initcheck.checks.paths import is_norm, reached_from
-from pytest_initcheck.evidence import Evidence, Parameter
+from pytest_initcheck.evidence import Evidence, Node, Parameter
 from pytest_initcheck.records import Finding
 
 # Below this the factor √groups is within what other initialisers differ by.
@@ -118,4 +118,14 @@ def _is_shared(evidence: Evidence, parameter: Parameter, std: float, tolerance: 
 
 def _is_normalised(evidence: Evidence, parameter: Parameter) -> bool:
     made = [n for n in evidence.nodes if n.is_layer and parameter.name in n.params]
-    return any(is_norm(node) for start in made for node in reached_from(evidence, start))
+    return any(_meets_norm(evidence, node) for node in made)
+
+
+def _meets_norm(evidence: Evidence, start: Node, further: int = 1) -> bool:
+    """Whether a normalisation takes the scale back, also behind a pointwise layer that follows."""
+    behind = reached_from(evidence, start)
+    if any(is_norm(node) for node in behind):
+        return True
+    if not further or any(node.nonlinearity for node in behind):
+        return False
+    return any(_meets_norm(evidence, node, further - 1) for node in behind if node.is_layer)

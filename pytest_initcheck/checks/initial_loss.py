@@ -43,7 +43,7 @@ class InitialLoss:
             "first steps are spent on undoing it",
             "cross-entropy: above that of equal probabilities by 2 or by as much again, whichever "
             "is more (warning: 1.5 or three quarters), plus three standard errors of the batch; an "
-            "error from the warning on where the first steps blow the loss up; other losses: ten "
+            "error from the warning on where the first steps blow the loss up; other losses, ten "
             "times that of predicting zero, with outputs of ten times the targets' size",
             "E[loss] ≈ ln C + s²/2 for logits of standard deviation s, up to the freezing at "
             "s = √(2 ln C) of Derrida: Random-energy model (1981); Chizat, Oyallon, Bach: On Lazy "

@@ -119,8 +119,7 @@ class Movement:
         steps = len(evidence.looks) - 1
         ratios = {p.layer: _ratio(evidence, p) / steps for p in weights}
         largest = max(ratios.values(), default=math.inf)
-        # What moves so little has not made the loss fall: biases have.
-        if largest >= _SLOW_WARNING or (largest >= _SLOW_ERROR and _falls(evidence)):
+        if largest >= _SLOW_WARNING or (_falls(evidence) and not _is_tiny(evidence)):
             return
         severity: Severity = "error" if largest < _SLOW_ERROR else "warning"
         yield self.rules[0].found(
@@ -167,3 +166,9 @@ def _ratio(evidence: Evidence, parameter: Parameter) -> float:
 def _falls(evidence: Evidence) -> bool:
     first, last = evidence.looks[0].loss, evidence.looks[-1].loss
     return last < first - 1e-3 * abs(first)
+
+
+def _is_tiny(evidence: Evidence) -> bool:
+    """Whether the loss fell by less than a hundredth, which biases do whatever the weights do."""
+    first, last = evidence.looks[0].loss, evidence.looks[-1].loss
+    return last > first - 1e-2 * abs(first)

@@ -171,3 +171,15 @@ def data_reach(evidence: Evidence, ends: Collection[int], without: int = -2) -> 
 def last_layer(evidence: Evidence) -> str:
     """The layer that ran last; a tied one bears the name under which it was registered first."""
     return next((node.layer for node in reversed(evidence.nodes) if node.is_layer), "")
+
+
+def is_fed(evidence: Evidence, key: SiteKey) -> bool:
+    """Whether data reach a nonlinearity, in the trace of the first look."""
+    mine = makers(evidence, key)
+    return not mine or data_reach(evidence, [node.index for node in mine])
+
+
+def makers(evidence: Evidence, key: SiteKey) -> list[Node]:
+    """The operations that are pooled under a key."""
+    wanted = key.owner, key.nonlinearity, key.layer
+    return [n for n in evidence.nodes if (n.owner, n.nonlinearity, n.layer) == wanted]

@@ -13,6 +13,7 @@ from pytest_initcheck.checks.paths import (
     is_bridge,
     is_gate,
     last_layer,
+    makers,
     normalises,
     producers,
 )
@@ -117,10 +118,10 @@ class Saturation:
             slope = float(site.slope.mean())
             if site.family != "softmax" or not site.is_inside or slope >= _ATTENTION:
                 continue
-            makers = _makers(evidence, key)
-            if site.width > 1 and not any(_has_temperature(evidence, node) for node in makers):
+            made = makers(evidence, key)
+            if site.width > 1 and not any(_has_temperature(evidence, node) for node in made):
                 slopes[key.owner or key.layer] = slope
-                scales += [p for node in makers for p in _scores(evidence, node)]
+                scales += [p for node in made for p in _scores(evidence, node)]
         if slopes:
             yield self.rules[1].found(
                 self.name,
@@ -147,14 +148,6 @@ class Saturation:
                 1,
                 2,
             )
-
-
-def _makers(evidence: Evidence, key: SiteKey) -> list[Node]:
-    return [
-        node
-        for node in evidence.nodes
-        if (node.owner, node.nonlinearity, node.layer) == (key.owner, key.nonlinearity, key.layer)
-    ]
 
 
 def _has_temperature(evidence: Evidence, softmax: Node) -> bool:
