@@ -1,19 +1,25 @@
-"""Writes what the rules say of themselves into checks.md: ``python docs/rules.py``."""
+"""Writes what the rules say of themselves into checks.md: ``python docs/rules.py``.
+
+How they did on the corpus is added from measured.json, where it is there: ``python
+benchmarks/recall.py --measured docs/measured.json`` writes it.
+"""
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from pytest_initcheck.checks import Rule, rules
 
 PAGE = Path(__file__).with_name("checks.md")
+MEASURED = Path(__file__).with_name("measured.json")
 BLOCK = re.compile(r"<!-- (IC\d+) -->\n.*?<!-- end -->", re.DOTALL)
 
 
-def block(rule: Rule) -> str:
-    """The part of the page that comes from the rule."""
+def block(rule: Rule, measured: Mapping[str, str]) -> str:
+    """The part of the page that comes from the rule, and from how it did."""
     facts = (
         ("Severity:", " or ".join(rule.severities)),
         ("Cause:", rule.cause),
@@ -23,6 +29,7 @@ def block(rule: Rule) -> str:
         ("Does not apply:", rule.exempt),
         ("Remedy:", rule.remedy),
         ("Checked on:", rule.checked),
+        ("Reliability:", measured.get(rule.id, "")),
         ("Follows from,", "and is then told with: " * bool(rule.follows) + _ids(rule.follows)),
     )
     lines = [f"- **{name}** {text}." for name, text in facts if text]
@@ -34,10 +41,10 @@ def _ids(ids: Iterable[str]) -> str:
     return ", ".join(sorted(ids))
 
 
-def filled(page: str) -> str:
+def filled(page: str, measured: Mapping[str, str]) -> str:
     """The page with every block as the rules are now."""
     known = {rule.id: rule for rule in rules()}
-    return BLOCK.sub(lambda m: block(known[m[1]]) if m[1] in known else m[0], page)
+    return BLOCK.sub(lambda m: block(known[m[1]], measured) if m[1] in known else m[0], page)
 
 
 def named(page: str) -> list[str]:
@@ -46,4 +53,6 @@ def named(page: str) -> list[str]:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    has_run = MEASURED.exists()
+    sentences = json.loads(MEASURED.read_text(encoding="utf-8")) if has_run else {}
+    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), sentences), encoding="utf-8")

@@ -100,7 +100,7 @@ def test_all_as_json(capsys):
 @pytest.mark.parametrize(
     ("id", "words"),
     [
-        ("IC210", "no rule has the id IC210 (did you mean IC201"),
+        ("IC210", "no rule has the id IC210 (did you mean IC20"),
         ("ICX", "no rule has the id ICX"),
         ("IC8*", "no rule has the id IC8*"),
     ],

@@ -13,7 +13,8 @@ from torch import nn
 import pytest_initcheck
 from pytest_initcheck import diagnose
 from pytest_initcheck.checks import judge, registered, rules
-from pytest_initcheck.records import RunRecord, decode, encode
+from pytest_initcheck.coding import decode, encode
+from pytest_initcheck.records import RunRecord
 
 
 def net(value=None):

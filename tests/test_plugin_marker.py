@@ -83,8 +83,8 @@ def test_the_nearest_marker_wins_key_by_key(project):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ("basline=False", "no argument 'basline'; it takes baseline, rtol, atol, device"),
-        ("'off'", "takes keywords only (baseline, rtol, atol, device), not 'off'"),
+        ("basline=False", "no argument 'basline'; it takes baseline, rtol, atol, device, ignore"),
+        ("'off'", "takes keywords only (baseline, rtol, atol, device, ignore), not 'off'"),
         ("baseline='off'", "baseline='off'): must be True or False"),
         ("rtol='much'", "rtol='much'): must be a number of at least 0"),
         ("rtol=-1", "rtol=-1): must be a number of at least 0"),

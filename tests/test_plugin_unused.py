@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 HEAVY = ("torch", "numpy", "pandas", "matplotlib", "jinja2", "scipy")
-LAZY = ("records", "session", "fixture", "report", "baseline", "watch")
+LAZY = ("records", "session", "fixture", "report", "baseline", "watch", "ignores")
 
 
 def test_nothing_is_imported_printed_or_written(project):

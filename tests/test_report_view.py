@@ -122,6 +122,22 @@ def test_the_two_axes_are_counted_apart():
     assert view.headline == "7 tests: 1 crashed, 1 failed, 5 passed"
 
 
+def test_ignored_findings_are_shown_apart_with_their_reason():
+    ignored = replace(saturation(), ignored="<b>meant</b> to be so")
+    run = SessionRecord(1, {}, (one(verdict="pass", ignored=(ignored,) * 70),))
+    view = page_view(run)
+    assert view.worst == ()
+    assert (view.tests[0].findings, view.tests[0].ignored) == (0, 70)
+    assert view.tests[0].entries[0].more_ignored == 10
+    assert ignored.id.casefold() in view.tests[0].search
+    text = report.render(run)
+    assert "&lt;b&gt;meant&lt;/b&gt; to be so" in text
+    assert "<h5>Findings</h5>" not in text
+    assert "and 10 more in run.json" in text
+    assert Outline(text).faults == []
+    assert "ignored:   70 findings" in report.terminal_lines(run)
+
+
 def test_a_test_is_as_bad_as_its_worst_entry():
     entries = (
         Entry("a", "run", RunRecord(), "pass", comparison=Comparison("match")),

@@ -12,6 +12,7 @@ from pytest_initcheck.checks.paths import averaging, has_normalisation, producer
 from pytest_initcheck.checks.traits import (
     finite_looks,
     is_essential,
+    kept_out,
     lost_layers,
     silent_layers,
 )
@@ -46,7 +47,7 @@ class Gradients:
             "the layer takes part in the output, but its gradient is exactly zero in every step",
             "some non-zero gradient within the steps taken (error where a detach, an index or "
             "a rebuilt tensor cuts the layer off, or where every path from the data to the output "
-            "runs through it; else warning)",
+            "runs through it; warning where torch.no_grad keeps it out; else info)",
             "by the chain rule, some factor on every path to the loss is zero",
             _BROKEN | {"IC303", "IC402", "IC403", "IC302", "IC703"},
             quantity="largest |gradient| of a layer's weights over all looks",
@@ -119,7 +120,7 @@ class Gradients:
         if lost or silent:
             yield self.rules[0].found(
                 self.name,
-                "error" if cut else "warning",
+                "error" if cut else "warning" if kept_out(evidence, silent) else "info",
                 [*cut, *(layer for layer in silent if layer not in cut)],
                 "largest gradient over all steps",
                 0.0,

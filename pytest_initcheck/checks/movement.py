@@ -15,6 +15,7 @@ from pytest_initcheck.checks.traits import (
     is_class_loss,
     largest_gradient,
     overshoots,
+    recovers,
     silent_layers,
     spiked,
     used_parameters,
@@ -74,7 +75,8 @@ class Movement:
             "within the first steps the loss on the very batch that they minimise grows several "
             "times over: the learning rate is too large for these weights and these data",
             "loss after the steps at most five times the first loss or chance (warning: at any "
-            "step), with the optimiser that was passed; where gradient descent raises it, a rate "
+            "step from which it comes back), with the optimiser that was passed; where gradient "
+            "descent raises it, a rate "
             "of at most 4 times the inverse of the largest curvature (12 for classes)",
             "LeCun, Bottou, Orr, Müller: Efficient BackProp (1998), section 5: a step beyond "
             "twice the inverse curvature diverges; Lewkowycz et al.: The large learning rate phase "
@@ -145,7 +147,7 @@ class Movement:
             measured = "largest loss during the steps over the first", spike, BLOWN
         else:
             return
-        is_error = growth > 0 or overshoots(evidence)
+        is_error = growth > 0 or overshoots(evidence) or not recovers(evidence)
         yield self.rules[2].found(
             self.name, "error" if is_error else "warning", (), *measured, code=rate("/= 100")
         )

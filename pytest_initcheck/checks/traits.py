@@ -107,12 +107,23 @@ def blown_up(evidence: Evidence) -> float:
 
 
 def spiked(evidence: Evidence) -> float:
-    """By what factor a step raised the loss that later steps have brought back; 0 below BLOWN."""
-    losses = [look.loss for look in evidence.looks if math.isfinite(look.loss)]
-    if evidence.is_default_optimizer or not losses:
+    """By what factor a step raised the loss; 0 below BLOWN, or where the steps end below the start.
+
+    Whether later steps bring it back is told by `recovers`.
+    """
+    losses = [look.loss for look in evidence.looks]
+    if evidence.is_default_optimizer or not all(map(math.isfinite, losses)):
         return 0.0
     start = max(abs(losses[0]), evidence.loss.chance or 0.0)
-    return max(losses) / start if start and max(losses) > BLOWN * start else 0.0
+    is_spike = bool(start) and max(losses) > BLOWN * start
+    is_back = losses[-1] < losses[0] and recovers(evidence)
+    return max(losses) / start if is_spike and not is_back else 0.0
+
+
+def recovers(evidence: Evidence) -> bool:
+    """Whether the loss still falls in the last step; at rest on a plateau nothing is left to."""
+    before, last = (look.loss for look in evidence.looks[-2:])
+    return last < before - 1e-3 * abs(before)
 
 
 def overshoots(evidence: Evidence) -> bool:
@@ -270,3 +281,8 @@ def _is_without(evidence: Evidence, node: Node) -> bool:
         and not _is_meant(evidence, node)
         and not any(largest_gradient(evidence, p) for p in own)
     )
+
+
+def kept_out(evidence: Evidence, layers: list[str]) -> bool:
+    """Whether one of the layers ran under torch.no_grad."""
+    return any(n.shut_off and n.layer in layers for n in evidence.nodes if n.is_layer)

@@ -2,13 +2,38 @@
 
 from __future__ import annotations
 
-from . import architectures, bugs, faults, healthy, symmetry, variants
+from . import (
+    architectures,
+    attention,
+    bugs,
+    convolutional,
+    dense,
+    faults,
+    healthy,
+    recurrent,
+    symmetry,
+    unusual,
+    variants,
+)
 from .case import Case, Start
 
 __all__ = ["Case", "Start", "all_cases"]
 
+TOPICS = (
+    symmetry,
+    faults,
+    bugs,
+    variants,
+    healthy,
+    architectures,
+    dense,
+    convolutional,
+    recurrent,
+    attention,
+    unusual,
+)
+
 
 def all_cases() -> list[Case]:
     """Every case of the corpus, by topic."""
-    modules = (symmetry, faults, bugs, variants, healthy, architectures)
-    return [case for module in modules for case in module.CASES]
+    return [case for topic in TOPICS for case in topic.CASES]

@@ -9,9 +9,23 @@ from torch import nn
 from torch.nn import functional
 
 from .case import FAIL, PASS, WARN, Case, Start
+from .causes import (
+    BAD_WEIGHTS,
+    COPIES,
+    CUT,
+    DEAD,
+    FAN,
+    LOCKED,
+    LOSS,
+    MEMORY,
+    PADDING,
+    PEAKED,
+    RECTIFIED,
+    STALE,
+    TWINS,
+    ZERO,
+)
 from .nets import classes, constant, mlp, pictures, sequences
-
-LOCKED, ZERO, COPIES, TWINS = "IC201", "IC101", "IC204", "IC203"
 
 
 def copied_encoder():
@@ -248,32 +262,32 @@ def filled(value):
 
 CASES = [
     Case("bug 1 copied encoder layers", copied_encoder, WARN, (COPIES,)),
-    Case("bug 2 tied embedding N(0, 1)", tied(1.0), FAIL, ("IC703",)),
+    Case("bug 2 tied embedding N(0, 1)", tied(1.0), FAIL, (LOSS,)),
     Case("bug 2 tied embedding N(0, .02²)", tied(0.02), PASS),
     Case("bug 3 LoRA with A and B zero", adapted(zero_a=True), FAIL, (ZERO,),
          ("lora_a", "lora_b")),
     Case("bug 3 LoRA with B zero", adapted(zero_a=False), PASS),
     Case("bug 4 two zero convolutions", zero_convolutions(2), FAIL, (ZERO,), ("1", "2")),
     Case("bug 4 one zero convolution", zero_convolutions(1), PASS),
-    Case("bug 5 memory of NaN", uninitialised(nan_memory), FAIL, ("IC501",), ("2",)),
-    Case("bug 5 memory of 1e37", uninitialised(huge_memory), FAIL),
-    Case("bug 5 memory of denormals", uninitialised(denormal_memory), FAIL),
+    Case("bug 5 memory of NaN", uninitialised(nan_memory), FAIL, (BAD_WEIGHTS,), ("2",)),
+    Case("bug 5 memory of 1e37", uninitialised(huge_memory), FAIL, (MEMORY,), ("2",)),
+    Case("bug 5 memory of denormals", uninitialised(denormal_memory), FAIL, (MEMORY,), ("0", "2")),
     Case("bug 5 memory of zeros", uninitialised(zero_memory), FAIL, (ZERO,)),
-    Case("bug 6 weight and bias of a LayerNorm swapped", swapped_norm, FAIL, ("IC102",), ("1",)),
-    Case("bug 7 zero linear before a ReLU", hidden(constant(0.0)), FAIL, (ZERO, "IC301"), ("2",)),
-    Case("bug 8 bias -10", hidden(pushed_down), FAIL, ("IC301",), ("2",)),
-    Case("bug 9 dead final ReLU", final_relu(dead=True), FAIL, ("IC301",), ("2",)),
-    Case("bug 9 final ReLU", final_relu(dead=False), WARN),
+    Case("bug 6 weight and bias of a LayerNorm swapped", swapped_norm, FAIL, (CUT,), ("1",)),
+    Case("bug 7 zero linear before a ReLU", hidden(constant(0.0)), FAIL, (ZERO, DEAD), ("2",)),
+    Case("bug 8 bias -10", hidden(pushed_down), FAIL, (DEAD,), ("2",)),
+    Case("bug 9 dead final ReLU", final_relu(dead=True), FAIL, (DEAD,), ("2",)),
+    Case("bug 9 final ReLU", final_relu(dead=False), WARN, (RECTIFIED,)),
     Case("bug 10 twins with one loss", twins(same_loss=True), FAIL, (TWINS,),
          ("first.0", "first.2", "second.0")),
     Case("bug 10 twins with two losses", twins(same_loss=False), WARN, (COPIES,)),
-    Case("bug 12 unscaled attention", attention(1.0), WARN, ("IC305",)),
+    Case("bug 12 unscaled attention", attention(1.0), WARN, (PEAKED,)),
     Case("bug 12 scaled attention", attention(8.0), PASS),
-    Case("bug 13 init overwritten by weight_norm", overwritten_norm, WARN),
-    Case("bug 14 padding row redrawn", padded(redrawn=True), WARN),
+    Case("bug 13 init overwritten by weight_norm", overwritten_norm, WARN, (STALE,), ("2",)),
+    Case("bug 14 padding row redrawn", padded(redrawn=True), WARN, (PADDING,), ("embedding",)),
     Case("bug 14 padding row kept", padded(redrawn=False), PASS),
     Case("bug 15 uniform fill .5", filled(0.5), FAIL, (LOCKED,), ("0",)),
     Case("bug 15 uniform fill .01", filled(0.01), FAIL, (LOCKED,), ("0",)),
-    Case("bug 15 uniform fill 1", filled(1.0), FAIL, (LOCKED, "IC703")),
-    Case("bug 11 depthwise by fan_out", depthwise, WARN, ("IC106",), ("2",)),
+    Case("bug 15 uniform fill 1", filled(1.0), FAIL, (LOCKED, LOSS)),
+    Case("bug 11 depthwise by fan_out", depthwise, WARN, (FAN,), ("2",)),
 ]  # fmt: skip

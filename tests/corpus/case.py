@@ -26,6 +26,10 @@ class Start:
     batch: Any
     options: dict[str, Any] = field(default_factory=dict)
 
+    def diagnosis(self):
+        """What ``diagnose`` says of it."""
+        return diagnose(self.model, self.batch, **self.options)
+
 
 @dataclass(frozen=True)
 class Case:
@@ -33,6 +37,8 @@ class Case:
 
     ``causes`` are the ids of the findings that name the real cause, ``layers`` the layers where
     it sits; empty where the case says nothing about them. The first finding is held against both.
+    ``missed`` says why no diagnosis finds it today, or none of ``missed_seeds`` where it names
+    some; empty where it must be found.
     """
 
     name: str
@@ -40,6 +46,12 @@ class Case:
     verdicts: frozenset[str]
     causes: tuple[str, ...] = ()
     layers: tuple[str, ...] = ()
+    missed: str = ""
+    missed_seeds: tuple[int, ...] = ()
+
+    def known_miss(self, seed: int) -> str:
+        """Why the diagnosis of a seed is known to be wrong, empty where it has to be right."""
+        return self.missed if seed in (self.missed_seeds or (seed,)) else ""
 
     def start(self, seed: int) -> Start:
         """The model and batch of a seed."""
@@ -48,8 +60,7 @@ class Case:
 
     def diagnosis(self, seed: int):
         """The diagnosis of the start of a seed."""
-        start = self.start(seed)
-        return diagnose(start.model, start.batch, **start.options)
+        return self.start(seed).diagnosis()
 
     def wrong(self, diagnosis) -> str:
         """What is wrong about a diagnosis, empty where it is right."""
@@ -65,3 +76,14 @@ class Case:
         if self.layers and first.layer not in self.layers:
             return f"first layer {first.layer!r}, not {' or '.join(self.layers)}: {text}"
         return ""
+
+
+def titled(topic: str) -> Callable[..., Case]:
+    """A short way to write the cases of a topic: one cause by itself, layers as words."""
+
+    def row(name, build, verdicts, causes=(), where="", missed="", missed_seeds=()):
+        causes = (causes,) if isinstance(causes, str) else causes
+        layers = tuple(where.split())
+        return Case(f"{topic} {name}", build, verdicts, causes, layers, missed, missed_seeds)
+
+    return row

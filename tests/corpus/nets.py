@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import itertools
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from pytest_initcheck.data.mnist import load_mnist
+
+from .case import Start
+
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+
+
+def built(make, change=None, data=None, **options):
+    """The start of ``make()`` after ``change`` of it, on ``data()``; by default on classes."""
+
+    def build():
+        model = make()
+        if change:
+            with torch.no_grad():
+                change(model)
+        return Start(model, (data or classes)(), options)
+
+    return build
 
 
 def mlp(act, *sizes, last=None):
@@ -38,7 +58,8 @@ def cnn(act=nn.ReLU, *, channels=(8, 16), dense=128):
 
 def layers(model):
     """The linear and convolutional layers in their order."""
-    return [m for m in model.modules() if isinstance(m, (nn.Linear, nn.Conv1d, nn.Conv2d))]
+    kinds = (nn.Linear, *CONVOLUTIONS, *TRANSPOSED)
+    return [m for m in model.modules() if isinstance(m, kinds)]
 
 
 def each(model, initialise):
@@ -53,29 +74,9 @@ def zero_bias(layer):
         nn.init.zeros_(layer.bias)
 
 
-def he(layer):
-    nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-    zero_bias(layer)
-
-
-def he_uniform(layer):
-    nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu")
-    zero_bias(layer)
-
-
-def glorot(layer):
-    nn.init.xavier_uniform_(layer.weight)
-    zero_bias(layer)
-
-
 def constant(value):
     """Weights of one value, zero bias."""
-
-    def initialise(layer):
-        nn.init.constant_(layer.weight, value)
-        zero_bias(layer)
-
-    return initialise
+    return drawn(lambda weight: nn.init.constant_(weight, value))
 
 
 def normal(sigma, *, bias=True):
@@ -89,14 +90,24 @@ def normal(sigma, *, bias=True):
     return initialise
 
 
-def uniform(limit):
-    """Weights drawn from ±limit, zero bias."""
+def drawn(draw):
+    """Weights by a function that draws them in place, zero bias."""
 
     def initialise(layer):
-        nn.init.uniform_(layer.weight, -limit, limit)
+        draw(layer.weight)
         zero_bias(layer)
 
     return initialise
+
+
+def uniform(limit):
+    """Weights drawn from ±limit, zero bias."""
+    return drawn(lambda weight: nn.init.uniform_(weight, -limit, limit))
+
+
+he = drawn(lambda weight: nn.init.kaiming_normal_(weight, nonlinearity="relu"))
+he_uniform = drawn(lambda weight: nn.init.kaiming_uniform_(weight, nonlinearity="relu"))
+glorot = drawn(nn.init.xavier_uniform_)
 
 
 def sgd(rate):
@@ -105,6 +116,74 @@ def sgd(rate):
 
 def adam(rate):
     return lambda parameters: torch.optim.Adam(parameters, rate)
+
+
+def summed(output, targets):
+    """The cross-entropy of sequences, added up where it should be averaged."""
+    return functional.cross_entropy(output.flatten(0, 1), targets.flatten(), reduction="sum")
+
+
+class Reader(nn.Module):
+    """A recurrent body and a linear head on its last state."""
+
+    def __init__(self, kind, width=24, layers=1, *, features=12, **options):
+        super().__init__()
+        self.body = getattr(nn, kind)(features, width, layers, batch_first=True, **options)
+        ways = 2 if options.get("bidirectional") else 1
+        self.head = nn.Linear((options.get("proj_size") or width) * ways, 3)
+
+    def forward(self, x):
+        return self.head(self.body(x)[0][:, -1])
+
+
+class Through(nn.Module):
+    """A function as a module."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)
+
+
+class Towers(nn.Module):
+    """Networks side by side whose outputs are added with ``signs``."""
+
+    def __init__(self, *towers, signs=(1, 1, 1)):
+        super().__init__()
+        self.towers, self.signs = nn.ModuleList(towers), signs
+
+    def forward(self, x):
+        return sum(sign * tower(x) for sign, tower in zip(self.signs, self.towers, strict=False))
+
+
+def alike(make, count, *, copied=True):
+    """``count`` networks, each drawn or all copies of the first."""
+    first = make()
+    return [first, *(copy.deepcopy(first) if copied else make() for _ in range(count - 1))]
+
+
+class Residual(nn.Module):
+    """Blocks of two layers with a skip; ``zero`` zeroes the second layer of each."""
+
+    def __init__(self, depth, act, *, norm=False, zero=False, width=32, kinds=5):
+        super().__init__()
+        self.stem, self.head = nn.Linear(20, width), nn.Linear(width, kinds)
+        self.norm = nn.ModuleList(
+            nn.LayerNorm(width) if norm else nn.Identity() for _ in range(depth)
+        )
+        self.up = nn.ModuleList(nn.Linear(width, width) for _ in range(depth))
+        self.down = nn.ModuleList(nn.Linear(width, width) for _ in range(depth))
+        self.act = act
+        if zero:
+            each(self.down, constant(0.0))
+
+    def forward(self, x):
+        h = self.stem(x)
+        for norm, up, down in zip(self.norm, self.up, self.down, strict=True):
+            h = h + down(self.act(up(norm(h))))
+        return self.head(h)
 
 
 @functools.cache
@@ -148,3 +227,9 @@ def tokens(vocabulary=50, length=10, count=16, kinds=3):
 def sequences(features=20, length=12, count=16, kinds=3):
     """Normal sequences (count, length, features) and one class per sequence."""
     return torch.randn(count, length, features), torch.randint(0, kinds, (count,))
+
+
+def text(vocabulary, length=12, count=16):
+    """Token ids that follow a rule, and the next of each."""
+    ids = (torch.randint(0, vocabulary, (count, 1)) + 7 * torch.arange(length + 1)) % vocabulary
+    return ids[:, :-1], ids[:, 1:]

@@ -5,9 +5,8 @@ from __future__ import annotations
 from torch import nn
 
 from .case import BAD, FAIL, MILD, PASS, Case, Start
+from .causes import DEAD, LOCKED, LOSS, SIGNAL, ZERO
 from .nets import adam, classes, constant, each, he, layers, mlp
-
-LOCKED, ZERO, VANISHED = "IC201", "IC101", "IC402"
 
 
 def constants(act, chosen, value, optimizer, *, bias=True):
@@ -31,7 +30,7 @@ def rows(act, optimizer, label):
         return Case(name, build, verdicts, causes, where)
 
     dies = act is nn.ReLU
-    zero = (FAIL, (ZERO, "IC301")) if dies else (MILD, ())
+    zero = (FAIL, (ZERO, DEAD)) if dies else (MILD, ())
     return [
         case("default", (), 0.0, PASS),
         case("second hidden layer .01", (1,), 0.01, MILD),
@@ -45,7 +44,7 @@ def rows(act, optimizer, label):
         case("both hidden layers .01", (0, 1), 0.01, FAIL, (LOCKED,), ("0",)),
         case("second hidden and output layer .01", (1, 2), 0.01, FAIL, (LOCKED,), ("2",)),
         case("all layers .01", (0, 1, 2), 0.01, FAIL, (LOCKED,), ("0",)),
-        case("all layers 1", (0, 1, 2), 1.0, FAIL, (LOCKED, "IC703"), ("0", "4")),
+        case("all layers 1", (0, 1, 2), 1.0, FAIL, (LOCKED, LOSS), ("0", "4")),
         case("all layers 0", (0, 1, 2), 0.0, FAIL, (ZERO,), ("0", "2", "4")),
     ]
 
@@ -72,7 +71,7 @@ CASES = [
     *rows(nn.Tanh, adam(1e-2), "Adam"),
     Case("symmetry all equal, with dropout", dropped, FAIL, (LOCKED,), ("0",)),
     Case("symmetry depth 2 by default", deep(2), PASS),
-    Case("symmetry depth 10 by default", deep(10), BAD, (VANISHED,)),
-    Case("symmetry depth 30 by default", deep(30), FAIL, (VANISHED,)),
+    Case("symmetry depth 10 by default", deep(10), BAD, (SIGNAL,)),
+    Case("symmetry depth 30 by default", deep(30), FAIL, (SIGNAL,)),
     Case("symmetry depth 30 by He", deep(30, he), PASS),
 ]
