@@ -14,6 +14,7 @@ from pytest_initcheck.capture import validate
 from pytest_initcheck.capture.look import Looker
 from pytest_initcheck.capture.lossfacts import loss_facts
 from pytest_initcheck.capture.oddities import oddities
+from pytest_initcheck.capture.opening import opened
 from pytest_initcheck.capture.places import given_scale, places
 from pytest_initcheck.capture.program import Forward, LossFunction, Program, moved, refused
 from pytest_initcheck.capture.quiet import switch_off_dropout
@@ -203,37 +204,24 @@ def diagnose(
         InitcheckError: wrong use or bad input; the message says what to pass.
     """
     ignores = parse(ignore)
-    validate.check_model(model)
     validate.check_steps(steps)
-    target = validate.resolve_device(device)
-    validate.check_batch(batch, model, target)
-    given = batch
-    validate.check_functions(loss_fn=loss_fn, forward=forward)
-    if forward is not None and loss_fn is not None:
-        raise InitcheckError("loss_fn and forward were both passed; pass one of them")
-    with preserved(model, loss_fn, forward), torch.inference_mode(False), torch.enable_grad():
-        if target is not None:
-            model.to(target)
-            batch = moved(batch, target)
-        if not model.training:
-            model.train()
-        program = Program(model, batch, loss_fn, forward)
+    with opened(model, batch, loss_fn, forward, device) as program:
         odd = oddities(model)
         program.materialise()
         switch_off_dropout(model)
         evidence = gather(program, optimizer, steps)
         evidence = replace(evidence, oddities={**odd, **evidence.oddities})
     evidence = with_sharpness(
-        evidence, model=model, batch=given, loss_fn=loss_fn, forward=forward, device=device
+        evidence, model=model, batch=batch, loss_fn=loss_fn, forward=forward, device=device
     )
-    at_home = Program(model, moved(given, _home(model)), loss_fn, forward)
+    at_home = Program(model, moved(batch, _home(model)), loss_fn, forward)
     found = sort_out(with_sigma(judge(evidence, checks), at_home), ignores)
     return Diagnosis(
         evidence.before,
         evidence.after,
         found.findings,
         tuple(look.loss for look in evidence.looks),
-        Subject(model, given, loss_fn, optimizer, steps, forward, device, checks, ignores),
+        Subject(model, batch, loss_fn, optimizer, steps, forward, device, checks, ignores),
         ignored=found.ignored,
         unused_ignores=found.unused,
     )

@@ -7,21 +7,10 @@ import random
 
 import numpy as np
 import torch
+from corpus.unusual.builders import Model
 from torch import nn
 
-
-class Model(nn.Module):
-    """Parts, and a function of the model and of its inputs."""
-
-    def __init__(self, function, **parts):
-        super().__init__()
-        for name, part in parts.items():
-            is_buffer = isinstance(part, torch.Tensor) and not isinstance(part, nn.Parameter)
-            (self.register_buffer if is_buffer else self.__setattr__)(name, part)
-        self.function = function
-
-    def forward(self, *inputs, **named):
-        return self.function(self, *inputs, **named)
+__all__ = ["Model"]
 
 
 def mlp(act, *sizes, last=()):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from pytest_initcheck.capture import validate
-from pytest_initcheck.capture.program import Forward, LossFunction, Program, moved
-from pytest_initcheck.capture.state import preserved
+from pytest_initcheck.capture.opening import opened
+from pytest_initcheck.capture.program import Forward, LossFunction, Program
 from pytest_initcheck.curvature.chance import constant_loss
 from pytest_initcheck.curvature.lanczos import Krylov, krylov
 from pytest_initcheck.curvature.point import CriticalPoint, Eigenvalue, predicted_decrease
@@ -63,33 +61,14 @@ def critical_point(
         InitcheckError: wrong use or bad input, or a loss or gradient that is not finite.
     """
     _check_numbers(steps, seed, tolerance)
-    with _opened(model, batch, loss_fn, forward, device) as program:
+    with opened(model, batch, loss_fn, forward, device) as program:
+        program.materialise()
         place = coordinates(program.model)
         try:
             return _examine(DoubleBackward(program, place), program, place, steps, seed, tolerance)
         except NoSecondDerivative:
             pass
         return _examine(Differences(program, place), program, place, steps, seed, tolerance)
-
-
-@contextmanager
-def _opened(model: Any, batch: Any, loss_fn: Any, forward: Any, device: Any) -> Iterator[Program]:
-    """The program, checked and on its device; everything is put back on leaving."""
-    validate.check_model(model)
-    target = validate.resolve_device(device)
-    validate.check_batch(batch, model, target)
-    validate.check_functions(loss_fn=loss_fn, forward=forward)
-    if forward is not None and loss_fn is not None:
-        raise InitcheckError("loss_fn and forward were both passed; pass one of them")
-    with preserved(model, loss_fn, forward), torch.inference_mode(False), torch.enable_grad():
-        if target is not None:
-            model.to(target)
-            batch = moved(batch, target)
-        if not model.training:
-            model.train()
-        program = Program(model, batch, loss_fn, forward)
-        program.materialise()
-        yield program
 
 
 def _check_numbers(steps: Any, seed: Any, tolerance: Any) -> None:

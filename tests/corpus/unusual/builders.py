@@ -21,8 +21,8 @@ class Model(nn.Module):
             (self.register_buffer if is_buffer else self.__setattr__)(name, part)
         self.function = function
 
-    def forward(self, *inputs):
-        return self.function(self, *inputs)
+    def forward(self, *inputs, **named):
+        return self.function(self, *inputs, **named)
 
 
 def start(model, batch, loss_fn=None, **opt):
