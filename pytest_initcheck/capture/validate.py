@@ -19,6 +19,10 @@ def check_model(model: Any) -> None:
         hint = "call the factory and pass the model" if callable(model) else "pass an nn.Module"
         raise InitcheckError(f"model is a {type(model).__name__}, not an nn.Module; {hint}")
     parameters = list(model.parameters())
+    if not parameters and any("quantized" in type(m).__module__ for m in model.modules()):
+        raise InitcheckError(
+            "the model is quantised: its weights take no gradient; diagnose it before quantisation"
+        )
     if not parameters:
         raise InitcheckError("the model has no parameters; pass a model that can be trained")
     if any(p.is_meta for p in parameters if not is_lazy(p)):
