@@ -153,7 +153,7 @@ def test_a_quantised_model_is_refused_with_a_reason():
 
 def test_a_model_on_the_meta_device_is_refused_with_a_remedy():
     model = mlp(nn.ReLU, 20, 24, 3).to("meta")
-    with pytest.raises(InitcheckError, match="quantised"):
+    with pytest.raises(InitcheckError, match="to_empty"):
         diagnose(model, labelled())
 
 
