@@ -86,7 +86,8 @@ class Diagnosis:
         is drawn anew is drawn from a fixed seed. Where the diagnosis after it carries further
         code, that runs too, ``rounds`` times at most. The result is this diagnosis itself where
         no finding carries code (``applied`` is empty); a remedy is no promise that the verdict
-        gets better.
+        gets better. What the result is asked later, such as `sigma_range`, is about the model as
+        it stands, without the remedies.
 
         Raises:
             InitcheckError: the diagnosis was read from a file, or the code does not fit the model.
@@ -95,6 +96,8 @@ class Diagnosis:
         found: Diagnosis = self
         with preserved(subject.model, subject.loss_fn, subject.forward):
             torch.default_generator.manual_seed(0)
+            if any(parameter.is_cuda for parameter in subject.model.parameters()):
+                torch.cuda.manual_seed_all(0)
             Program(subject.model, subject.batch, None, subject.forward).materialise()
             given = Remedied(subject.batch, subject.optimizer)
             given = run_code(self.applied, subject.model, given)
