@@ -28,7 +28,6 @@ def block(rule: Rule, measured: Mapping[str, str]) -> str:
         ("From:", rule.reference),
         ("Does not apply:", rule.exempt),
         ("Remedy:", rule.remedy),
-        ("Checked on:", rule.checked),
         ("Reliability:", measured.get(rule.id, "")),
         ("Follows from,", "and is then told with: " * bool(rule.follows) + _ids(rule.follows)),
     )

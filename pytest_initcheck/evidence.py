@@ -141,7 +141,8 @@ class LossFacts:
 
     ``chance`` is the loss of a constant prediction (equal probabilities, or zero); ``spread`` its
     standard error over the samples of the batch; ``growth`` the factor by which the loss of that
-    prediction grows when the batch is doubled (1 for a mean, 2 for a sum).
+    prediction grows when the batch is doubled (1 for a mean, 2 for a sum). ``is_forward`` says that
+    the caller passed ``forward``, which may train one network of several.
     """
 
     name: str
@@ -149,6 +150,7 @@ class LossFacts:
     chance: float | None = None
     growth: float | None = None
     classes: int | None = None
+    is_forward: bool = False
 
 
 @dataclass(frozen=True)

@@ -244,3 +244,19 @@ def test_an_auxiliary_output_that_the_loss_leaves_out_asks_for_none():
     model.function = lambda m, x: (m.head(h := torch.relu(m.body(x))), m.other(h))
     found = diagnose(model, lines(), loss_fn=nn.MSELoss())
     assert found.verdict == "pass", str(found)
+
+
+@pytest.mark.parametrize("as_loss", [True, False])
+def test_a_loss_that_is_called_forward_is_no_step_of_several_networks(as_loss):
+    model = Model(lambda m, x: m.head(m.body(x).detach()), body=nn.Linear(20, 16),
+                  head=nn.Linear(16, 3))  # fmt: skip
+
+    def forward(output, targets):
+        return functional.cross_entropy(output, targets)
+
+    def step(model, batch):
+        return functional.cross_entropy(model(batch[0]), batch[1])
+
+    how = {"loss_fn": forward} if as_loss else {"forward": step}
+    found = [f.id for f in diagnose(model, labelled(), **how).findings]
+    assert ("IC401" in found) == as_loss

@@ -27,7 +27,7 @@ def loss_facts(program: Program, looked: Looked) -> LossFacts:
     output, targets = looked.result.output, looked.result.targets
     if program.forward is not None:
         chance = _chance_of_forward(program, looked)
-        return LossFacts(name, initial, chance, None, _classes_at(chance, output))
+        return LossFacts(name, initial, chance, None, _classes_at(chance, output), is_forward=True)
     if not tensors_of(targets) or _has_own_loss(output):
         output = main_tensor(output)
     if not tensors_of(targets) or not tensors_of(output):

@@ -288,13 +288,8 @@ class Tracer(TorchDispatchMode):
         latest = max(data, key=lambda origin: origin.order, default=None)
         order, layer = (latest.order, latest.layer) if latest else (-1, "")
         if is_layer:
-            layer = layer_of(weights[-1].params[0])
-            # A transposed convolution lists its inputs first; one in groups has no such axis.
-            is_transposed = operator == "convolution" and args[6] and args[8] == 1
-            self._note_axes(operator, tensors, origins, 1 if is_transposed else None)
-            if layer not in self.order:
-                self.order.append(layer)
-            order = len(self.nodes)
+            order, layer = len(self.nodes), layer_of(weights[-1].params[0])
+            self._note_layer(layer, operator, args, tensors, origins)
         node = Node(
             len(self.nodes),
             operator,
@@ -311,14 +306,33 @@ class Tracer(TorchDispatchMode):
         )
         self.nodes.append(node)
         is_data = is_layer or any(origin.is_data for origin in data)
-        facts = {"layer": layer, "order": order, "is_data": is_data}
+        self._claim_results(node, results, tensors, layer=layer, order=order, is_data=is_data)
+        return node
+
+    def _note_layer(
+        self,
+        layer: str,
+        operator: str,
+        args: tuple[Any, ...],
+        tensors: list[Tensor],
+        origins: list[_Origin | None],
+    ) -> None:
+        # A transposed convolution lists its inputs first; one in groups has no such axis.
+        is_transposed = operator == "convolution" and args[6] and args[8] == 1
+        self._note_axes(operator, tensors, origins, 1 if is_transposed else None)
+        if layer not in self.order:
+            self.order.append(layer)
+
+    def _claim_results(
+        self, node: Node, results: list[Tensor], tensors: list[Tensor], **facts: Any
+    ) -> None:
+        """What a node made is its own; indices and masks among it come from a node beside it."""
         chosen = [result for result in results if is_selection(result)]
         self._claim_all(results, node=node.index, **facts)
         if chosen and tensors and any(not is_selection(tensor) for tensor in tensors):
             selection = replace(node, index=len(self.nodes), nonlinearity="", selects=True)
             self.nodes.append(selection)
             self._claim_all(chosen, node=selection.index, **facts)
-        return node
 
     def _note_axes(
         self,

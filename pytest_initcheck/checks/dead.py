@@ -148,9 +148,11 @@ class DeadUnits:
     def _units(self, evidence: Evidence) -> dict[SiteKey, tuple[Array, Array]]:
         """Per nonlinearity: which units no look activates, and which are on throughout."""
         found: dict[SiteKey, tuple[Array, Array]] = {}
+        families = {key: site for look in evidence.looks for key, site in look.sites.items()}
+        mortal = {key for key, site in families.items() if self._can_die(evidence, key, site)}
         for look in evidence.looks:
             for key, site in look.sites.items():
-                if not self._can_die(evidence, key, site):
+                if key not in mortal:
                     continue
                 dead, on = site.flat >= site.samples, site.flat == 0
                 before = found.get(key, (dead, on))

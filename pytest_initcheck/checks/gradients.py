@@ -54,7 +54,7 @@ class Gradients:
             exempt="layers that the loss does not ask for: an unused head, an expert without "
             "samples; a gradient that is zero before the first step and not after it; paths "
             "through indices, tensors without values, or attention over a single position",
-            severities=("error", "warning"),
+            severities=("error", "warning", "info"),
             remedy="look for a detach, a zero factor or a flat nonlinearity between this "
             "layer and the loss",
         ),

@@ -9,11 +9,9 @@ from pytest_initcheck.checks.base import Rule
 from pytest_initcheck.checks.code import rate
 from pytest_initcheck.checks.traits import (
     BLOWN,
-    STRIDE,
-    STRIDE_CLASSES,
     blown_up,
-    is_class_loss,
     largest_gradient,
+    largest_stride,
     overshoots,
     recovers,
     silent_layers,
@@ -105,7 +103,7 @@ class Movement:
         yield from self._slow(evidence, weights)
         idle = [p.layer for p in driven if not evidence.rates.get(p.name) and len(p.shape) > 1]
         # A step of one network of several is no oversight.
-        idle = [] if evidence.loss.name == "forward" else idle
+        idle = [] if evidence.loss.is_forward else idle
         idle += evidence.oddities.get("stray", ())
         if idle:
             yield self.rules[1].found(
@@ -137,12 +135,11 @@ class Movement:
 
     def _blown(self, evidence: Evidence) -> Iterator[Finding]:
         growth, spike, stride = blown_up(evidence), spiked(evidence), evidence.stride or 0.0
-        limit = STRIDE_CLASSES if is_class_loss(evidence) else STRIDE
         if growth:
             measured = "last loss of the steps over the first", growth, BLOWN
         elif overshoots(evidence):
             quantity = "learning rate times the largest curvature, over 1 + momentum"
-            measured = quantity, stride, limit
+            measured = quantity, stride, largest_stride(evidence)
         elif spike:
             measured = "largest loss during the steps over the first", spike, BLOWN
         else:

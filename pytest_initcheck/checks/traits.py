@@ -12,6 +12,7 @@ from pytest_initcheck.checks.paths import (
     heard,
     is_bridge,
     is_norm,
+    makers,
     normalises,
     reached_from,
 )
@@ -128,8 +129,12 @@ def recovers(evidence: Evidence) -> bool:
 
 def overshoots(evidence: Evidence) -> bool:
     """Whether gradient descent raises the loss, and steps too far for the curvature it met."""
-    limit = STRIDE_CLASSES if is_class_loss(evidence) else STRIDE
-    return (evidence.stride or 0.0) > limit
+    return (evidence.stride or 0.0) > largest_stride(evidence)
+
+
+def largest_stride(evidence: Evidence) -> float:
+    """The learning rate, in units of the inverse curvature, from which nothing comes back."""
+    return STRIDE_CLASSES if is_class_loss(evidence) else STRIDE
 
 
 def is_class_loss(evidence: Evidence) -> bool:
@@ -169,10 +174,8 @@ def pushed_by(evidence: Evidence, key: SiteKey) -> str:
     What leaves a normalisation has the spread of the gain, so that a bias of three of them
     switches a unit off.
     """
-    made = {n.index for n in evidence.nodes if n.nonlinearity == key.nonlinearity
-            and (n.owner, n.layer) == (key.owner, key.layer)}  # fmt: skip
+    reads = {index for node in makers(evidence, key) for index in node.inputs}
     for node in evidence.nodes:
-        reads = {i for n in evidence.nodes if n.index in made for i in n.inputs}
         if node.index in reads and is_norm(node):
             stats = {n: evidence.start.parameters[n].stats for n in node.params}
             gain = next((s.rms for n, s in stats.items() if s and not n.endswith("bias")), 1.0)
@@ -217,7 +220,7 @@ def _is_meant(evidence: Evidence, node: Node) -> bool:
     """Whether a layer is left without gradient on purpose, as far as the call tells."""
     is_held = any(evidence.rates.get(p.name) for p in evidence.trainable(node.layer))
     is_beside = node.shut_off and not is_bridge(evidence, node)
-    return is_beside or not is_held or evidence.loss.name == "forward"
+    return is_beside or not is_held or evidence.loss.is_forward
 
 
 def _saw_padding(evidence: Evidence, layer: str) -> bool:
@@ -248,7 +251,7 @@ def lost_layers(evidence: Evidence) -> list[str]:
     All that the output knows of the data passes through indices or comparisons that some layer
     made, or comes through no operation at all: a tensor was rebuilt from numbers.
     """
-    if not evidence.ends or evidence.loss.name == "forward":
+    if not evidence.ends or evidence.loss.is_forward:
         return []
     behind = _before_selection(evidence)
     if behind is None and not data_reach(evidence, evidence.ends):

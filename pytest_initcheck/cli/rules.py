@@ -84,7 +84,6 @@ def _facts(rule: Rule, known: Sequence[Rule]) -> list[tuple[str, str]]:
         ("follows from", ", ".join(sorted(rule.follows))),
         ("explains", ", ".join(_followed_by(rule, known))),
         ("remedy", rule.remedy),
-        ("checked on", rule.checked),
         ("ignore it", f"not possible: {ignoring}" if ignoring else _example(rule)),
     ]
 
