@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -11,19 +11,26 @@ import torch
 from torch import Tensor, nn
 
 from pytest_initcheck.capture import validate
-from pytest_initcheck.capture.look import Looker
+from pytest_initcheck.capture.holding import broken_layers, direction, foreign, holding
+from pytest_initcheck.capture.look import Looked, Looker
 from pytest_initcheck.capture.lossfacts import loss_facts
 from pytest_initcheck.capture.oddities import oddities
 from pytest_initcheck.capture.opening import opened
 from pytest_initcheck.capture.places import given_scale, places
-from pytest_initcheck.capture.program import Forward, LossFunction, Program, moved, refused
+from pytest_initcheck.capture.program import Forward, LossFunction, Program, moved
 from pytest_initcheck.capture.quiet import switch_off_dropout
 from pytest_initcheck.capture.record import model_record
 from pytest_initcheck.capture.state import preserved
+from pytest_initcheck.capture.step import take_step
 from pytest_initcheck.checks import Check, judge
+from pytest_initcheck.dependence import dependencies
+from pytest_initcheck.dependencies import Dependencies
 from pytest_initcheck.errors import InitcheckError
-from pytest_initcheck.evidence import Evidence
+from pytest_initcheck.evidence import Evidence, Look
 from pytest_initcheck.ignores import Given, Ignore, parse
+from pytest_initcheck.learning import Learning, learn
+from pytest_initcheck.objective.facts import objective_facts
+from pytest_initcheck.objective.record import ObjectiveFacts
 from pytest_initcheck.records import Finding, ModelRecord, RunRecord, Verdict
 from pytest_initcheck.remedy import Remedied, mechanical, run_code
 from pytest_initcheck.sharpness import with_sharpness
@@ -52,6 +59,8 @@ class Subject:
     device: str | torch.device | None = None
     checks: Sequence[Check] | None = None
     ignore: Given = ()
+    causal: bool | None = None
+    thorough: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,7 +69,8 @@ class Diagnosis:
     wrong. ``losses`` holds the loss on the batch before each step and after the last;
     ``subject`` is what was diagnosed, ``applied`` the code of the remedies that `try_remedy` ran
     before. ``ignored`` are the findings that do not count, each with its reason;
-    ``unused_ignores`` the ignores that match none."""
+    ``unused_ignores`` the ignores that match none, ``proved`` what `dependencies` returns,
+    ``learning`` what `learns` says of the start where the diagnosis was thorough."""
 
     record: ModelRecord
     after: ModelRecord
@@ -70,6 +80,8 @@ class Diagnosis:
     applied: tuple[str, ...] = ()
     ignored: list[Finding] = field(default_factory=list)
     unused_ignores: list[Ignore] = field(default_factory=list)
+    proved: Dependencies | None = field(default=None, repr=False, compare=False)
+    learning: Learning | None = field(default=None, repr=False, compare=False)
 
     @property
     def verdict(self) -> Verdict:
@@ -137,6 +149,18 @@ class Diagnosis:
         given = subject.batch, subject.loss_fn, subject.forward, subject.device
         return critical_point(subject.model, *given, **options)
 
+    def dependencies(self) -> Dependencies:
+        """Which outputs moved when one sample, one position or one input was perturbed.
+
+        Measured at the start, with the statistics of the batch held and dropout switched off.
+
+        Raises:
+            InitcheckError: the diagnosis was read from a file.
+        """
+        if self.proved is None:
+            raise InitcheckError("this diagnosis does not hold what it measured; diagnose anew")
+        return self.proved
+
     def _asked(self) -> Subject:
         if self.subject is None:
             raise InitcheckError(
@@ -182,6 +206,8 @@ def diagnose(
     *,
     checks: Sequence[Check] | None = None,
     ignore: Given = (),
+    causal: bool | None = None,
+    thorough: bool = False,
 ) -> Diagnosis:
     """Judge whether a model starts in a state from which it can learn.
 
@@ -202,6 +228,10 @@ def diagnose(
         checks: checks to run in place of the registered ones.
         ignore: findings that shall not count: "IC201 encoder.*: reason", with a glob for the
             layer, or a list of such; see `pytest_initcheck.Ignore`.
+        causal: whether no output may depend on a later position of the sequence. Default: what
+            a language model's own configuration says; without one it is not asked.
+        thorough: also ask whether the model can fit the batch, with at most 300 steps; see
+            `pytest_initcheck.learns`.
 
     Raises:
         InitcheckError: wrong use or bad input; the message says what to pass.
@@ -212,8 +242,17 @@ def diagnose(
         odd = oddities(model)
         program.materialise()
         switch_off_dropout(model)
-        evidence = gather(program, optimizer, steps)
-        evidence = replace(evidence, oddities={**odd, **evidence.oddities})
+        proved = dependencies(program, causal=causal)
+        with preserved(model, loss_fn, forward):
+            objective = objective_facts(program)
+        learning = learn(program, optimizer, objective) if thorough else None
+        evidence = gather(program, optimizer, steps, objective)
+        evidence = replace(
+            evidence,
+            oddities={**odd, **evidence.oddities},
+            dependencies=proved,
+            learning=learning,
+        )
     evidence = with_sharpness(
         evidence, model=model, batch=batch, loss_fn=loss_fn, forward=forward, device=device
     )
@@ -224,9 +263,23 @@ def diagnose(
         evidence.after,
         found.findings,
         tuple(look.loss for look in evidence.looks),
-        Subject(model, batch, loss_fn, optimizer, steps, forward, device, checks, ignores),
+        Subject(
+            model,
+            batch,
+            loss_fn,
+            optimizer,
+            steps,
+            forward,
+            device,
+            checks,
+            ignores,
+            causal,
+            thorough,
+        ),
         ignored=found.ignored,
         unused_ignores=found.unused,
+        proved=proved,
+        learning=learning,
     )
 
 
@@ -234,17 +287,27 @@ def _home(model: nn.Module) -> torch.device:
     return next(model.parameters()).device
 
 
-def gather(program: Program, optimizer: Optimizer | None, steps: int) -> Evidence:
+def gather(
+    program: Program,
+    optimizer: Optimizer | None,
+    steps: int,
+    objective: ObjectiveFacts | None = None,
+) -> Evidence:
     """Take the looks and the steps; the caller has saved the model's state."""
     model, looker = program.model, Looker(program)
     first = looker.take(0)
     facts = loss_facts(program, first)
-    made = validate.make_optimizer(optimizer, model)
+    made, is_empty = _optimizer(optimizer, model)
     starts = {name: p.detach().clone() for name, p in model.named_parameters()}
-    looks = [first]
-    with preserved(*_foreign(model, made)):
+    looks, held = [first], holding(model, made, is_empty=is_empty)
+    with preserved(*foreign(model, made)):
         for step in range(1, steps + 1):
+            is_sound = not held.broken and _is_sound(looks[-1].look)
             take_step(made, program)
+            if step == 1:
+                held = replace(held, direction=direction(model, starts))
+            if is_sound and (broken := broken_layers(model)):
+                held = replace(held, broken=broken, broken_at=step)
             looks.append(looker.take(step, full=step == steps))
     movement = _movement(model, starts)
     meta = _meta(program, made, steps)
@@ -259,42 +322,47 @@ def gather(program: Program, optimizer: Optimizer | None, steps: int) -> Evidenc
         )
     )  # fmt: skip
     return Evidence(
-        first.nodes,
-        first.parameters,
-        tuple(looked.look for looked in looks),
-        facts,
-        before,
-        after,
-        first.order,
-        _rates(model, made),
-        optimizer is None,
-        first.ends,
-        {"stray": first.strays} if first.strays else {},
+        nodes=first.nodes,
+        parameters=first.parameters,
+        looks=tuple(looked.look for looked in looks),
+        loss=facts,
+        before=before,
+        after=after,
+        order=first.order,
+        rates=_rates(model, made),
+        is_default_optimizer=optimizer is None,
+        ends=first.ends,
+        oddities={"stray": first.strays} if first.strays else {},
+        goals=_goals(program, first, objective),
+        objective=objective,
         places=places(program.batch, {**first.look.fed, "targets": first.look.targets}),
         given=given_scale(program.batch),
         momentum=float(made.param_groups[0].get("momentum", 0.0)),
+        holding=held,
     )
 
 
-def take_step(optimizer: torch.optim.Optimizer, program: Program) -> None:
-    """One step; optimisers that evaluate the loss themselves, such as LBFGS, get a closure."""
-    closure = inspect.signature(optimizer.step).parameters.get("closure")
-    needs_closure = closure is not None and closure.default is inspect.Parameter.empty
+def _goals(program: Program, first: Looked, objective: ObjectiveFacts | None) -> frozenset[int]:
+    """The nodes that made what is minimised: the outputs that the loss follows back."""
+    if program.forward is not None or objective is None or not objective.outputs:
+        return first.goals
+    return frozenset().union(*(first.makers[place] for place in objective.outputs))
 
-    def evaluate() -> Tensor:
-        optimizer.zero_grad()
-        loss = program.evaluate().loss
-        loss.backward()
-        return loss
 
+def _optimizer(optimizer: Optimizer | None, model: nn.Module) -> tuple[torch.optim.Optimizer, bool]:
+    """The optimiser, and whether it refused to be built for want of a parameter."""
     try:
-        with torch.enable_grad():
-            optimizer.step(evaluate) if needs_closure else optimizer.step()  # type: ignore[arg-type]
-    except InitcheckError:
-        raise
-    except Exception as error:
-        wanted = "an optimizer whose step works on these parameters"
-        raise refused("optimizer.step()", error, wanted) from error
+        return validate.make_optimizer(optimizer, model), False
+    except InitcheckError as error:
+        if "empty parameter list" not in str(error):
+            raise
+        return torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.0), True
+
+
+def _is_sound(look: Look) -> bool:
+    """Whether the loss and every gradient of a look are finite."""
+    gradients = (p.gradient for p in look.parameters.values())
+    return math.isfinite(look.loss) and not any(g.nonfinite for g in gradients if g is not None)
 
 
 def _rates(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, float]:
@@ -305,13 +373,6 @@ def _rates(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, floa
         for parameter in group["params"]
         if id(parameter) in names
     }
-
-
-def _foreign(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[Tensor]:
-    """What the optimiser holds and the model does not."""
-    own = {id(parameter) for parameter in model.parameters()}
-    held = (tensor for group in optimizer.param_groups for tensor in group["params"])
-    return [tensor for tensor in held if id(tensor) not in own]
 
 
 def _movement(model: nn.Module, starts: dict[str, Tensor]) -> dict[str, float]:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pytest_initcheck.dependencies import Dependencies
+from pytest_initcheck.objective.record import ObjectiveFacts
+from pytest_initcheck.objective.trajectory import LossTrajectory
 from pytest_initcheck.records import ModelRecord, TensorStats
+
+if TYPE_CHECKING:
+    from pytest_initcheck.learning.result import Learning
 
 Array = np.ndarray[Any, Any]
 
@@ -121,7 +128,8 @@ class Look:
     """Everything measured in one forward and backward pass.
 
     ``inputs`` are the data that the first layer receives, ``fed`` those of every layer that
-    receives data on which no layer has worked.
+    receives data on which no layer has worked; ``variation`` is the share of the mean square of
+    the model's output that differs between samples.
     """
 
     step: int
@@ -133,6 +141,7 @@ class Look:
     targets: TensorStats | None = None
     result: TensorStats | None = None
     fed: dict[str, TensorStats] = field(default_factory=dict)
+    variation: float | None = None
 
 
 @dataclass(frozen=True)
@@ -153,17 +162,44 @@ class LossFacts:
     is_forward: bool = False
 
 
+@dataclass(frozen=True, kw_only=True)
+class Holding:
+    """What the optimiser holds and does to it.
+
+    ``foreign`` counts its tensors that are not the model's and to which this loss gives no
+    gradient; ``is_empty`` says that it holds no parameter of the model; ``is_frozen`` that the
+    model has none to be trained. ``broken`` are the layers in which ``broken_at``, the first
+    such step, turned finite gradients into weights that are not finite. ``is_descent``: plain
+    gradient descent, with or without momentum. ``direction`` is the cosine between the first step
+    and the gradient, None where nothing moved; ``decay`` the part of a weight that decay takes in
+    a step.
+    """
+
+    foreign: int = 0
+    is_empty: bool = False
+    is_frozen: bool = False
+    broken: tuple[str, ...] = ()
+    broken_at: int = 0
+    is_descent: bool = False
+    direction: float | None = None
+    decay: float = 0.0
+
+
 @dataclass(frozen=True)
 class Evidence:
     """What a check reads. ``looks`` come in the order of the steps; the first is the start.
 
     ``rates`` is the learning rate of every parameter that the optimiser holds; ``ends`` are the
-    nodes that made the model's output; ``oddities`` are modules by what is odd about them
+    nodes that made the model's output, ``goals`` those that made what is minimised (the output, or
+    the loss of ``forward``); ``oddities`` are modules by what is odd about them
     ("overwritten" weights, a drawn "padding" row, "stray" parameters that they do not hold);
     ``places`` says where in the batch the measured "inputs" and "targets" lie; ``given`` is root
     mean square and largest |value| of the batch's inputs, before the model does anything to them;
     ``momentum`` is the optimiser's; ``stride`` the learning rate times the largest curvature at the
-    start, over 1 + momentum, where that was measured.
+    start, over 1 + momentum, where that was measured; ``objective`` is what the loss can reach,
+    ``holding`` what the optimiser holds; ``dependencies`` is what moves when one
+    sample, one position or one input is perturbed; ``learning`` is what `learns` found, where it
+    was asked.
     """
 
     nodes: tuple[Node, ...]
@@ -176,16 +212,34 @@ class Evidence:
     rates: dict[str, float] = field(default_factory=dict)
     is_default_optimizer: bool = True
     ends: frozenset[int] = frozenset()
+    goals: frozenset[int] = frozenset()
     oddities: dict[str, tuple[str, ...]] = field(default_factory=dict)
     places: dict[str, str] = field(default_factory=dict)
     given: tuple[float, float] | None = None
     momentum: float = 0.0
     stride: float | None = None
+    objective: ObjectiveFacts | None = None
+    holding: Holding = field(default_factory=Holding)
+    dependencies: Dependencies = field(default_factory=Dependencies)
+    learning: Learning | None = None
 
     @property
     def start(self) -> Look:
         """The look before the first step."""
         return self.looks[0]
+
+    @functools.cached_property
+    def trajectory(self) -> LossTrajectory:
+        """The losses of the looks."""
+        facts = self.objective
+        is_open = facts is None or facts.is_bottomless
+        return LossTrajectory(
+            losses=tuple(look.loss for look in self.looks),
+            is_chosen=not self.is_default_optimizer,
+            chance=self.loss.chance,
+            constant=None if facts is None or is_open else facts.constant,
+            floor=None if facts is None or is_open else facts.reachable,
+        )
 
     def trainable(self, layer: str) -> list[Parameter]:
         """The parameters of a layer that an optimiser may move."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import math
 from dataclasses import replace
 from typing import Any
 
@@ -11,8 +9,6 @@ from pytest_initcheck.checks.paths import has_normalisation
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.evidence import Evidence
 
-# Rounding and the noise of dropout between recurrent layers raise a loss by less.
-_RISE = 0.05
 _PRODUCTS = 12
 
 
@@ -37,10 +33,5 @@ def with_sharpness(evidence: Evidence, **subject: Any) -> Evidence:
 
 
 def _is_suspicious(evidence: Evidence) -> bool:
-    losses = [look.loss for look in evidence.looks]
-    if evidence.is_default_optimizer or not all(map(math.isfinite, losses)):
-        return False
-    is_descent = evidence.before.meta.get("optimizer") == "SGD"
-    pairs = itertools.pairwise(losses)
-    rises = any(after > before + _RISE * abs(before) for before, after in pairs)
-    return is_descent and rises and not has_normalisation(evidence)
+    is_descent = evidence.holding.is_descent and not evidence.is_default_optimizer
+    return is_descent and evidence.trajectory.rises and not has_normalisation(evidence)

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from pytest_initcheck.alike import groups_of, nearly
 from pytest_initcheck.capture.ledger import Ledger
-from pytest_initcheck.capture.observe import Recorder
-from pytest_initcheck.capture.program import Program, Result, main_tensor, refused
+from pytest_initcheck.capture.observe import Recorder, variation
+from pytest_initcheck.capture.program import Program, Result, main_tensor, refused, tensors_of
 from pytest_initcheck.capture.quiet import Quiet
 from pytest_initcheck.capture.spread import magnitudes
 from pytest_initcheck.capture.state import clear_gradients
@@ -32,6 +32,8 @@ class Looked:
     result: Result
     ends: frozenset[int]
     strays: tuple[str, ...]
+    goals: frozenset[int]
+    makers: tuple[frozenset[int], ...]
 
 
 class Looker:
@@ -54,7 +56,7 @@ class Looker:
         recorder.tracer = tracer
         clear_gradients(self.model.parameters())
         with torch.enable_grad(), Quiet(tracer), tracer.prepared():
-            with tracer.running():
+            with tracer.running(is_rooted=self.program.forward is not None):
                 result = self.program.evaluate(tracer.add_data)
             self.not_observed = tuple(sorted(tracer.foreign))
             self._backward(result)
@@ -64,6 +66,7 @@ class Looker:
         }
         loss = ledger.put(result.loss)
         targets, output = (self._side(side, ledger) for side in (result.targets, result.output))
+        differs = self._differs(result, ledger)
         ledger.read()
         inside, fed = inside_of(tracer.nodes), recorder.inputs()
         look = Look(
@@ -76,9 +79,10 @@ class Looker:
             targets.stats(ledger) if targets else None,
             output.stats(ledger) if output else None,
             fed,
+            None if differs is None else float(ledger[differs][0]),
         )
         parameters = describe(self.model, tracer)
-        ends = tracer.makers(result.output)
+        ends, goals = tracer.makers(result.output), tracer.makers(result.loss)
         if self._followed is None:
             # Only rows that start alike can stay alike.
             self._followed = {
@@ -88,7 +92,15 @@ class Looker:
                 and (groups_of(parameter.projections) or nearly(parameter.projections))
             } | _copied(look)
         return Looked(
-            look, tuple(tracer.nodes), tuple(tracer.order), parameters, result, ends, tracer.strays
+            look,
+            tuple(tracer.nodes),
+            tuple(tracer.order),
+            parameters,
+            result,
+            ends,
+            tracer.strays,
+            goals if self.program.forward is not None else ends,
+            tuple(tracer.makers(tensor) for tensor in tensors_of(result.output)),
         )
 
     def _backward(self, result: Result) -> None:
@@ -122,6 +134,16 @@ class Looker:
         if self._followed is None or gradient is None or gradient.dim() < 2:
             return None
         return ledger.put(projections(rows_of(gradient, axis)))
+
+    def _differs(self, result: Result, ledger: Ledger) -> int | None:
+        """Where the output has one row per sample: how much of it differs between them."""
+        output = main_tensor(result.output) if result.output is not None else None
+        samples = next((t.shape[0] for t in tensors_of(self.program.batch) if t.dim()), 0)
+        if not isinstance(output, Tensor) or not output.is_floating_point() or output.is_sparse:
+            return None
+        if output.dim() == 0 or samples < 2 or output.shape[0] != samples:
+            return None
+        return ledger.put(variation(output.detach().reshape(samples, -1)))
 
     def _side(self, value: Any, ledger: Ledger) -> Summary | None:
         tensor = main_tensor(value) if value is not None else None

@@ -62,7 +62,7 @@ class Recorder:
         if len(calls.outputs) < _CALLS and output.is_floating_point():
             calls.outputs.append(summarise(output, self._ledger))
             if seen is not None:
-                calls.slots.append(self._ledger.put(_variation(seen)))
+                calls.slots.append(self._ledger.put(variation(seen)))
             self._watch(calls, output)
 
     def _see_nonlinearity(
@@ -122,8 +122,8 @@ class Recorder:
         for layer, calls in self._layers.items():
             stats = self._pooled(calls.outputs)
             if stats is not None:
-                variation = [float(self._ledger[slot][0]) for slot in calls.slots]
-                known = [value for value in variation if value == value]
+                shares = [float(self._ledger[slot][0]) for slot in calls.slots]
+                known = [value for value in shares if value == value]
                 mean = sum(known) / len(known) if known else None
                 found[layer] = OutputLook(stats, mean, self._pooled(calls.gradients))
         return found
@@ -163,7 +163,7 @@ def _slopes(per_unit: Tensor, found: Nonlinearity) -> Tensor:
     return torch.stack([part.to(wide) for part in parts])
 
 
-def _variation(output: Tensor) -> Tensor:
+def variation(output: Tensor) -> Tensor:
     """Share of the mean square that differs between samples, NaN for a single sample."""
     if output.dim() < 2 or output.shape[0] < 2:
         return torch.full((1,), float("nan"), device=output.device)

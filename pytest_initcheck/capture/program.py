@@ -51,14 +51,17 @@ class Program:
         batch = copied(self.batch)
         if on_batch is not None:
             on_batch(batch)
-        if self.forward is not None:
-            result = self._custom(batch)
-        else:
-            inputs, targets = split(batch)
-            inputs, targets = self._extract_targets(inputs, targets)
-            output = self._call(inputs)
-            result = Result(self.loss_of(output, targets), output, targets)
+        result = self.observe(batch)
         return Result(_scalar(result.loss), result.output, result.targets)
+
+    def observe(self, batch: Any) -> Result:
+        """One forward pass on a batch of the program's form, with the loss as it comes."""
+        if self.forward is not None:
+            return self._custom(batch)
+        inputs, targets = split(batch)
+        inputs, targets = self._extract_targets(inputs, targets)
+        output = self._call(inputs)
+        return Result(self.loss_of(output, targets), output, targets)
 
     def materialise(self) -> None:
         """Let lazy modules take their shapes from the batch, as their first forward does."""

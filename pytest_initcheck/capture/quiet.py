@@ -53,7 +53,7 @@ class Quiet(TorchFunctionMode):
     it is still at fault. A dropout of everything (p = 1) is left as it is.
     """
 
-    def __init__(self, tracer: Tracer) -> None:
+    def __init__(self, tracer: Tracer | None = None) -> None:
         super().__init__()
         self._tracer = tracer
 
@@ -72,7 +72,8 @@ class Quiet(TorchFunctionMode):
         if func in _COMPOSITES:
             data = args[0] if args else kwargs["input"]
             out = func(*args, **kwargs)
-            self._tracer.see_composite(_COMPOSITES[func], data, out)
+            if self._tracer is not None:
+                self._tracer.see_composite(_COMPOSITES[func], data, out)
             return out
         return func(*args, **kwargs)
 

@@ -79,6 +79,7 @@ class Tracer(TorchDispatchMode):
         self.axes: dict[str, int | None] = {}
         self.foreign: set[str] = set()
         self._is_paused = False
+        self._is_rooted = False
         self._observer = observer
         self._model = model
         self._modules = {id(m): name for name, m in reversed(list(model.named_modules()))}
@@ -88,6 +89,7 @@ class Tracer(TorchDispatchMode):
         # Where trainable parameters got a gradient that the model does not hold.
         self.strays: tuple[str, ...] = ()
         self._strays: dict[int, tuple[Tensor, Tensor | None, str]] = {}
+        self._outside = outside(model)
         self._dims = {}
         for name, parameter in model.named_parameters():
             self._dims[name] = parameter.dim()
@@ -139,11 +141,19 @@ class Tracer(TorchDispatchMode):
             self._is_paused = was_paused
 
     @contextmanager
-    def running(self) -> Iterator[None]:
-        """Observe everything inside; also keeps track of which module is running."""
+    def running(self, *, is_rooted: bool = False) -> Iterator[None]:
+        """Observe everything inside; also keeps track of which module is running.
+
+        With ``is_rooted`` what runs outside of the model's modules is traced, too, as a caller's
+        ``forward`` does between them; nonlinearities and strays are looked for in modules alone.
+        """
+        self._is_rooted = is_rooted
+        if is_rooted:
+            self._stack.append(_Frame(""))
         with self:
             yield
             self.flush()
+        self._stack = []
 
     @contextmanager
     def prepared(self) -> Iterator[None]:
@@ -200,8 +210,10 @@ class Tracer(TorchDispatchMode):
         operator = name_of(func, args)
         tensors = _tensors((args, kwargs))
         origins = [self._origin(tensor) for tensor in tensors]
-        self._note_strays(tensors, origins)
-        found = recognise(operator, args, kwargs) if tensors else None
+        is_outside = self._is_rooted and len(self._stack) == 1
+        if not is_outside:
+            self._note_strays(tensors, origins)
+        found = recognise(operator, args, kwargs) if tensors and not is_outside else None
         is_float = found is not None and isinstance(args[0], Tensor) and args[0].is_floating_point()
         slope = found.slope(args[0], args, kwargs) if found and is_float else None
         is_mixing = operator in MIXING
@@ -229,9 +241,11 @@ class Tracer(TorchDispatchMode):
 
     def _note_strays(self, tensors: list[Tensor], origins: list[_Origin | None]) -> None:
         for tensor, origin in zip(tensors, origins, strict=True):
-            is_stray = origin is None and isinstance(tensor, nn.Parameter) and tensor.requires_grad
+            is_trained = isinstance(tensor, nn.Parameter) and tensor.requires_grad
+            is_stray = is_trained and not (origin and origin.is_parameter)
             if is_stray and id(tensor) not in self._strays:
-                self._strays[id(tensor)] = tensor, tensor.grad, self._stack[-1].name
+                place = self._outside.get(id(tensor), "") or _made_in(self._stack[-1].name)
+                self._strays[id(tensor)] = tensor, tensor.grad, place
                 # Another gradient would be added to this one in place.
                 tensor.grad = None
 
@@ -370,6 +384,42 @@ class Tracer(TorchDispatchMode):
         if key:
             # The weak reference keeps the address from being used again.
             self._origins[key] = _Origin(StorageWeakRef(tensor.untyped_storage()), **facts)
+
+
+def outside(model: nn.Module) -> dict[int, str]:
+    """Where parameters lie that the model uses and does not hold, by identity: "layers[0]"."""
+    known = {id(parameter) for parameter in model.parameters()}
+    found: dict[int, str] = {}
+    for name, module in model.named_modules():
+        for attribute, value in vars(module).items():
+            if attribute.startswith("_") and attribute in ("_modules", "_parameters", "_buffers"):
+                continue
+            for place, item in _items(value):
+                for tensor in item.parameters() if isinstance(item, nn.Module) else [item]:
+                    if id(tensor) not in known:
+                        path = f"{name}.{attribute}" if name else attribute
+                        found.setdefault(id(tensor), f"{path}[{place!r}]")
+    return found
+
+
+def _items(value: Any) -> Iterator[tuple[Any, nn.Module | nn.Parameter]]:
+    places = value if isinstance(value, dict) else range(len(value) if _is_row(value) else 0)
+    for place in places:
+        item = value[place]
+        if isinstance(item, (nn.Module, nn.Parameter)):
+            yield place, item
+
+
+def _is_row(value: Any) -> bool:
+    return isinstance(value, (list, tuple))
+
+
+def _made_in(module: str) -> str:
+    return (
+        f"a layer made in the forward pass of {module!r}"
+        if module
+        else ("a layer made in the forward pass")
+    )
 
 
 def _tensors(tree: Any) -> list[Tensor]:

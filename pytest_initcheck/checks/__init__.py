@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 
 from pytest_initcheck.checks.base import Check, Rule
+from pytest_initcheck.checks.contract import Contract
 from pytest_initcheck.checks.copies import Copies
 from pytest_initcheck.checks.dead import DeadUnits
 from pytest_initcheck.checks.fan import GroupedFan
@@ -13,13 +14,16 @@ from pytest_initcheck.checks.gradients import Gradients
 from pytest_initcheck.checks.growth import Growth
 from pytest_initcheck.checks.initial_loss import InitialLoss
 from pytest_initcheck.checks.input_scale import InputScale
+from pytest_initcheck.checks.leaks import Leaks
 from pytest_initcheck.checks.leftovers import Leftovers
 from pytest_initcheck.checks.memory import Memory
 from pytest_initcheck.checks.movement import Movement
 from pytest_initcheck.checks.nonfinite import NonFinite
-from pytest_initcheck.checks.outside import OUTSIDE
+from pytest_initcheck.checks.optimiser import Optimiser
+from pytest_initcheck.checks.outside import outside
 from pytest_initcheck.checks.saturation import Saturation
 from pytest_initcheck.checks.symmetry import Symmetry
+from pytest_initcheck.checks.targets import Targets
 from pytest_initcheck.checks.zero import ZeroWeights
 from pytest_initcheck.evidence import Evidence
 from pytest_initcheck.records import Finding, Severity
@@ -35,6 +39,10 @@ def registered() -> list[Check]:
         NonFinite(),
         Memory(),
         InputScale(),
+        Leaks(),
+        Contract(),
+        Targets(),
+        Optimiser(),
         ZeroWeights(),
         Symmetry(),
         DeadUnits(),
@@ -54,7 +62,7 @@ def rules(checks: Iterable[Check] | None = None) -> list[Rule]:
     outside of them."""
     found = [rule for check in checks or registered() for rule in check.rules]
     if checks is None:
-        found += OUTSIDE.values()
+        found += [rule for _, rule in outside()]
     return sorted(found, key=lambda rule: rule.id)
 
 

@@ -12,6 +12,7 @@ from pytest_initcheck.checks.paths import averaging, has_normalisation, producer
 from pytest_initcheck.checks.traits import (
     finite_looks,
     is_essential,
+    is_unreached,
     kept_out,
     lost_layers,
     silent_layers,
@@ -114,6 +115,18 @@ class Gradients:
         yield from self._profile(evidence)
 
     def _silent(self, evidence: Evidence) -> Iterator[Finding]:
+        if is_unreached(evidence) and not evidence.holding.is_frozen:
+            yield self.rules[0].found(
+                self.name,
+                "error",
+                evidence.order,
+                "parameters that get a gradient",
+                0,
+                1,
+                cause="the loss is computed from numbers that no gradient leads back from: no "
+                "parameter of the model gets any",
+            )
+            return
         lost = lost_layers(evidence)
         silent = [layer for layer in silent_layers(evidence) if layer not in lost]
         cut = [*lost, *(layer for layer in silent if is_essential(evidence, layer))]

@@ -9,7 +9,6 @@ from pytest_initcheck.checks.base import Rule
 from pytest_initcheck.checks.code import restarted
 from pytest_initcheck.checks.paths import last_layer, producers
 from pytest_initcheck.checks.traits import (
-    blown_up,
     ends_in_classes,
     has_temperature,
     is_class_loss,
@@ -132,7 +131,7 @@ def _predictions(evidence: Evidence) -> int:
 
 
 def _is_thrown(evidence: Evidence) -> bool:
-    return blown_up(evidence) > 0 or overshoots(evidence)
+    return evidence.trajectory.blown_up > 0 or overshoots(evidence)
 
 
 def _heads(evidence: Evidence) -> list[str]:

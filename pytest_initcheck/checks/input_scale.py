@@ -11,7 +11,7 @@ from pytest_initcheck.checks.gradients import SHARE_ERROR, SHARE_WARNING
 from pytest_initcheck.checks.initial_loss import InitialLoss
 from pytest_initcheck.checks.paths import has_normalisation
 from pytest_initcheck.checks.saturation import Saturation
-from pytest_initcheck.checks.traits import blown_up, overshoots
+from pytest_initcheck.checks.traits import overshoots
 from pytest_initcheck.evidence import Evidence
 from pytest_initcheck.records import Finding, Severity, TensorStats
 
@@ -160,7 +160,7 @@ class InputScale:
     def _explains(self, evidence: Evidence) -> bool:
         """Whether saturation, a high first loss or steep curvature is there to explain."""
         found = [*Saturation().run(evidence), *InitialLoss().run(evidence)]
-        is_steep = blown_up(evidence) > 0 or overshoots(evidence)
+        is_steep = evidence.trajectory.blown_up > 0 or overshoots(evidence)
         # An autoencoder's targets are its inputs: one cause, not two.
         is_target = _is_same(evidence.start.inputs, evidence.start.targets)
         return (

@@ -8,17 +8,15 @@ from collections.abc import Iterator
 from pytest_initcheck.checks.base import Rule
 from pytest_initcheck.checks.code import rate
 from pytest_initcheck.checks.traits import (
-    BLOWN,
-    blown_up,
     largest_gradient,
     largest_stride,
     overshoots,
-    recovers,
     silent_layers,
-    spiked,
+    unread_layers,
     used_parameters,
 )
 from pytest_initcheck.evidence import Evidence, Parameter
+from pytest_initcheck.objective.trajectory import BLOWN
 from pytest_initcheck.records import Finding, Severity
 
 _BROKEN = frozenset(
@@ -28,6 +26,24 @@ _BROKEN = frozenset(
 # become another one; float32 resolves 6e-8 of it.
 _SLOW_ERROR = 1e-8
 _SLOW_WARNING = 1e-7
+_STRAY = (
+    "the layers take part in the forward pass, but are not the model's: held in a plain list or "
+    "dict, or made anew in each pass, so that model.parameters() does not list them and no "
+    "optimiser gets them"
+)
+_IDLE = (
+    "the weights are trainable and get a gradient, but the optimiser does not hold them, or holds "
+    "them with a learning rate of zero"
+)
+_OVERSHOT = (
+    "gradient descent raises the loss on the very batch that it minimises, and the steps end no "
+    "lower than they began: the learning rate is too large for the curvature of these weights and "
+    "these data"
+)
+_SPIKED = (
+    "a step raises the loss on the very batch that it minimises several times over: the learning "
+    "rate is too large for these weights and these data"
+)
 
 
 class Movement:
@@ -88,6 +104,20 @@ class Movement:
             severities=("error", "warning"),
             remedy="divide the learning rate by ten until the first steps reduce the loss",
         ),
+        Rule(
+            "IC604",
+            "a layer that nothing reads",
+            "the layer runs, but what it makes reaches neither the model's output nor the loss: "
+            "it was computed and dropped, or overwritten, and cannot be trained",
+            "a path from every layer that the optimiser holds to the output or the loss",
+            "by the chain rule",
+            _BROKEN,
+            quantity="layers that ran, whose output no path leads from",
+            exempt="layers under torch.no_grad; layers that the optimiser does not hold; outputs "
+            "that the model returns and the loss does not use",
+            severities=("warning",),
+            remedy="use what the layer makes, or take the layer out",
+        ),
     )
 
     def run(self, evidence: Evidence) -> Iterator[Finding]:
@@ -104,22 +134,27 @@ class Movement:
         idle = [p.layer for p in driven if not evidence.rates.get(p.name) and len(p.shape) > 1]
         # A step of one network of several is no oversight.
         idle = [] if evidence.loss.is_forward else idle
-        idle += evidence.oddities.get("stray", ())
-        if idle:
+        if strays := evidence.oddities.get("stray", ()):
             yield self.rules[1].found(
-                self.name,
-                "warning",
-                tuple(dict.fromkeys(idle)),
-                "learning rate",
-                0.0,
-                0.0,
+                self.name, "warning", strays, "parameters that the model does not hold",
+                len(strays), 0, cause=_STRAY,
+            )  # fmt: skip
+        elif idle:
+            yield self.rules[1].found(
+                self.name, "warning", tuple(dict.fromkeys(idle)), "learning rate", 0.0, 0.0,
+                cause=_IDLE,
+            )  # fmt: skip
+        if unread := unread_layers(evidence):
+            yield self.rules[3].found(
+                self.name, "warning", unread, "layers whose output nothing reads", len(unread), 0
             )
 
     def _slow(self, evidence: Evidence, weights: list[Parameter]) -> Iterator[Finding]:
         steps = len(evidence.looks) - 1
         ratios = {p.layer: _ratio(evidence, p) / steps for p in weights}
         largest = max(ratios.values(), default=math.inf)
-        if largest >= _SLOW_WARNING or (_falls(evidence) and not _is_tiny(evidence)):
+        losses = evidence.trajectory
+        if largest >= _SLOW_WARNING or (losses.falls and not losses.is_tiny):
             return
         severity: Severity = "error" if largest < _SLOW_ERROR else "warning"
         yield self.rules[0].found(
@@ -134,19 +169,27 @@ class Movement:
         )
 
     def _blown(self, evidence: Evidence) -> Iterator[Finding]:
-        growth, spike, stride = blown_up(evidence), spiked(evidence), evidence.stride or 0.0
-        if growth:
-            measured = "last loss of the steps over the first", growth, BLOWN
+        losses, stride = evidence.trajectory, evidence.stride or 0.0
+        cause = ""
+        if losses.blown_up:
+            measured = "last loss of the steps over the first", losses.blown_up, BLOWN
         elif overshoots(evidence):
             quantity = "learning rate times the largest curvature, over 1 + momentum"
             measured = quantity, stride, largest_stride(evidence)
-        elif spike:
-            measured = "largest loss during the steps over the first", spike, BLOWN
+            cause = _OVERSHOT
+        elif losses.spiked:
+            measured = "largest loss during the steps over the first", losses.spiked, BLOWN
+            cause = _SPIKED
         else:
             return
-        is_error = growth > 0 or overshoots(evidence) or not recovers(evidence)
+        is_error = losses.blown_up > 0 or overshoots(evidence) or not losses.recovers
         yield self.rules[2].found(
-            self.name, "error" if is_error else "warning", (), *measured, code=rate("/= 100")
+            self.name,
+            "error" if is_error else "warning",
+            (),
+            *measured,
+            cause=cause,
+            code=rate("/= 100"),
         )
 
 
@@ -160,14 +203,3 @@ def _ratio(evidence: Evidence, parameter: Parameter) -> float:
     stats = evidence.looks[-1].parameters[parameter.name].stats
     size = stats.rms if stats is not None else None
     return (size or 0.0) * math.sqrt(max(parameter.fan_in, 1)) if size is not None else math.inf
-
-
-def _falls(evidence: Evidence) -> bool:
-    first, last = evidence.looks[0].loss, evidence.looks[-1].loss
-    return last < first - 1e-3 * abs(first)
-
-
-def _is_tiny(evidence: Evidence) -> bool:
-    """Whether the loss fell by less than a hundredth, which biases do whatever the weights do."""
-    first, last = evidence.looks[0].loss, evidence.looks[-1].loss
-    return last > first - 1e-2 * abs(first)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from pytest_initcheck.checks.base import Rule
+from pytest_initcheck.checks.step_rules import STEP
 
 _SHARE = "Clopper and Pearson, Biometrika 26 (1934)"
 
@@ -57,9 +60,17 @@ STUCK = Rule(
     "dead or saturated layers anew; out of a minimum: train again from other weights",
 )
 # By the name that their findings carry as check.
-OUTSIDE: dict[str, Rule] = {
-    "ignore": IGNORE,
-    "escape": ESCAPE,
-    "accuracy": ACCURACY,
-    "critical point": STUCK,
+OUTSIDE: dict[str, tuple[Rule, ...]] = {
+    "ignore": (IGNORE,),
+    "escape": (ESCAPE,),
+    "accuracy": (ACCURACY,),
+    "critical point": (STUCK,),
+    "step": STEP,
 }
+
+
+def outside() -> Iterator[tuple[str, Rule]]:
+    """Every rule of these, with the name of its check."""
+    for name, rules in OUTSIDE.items():
+        for rule in rules:
+            yield name, rule

@@ -88,7 +88,7 @@ def read_layers(evidence: Evidence) -> set[str]:
 def heard(evidence: Evidence) -> set[int]:
     """The nodes from which a gradient can come: those with a path to the output."""
     read = {index for node in evidence.nodes for index in node.inputs}
-    ends = {node.index for node in evidence.nodes} & evidence.ends
+    ends = {node.index for node in evidence.nodes} & (evidence.goals or evidence.ends)
     found = ends or {node.index for node in evidence.nodes if node.index not in read}
     for node in reversed(evidence.nodes):
         if node.index in found and not is_shut(node):
@@ -97,12 +97,12 @@ def heard(evidence: Evidence) -> set[int]:
 
 
 def ending(evidence: Evidence, *operators: str) -> Node | None:
-    """The operation with one of these names that ends the model, but for a softmax behind it."""
+    """The nonlinearity of these that ends the model, but for a softmax behind it."""
     ends = set(evidence.ends)
     for node in reversed(evidence.nodes):
         if node.index not in ends:
             continue
-        if node.nonlinearity in operators or node.operator in operators:
+        if node.nonlinearity in operators:
             return node
         if "softmax" in node.operator:
             ends.update(node.inputs)
@@ -156,7 +156,8 @@ def is_gain(evidence: Evidence, node: Node) -> bool:
 
 def is_bridge(evidence: Evidence, node: Node) -> bool:
     """Whether every path from the data to the output runs through a node."""
-    return bool(evidence.ends) and not data_reach(evidence, evidence.ends, without=node.index)
+    goals = evidence.goals or evidence.ends
+    return bool(goals) and not data_reach(evidence, goals, without=node.index)
 
 
 def data_reach(evidence: Evidence, ends: Collection[int], without: int = -2) -> bool:

@@ -17,9 +17,8 @@ from pytest_initcheck.checks.paths import (
     reached_from,
 )
 from pytest_initcheck.evidence import Array, Evidence, Look, Node, Parameter, SiteKey
+from pytest_initcheck.objective.trajectory import BLOWN
 
-# Large rates may raise the loss for a step and still converge; not several times over.
-BLOWN = 5.0
 # Learning rates in units of the inverse curvature from which a network does not come back. The
 # curvature of a cross-entropy falls as soon as the model is sure of something.
 STRIDE = 4.0
@@ -93,43 +92,16 @@ def finite_looks(evidence: Evidence) -> list[Look]:
     return found
 
 
-def blown_up(evidence: Evidence) -> float:
-    """By what factor the steps of an optimiser that was passed raised the loss; 0 below BLOWN.
-
-    What counts is where the steps end: the first step of some optimisers is large, and a spike
-    that has come back does no harm. A loss that is not finite does not come back.
-    """
-    losses = [look.loss for look in evidence.looks]
-    if evidence.is_default_optimizer or not math.isfinite(losses[0]):
-        return 0.0
-    start = max(abs(losses[0]), evidence.loss.chance or 0.0)
-    last = losses[-1] if all(map(math.isfinite, losses)) else math.inf
-    return last / start if start and last > BLOWN * start else 0.0
-
-
-def spiked(evidence: Evidence) -> float:
-    """By what factor a step raised the loss; 0 below BLOWN, or where the steps end below the start.
-
-    Whether later steps bring it back is told by `recovers`.
-    """
-    losses = [look.loss for look in evidence.looks]
-    if evidence.is_default_optimizer or not all(map(math.isfinite, losses)):
-        return 0.0
-    start = max(abs(losses[0]), evidence.loss.chance or 0.0)
-    is_spike = bool(start) and max(losses) > BLOWN * start
-    is_back = losses[-1] < losses[0] and recovers(evidence)
-    return max(losses) / start if is_spike and not is_back else 0.0
-
-
-def recovers(evidence: Evidence) -> bool:
-    """Whether the loss still falls in the last step; at rest on a plateau nothing is left to."""
-    before, last = (look.loss for look in evidence.looks[-2:])
-    return last < before - 1e-3 * abs(before)
-
-
 def overshoots(evidence: Evidence) -> bool:
-    """Whether gradient descent raises the loss, and steps too far for the curvature it met."""
-    return (evidence.stride or 0.0) > largest_stride(evidence)
+    """Whether gradient descent steps too far for the curvature it met, and has not come back.
+
+    The curvature is a reason to expect that the loss will grow; a loss that has fallen below its
+    start without ever growing several times over is the evidence that it does not.
+    """
+    trajectory = evidence.trajectory
+    is_calm = trajectory.last < trajectory.first and trajectory.peak < BLOWN
+    is_back = trajectory.is_finite and (is_calm or trajectory.has_learnt)
+    return (evidence.stride or 0.0) > largest_stride(evidence) and not is_back
 
 
 def largest_stride(evidence: Evidence) -> float:
@@ -217,10 +189,17 @@ def silent_layers(evidence: Evidence) -> list[str]:
 
 
 def _is_meant(evidence: Evidence, node: Node) -> bool:
-    """Whether a layer is left without gradient on purpose, as far as the call tells."""
+    """Whether a layer is left without gradient on purpose, as far as the call tells.
+
+    Who passes forward= may train one of several networks; not so where the optimiser that was
+    passed holds the layer, and everything that the loss knows of the data runs through it.
+    """
     is_held = any(evidence.rates.get(p.name) for p in evidence.trainable(node.layer))
-    is_beside = node.shut_off and not is_bridge(evidence, node)
-    return is_beside or not is_held or evidence.loss.is_forward
+    if not is_held:
+        return True
+    if evidence.loss.is_forward:
+        return evidence.is_default_optimizer or not is_bridge(evidence, node)
+    return node.shut_off and not is_bridge(evidence, node)
 
 
 def _saw_padding(evidence: Evidence, layer: str) -> bool:
@@ -251,10 +230,11 @@ def lost_layers(evidence: Evidence) -> list[str]:
     All that the output knows of the data passes through indices or comparisons that some layer
     made, or comes through no operation at all: a tensor was rebuilt from numbers.
     """
-    if not evidence.ends or evidence.loss.is_forward:
+    goals = evidence.goals or evidence.ends
+    if not goals or (evidence.loss.is_forward and evidence.is_default_optimizer):
         return []
     behind = _before_selection(evidence)
-    if behind is None and not data_reach(evidence, evidence.ends):
+    if behind is None and not data_reach(evidence, goals):
         behind = {node.index for node in evidence.nodes}
     return list(
         dict.fromkeys(
@@ -284,6 +264,35 @@ def _is_without(evidence: Evidence, node: Node) -> bool:
         and not _is_meant(evidence, node)
         and not any(largest_gradient(evidence, p) for p in own)
     )
+
+
+def is_unreached(evidence: Evidence) -> bool:
+    """Whether no trainable parameter of the model ever gets a gradient tensor at all."""
+    trainable = [p for p in evidence.parameters.values() if p.trainable]
+    return bool(trainable) and all(largest_gradient(evidence, p) is None for p in trainable)
+
+
+def unread_layers(evidence: Evidence) -> list[str]:
+    """Layers that the optimiser holds and that ran, whose outputs nothing reads.
+
+    They lead neither to the model's output nor to the loss, nor do they get a gradient.
+    """
+    goals = evidence.goals | evidence.ends
+    if not goals or (evidence.is_default_optimizer and evidence.loss.is_forward):
+        return []
+    leading = set(goals)
+    for node in reversed(evidence.nodes):
+        if node.index in leading:
+            leading.update(node.inputs)
+    ran = [node for node in evidence.nodes if node.is_layer]
+    read = {node.layer for node in ran if node.index in leading or node.shut_off}
+    unread = dict.fromkeys(node.layer for node in ran if node.layer not in read)
+    return [
+        layer
+        for layer in unread
+        if any(evidence.rates.get(p.name) for p in evidence.trainable(layer))
+        and not any(largest_gradient(evidence, p) for p in evidence.trainable(layer))
+    ]
 
 
 def kept_out(evidence: Evidence, layers: list[str]) -> bool:

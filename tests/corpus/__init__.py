@@ -6,6 +6,7 @@ from . import (
     architectures,
     attention,
     bugs,
+    contract,
     convolutional,
     dense,
     faults,
@@ -31,6 +32,7 @@ TOPICS = (
     recurrent,
     attention,
     unusual,
+    contract,
 )
 
 

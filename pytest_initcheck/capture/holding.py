@@ -1,0 +1,84 @@
+"""What an optimiser holds of a model, and whether its steps keep the weights finite."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from pytest_initcheck.capture.trace import layer_of
+from pytest_initcheck.evidence import Holding
+
+
+def holding(model: nn.Module, optimizer: torch.optim.Optimizer, *, is_empty: bool) -> Holding:
+    """What the optimiser holds; gradients of the first look are in place."""
+    mine = [p for p in model.parameters() if p.requires_grad]
+    held = {id(tensor) for group in optimizer.param_groups for tensor in group["params"]}
+    unused = [tensor for tensor in foreign(model, optimizer) if tensor.grad is None]
+    return Holding(
+        foreign=len(unused),
+        is_empty=is_empty or not any(id(p) in held for p in mine),
+        is_descent=isinstance(optimizer, torch.optim.SGD),
+        decay=decay(optimizer),
+    )
+
+
+def foreign(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    """What the optimiser holds and the model does not."""
+    own = {id(parameter) for parameter in model.parameters()}
+    held = (tensor for group in optimizer.param_groups for tensor in group["params"])
+    return [tensor for tensor in held if id(tensor) not in own]
+
+
+def broken_layers(model: nn.Module) -> tuple[str, ...]:
+    """The layers whose weights are not finite; one host read where all are."""
+    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad and p.numel()]
+    if not named or all(_flags(p for _, p in named)):
+        return ()
+    bad = [name for name, p in named if not all(_flags([p]))]
+    return tuple(dict.fromkeys(layer_of(name) for name in bad))
+
+
+def _flags(parameters: Iterable[Tensor]) -> list[bool]:
+    # The sum of finite weights overflows only where they are of no use either.
+    sums = [p.detach().to_dense().sum() if p.is_sparse else p.detach().sum() for p in parameters]
+    by_device: dict[torch.device, list[Tensor]] = {}
+    for total in sums:
+        by_device.setdefault(total.device, []).append(total.abs().float())
+    return [f for part in by_device.values() for f in torch.stack(part).isfinite().tolist()]
+
+
+def direction(model: nn.Module, starts: Mapping[str, Tensor]) -> float | None:
+    """The cosine between the first step and the gradient: −1 for gradient descent."""
+    products, steps, gradients = [], [], []
+    for name, parameter in model.named_parameters():
+        gradient = parameter.grad
+        if gradient is None or gradient.layout != torch.strided or name not in starts:
+            continue
+        move = (parameter.detach() - starts[name].to(parameter.device)).double()
+        wide = gradient.detach().double()
+        products.append((move * wide).sum().cpu())
+        steps.append(move.square().sum().cpu())
+        gradients.append(wide.square().sum().cpu())
+    if not products:
+        return None
+    product, step, slope = (float(torch.stack(t).sum()) for t in (products, steps, gradients))
+    size = (step * slope) ** 0.5
+    return product / size if size > 0 and size < float("inf") else None
+
+
+def decay(optimizer: torch.optim.Optimizer) -> float:
+    """The part of a weight that decay takes in a step, where it is taken of the weights alone.
+
+    Adaptive methods that add the decay to the gradient move by their rate at most.
+    """
+    found = [0.0]
+    for group in optimizer.param_groups:
+        is_adaptive = "betas" in group or "alpha" in group or "lr_decay" in group
+        is_taken_alone = group.get("decoupled_weight_decay") or isinstance(
+            optimizer, torch.optim.AdamW
+        )
+        if is_taken_alone or not is_adaptive:
+            found.append(float(group.get("lr", 0.0)) * float(group.get("weight_decay", 0.0) or 0.0))
+    return max(found)

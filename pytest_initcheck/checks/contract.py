@@ -1,0 +1,201 @@
+"""What the model hands to its loss: the range of its outputs against what the loss can use."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from pytest_initcheck.checks.base import Rule
+from pytest_initcheck.evidence import Evidence
+from pytest_initcheck.objective.record import ObjectiveFacts
+from pytest_initcheck.records import Finding, Severity
+
+# Of what can be learnt, from the best constant prediction to the lowest loss, the share that the
+# range of the outputs puts out of reach. Probabilities of two classes under a second softmax lose
+# 0.45 and of ten 0.63; a tenth is what a tanh loses on standardised targets.
+_LOST_ERROR = 1 / 3
+_LOST_WARNING = 0.1
+# Cosines are bounded on purpose; a temperature of one half over 64 classes loses 0.19.
+_LOST_COSINES = 0.25
+# Of the values that reach a logarithm, the share that a clamp hides from it.
+_HIDDEN_ERROR = 0.25
+_HIDDEN_WARNING = 0.05
+_DEAD_ERROR = 0.1
+_BROKEN = frozenset({"IC104", "IC306", "IC501", "IC502"})
+
+
+class Contract:
+    """Asks the loss itself what it makes of other outputs, within and beyond the model's range."""
+
+    name = "contract"
+    rules: tuple[Rule, ...] = (
+        Rule(
+            "IC801",
+            "squashed twice",
+            "the outputs are squashed into a narrow range, and the loss squashes them again: it "
+            "takes for logits what are no logits, and cannot come near its floor however long one "
+            "trains",
+            "at most a tenth (error: a third) of what can be learnt out of reach",
+            "PyTorch documentation: CrossEntropyLoss and BCEWithLogitsLoss expect unnormalised "
+            "logits; NaJaeMin92/pytorch-DANN#7, yudi-mars/daisyRec#15",
+            _BROKEN,
+            quantity="lowest loss that any values of the last layer reach, through what the model "
+            "does to them, beside the lowest that any output has; relative to the loss of the best "
+            "constant output",
+            exempt="logarithms of probabilities, which a softmax leaves as they are; scores with "
+            "a temperature or gain that is learnt or large enough; squashings inside the model, "
+            "as of attention, gates and mixtures; targets made by the loss itself, as contrastive "
+            "losses do",
+            severities=("error", "warning"),
+            remedy="return the values that enter the last softmax, sigmoid or tanh, and let the "
+            "loss squash them; or take a loss for probabilities",
+        ),
+        Rule(
+            "IC802",
+            "output cannot reach the targets",
+            "the last operation of the model bounds its outputs, and the targets lie beyond: no "
+            "weights bring the loss near its floor",
+            "at most a tenth (error: a third) of what can be learnt out of reach",
+            "LeCun, Bottou, Orr, Müller: Efficient BackProp (1998), section 4.5, on targets within "
+            "the range of the sigmoid",
+            _BROKEN,
+            quantity="as for IC801",
+            exempt="bounded outputs whose targets lie within the bounds, but for a few; targets "
+            "made by the loss itself",
+            severities=("error", "warning"),
+            remedy="scale the targets into the range of the output, or leave the last bounded "
+            "operation out, or scale and shift behind it",
+        ),
+        Rule(
+            "IC803",
+            "loss without a lower bound",
+            "the loss falls without end as the outputs grow, whatever the input: it takes them for "
+            "something that they are not, such as scores for logarithms of probabilities, or "
+            "targets for probabilities",
+            "with classes or probabilities as targets, a loss that one number added to all "
+            "outputs does not send below any bound, and that is not linear in them",
+            "PyTorch documentation: NLLLoss and CTCLoss expect log-probabilities, "
+            "BCEWithLogitsLoss targets between 0 and 1; a cross-entropy is at least 0",
+            _BROKEN,
+            quantity="the loss after adding 1,000 and 10,000 to all values of a last layer; the "
+            "loss of the outputs times 0, 1/2, 2 and −3",
+            exempt="losses without targets from the batch, or with weights for them beside, as of "
+            "critics, flows and policy gradients; outputs whose exponentials sum to one",
+            remedy="pass log_softmax of the scores to NLLLoss, CTCLoss and KLDivLoss, or the "
+            "scores to CrossEntropyLoss; bring binary targets to 0 and 1",
+        ),
+        Rule(
+            "IC804",
+            "values outside of the loss's domain",
+            "the loss takes a logarithm or a root of outputs that lie outside of its domain, and "
+            "a clamp hides it: where it does, no gradient comes through",
+            "at most a twentieth (error: a quarter) of the values clamped",
+            "by definition of the logarithm",
+            _BROKEN,
+            quantity="share of values that a clamp or nan_to_num between output and logarithm "
+            "changes by more than a guard against rounding does",
+            exempt="guards at the ends of a range that the outputs keep",
+            severities=("error", "warning"),
+            remedy="bring the outputs into the domain first (sigmoid, softmax, softplus, exp), or "
+            "take the loss that expects unnormalised values",
+        ),
+        Rule(
+            "IC818",
+            "term of the loss without gradient",
+            "a term of the loss is made of what the model gives, but no gradient leads back: it "
+            "was detached, rounded, or differentiated without create_graph=True, so that it "
+            "moves nothing",
+            "no such term (error: a tenth of the loss)",
+            "by the chain rule",
+            _BROKEN,
+            quantity="share of the loss in terms of its sum that carry no gradient",
+            exempt="detached factors and targets within a term that has a gradient",
+            severities=("error", "warning"),
+            remedy="leave out the detach, .item() or .data in this term; pass create_graph=True "
+            "to torch.autograd.grad",
+        ),
+    )
+
+    def run(self, evidence: Evidence) -> Iterator[Finding]:
+        facts = evidence.objective
+        if facts is None or not math.isfinite(facts.loss):
+            return
+        unbounded = self._unbounded(facts)
+        if unbounded is not None:
+            yield unbounded
+        else:
+            yield from self._out_of_reach(facts)
+        yield from self._hidden(evidence, facts)
+        if facts.dead_term:
+            yield self.rules[4].found(
+                self.name,
+                "error" if facts.dead_term > _DEAD_ERROR else "warning",
+                (),
+                "share of the loss in terms without gradient",
+                facts.dead_term,
+                _DEAD_ERROR if facts.dead_term > _DEAD_ERROR else 0.0,
+            )
+
+    def _out_of_reach(self, facts: ObjectiveFacts) -> Iterator[Finding]:
+        lost, limit = facts.lost, _LOST_WARNING
+        is_cosine = facts.bound in ("normalize", "div", "truediv")
+        if lost is None or not facts.sides or not facts.bound:
+            return
+        limit = _LOST_COSINES if is_cosine else limit
+        if lost <= limit:
+            return
+        severity: Severity = "error" if lost > _LOST_ERROR else "warning"
+        rule = self.rules[0 if facts.squashes_again else 1]
+        yield rule.found(
+            self.name,
+            severity,
+            (),
+            f"lowest loss within reach (lowest of any output {facts.floor:.4g}, of the best "
+            f"constant {facts.constant:.4g})",
+            facts.reachable,
+            (facts.floor or 0.0) + limit * ((facts.constant or 0.0) - (facts.floor or 0.0)),
+            cause=f"{rule.cause} ({_noun(facts.bound)} before the loss)",
+        )
+
+    def _unbounded(self, facts: ObjectiveFacts) -> Finding | None:
+        is_bounded_kind = facts.targets in ("classes", "shares") or facts.squashes_again
+        is_sinking = facts.sinks and facts.sides == 1 and is_bounded_kind
+        is_linear = facts.is_linear and facts.targets in ("classes", "shares")
+        if not is_sinking and not is_linear:
+            return None
+        return self.rules[2].found(
+            self.name,
+            "error",
+            (),
+            "lowest loss found" if is_sinking else "lowest loss that the outputs allow",
+            facts.reachable,
+            0.0,
+            cause=self.rules[2].cause if is_sinking else _LINEAR,
+        )
+
+    def _hidden(self, evidence: Evidence, facts: ObjectiveFacts) -> Iterator[Finding]:
+        hidden = facts.clipped
+        if hidden is None or hidden.share <= _HIDDEN_WARNING:
+            return
+        # What the steps were seen to learn in spite of it is no failure.
+        is_error = hidden.share > _HIDDEN_ERROR and not evidence.trajectory.has_learnt
+        yield self.rules[3].found(
+            self.name,
+            "error" if is_error else "warning",
+            (),
+            f"share of values that {hidden.by} hides from {hidden.before}",
+            hidden.share,
+            _HIDDEN_ERROR if is_error else _HIDDEN_WARNING,
+        )
+
+
+_LINEAR = (
+    "the loss is linear in the outputs, which are no logarithms of probabilities: it is no "
+    "likelihood, and rewards the right class without a penalty for the wrong ones"
+)
+
+
+def _noun(bound: str) -> str:
+    return {"truediv": "a division by their norm", "normalize": "a normalisation"}.get(
+        bound, f"a {bound}"
+    )

@@ -1,0 +1,138 @@
+"""What may not depend on what: samples on each other, the past on the future."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pytest_initcheck.checks.base import Rule
+from pytest_initcheck.dependencies import Causality, Samples
+from pytest_initcheck.evidence import Evidence
+from pytest_initcheck.records import Finding
+
+# Behind a layer that is dead, without values or without a slope, nothing can be seen to be read.
+_DEAD = frozenset({
+    "IC101", "IC102", "IC104", "IC107", "IC201", "IC301", "IC302", "IC303", "IC304", "IC305",
+    "IC306", "IC401", "IC402", "IC403", "IC404", "IC501", "IC502", "IC701",
+})  # fmt: skip
+
+
+class Leaks:
+    """Judges the dependencies that were proved by perturbing the batch."""
+
+    name = "dependencies"
+    rules: tuple[Rule, ...] = (
+        Rule(
+            "IC805",
+            "samples leak into each other",
+            "an operation runs along the axis of the samples: a softmax, a mean, attention, a "
+            "recurrence or a reshaping over the wrong axis. What is predicted for a sample then "
+            "depends on which others the batch holds",
+            "no sample's output moves when another sample is replaced",
+            "Lightning-AI/pytorch-lightning #1237, which asks for this very test, and "
+            "lightning-bolts #568, where batch normalisation set off its false alarm",
+            frozenset({"IC104", "IC501"}),
+            quantity="samples whose output moves when one other is replaced, with batch statistics "
+            "held, dropout off and parameters near zero filled with noise",
+            exempt="statistics of the batch beside the samples' own values (normalisation), "
+            "similarities between samples, rows picked by index, one sequence, set or graph whose "
+            "parts lie along axis 0, and whatever cannot be told apart from these; batches whose "
+            "targets do not tell the axis of the samples",
+            remedy="let it run along an axis within the sample: dim=1 or -1, batch_first=True, "
+            "transpose or permute in place of view",
+        ),
+        Rule(
+            "IC806",
+            "a causal model sees the future",
+            "an output depends on positions that come after it: the mask is missing, inverted, "
+            "shifted or along another axis, a convolution is padded on both sides, or a "
+            "normalisation or a recurrence runs over all positions",
+            "no output moves at a position before the one that is replaced (warning: where the "
+            "class is that of a causal language model, but its config.is_decoder is false)",
+            "huggingface/transformers #48745: four causal language models attended to the future "
+            "from v5.9.0 on",
+            frozenset({"IC104", "IC501"}),
+            quantity="positions before the one that is replaced whose output moves, with batch "
+            "statistics held, dropout off and parameters near zero filled with noise",
+            severities=("error", "warning"),
+            exempt="models of which neither causal=True nor their own configuration says that they "
+            "are causal; outputs without a time axis of the inputs' length",
+            remedy="mask what comes later: is_causal=True, or a mask that is true above the "
+            "diagonal for nn.MultiheadAttention; pad convolutions on the left only",
+        ),
+        Rule(
+            "IC807",
+            "an input that nothing reads",
+            "the model takes this input, but neither its output nor the loss changes with it: it "
+            "is passed on to nothing, overwritten, or cancelled",
+            "some bit of the output or of the loss changes with the input",
+            "docs/dependencies.md: the same pass, bit for bit, with another input",
+            _DEAD,
+            quantity="bits of output and loss that change when the input's values go to other "
+            "samples, with parameters near zero filled with noise",
+            exempt="constant inputs; targets; tensors of a batch that forward= is passed whole; "
+            "what is read behind a dead layer",
+            severities=("warning",),
+            remedy="use the input, or do not pass it",
+        ),
+    )
+
+    def run(self, evidence: Evidence) -> Iterator[Finding]:
+        found = evidence.dependencies
+        if found.samples is not None:
+            yield from self._samples(found.samples)
+        if found.causality is not None:
+            yield from self._causality(found.causality)
+        # Whoever takes the batch apart picks from it what is needed.
+        if not evidence.loss.is_forward:
+            for place in found.unread:
+                yield self._unread(place)
+
+    def _samples(self, found: Samples) -> Iterator[Finding]:
+        fault = found.fault
+        if fault is None:
+            return
+        axis = "" if fault.axis is None else f", along axis {fault.axis} of what it reads"
+        where = fault.owner or "the model itself"
+        yield self.rules[0].found(
+            self.name,
+            "error",
+            [fault.owner] if fault.owner else [],
+            f"other samples whose output moves with sample {found.perturbed}",
+            float(len(found.leaked)),
+            0.0,
+            cause=f"samples depend on each other: {fault.fault} ({fault.operator} in "
+            f"{where}{axis})",
+        )
+
+    def _causality(self, found: Causality) -> Iterator[Finding]:
+        if not found.earlier:
+            return
+        start = found.exchange
+        where = (
+            ""
+            if start is None
+            else f"; the future comes in with {start.operator} in "
+            + (start.owner or "the model itself")
+        )
+        yield self.rules[1].found(
+            self.name,
+            "error" if found.is_certain else "warning",
+            [start.owner] if start is not None and start.owner else [],
+            f"earlier positions whose output moves with position {found.perturbed} of "
+            f"{found.place}",
+            float(len(found.earlier)),
+            0.0,
+            cause=f"the model is causal ({found.declared}), but its output moves from position "
+            f"{found.earlier[0]} on when position {found.perturbed} is replaced{where}",
+            remedy="" if found.is_certain else "set config.is_decoder = True",
+        )
+
+    def _unread(self, place: str) -> Finding:
+        return self.rules[2].found(
+            self.name,
+            "warning",
+            [],
+            f"changes of output and loss with {place}",
+            0.0,
+            cause=f"{place} changes neither the output nor the loss: nothing reads it",
+        )

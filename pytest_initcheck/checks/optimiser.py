@@ -1,0 +1,176 @@
+"""What the optimiser holds and does: whose tensors, in which direction, and to what end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pytest_initcheck.checks.base import Rule
+from pytest_initcheck.checks.code import rate
+from pytest_initcheck.checks.traits import all_gone, largest_gradient
+from pytest_initcheck.evidence import Evidence
+from pytest_initcheck.records import Finding, Severity
+
+# Of the way from a constant to the floor, what may be left where nothing moves any more.
+_DONE = 0.01
+# Decay that takes so much of every weight in a step leaves half of it after 140 (35) steps.
+_DECAY_WARNING = 5e-3
+_DECAY_ERROR = 2e-2
+# The cosine of step and gradient: descent has −1, and what is drawn at random none.
+_UPHILL = 0.2
+_WEIGHTS = frozenset({"IC104", "IC501", "IC502", "IC503", "IC504"})
+
+
+class Optimiser:
+    """Judges the steps by what they did to finite gradients, and by what moves after them."""
+
+    name = "optimiser"
+    rules: tuple[Rule, ...] = (
+        Rule(
+            "IC808",
+            "the optimiser makes NaN of finite gradients",
+            "loss and gradients are finite, and the step that the optimiser makes of them is not: "
+            "it divides by a zero of its own, such as a vanished eps, or its rate is not finite",
+            "finite weights after a step from finite weights and gradients",
+            "IEEE 754: 0/0 is NaN; pytorch/pytorch#26218 on eps in half precision",
+            _WEIGHTS,
+            quantity="weights that are not finite after the first such step",
+            exempt="steps from gradients that are not finite (IC504)",
+            remedy="pass an eps that the precision of the weights can hold (1e-8 is 0 in half "
+            "precision), and a finite learning rate",
+        ),
+        Rule(
+            "IC809",
+            "the optimiser holds other tensors",
+            "the optimiser holds no parameter of the model, or parameters that are not the "
+            "model's any more: they were replaced after it was built, or belong to a copy; or "
+            "all parameters are frozen",
+            "the model's own trainable parameters",
+            "torch.optim: parameters are passed to the constructor; zjunlp/HVPNeT#5",
+            _WEIGHTS,
+            quantity="tensors that the optimiser holds, which are not the model's and get no "
+            "gradient from this loss, beside parameters of the model that it does not hold",
+            exempt="parameters of the loss; frozen parameters beside trainable ones",
+            remedy="build the optimiser after the model is complete, from model.parameters()",
+        ),
+        Rule(
+            "IC810",
+            "nothing can move after the first steps",
+            "after the steps no parameter gets any gradient, although some did at the start: the "
+            "first steps have left the range in which there is one",
+            "some gradient after the steps, or a loss at its floor",
+            "by the chain rule; Lu, Shin, Su, Karniadakis: Dying ReLU and Initialization (2019)",
+            _WEIGHTS
+            | {"IC101", "IC301", "IC302", "IC303", "IC304", "IC401", "IC601", "IC603", "IC701"}
+            | {"IC702", "IC703", "IC704", "IC802", "IC804", "IC808", "IC809", "IC815"},
+            quantity="largest gradient of all parameters in the last look",
+            exempt="a loss within a hundredth of its floor",
+            remedy="take a smaller rate, outputs that are not clamped or rectified, and inputs "
+            "and targets of unit scale",
+        ),
+        Rule(
+            "IC815",
+            "the optimiser works against the loss",
+            "the steps go up the gradient, or weight decay takes so much of every weight that "
+            "nothing learnt will last",
+            "a step with a component down the gradient; decay that takes at most 1/200 (error: "
+            "1/50) of a weight in a step",
+            "Loshchilov, Hutter: Decoupled Weight Decay Regularization (2019)",
+            _WEIGHTS,
+            quantity="cosine of first step and gradient; learning rate times weight decay",
+            exempt="the default optimiser; steps that leave the weights as they are",
+            severities=("error", "warning"),
+            remedy="leave maximize=True out, and pass momentum and weight_decay by name",
+        ),
+    )
+
+    def run(self, evidence: Evidence) -> Iterator[Finding]:
+        held = evidence.holding
+        yield from self._holds(evidence)
+        if held.broken:
+            yield self.rules[0].found(
+                self.name,
+                "error",
+                held.broken,
+                f"step after which weights are not finite, although its gradients were (of "
+                f"{len(evidence.looks) - 1})",
+                held.broken_at,
+                0,
+            )
+        yield from self._against(evidence)
+        if not held.is_frozen:
+            yield from self._still(evidence)
+
+    def _holds(self, evidence: Evidence) -> Iterator[Finding]:
+        held = evidence.holding
+        missing = [
+            p.layer
+            for p in evidence.parameters.values()
+            if p.trainable and p.name not in evidence.rates and largest_gradient(evidence, p)
+        ]
+        if held.is_frozen or held.is_empty or (held.foreign and missing):
+            quantity = "trainable parameters that the optimiser holds"
+            if held.is_frozen:
+                quantity = "trainable parameters of the model"
+            elif not held.is_empty:
+                quantity = "tensors in the optimiser that are not the model's"
+            is_count = not held.is_frozen and not held.is_empty
+            yield self.rules[1].found(
+                self.name,
+                "error",
+                tuple(dict.fromkeys(missing)),
+                quantity,
+                held.foreign if is_count else 0,
+                0 if is_count else 1,
+            )
+
+    def _against(self, evidence: Evidence) -> Iterator[Finding]:
+        held = evidence.holding
+        if evidence.is_default_optimizer or held.is_empty or held.is_frozen:
+            return
+        if held.direction is not None and held.direction > _UPHILL:
+            yield self.rules[3].found(
+                self.name,
+                "error",
+                (),
+                "cosine of the first step and the gradient",
+                held.direction,
+                _UPHILL,
+                cause="the steps go up the gradient: the loss is maximised",
+            )
+        elif held.decay > _DECAY_WARNING:
+            severity: Severity = "error" if held.decay > _DECAY_ERROR else "warning"
+            yield self.rules[3].found(
+                self.name,
+                severity,
+                (),
+                "part of a weight that decay takes in a step",
+                held.decay,
+                _DECAY_ERROR if severity == "error" else _DECAY_WARNING,
+                cause="weight decay takes so much of every weight that nothing learnt will last",
+                code="for group in optimizer.param_groups:\n    group['weight_decay'] = 1e-4",
+            )
+
+    def _still(self, evidence: Evidence) -> Iterator[Finding]:
+        losses = evidence.trajectory
+        moved = any(
+            p.gradient is not None and p.gradient.zero_share < 1
+            for p in evidence.start.parameters.values()
+        )
+        if not moved or not all_gone(evidence) or _is_done(evidence):
+            return
+        yield self.rules[2].found(
+            self.name,
+            "error",
+            (),
+            f"largest gradient after the steps (loss {losses.last:.4g})",
+            0.0,
+            0.0,
+            code=rate("/= 100"),
+        )
+
+
+def _is_done(evidence: Evidence) -> bool:
+    losses = evidence.trajectory
+    if losses.left is not None:
+        return losses.left < _DONE
+    return losses.last < _DONE * losses.first

@@ -1,0 +1,207 @@
+"""What the loss asks for: whether the targets can be told apart, met, and were not given away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pytest_initcheck.checks.base import Rule
+from pytest_initcheck.checks.traits import is_class_loss, is_varied
+from pytest_initcheck.evidence import Evidence
+from pytest_initcheck.objective.record import ObjectiveFacts
+from pytest_initcheck.records import Finding
+
+# In a batch of fewer samples chance may give all of them one class.
+_MANY = 8
+# Outputs that know nothing cost what a constant does, or more; half of it takes knowledge.
+_KNOWN = 0.5
+_EQUAL = "the inputs are the same for every sample, and the targets are not: nothing tells which"
+# The square of what single precision rounds away.
+_ROUNDING = 1e-13
+_DATA = frozenset({"IC104", "IC501", "IC502", "IC503", "IC803", "IC804"})
+
+
+class Targets:
+    """Asks the loss what a constant output costs, and what stands in the batch twice."""
+
+    name = "targets"
+    rules: tuple[Rule, ...] = (
+        Rule(
+            "IC811",
+            "shapes that broadcast in the loss",
+            "outputs and targets of different shapes are made into one larger than both: each "
+            "output is compared with the targets of all samples, and their mean is the best answer",
+            "no pair of output and targets whose broadcast is larger than both, where a constant "
+            "has the lowest loss",
+            "PyTorch documentation: broadcasting semantics; MSELoss warns of it",
+            _DATA,
+            quantity="values of the broadcast of outputs and targets, over those of the larger",
+            exempt="comparisons of all pairs for which a constant is not the best answer",
+            remedy="give both one shape: output.squeeze(-1), or targets.unsqueeze(-1)",
+        ),
+        Rule(
+            "IC812",
+            "targets ask for nothing",
+            "one and the same output for every sample already has the lowest loss that there is: "
+            "the targets are the same for all, or the loss cannot use what tells them apart",
+            "a loss of the best constant output above the lowest loss",
+            "by definition",
+            _DATA | {"IC811"},
+            quantity="loss of the best constant output, beside the lowest of any output",
+            exempt="losses that read no targets from the batch; equal targets in a batch of fewer "
+            "than eight samples",
+            severities=("error", "warning"),
+            remedy="look at the targets as the loss gets them: their encoding (0 and 1, −1 and 1, "
+            "class indices), their scaling, and the order of the batch",
+        ),
+        Rule(
+            "IC813",
+            "the answer is in the input",
+            "the model is given what it is asked for: it need not learn anything else",
+            "first loss at least half of what the best constant output costs above the lowest; "
+            "targets that are no copy of an input of their own",
+            "Kaufman, Rosset, Perlich: Leakage in Data Mining (2012)",
+            _DATA,
+            quantity="first loss of untrained weights for classes, or the input that equals the "
+            "targets",
+            exempt="losses for numbers, whose models may start from a good guess; autoencoders",
+            severities=("error", "warning"),
+            remedy="shift the targets of a language model by one position, and take the column of "
+            "the targets out of the inputs",
+        ),
+        Rule(
+            "IC814",
+            "same output for every sample",
+            "the outputs do not depend on the samples, neither at the start nor after the steps: "
+            "only a constant can be learnt",
+            "some difference between the outputs of different samples (warning: between inputs)",
+            "Karpathy: A Recipe for Training Neural Networks (2019): the input-independent "
+            "baseline",
+            _DATA
+            | {"IC101", "IC102", "IC107", "IC201", "IC301", "IC302", "IC303", "IC304", "IC306"}
+            | {"IC401", "IC402", "IC403", "IC701", "IC601", "IC809"},
+            quantity="share of the outputs' mean square that differs between samples, the largest "
+            "over the looks",
+            exempt="outputs that have not one row for each sample; targets that are equal, too",
+            severities=("error", "warning"),
+            remedy="follow the input through the model: a cast to whole numbers, a detour that "
+            "drops it, a mean over the batch, weights of zero",
+        ),
+        Rule(
+            "IC816",
+            "outputs are compared with the targets of others",
+            "changing one target moves the gradient of other outputs than its own: between model "
+            "and loss the order of values is not the same, as after a view where a permute was "
+            "meant",
+            "the gradient of a target's own output moves with it",
+            "by the chain rule",
+            _DATA | {"IC811"},
+            quantity="outputs whose gradient moves as one target changes",
+            exempt="losses that compare samples with each other; forward=",
+            remedy="bring outputs and targets into one order of axes before flattening: "
+            "output.permute(0, 2, 3, 1).reshape(-1, classes)",
+        ),
+        Rule(
+            "IC817",
+            "targets that nothing reads",
+            "the loss does not depend on some of the targets: a part of the task is not trained",
+            "every tensor of the targets read by the loss",
+            "by definition",
+            _DATA,
+            quantity="tensors of the targets that the loss does not read",
+            exempt="batches that are no pair of inputs and targets; whole targets left aside by "
+            "a loss that needs none",
+            severities=("warning",),
+            remedy="look for a term of the loss that was copied and not changed",
+        ),
+    )
+
+    def run(self, evidence: Evidence) -> Iterator[Finding]:
+        facts = evidence.objective
+        if facts is None or not facts.has_equal_inputs:
+            yield from self._constant_output(evidence)
+        if facts is None:
+            return
+        if facts.has_equal_inputs and facts.sides and not facts.has_equal_targets:
+            yield self.rules[3].found(
+                self.name, "warning", (), "samples whose inputs differ from the first", 0, 1,
+                cause=_EQUAL,
+            )  # fmt: skip
+        yield from self._nothing(facts)
+        yield from self._given_away(evidence, facts)
+        if facts.mispaired:
+            yield self.rules[4].found(
+                self.name, "error", (), "outputs that move with the target of another", 1, 0
+            )
+        if facts.unread:
+            yield self.rules[5].found(
+                self.name,
+                "warning",
+                (),
+                f"targets that the loss does not read ({', '.join(facts.unread)})",
+                len(facts.unread),
+                0,
+            )
+
+    def _nothing(self, facts: ObjectiveFacts) -> Iterator[Finding]:
+        if not facts.asks_nothing or facts.samples < 2:
+            return
+        if facts.broadcast is not None and not facts.has_equal_targets:
+            first, second = facts.broadcast
+            yield self.rules[0].found(
+                self.name,
+                "error",
+                (),
+                f"loss of the best constant output (shapes {first} and {second})",
+                facts.constant,
+                facts.floor,
+            )
+        elif not facts.has_equal_targets or facts.samples >= _MANY:
+            yield self.rules[1].found(
+                self.name,
+                "warning" if facts.has_equal_targets else "error",
+                (),
+                "loss of the best constant output, that of the best one being",
+                facts.constant,
+                facts.floor,
+            )
+
+    def _given_away(self, evidence: Evidence, facts: ObjectiveFacts) -> Iterator[Finding]:
+        if facts.copied:
+            is_causal = evidence.dependencies.causality is not None
+            yield self.rules[2].found(
+                self.name,
+                "error" if is_causal else "warning",
+                (),
+                f"inputs that equal the targets ({facts.copied})",
+                1,
+                0,
+            )
+            return
+        known = facts.constant is not None and facts.floor is not None and not facts.is_open
+        if not known or not is_class_loss(evidence) or not facts.sides or facts.samples < _MANY:
+            return
+        limit = facts.floor + _KNOWN * (facts.constant - facts.floor)  # type: ignore[operator]
+        if facts.loss < limit:
+            yield self.rules[2].found(
+                self.name,
+                "warning",
+                (),
+                f"first loss (best constant {facts.constant:.4g})",
+                facts.loss,
+                limit,
+            )
+
+    def _constant_output(self, evidence: Evidence) -> Iterator[Finding]:
+        shares = [look.variation for look in evidence.looks]
+        known = [share for share in shares if share is not None and share == share]
+        if len(known) < len(shares) or not is_varied(evidence):
+            return
+        if known and max(known) < _ROUNDING:
+            yield self.rules[3].found(
+                self.name,
+                "error",
+                (),
+                "share of the outputs' mean square that differs between samples",
+                max(known),
+                _ROUNDING,
+            )

@@ -1,0 +1,103 @@
+"""The lowest value of a function of tensors, by steps that only ask for the gradient's sign."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+# Riedmiller, Braun: A direct adaptive method for faster backpropagation learning: the RPROP
+# algorithm (1993). Signs alone serve: a squashing whose gradient is nearly lost still shows the
+# way to its end, and a squared error of large targets needs no small rate.
+# Until a value has turned round once its strides double, so that far targets are reached.
+_SEARCH, _GROWTH, _SHRINKAGE = 2.0, 1.2, 0.5
+_LONGEST = 1e9
+ROUNDS = 80
+# No improvement by this part of all that was gained, in so many rounds, is the end.
+_GAIN = 1e-4
+_PATIENCE = 12
+# A loss that falls below its start by this many times all sizes involved has no floor.
+_BOTTOMLESS = 1e4
+
+
+@dataclass(frozen=True)
+class Lowest:
+    """The lowest value found and where; ``is_bottomless`` where it fell without end."""
+
+    value: float
+    at: tuple[Tensor, ...]
+    is_bottomless: bool = False
+
+
+def lowest(
+    function: Callable[[Sequence[Tensor]], Tensor],
+    start: Sequence[Tensor],
+    rounds: int = ROUNDS,
+) -> Lowest:
+    """Minimise a scalar function of tensors from a start, all of them at once.
+
+    Where the function raises, or is not finite, its domain ends: what was found before counts, and
+    the value is infinite where nothing was.
+    """
+    points = [tensor.detach().clone().requires_grad_() for tensor in start]
+    walks = [_Walk(p) for p in points]
+    first = best = math.inf
+    at, waited = [p.detach().clone() for p in points], 0
+    for _ in range(rounds):
+        try:
+            with torch.enable_grad():
+                value = function(points)
+                gradients = torch.autograd.grad(value, points, allow_unused=True)
+        except Exception:
+            # Losses refuse values outside of their domain in many ways.
+            break
+        number = float(value.detach())
+        if not math.isfinite(number):
+            break
+        first = number if first == math.inf else first
+        waited = 0 if number < best - _GAIN * max(first - best, 1e-12) else waited + 1
+        if number < best:
+            best, at = number, [p.detach().clone() for p in points]
+        if waited > _PATIENCE or _is_bottomless(first, best):
+            break
+        for walk, gradient in zip(walks, gradients, strict=True):
+            walk.move(gradient)
+    return Lowest(best, tuple(at), _is_bottomless(first, best))
+
+
+def _is_bottomless(first: float, best: float) -> bool:
+    return best < 0 and first - best > _BOTTOMLESS * (1 + abs(first))
+
+
+class _Walk:
+    """The strides of one tensor."""
+
+    def __init__(self, point: Tensor) -> None:
+        self.point = point
+        self.stride = torch.full_like(point, _first_stride(point))
+        self.last = torch.zeros_like(point)
+        self.growth = torch.full_like(point, _SEARCH)
+        self.longest = min(_LONGEST, torch.finfo(point.dtype).max / 64)
+
+    @torch.no_grad()
+    def move(self, gradient: Tensor | None) -> None:
+        """Go one stride down, each value its own."""
+        if gradient is None:
+            return
+        sign = gradient.nan_to_num(0.0).sign()
+        agreed = sign * self.last
+        self.growth = torch.where(agreed < 0, torch.full_like(sign, _GROWTH), self.growth)
+        factor = torch.where(agreed > 0, self.growth, 1.0)
+        factor = torch.where(agreed < 0, _SHRINKAGE, factor)
+        self.stride.mul_(factor).clamp_(max=self.longest)
+        # The round after a change of sign neither grows nor shrinks.
+        self.last = torch.where(agreed < 0, torch.zeros_like(sign), sign)
+        self.point.sub_(sign * self.stride)
+
+
+def _first_stride(tensor: Tensor) -> float:
+    size = float(tensor.detach().float().square().mean().sqrt()) if tensor.numel() else 0.0
+    return 0.1 * max(size, 1.0) if math.isfinite(size) else 0.1

@@ -1,0 +1,144 @@
+"""Which outputs a target is compared with, and which targets stand among the inputs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pytest_initcheck.capture.places import named
+from pytest_initcheck.capture.program import Program, main_tensor
+from pytest_initcheck.objective.tail import Tail
+
+# Positions whose targets are changed; one might have the same target as its neighbour.
+_TRIALS = 3
+_GOLDEN = 0.6180339887
+
+
+def is_mispaired(program: Program, output: Any, targets: Any) -> bool:
+    """Whether changing a target moves the gradient elsewhere than at the target's own output.
+
+    Asked where outputs have the targets' axes and at most one more, that of the classes, and the
+    loss takes output and targets.
+    """
+    main = main_tensor(output) if output is not None else None
+    if program.forward is not None or not isinstance(main, Tensor) or main is not output:
+        return False
+    if not isinstance(targets, Tensor) or not main.is_floating_point() or targets.dim() == 0:
+        return False
+    axis = _class_axis(main, targets)
+    if axis is None or targets.shape[0] < 2:
+        return False
+    try:
+        return _moves_elsewhere(program, main.detach(), targets, axis)
+    except Exception:
+        # A loss may refuse a batch in which a target was changed.
+        return False
+
+
+def _class_axis(output: Tensor, targets: Tensor) -> int | None:
+    """The axis of the output that the targets lack, output.dim() where they lack none."""
+    if output.shape == targets.shape:
+        return output.dim()
+    for axis in (1, output.dim() - 1):
+        rest = output.shape[:axis] + output.shape[axis + 1 :]
+        if output.dim() > 1 and rest == targets.shape:
+            return axis
+    return None
+
+
+def _moves_elsewhere(program: Program, output: Tensor, targets: Tensor, axis: int) -> bool:
+    before = _gradient(program, output, targets)
+    flat = targets.reshape(-1)
+    count, found = flat.numel(), []
+    for trial in range(_TRIALS):
+        # Not at even parts, where axes that were mixed up may meet again.
+        place = int(count * (_GOLDEN * (trial + 1) % 1.0))
+        others = torch.nonzero(flat != flat[place]).reshape(-1)
+        if not len(others):
+            return False
+        changed = flat.clone()
+        changed[place] = flat[others[len(others) // 2]]
+        after = _gradient(program, output, changed.reshape(targets.shape))
+        moved = ~torch.isclose(before, after, rtol=1e-4, atol=1e-12)
+        by_place = moved.any(axis) if axis < output.dim() else moved
+        own = bool(by_place.reshape(-1)[place])
+        found.append((own, bool(by_place.any())))
+    return all(anything and not own for own, anything in found)
+
+
+def _gradient(program: Program, output: Tensor, targets: Tensor) -> Tensor:
+    leaf = output.clone().requires_grad_()
+    with torch.enable_grad():
+        loss = program.loss_of(leaf, targets)
+        (gradient,) = torch.autograd.grad(loss, [leaf], allow_unused=False)
+    found: Tensor = gradient
+    return found
+
+
+def unread_targets(program: Program, tail: Tail) -> tuple[str, ...]:
+    """The tensors of the targets that the loss does not read, where it reads others."""
+    batch = program.batch
+    if program.forward is not None or not (isinstance(batch, (tuple, list)) and len(batch) == 2):
+        return ()
+    targets = [(name, t) for name, t in named(batch) if name.startswith("targets") and t.numel()]
+    if len(targets) < 2:
+        return ()
+    known = [name for name, _ in named(batch)]
+    unread = tuple(name for name, _ in targets if known.index(name) not in tail.read)
+    return unread if len(unread) < len(targets) else ()
+
+
+def has_equal_inputs(program: Program) -> bool:
+    """Whether all inputs are the same for every sample."""
+    if program.forward is not None:
+        return False
+    rows = [t for name, t in named(program.batch) if not name.startswith("targets") and t.dim()]
+    samples = {t.shape[0] for t in rows if t.layout == torch.strided and not t.is_nested}
+    if len(samples) != 1 or len(rows) == 0 or samples == {1}:
+        return False
+    return all(t.layout == torch.strided and bool((t == t[:1]).all()) for t in rows)
+
+
+def copied_input(program: Program, tail: Tail) -> str:
+    """The input, or its column, that equals what the loss compares the outputs with.
+
+    Sequences of whole numbers are compared position by position as the loss gets them, behind any
+    shift; of numbers only a column among others, since an autoencoder is asked for all it gets.
+    """
+    inputs = [
+        (name, t)
+        for name, t in named(program.batch)
+        if not name.startswith("targets") and t.numel() > 1 and not t.is_nested
+    ]
+    for side in tail.data:
+        if side.numel() < 8 or bool((side == side.reshape(-1)[0]).all()):
+            continue
+        for name, tensor in inputs:
+            if _is_copy(tensor, side):
+                return name
+            column = _column(tensor, side)
+            if column is not None:
+                return f"column {column} of {name}"
+    return ""
+
+
+def _is_copy(tensor: Tensor, side: Tensor) -> bool:
+    if tensor.is_floating_point() or side.is_floating_point() or tensor.dim() != 2:
+        return False
+    if tensor.numel() != side.numel():
+        return False
+    return bool((tensor.reshape(-1) == side.reshape(-1)).all())
+
+
+def _column(tensor: Tensor, side: Tensor) -> int | None:
+    rows = tensor.shape[0]
+    if tensor.dim() != 2 or tensor.shape[1] < 2 or side.numel() != rows:
+        return None
+    if not tensor.is_floating_point():
+        return None
+    wanted = side.reshape(rows, 1).to(tensor.dtype)
+    is_equal = torch.isclose(tensor, wanted, rtol=1e-6, atol=1e-7).all(0)
+    found = torch.nonzero(is_equal).reshape(-1)
+    return int(found[0]) if len(found) else None

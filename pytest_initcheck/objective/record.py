@@ -1,0 +1,90 @@
+"""What is known of an objective: what it can reach, and what stands between output and loss."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clipped:
+    """A call between output and loss that hides values: ``share`` of them, as ``by`` names it."""
+
+    by: str
+    share: float
+    before: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectiveFacts:
+    """The loss as a function of what the model hands over, asked about other values of it.
+
+    ``loss`` is the first loss. ``floor`` is the lowest that any output could have, ``reachable``
+    the lowest that the model's own last operations allow (``bound`` names the one before the
+    output), ``constant`` the lowest of an output that is the same for every sample; None where
+    the question cannot be asked. ``calmest`` is the lowest loss of the last layers' outputs
+    times some number from 0 to 1.
+
+    ``is_bottomless``: no floor was found, whatever the model's last operations allow; ``is_open``:
+    none was found for outputs without them. ``sinks``: adding one number to all that a last
+    layer made lowers the loss without end. ``is_linear``: the loss is linear in the outputs, and
+    they are no logarithms of probabilities. ``squashes_again``: behind the output comes a
+    softmax or a sigmoid, as in cross-entropies; ``is_logarithmic``: or a logarithm.
+
+    ``broadcast`` are the shapes of an output and of targets that the loss made into one larger
+    than both; ``clipped`` what hides values from a logarithm. ``sides`` is how many tensors of
+    the batch the loss reads; of these ``targets`` says whether they are "classes" (whole
+    numbers), "shares" (which sum to one) or "numbers", ``target_rms`` the root mean square of the
+    floating ones, ``has_equal_targets`` that they are the same for every sample. ``samples`` is
+    the length of the batch.
+
+    ``outputs`` are the places of the tensors of the output that the loss follows back by its
+    gradient. ``has_equal_inputs``: the inputs are the same for every sample.
+
+    ``dead_term``: the share of the loss in terms of a sum that were made of the model's outputs
+    and carry no gradient. ``mispaired``: a target is compared with outputs of others. ``unread``
+    are targets that the loss does not read, ``copied`` is the input, or its column, that equals
+    the targets.
+    """
+
+    loss: float
+    samples: int = 0
+    floor: float | None = None
+    reachable: float | None = None
+    constant: float | None = None
+    calmest: float | None = None
+    is_bottomless: bool = False
+    is_open: bool = False
+    sinks: bool = False
+    is_linear: bool = False
+    squashes_again: bool = False
+    bound: str = ""
+    broadcast: tuple[tuple[int, ...], tuple[int, ...]] | None = None
+    clipped: Clipped | None = None
+    is_logarithmic: bool = False
+    sides: int = 0
+    targets: Literal["", "classes", "shares", "numbers"] = ""
+    target_rms: float | None = None
+    has_equal_targets: bool = False
+    mispaired: bool = False
+    dead_term: float = 0.0
+    has_equal_inputs: bool = False
+    outputs: tuple[int, ...] = ()
+    unread: tuple[str, ...] = ()
+    copied: str = ""
+
+    @property
+    def lost(self) -> float | None:
+        """Share of what could be learnt that the range of the output puts out of reach."""
+        if self.floor is None or self.reachable is None or self.constant is None or self.is_open:
+            return None
+        worth = self.constant - self.floor
+        return max(self.reachable - self.floor, 0.0) / worth if worth > 0 else None
+
+    @property
+    def asks_nothing(self) -> bool:
+        """Whether the best constant output already has the lowest loss that there is."""
+        if self.floor is None or self.constant is None or self.is_open or not self.sides:
+            return False
+        gap, size = self.constant - self.floor, max(abs(self.constant), abs(self.floor))
+        return self.has_equal_targets or gap <= 1e-3 * size

@@ -1,0 +1,230 @@
+"""A tape of the calls between the last layers and the loss, which can be played again."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils.weak import WeakIdKeyDictionary
+
+# Calls that apply a weight: what they make is free, whatever came before them.
+_LAYERS = frozenset(
+    {
+        "linear", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d",
+        "conv_transpose3d", "embedding", "embedding_bag", "bilinear", "layer_norm", "batch_norm",
+        "group_norm", "instance_norm", "rms_norm", "multi_head_attention_forward", "lstm", "gru",
+        "rnn_tanh", "rnn_relu", "lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell",
+    }
+)  # fmt: skip
+# Calls that do so where one of their arguments is a parameter.
+_PRODUCTS = frozenset(
+    {
+        "matmul", "__matmul__", "__rmatmul__", "mm", "bmm", "addmm", "mv", "baddbmm", "addbmm",
+        "einsum", "tensordot", "chain_matmul", "inner", "dot",
+    }
+)  # fmt: skip
+_NORMS = frozenset({"normalize", "norm", "linalg_norm", "linalg_vector_norm", "vector_norm"})
+# Calls that hand a parameter on as it is.
+_VIEWS = frozenset(
+    {
+        "t", "T", "mT", "transpose", "permute", "view", "reshape", "unsqueeze", "squeeze",
+        "expand", "__getitem__", "to", "float", "contiguous", "flatten", "narrow", "unbind",
+        "chunk", "split",
+    }
+)  # fmt: skip
+_RANDOM = (
+    "rand", "bernoulli", "normal_", "multinomial", "poisson_", "dropout", "uniform", "exponential",
+    "gumbel",
+)  # fmt: skip
+
+Kind = Literal["call", "constant", "data", "head", "parameter"]
+
+
+@dataclass(eq=False)
+class Value:
+    """A tensor on the tape: made by a call, constant, from the batch, or free.
+
+    Free are heads, which a layer made or code that the tape cannot see, and parameters. ``key``
+    tells one free value from another; ``tensor`` is held where no call makes it; ``origins``
+    are the tensors of the batch that data come from, by their place in it. ``is_cut``: it was
+    made of free values, and no gradient leads back to them.
+    """
+
+    kind: Kind
+    tensor: Tensor | None = None
+    call: Call | None = None
+    place: int = 0
+    name: str = ""
+    key: int | str = ""
+    origins: frozenset[int] = frozenset()
+    is_cut: bool = False
+
+    @property
+    def is_free(self) -> bool:
+        """Whether training can change it."""
+        return self.kind in ("head", "parameter") or (self.call is not None)
+
+
+@dataclass(eq=False, kw_only=True)
+class Call:
+    """One call of a torch function, its tensors replaced by values of the tape.
+
+    ``shapes`` are those of its tensors, then of its results; ``is_of_weights`` says that it
+    depends on parameters alone, ``is_normed`` that a normalisation is among what made it.
+    """
+
+    name: str
+    func: Any
+    args: Any
+    kwargs: Any
+    inputs: list[Value]
+    shapes: list[tuple[int, ...]]
+    results: list[tuple[int, ...]]
+    is_of_weights: bool = False
+    is_normed: bool = False
+
+
+class Tape(TorchFunctionMode):
+    """Records calls of torch functions; only what the loss may still need stays in memory.
+
+    A call is kept by what it made, so that it goes when its results do.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self._values: Any = WeakIdKeyDictionary()
+        self._parameters = {id(p): name for name, p in model.named_parameters()}
+        self._data: dict[int, Tensor] = {}
+        self._places: dict[int, int] = {}
+        self._keys = itertools.count()
+
+    def add_data(self, tensors: list[Tensor]) -> None:
+        """Mark the tensors of the batch."""
+        self._data.update({id(tensor): tensor for tensor in tensors})
+        self._places.update({id(tensor): place for place, tensor in enumerate(tensors)})
+
+    def __torch_function__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        given = _tensors((args, kwargs))
+        # What a call in place receives has to be known before it changes.
+        inputs = {id(tensor): self.value_of(tensor) for tensor in given}
+        if given and _works_in_place(func):
+            _keep(inputs[id(given[0])])
+        out = func(*args, **kwargs)
+        results = given[:1] if name_of(func) == "__setitem__" else _tensors(out)
+        if given and results:
+            self._note(func, (args, kwargs), inputs, results)
+        return out
+
+    def _note(
+        self,
+        func: Any,
+        arguments: Any,
+        inputs: dict[int, Value],
+        results: list[Tensor],
+    ) -> None:
+        values = list(inputs.values())
+        is_free = any(value.is_free for value in values)
+        name = name_of(func)
+        kind = self._kind(name, values)
+        call = None
+        if kind == "call":
+            args, kwargs = tree_map(
+                lambda x: inputs[id(x)] if isinstance(x, Tensor) else x, arguments
+            )
+            free = [value for value in values if value.is_free]
+            call = Call(
+                name=name,
+                func=func,
+                args=args,
+                kwargs=kwargs,
+                inputs=values,
+                shapes=[tuple(leaf.shape) for leaf in _tensors(arguments)],
+                results=[tuple(result.shape) for result in results],
+                is_of_weights=all(_is_of_weights(value) for value in free),
+                is_normed=name in _NORMS or any(v.call and v.call.is_normed for v in free),
+            )
+        is_data = any(value.kind == "data" for value in values) and not is_free
+        origins = frozenset().union(*(value.origins for value in values))
+        is_cut = is_free or any(value.is_cut for value in values)
+        for place, result in enumerate(results):
+            # Data from which the caller asks for a gradient remain data.
+            if not result.requires_grad or (is_data and name not in ("grad",)):
+                # What takes no gradient is a constant to the training.
+                kept = Value("data", origins=origins) if is_data else Value("constant")
+                self._values[result] = dataclasses.replace(kept, is_cut=is_cut)
+            elif kind == "parameter":
+                self._values[result] = Value("parameter", name=values[0].name, key=id(result))
+            else:
+                opaque = name if name == "grad" else ""
+                self._values[result] = Value(kind, None, call, place, opaque, key=next(self._keys))
+
+    def _kind(self, name: str, values: list[Value]) -> Kind:
+        """What a call makes: a head, a parameter seen otherwise, or what has to be played again."""
+        is_free = any(value.is_free for value in values)
+        if not is_free or name == "grad" or any(part in name for part in _RANDOM):
+            return "head"
+        if name in _VIEWS and len(values) == 1 and values[0].kind == "parameter":
+            return "parameter"
+        weights = [value for value in values if _is_of_weights(value)]
+        is_plain = any(not (value.call and value.call.is_normed) for value in weights)
+        is_layer = name in _LAYERS and (is_plain or not weights)
+        is_product = name in _PRODUCTS and is_plain and len(weights) < len(values)
+        return "head" if is_layer or is_product else "call"
+
+    def value_of(self, tensor: Tensor) -> Value:
+        """What a tensor is on the tape."""
+        if id(tensor) in self._parameters:
+            name = self._parameters[id(tensor)]
+            kind: Kind = "parameter" if tensor.requires_grad else "constant"
+            return Value(kind, tensor, name=name, key=name)
+        if id(tensor) in self._data:
+            return Value("data", tensor, origins=frozenset({self._places[id(tensor)]}))
+        known = self._values.get(tensor)
+        if known is None and tensor.requires_grad:
+            known = self._values[tensor] = Value("head", key=next(self._keys))
+        if known is None:
+            return Value("constant", tensor)
+        held = None if known.kind == "call" else tensor
+        value: Value = dataclasses.replace(known, tensor=held)
+        return value
+
+
+def _works_in_place(func: Any) -> bool:
+    name = getattr(func, "__name__", "")
+    if name.startswith("__"):
+        return name == "__setitem__" or (name.startswith("__i") and name != "__invert__")
+    return bool(name.endswith("_"))
+
+
+def _keep(value: Value) -> None:
+    """Let a value hold what the tensor is now, before a call writes into it."""
+    if value.tensor is not None:
+        value.tensor = value.tensor.detach().clone()
+
+
+def name_of(func: Any) -> str:
+    """The name of a torch function, the property's for what reads one."""
+    name = getattr(func, "__name__", "")
+    if name in ("__get__", "__set__"):
+        name = getattr(getattr(func, "__self__", None), "__name__", name)
+    return name.removesuffix("_") if not name.startswith("__") else name
+
+
+def _tensors(tree: Any) -> list[Tensor]:
+    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
+
+
+def _is_of_weights(value: Value) -> bool:
+    return value.kind == "parameter" or (value.call is not None and value.call.is_of_weights)
