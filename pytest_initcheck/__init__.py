@@ -11,17 +11,24 @@ if TYPE_CHECKING:
     from pytest_initcheck.errors import BaselineError, DataError, InitcheckError, InitcheckFailure
     from pytest_initcheck.ignores import Ignore
     from pytest_initcheck.landscape import escape
+    from pytest_initcheck.learning.learns import learns
+    from pytest_initcheck.learning.result import Learning
     from pytest_initcheck.records import Finding, ModelRecord, RunRecord
+    from pytest_initcheck.stepping import StepReport, check_step
     from pytest_initcheck.training import Experiment, run, sweep
 
 __version__ = "0.1.0"
 _HOMES = {
+    "check_step": "stepping",
     "critical_point": "curvature",
     "CriticalPoint": "curvature",
     "diagnose": "diagnosis",
     "Diagnosis": "diagnosis",
     "escape": "landscape",
     "Experiment": "training",
+    "StepReport": "stepping",
+    "learns": "learning.learns",
+    "Learning": "learning.result",
     "run": "training",
     "sweep": "training",
     "Finding": "records",
@@ -43,11 +50,15 @@ __all__ = [
     "Ignore",
     "InitcheckError",
     "InitcheckFailure",
+    "Learning",
     "ModelRecord",
     "RunRecord",
+    "StepReport",
+    "check_step",
     "critical_point",
     "diagnose",
     "escape",
+    "learns",
     "run",
     "sweep",
 ]

@@ -2,35 +2,30 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from pytest_initcheck.capture import validate
-from pytest_initcheck.capture.holding import broken_layers, direction, foreign, holding
-from pytest_initcheck.capture.look import Looked, Looker
-from pytest_initcheck.capture.lossfacts import loss_facts
+from pytest_initcheck.capture.gather import Optimizer, gather
 from pytest_initcheck.capture.oddities import oddities
 from pytest_initcheck.capture.opening import opened
-from pytest_initcheck.capture.places import given_scale, places
 from pytest_initcheck.capture.program import Forward, LossFunction, Program, moved
 from pytest_initcheck.capture.quiet import switch_off_dropout
-from pytest_initcheck.capture.record import model_record
 from pytest_initcheck.capture.state import preserved
-from pytest_initcheck.capture.step import take_step
 from pytest_initcheck.checks import Check, judge
+from pytest_initcheck.checks.optimiser import Optimiser
 from pytest_initcheck.dependence import dependencies
 from pytest_initcheck.dependencies import Dependencies
 from pytest_initcheck.errors import InitcheckError
-from pytest_initcheck.evidence import Evidence, Look
+from pytest_initcheck.evidence import Evidence
 from pytest_initcheck.ignores import Given, Ignore, parse
-from pytest_initcheck.learning import Learning, learn
+from pytest_initcheck.learning.learns import learn
+from pytest_initcheck.learning.result import Learning
 from pytest_initcheck.objective.facts import objective_facts
-from pytest_initcheck.objective.record import ObjectiveFacts
 from pytest_initcheck.records import Finding, ModelRecord, RunRecord, Verdict
 from pytest_initcheck.remedy import Remedied, mechanical, run_code
 from pytest_initcheck.sharpness import with_sharpness
@@ -43,10 +38,8 @@ if TYPE_CHECKING:
 
     from pytest_initcheck.curvature import CriticalPoint
 
-Optimizer = Callable[[list[Tensor]], torch.optim.Optimizer]
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Subject:
     """What ``diagnose`` was called with, for what is asked of the diagnosis later."""
 
@@ -58,7 +51,7 @@ class Subject:
     forward: Forward | None = None
     device: str | torch.device | None = None
     checks: Sequence[Check] | None = None
-    ignore: Given = ()
+    ignore: tuple[Ignore, ...] = ()
     causal: bool | None = None
     thorough: bool = False
 
@@ -175,6 +168,7 @@ class Diagnosis:
             before=self.record,
             after=self.after,
             meta=dict(self.record.meta),
+            shown=self.learning.shown if self.learning else {},
         )
 
     def to_frame(self) -> pd.DataFrame:
@@ -192,6 +186,7 @@ class Diagnosis:
     def __str__(self) -> str:
         lines = [f"verdict: {self.verdict}", *(str(finding) for finding in self.findings)]
         lines += [f"ignored ({finding.ignored}): {finding}" for finding in self.ignored]
+        lines += [f"fit: {self.learning}"] if self.learning else []
         return "\n".join(lines)
 
 
@@ -236,170 +231,68 @@ def diagnose(
     Raises:
         InitcheckError: wrong use or bad input; the message says what to pass.
     """
-    ignores = parse(ignore)
-    validate.check_steps(steps)
-    with opened(model, batch, loss_fn, forward, device) as program:
-        odd = oddities(model)
-        program.materialise()
-        switch_off_dropout(model)
-        proved = dependencies(program, causal=causal)
-        with preserved(model, loss_fn, forward):
-            objective = objective_facts(program)
-        learning = learn(program, optimizer, objective) if thorough else None
-        evidence = gather(program, optimizer, steps, objective)
-        evidence = replace(
-            evidence,
-            oddities={**odd, **evidence.oddities},
-            dependencies=proved,
-            learning=learning,
-        )
-    evidence = with_sharpness(
-        evidence, model=model, batch=batch, loss_fn=loss_fn, forward=forward, device=device
+    subject = Subject(
+        model=model,
+        batch=batch,
+        loss_fn=loss_fn,
+        optimizer=optimizer,
+        steps=steps,
+        forward=forward,
+        device=device,
+        checks=checks,
+        ignore=parse(ignore),
+        causal=causal,
+        thorough=thorough,
     )
-    at_home = Program(model, moved(batch, _home(model)), loss_fn, forward)
-    found = sort_out(with_sigma(judge(evidence, checks), at_home), ignores)
+    validate.check_steps(steps)
+    with validate.thawed(model) as was_frozen:
+        evidence = _evidence(subject, is_frozen=was_frozen)
+        checks = [Optimiser()] if was_frozen else checks
+        at_home = Program(model, moved(batch, _home(model)), loss_fn, forward)
+        found = sort_out(with_sigma(judge(evidence, checks), at_home), subject.ignore)
     return Diagnosis(
         evidence.before,
         evidence.after,
         found.findings,
-        tuple(look.loss for look in evidence.looks),
-        Subject(
-            model,
-            batch,
-            loss_fn,
-            optimizer,
-            steps,
-            forward,
-            device,
-            checks,
-            ignores,
-            causal,
-            thorough,
-        ),
+        evidence.trajectory.losses,
+        subject,
         ignored=found.ignored,
         unused_ignores=found.unused,
-        proved=proved,
+        proved=evidence.dependencies,
+        learning=evidence.learning,
+    )
+
+
+def _evidence(subject: Subject, *, is_frozen: bool) -> Evidence:
+    """Everything that is measured: the model is opened once, and put back."""
+    model, loss_fn, forward = subject.model, subject.loss_fn, subject.forward
+    optimizer = None if is_frozen else subject.optimizer
+    with opened(model, subject.batch, loss_fn, forward, subject.device) as program:
+        odd = oddities(model)
+        program.materialise()
+        switch_off_dropout(model)
+        proved = dependencies(program, causal=subject.causal)
+        with preserved(model, loss_fn, forward):
+            objective = objective_facts(program)
+        is_asked = subject.thorough and not is_frozen
+        learning = learn(program, optimizer, objective) if is_asked else None
+        evidence = gather(program, optimizer, subject.steps, objective)
+    evidence = replace(
+        evidence,
+        oddities={**odd, **evidence.oddities},
+        dependencies=proved,
         learning=learning,
+        holding=replace(evidence.holding, is_frozen=is_frozen),
+    )
+    return with_sharpness(
+        evidence,
+        model=model,
+        batch=subject.batch,
+        loss_fn=loss_fn,
+        forward=forward,
+        device=subject.device,
     )
 
 
 def _home(model: nn.Module) -> torch.device:
     return next(model.parameters()).device
-
-
-def gather(
-    program: Program,
-    optimizer: Optimizer | None,
-    steps: int,
-    objective: ObjectiveFacts | None = None,
-) -> Evidence:
-    """Take the looks and the steps; the caller has saved the model's state."""
-    model, looker = program.model, Looker(program)
-    first = looker.take(0)
-    facts = loss_facts(program, first)
-    made, is_empty = _optimizer(optimizer, model)
-    starts = {name: p.detach().clone() for name, p in model.named_parameters()}
-    looks, held = [first], holding(model, made, is_empty=is_empty)
-    with preserved(*foreign(model, made)):
-        for step in range(1, steps + 1):
-            is_sound = not held.broken and _is_sound(looks[-1].look)
-            take_step(made, program)
-            if step == 1:
-                held = replace(held, direction=direction(model, starts))
-            if is_sound and (broken := broken_layers(model)):
-                held = replace(held, broken=broken, broken_at=step)
-            looks.append(looker.take(step, full=step == steps))
-    movement = _movement(model, starts)
-    meta = _meta(program, made, steps)
-    before, after = (
-        model_record(
-            looked.look, first.parameters, first.nodes, moment=moment, meta=meta, movement=moves,
-            not_observed=looker.not_observed,
-        )
-        for looked, moment, moves in (
-            (first, "start", {}),
-            (looks[-1], f"after {steps} steps", movement),
-        )
-    )  # fmt: skip
-    return Evidence(
-        nodes=first.nodes,
-        parameters=first.parameters,
-        looks=tuple(looked.look for looked in looks),
-        loss=facts,
-        before=before,
-        after=after,
-        order=first.order,
-        rates=_rates(model, made),
-        is_default_optimizer=optimizer is None,
-        ends=first.ends,
-        oddities={"stray": first.strays} if first.strays else {},
-        goals=_goals(program, first, objective),
-        objective=objective,
-        places=places(program.batch, {**first.look.fed, "targets": first.look.targets}),
-        given=given_scale(program.batch),
-        momentum=float(made.param_groups[0].get("momentum", 0.0)),
-        holding=held,
-    )
-
-
-def _goals(program: Program, first: Looked, objective: ObjectiveFacts | None) -> frozenset[int]:
-    """The nodes that made what is minimised: the outputs that the loss follows back."""
-    if program.forward is not None or objective is None or not objective.outputs:
-        return first.goals
-    return frozenset().union(*(first.makers[place] for place in objective.outputs))
-
-
-def _optimizer(optimizer: Optimizer | None, model: nn.Module) -> tuple[torch.optim.Optimizer, bool]:
-    """The optimiser, and whether it refused to be built for want of a parameter."""
-    try:
-        return validate.make_optimizer(optimizer, model), False
-    except InitcheckError as error:
-        if "empty parameter list" not in str(error):
-            raise
-        return torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.0), True
-
-
-def _is_sound(look: Look) -> bool:
-    """Whether the loss and every gradient of a look are finite."""
-    gradients = (p.gradient for p in look.parameters.values())
-    return math.isfinite(look.loss) and not any(g.nonfinite for g in gradients if g is not None)
-
-
-def _rates(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, float]:
-    names = {id(parameter): name for name, parameter in model.named_parameters()}
-    return {
-        names[id(parameter)]: float(group.get("lr", 0.0))
-        for group in optimizer.param_groups
-        for parameter in group["params"]
-        if id(parameter) in names
-    }
-
-
-def _movement(model: nn.Module, starts: dict[str, Tensor]) -> dict[str, float]:
-    """‖w_after − w_before‖ / ‖w_before‖ per trainable parameter, 0/0 taken as 0; one host read."""
-    names, pairs = [], []
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad and name in starts and parameter.numel():
-            start = starts[name].to(parameter.device)
-            names.append(name)
-            pairs.append(torch.stack([(parameter.detach() - start).norm(), start.norm()]).float())
-    if not names:
-        return {}
-    table = torch.stack([pair.to(pairs[0].device) for pair in pairs]).double().tolist()
-    return {
-        name: moved / norm if norm else (float("inf") if moved else 0.0)
-        for name, (moved, norm) in zip(names, table, strict=True)
-    }
-
-
-def _meta(program: Program, optimizer: torch.optim.Optimizer, steps: int) -> dict[str, str]:
-    parameter = next(program.model.parameters())
-    return {
-        "model": type(program.model).__name__,
-        "loss": program.loss_name,
-        "optimizer": type(optimizer).__name__,
-        "lr": f"{optimizer.param_groups[0].get('lr', 0.0):g}",
-        "steps": str(steps),
-        "device": parameter.device.type,
-        "dtype": str(parameter.dtype).removeprefix("torch."),
-    }

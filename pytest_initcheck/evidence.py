@@ -197,9 +197,9 @@ class Evidence:
     mean square and largest |value| of the batch's inputs, before the model does anything to them;
     ``momentum`` is the optimiser's; ``stride`` the learning rate times the largest curvature at the
     start, over 1 + momentum, where that was measured; ``objective`` is what the loss can reach,
-    ``holding`` what the optimiser holds; ``dependencies`` is what moves when one
-    sample, one position or one input is perturbed; ``learning`` is what `learns` found, where it
-    was asked.
+    None where it cannot be asked; ``born_at`` the node that made the first NaN or infinity;
+    ``holding`` what the optimiser holds; ``dependencies`` what moves when one sample, one position
+    or one input is perturbed; ``learning`` what `learns` found, where it was asked.
     """
 
     nodes: tuple[Node, ...]
@@ -219,6 +219,7 @@ class Evidence:
     momentum: float = 0.0
     stride: float | None = None
     objective: ObjectiveFacts | None = None
+    born_at: int | None = None
     holding: Holding = field(default_factory=Holding)
     dependencies: Dependencies = field(default_factory=Dependencies)
     learning: Learning | None = None

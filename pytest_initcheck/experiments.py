@@ -93,7 +93,7 @@ def _default_metric(record: RunRecord) -> str:
 
 
 def _finding(check: str, quantity: str, share: ShareVerdict, cause: str) -> Finding:
-    rule = OUTSIDE[check]
+    (rule,) = OUTSIDE[check]
     return rule.found(
         check,
         "error",

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from pytest_initcheck.diagnosis import Diagnosis
     from pytest_initcheck.experiments import OverSeeds
     from pytest_initcheck.landscape import Escape
+    from pytest_initcheck.learning.result import Learning
     from pytest_initcheck.records import Finding, RunRecord, Verdict
+    from pytest_initcheck.stepping import StepReport
     from pytest_initcheck.training import Experiment
 
 DRAW_SEED = 0
@@ -99,6 +101,34 @@ class Initcheck(Recording):
         """
         __tracebackhide__ = True
         return self._assert_aspect(GRADIENTS, name, model, batch, *args, **options)
+
+    @quiet
+    def assert_learns(
+        self, model: Any, batch: Any, *args: Any, name: str = "learns", **options: Any
+    ) -> Learning:
+        """Fail where the model cannot fit its own batch; "undecided" passes, with its reason.
+
+        Takes real steps with the optimiser, then with others, at most 300 in all. Arguments and
+        errors are those of `pytest_initcheck.learns`, whose result is returned.
+
+        Raises:
+            InitcheckFailure: it does not fit its batch.
+        """
+        from pytest_initcheck.checks.fit import Fit
+        from pytest_initcheck.learning.learns import learns
+        from pytest_initcheck.session.failure import health_text
+
+        __tracebackhide__ = True
+        found = call(learns, model, batch, *args, **self._placed(options))
+        findings = Fit().judge(found)
+        self._recorder.add(
+            name, "learning", found.run_record(), verdict=found.verdict, findings=findings
+        )
+        if found.outcome == "fails":
+            nodeid, report = self._settings.nodeid, self._settings.report
+            text = health_text("fail", findings, findings, nodeid=nodeid, report=report)
+            raise InitcheckFailure(text)
+        return found
 
     @quiet
     def assert_escapes(
@@ -212,6 +242,51 @@ class Initcheck(Recording):
             raise InitcheckFailure(text)
         return found
 
+    @quiet
+    def assert_step(
+        self,
+        train_step: Any,
+        model: Any,
+        optimizer: Any,
+        batch: Any,
+        *,
+        name: str = "step",
+        **options: Any,
+    ) -> StepReport:
+        """Fail where your own training step does something wrong, on one batch, over several calls.
+
+        Gradients that are not zeroed, weights that no optimiser holds, a scaler that always
+        skips, eval mode, and so on; a warning passes and is shown in the report. Arguments and
+        ``options`` are those of `pytest_initcheck.check_step`, which says in which forms a step
+        can be passed, and what is put back.
+
+        Raises:
+            InitcheckFailure: an error was found.
+            InitcheckError: bad input, or the step raised.
+        """
+        from pytest_initcheck.ignores import parse
+        from pytest_initcheck.session.failure import health_text
+        from pytest_initcheck.stepping import check_step
+
+        __tracebackhide__ = True
+        options["ignore"] = (*parse(options.get("ignore")), *self._settings.ignores)
+        found = call(check_step, train_step, model, optimizer, batch, **options)
+        self._recorder.add(
+            name,
+            "step",
+            found.run_record(),
+            verdict=found.verdict,
+            findings=found.findings,
+            ignored=found.ignored,
+        )
+        self._recorder.note_ignores(found.unused_ignores)
+        errors = [finding for finding in found.findings if finding.severity == "error"]
+        if errors:
+            nodeid, report = self._settings.nodeid, self._settings.report
+            text = health_text("fail", errors, found.findings, nodeid=nodeid, report=report)
+            raise InitcheckFailure(text)
+        return found
+
     def _judge(self, name: str, kind: str, record: RunRecord, verdict: OverSeeds) -> None:
         from pytest_initcheck.session.failure import show_command
 
@@ -226,7 +301,8 @@ class Initcheck(Recording):
         self, aspect: Aspect, name: str, model: Any, batch: Any, *args: Any, **options: Any
     ) -> Diagnosis:
         __tracebackhide__ = True
-        found = self._diagnose(name, model, batch, *args, **options)
+        # What a model can learn says nothing about one aspect of its start.
+        found = self._diagnose(name, model, batch, *args, **{"thorough": False, **options})
         faults = aspect.faults(found.findings)
         if faults:
             self._fail(found, faults)

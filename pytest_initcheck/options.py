@@ -18,10 +18,12 @@ if TYPE_CHECKING:
     from pytest_initcheck.ignores import Ignore
 
 MARKER = (
-    "initcheck(*, baseline=True, rtol=None, atol=None, device=None, ignore=()): how this test is "
-    "diagnosed and compared; baseline=False switches the comparison off, rtol and atol replace "
-    "the tolerances of the baseline, device is 'cpu', 'cuda' or 'auto', ignore lists findings "
-    "that do not count, such as 'IC201 encoder.*: reason'."
+    "initcheck(*, baseline=True, rtol=None, atol=None, device=None, ignore=(), causal=None, "
+    "thorough=None): how this test is diagnosed and compared; baseline=False switches the "
+    "comparison off, rtol and atol replace the tolerances of the baseline, device is 'cpu', "
+    "'cuda' or 'auto', ignore lists findings that do not count, such as 'IC201 encoder.*: "
+    "reason', causal says whether no output may depend on later positions, thorough=True also "
+    "asks whether the model can fit its batch."
 )
 IGNORE_INI = "initcheck_ignore"
 DEFAULT_BASELINES = "baselines"
@@ -72,6 +74,12 @@ def add(parser: pytest.Parser) -> None:
     )
     parser.addini("initcheck_mnist", "folder of the full MNIST set", default=None, type="string")
     parser.addini(
+        "initcheck_thorough",
+        "also ask of every diagnosis whether the model can fit its batch (default: false)",
+        default=False,
+        type="bool",
+    )
+    parser.addini(
         "initcheck_ignore",
         "findings that do not count, one a line: ID [layer pattern]: reason",
         default=[],
@@ -93,6 +101,7 @@ def resolve(config: pytest.Config) -> Settings:
         device=_first(config.getoption("--initcheck-device"), _device_of_ini(config)),
         mnist=_mnist(config),
         ignores=_ignores_of_ini(config),
+        thorough=_thorough_of_ini(config),
     )
     _refuse_conflicts(config, settings)
     return settings
@@ -147,6 +156,13 @@ def _mnist(config: pytest.Config) -> str | None:
     return None if ini is None else str(_below(config.rootpath, ini))
 
 
+def _thorough_of_ini(config: pytest.Config) -> bool:
+    try:
+        return bool(config.getini("initcheck_thorough"))
+    except (ValueError, TypeError, pytest.UsageError) as error:
+        raise pytest.UsageError(f"initcheck_thorough (ini file): {error}") from None
+
+
 def _ignores_of_ini(config: pytest.Config) -> tuple[Ignore, ...]:
     lines = config.getini(IGNORE_INI)
     if not lines:
@@ -188,6 +204,10 @@ def _is_device(value: Any) -> bool:
     return value is None or value in DEVICES
 
 
+def _is_choice(value: Any) -> bool:
+    return value is None or isinstance(value, bool)
+
+
 def _expects(holds: Callable[[Any], bool], what: str) -> Callable[[Any], str]:
     return lambda value: "" if holds(value) else f"must be {what}"
 
@@ -209,6 +229,8 @@ _ARGUMENTS: dict[str, Callable[[Any], str]] = {
     "atol": _expects(_is_tolerance, "a number of at least 0"),
     "device": _expects(_is_device, "'cpu', 'cuda' or 'auto'"),
     "ignore": _ignore_fault,
+    "causal": _expects(_is_choice, "True, False or None"),
+    "thorough": _expects(_is_choice, "True, False or None"),
 }
 
 
@@ -242,6 +264,8 @@ def for_test(item: pytest.Item, settings: Settings) -> Scope:
         atol=marked.get("atol"),
         report=settings.report,
         ignores=(*_ignores_of_markers(item), *settings.ignores),
+        causal=marked.get("causal"),
+        thorough=bool(_first(marked.get("thorough"), settings.thorough)),
     )
 
 

@@ -48,6 +48,10 @@ class Recording:
         if options.get("checks") is None:
             options["checks"] = with_builtin(self._ask_team()) or None
         options["ignore"] = (*parse(options.get("ignore")), *self._settings.ignores)
+        if options.get("causal") is None:
+            options["causal"] = self._settings.causal
+        if options.get("thorough") is None:
+            options["thorough"] = self._settings.thorough
         found = call(diagnose, model, batch, *args, **self._placed(options))
         self._recorder.add(
             name,

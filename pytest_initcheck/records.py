@@ -177,7 +177,8 @@ class RunRecord:
     """One training per seed, or anything else that has curves, metrics and models.
 
     ``curves`` maps a metric to one curve per seed (a value per epoch or step); ``metrics`` maps a
-    metric to one value per seed; ``before`` and ``after`` pool the models of all seeds.
+    metric to one value per seed; ``before`` and ``after`` pool the models of all seeds. ``shown``
+    are curves that a report shows and no baseline keeps.
     """
 
     seeds: tuple[int, ...] = ()
@@ -186,6 +187,7 @@ class RunRecord:
     before: ModelRecord | None = None
     after: ModelRecord | None = None
     meta: dict[str, str] = field(default_factory=dict)
+    shown: dict[str, tuple[Curve, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

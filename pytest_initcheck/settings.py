@@ -21,12 +21,14 @@ class Settings(NamedTuple):
     device: str | None = None
     mnist: str | None = None
     ignores: tuple[Ignore, ...] = ()
+    thorough: bool = False
 
 
 class Scope(NamedTuple):
     """What holds for one test; tolerances are None where the baseline's own apply.
 
-    ``ignores`` are those of its markers, the nearest first, then those of the ini file.
+    ``ignores`` are those of its markers, the nearest first, then those of the ini file; ``causal``
+    is None where the model's own configuration is asked.
     """
 
     nodeid: str
@@ -37,3 +39,5 @@ class Scope(NamedTuple):
     atol: float | None = None
     report: Path | None = None
     ignores: tuple[Ignore, ...] = ()
+    causal: bool | None = None
+    thorough: bool = False

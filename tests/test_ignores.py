@@ -111,7 +111,7 @@ def test_a_reason_may_hold_colons_and_is_put_on_one_line():
         ("IC211: tied", "no rule has the id IC211 (did you mean IC101, IC201 or"),
         ("ic201: tied", "no rule has the id ic201 (did you mean IC201"),
         ("IC20: tied", "no rule has the id IC20 (did you mean IC20"),
-        ("IC8*: tied", "no rule has the id IC8*"),
+        ("IC88*: tied", "no rule has the id IC88*"),
         ("*: tied", "'*' is no id of a finding: write one id (IC201), or how ids begin and a star"),
         ("IC*1: tied", "'IC*1' is no id of a finding"),
         ("IC201,IC301 a: tied", "'IC201,IC301' is no id of a finding: write one id"),

@@ -83,13 +83,21 @@ def test_the_nearest_marker_wins_key_by_key(project):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ("basline=False", "no argument 'basline'; it takes baseline, rtol, atol, device, ignore"),
-        ("'off'", "takes keywords only (baseline, rtol, atol, device, ignore), not 'off'"),
+        (
+            "basline=False",
+            "no argument 'basline'; it takes baseline, rtol, atol, device, ignore, causal",
+        ),
+        (
+            "'off'",
+            "takes keywords only (baseline, rtol, atol, device, ignore, causal, thorough), not "
+            "'off'",
+        ),
         ("baseline='off'", "baseline='off'): must be True or False"),
         ("rtol='much'", "rtol='much'): must be a number of at least 0"),
         ("rtol=-1", "rtol=-1): must be a number of at least 0"),
         ("atol=float('nan')", "atol=nan): must be a number of at least 0"),
         ("device='gpu'", "device='gpu'): must be 'cpu', 'cuda' or 'auto'"),
+        ("causal='yes'", "causal='yes'): must be True, False or None"),
     ],
 )
 def test_wrong_argument_is_one_clear_error(project, arguments, words):

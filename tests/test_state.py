@@ -158,7 +158,7 @@ class Fault(Exception):
 
 
 class Failing:
-    """Calls ``function`` and raises at the call of that number."""
+    """Calls ``function`` and raises at the call of that number, and at every one after it."""
 
     def __init__(self, function, at, error):
         self.function, self.at, self.error, self.calls = function, at, error, 0
@@ -166,7 +166,7 @@ class Failing:
     def __call__(self, *args):
         self.calls += 1
         value = self.function(*args)
-        if self.calls == self.at:
+        if self.calls >= self.at:
             raise self.error("stop")
         return value
 

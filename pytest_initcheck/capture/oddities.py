@@ -6,7 +6,11 @@ from collections.abc import Iterator
 
 import torch
 from torch import nn
+from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.utils.weight_norm import WeightNorm
+
+# A rate of dropout from which on less than a tenth comes through.
+_MOST = 0.9
 
 
 def oddities(model: nn.Module) -> dict[str, tuple[str, ...]]:
@@ -27,6 +31,8 @@ def _kinds(module: nn.Module) -> Iterator[str]:
         row = module.weight[module.padding_idx]
         if not row.is_meta and bool(row.count_nonzero()):
             yield "padding"
+    if isinstance(module, _DropoutNd) and _MOST <= module.p < 1:
+        yield "dropping"
     for hook in module._forward_pre_hooks.values():
         if isinstance(hook, WeightNorm) and _is_stale(module, hook):
             yield "overwritten"

@@ -37,12 +37,17 @@ def is_selection(tensor: Tensor) -> bool:
     return not (tensor.is_floating_point() or tensor.is_complex())
 
 
+def is_softmax(operator: str) -> bool:
+    """Whether an operator is a softmax or its logarithm, and no derivative of one."""
+    return "softmax" in operator and "backward" not in operator
+
+
 def width_of(operator: str, args: tuple[Any, ...]) -> int:
     """Over how many values a softmax or a normalisation runs; 0 for other operators."""
     first = args[0] if args else None
     if not isinstance(first, Tensor):
         return 0
-    if "softmax" in operator:
+    if is_softmax(operator):
         return int(first.shape[args[1]]) if first.dim() else 1
     if operator == "native_layer_norm":
         return math.prod(args[1])
@@ -54,7 +59,7 @@ def width_of(operator: str, args: tuple[Any, ...]) -> int:
 
 def axis_of(operator: str, args: tuple[Any, ...]) -> int:
     """The axis of a softmax, counted from the end; -1 for other operators."""
-    if "softmax" not in operator or not args or not isinstance(args[0], Tensor):
+    if not is_softmax(operator) or not args or not isinstance(args[0], Tensor):
         return -1
     axis, count = int(args[1]), max(args[0].dim(), 1)
     return axis if axis < 0 else axis - count

@@ -90,10 +90,15 @@ class Tracer(TorchDispatchMode):
         self.strays: tuple[str, ...] = ()
         self._strays: dict[int, tuple[Tensor, Tensor | None, str]] = {}
         self._outside = outside(model)
+        # A parameter whose storage is replaced in the first pass remains the model's.
+        self._known = {id(parameter) for parameter in model.parameters()}
         self._dims = {}
         for name, parameter in model.named_parameters():
             self._dims[name] = parameter.dim()
             self._claim(parameter, params=(name,), is_parameter=True)
+
+    def made(self, node: Node, inputs: list[Tensor], results: list[Tensor]) -> None:
+        """Called for each node with the tensors that it received and made."""
 
     def add_data(self, batch: Any) -> None:
         """Mark the tensors of a batch as the data that flows through the model."""
@@ -222,6 +227,10 @@ class Tracer(TorchDispatchMode):
         node = self._add_node(
             func, operator, args, tensors, origins, out, found if is_float else None
         )
+        if node is not None:
+            self._is_paused = True
+            self.made(node, tensors, _tensors(out))
+            self._is_paused = False
         if (
             node
             and node.nonlinearity
@@ -242,6 +251,7 @@ class Tracer(TorchDispatchMode):
     def _note_strays(self, tensors: list[Tensor], origins: list[_Origin | None]) -> None:
         for tensor, origin in zip(tensors, origins, strict=True):
             is_trained = isinstance(tensor, nn.Parameter) and tensor.requires_grad
+            is_trained = is_trained and id(tensor) not in self._known
             is_stray = is_trained and not (origin and origin.is_parameter)
             if is_stray and id(tensor) not in self._strays:
                 place = self._outside.get(id(tensor), "") or _made_in(self._stack[-1].name)

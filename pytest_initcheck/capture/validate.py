@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -34,6 +36,24 @@ def check_model(model: Any) -> None:
         raise InitcheckError(
             "every parameter is frozen (requires_grad=False); leave some parameter trainable"
         )
+
+
+@contextmanager
+def thawed(model: Any) -> Iterator[bool]:
+    """Inside, a model whose every parameter is frozen is not; whether it was. It is put back.
+
+    What was measured so says how the model would start; that it is frozen is a finding.
+    """
+    parameters = list(model.parameters()) if isinstance(model, nn.Module) else []
+    usable = [p for p in parameters if p.is_floating_point() or p.is_complex()]
+    is_frozen = bool(usable) and not any(p.requires_grad for p in parameters)
+    try:
+        for parameter in usable if is_frozen else ():
+            parameter.requires_grad_(True)
+        yield is_frozen
+    finally:
+        for parameter in usable if is_frozen else ():
+            parameter.requires_grad_(False)
 
 
 def check_batch(batch: Any, model: nn.Module, device: torch.device | None) -> None:

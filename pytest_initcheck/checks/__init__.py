@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 
-from pytest_initcheck.checks.base import Check, Rule
+from pytest_initcheck.checks.base import Check, Rule, Suspicion
 from pytest_initcheck.checks.contract import Contract
 from pytest_initcheck.checks.copies import Copies
 from pytest_initcheck.checks.dead import DeadUnits
 from pytest_initcheck.checks.fan import GroupedFan
+from pytest_initcheck.checks.fit import Fit
 from pytest_initcheck.checks.gradients import Gradients
 from pytest_initcheck.checks.growth import Growth
 from pytest_initcheck.checks.initial_loss import InitialLoss
@@ -35,7 +36,7 @@ _RANK: dict[Severity, int] = {"error": 0, "warning": 1, "info": 2}
 
 def registered() -> list[Check]:
     """The built-in checks, from root causes to what follows from them."""
-    return [
+    found: list[Check] = [
         NonFinite(),
         Memory(),
         InputScale(),
@@ -55,6 +56,7 @@ def registered() -> list[Check]:
         Leftovers(),
         GroupedFan(),
     ]
+    return [*found, Fit(found)]
 
 
 def rules(checks: Iterable[Check] | None = None) -> list[Rule]:
@@ -69,13 +71,14 @@ def rules(checks: Iterable[Check] | None = None) -> list[Rule]:
 def judge(evidence: Evidence, checks: Sequence[Check] | None = None) -> list[Finding]:
     """Run the checks; findings come worst first, root causes before what follows from them."""
     checks = registered() if checks is None else list(checks)
-    findings = [finding for check in checks for finding in check.run(evidence)]
+    findings = [found for check in checks for found in check.run(evidence)]
     by_id = {rule.id: rule for check in checks for rule in check.rules}
     return sorted(attach(findings, by_id), key=lambda finding: _RANK[finding.severity])
 
 
-def attach(findings: list[Finding], by_id: dict[str, Rule]) -> list[Finding]:
+def attach(found: Sequence[Finding | Suspicion], by_id: dict[str, Rule]) -> list[Finding]:
     """Each finding that follows from an error becomes one of its consequences."""
+    findings = _confirmed(_tempered(_certain(found, by_id), by_id), by_id)
     above: dict[int, Finding] = {}
     for finding in findings:
         for other in _explaining(finding, findings, by_id):
@@ -92,6 +95,46 @@ def attach(findings: list[Finding], by_id: dict[str, Rule]) -> list[Finding]:
         for finding in findings
         if id(finding) not in above
     ]
+
+
+def _certain(found: Sequence[Finding | Suspicion], by_id: dict[str, Rule]) -> list[Finding]:
+    """The findings, with those suspicions that an error confirms, in the order of the checks."""
+    errors = [f.id for f in found if isinstance(f, Finding) and f.severity == "error"]
+    proofs = [by_id[id] for id in errors if id in by_id and by_id[id].confirms]
+    explained = frozenset[str]().union(*(rule.follows for rule in proofs))
+    kept = []
+    for item in found:
+        if isinstance(item, Finding):
+            kept.append(item)
+        elif item.finding.id in explained:
+            kept.append(dataclasses.replace(item.finding, severity="error"))
+    return kept
+
+
+def _tempered(findings: list[Finding], by_id: dict[str, Rule]) -> list[Finding]:
+    """The findings, none more severe than one that its rule bows to."""
+    by_rule = {finding.id: finding.severity for finding in findings}
+    kept = []
+    for finding in findings:
+        rule = by_id.get(finding.id)
+        bows = rule.bows if rule is not None else ()
+        masters = [by_rule[id] for id in bows if id in by_rule]
+        severity = max([finding.severity, *masters], key=lambda each: _RANK[each])
+        kept.append(dataclasses.replace(finding, severity=severity))
+    return kept
+
+
+def _confirmed(findings: list[Finding], by_id: dict[str, Rule]) -> list[Finding]:
+    """The findings, where an error confirms it with the first warning that explains it raised."""
+    for finding in findings:
+        rule = by_id.get(finding.id)
+        if rule is None or not rule.confirms or finding.severity != "error":
+            continue
+        causes = [f for f in findings if f.id in rule.follows and f.severity != "info"]
+        if causes and all(cause.severity == "warning" for cause in causes):
+            raised = dataclasses.replace(causes[0], severity="error")
+            findings = [raised if f is causes[0] else f for f in findings]
+    return findings
 
 
 def _root(finding: Finding, above: dict[int, Finding]) -> Finding:

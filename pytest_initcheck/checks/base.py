@@ -17,7 +17,9 @@ class Rule:
     ``follows`` lists the ids of rules whose findings explain this one: where one of them was
     found, and is no less severe, this finding is attached to it. ``quantity`` says what is
     measured, ``exempt`` when the rule does not apply, ``severities`` what its findings can be,
-    ``remedy`` what to do.
+    ``remedy`` what to do. ``confirms``: what it finds is the
+    proof that a warning which explains it is an error; ``bows`` lists rules whose findings this
+    one is never more severe than.
     """
 
     id: str
@@ -30,6 +32,8 @@ class Rule:
     exempt: str = ""
     severities: tuple[Severity, ...] = ("error",)
     remedy: str = ""
+    confirms: bool = False
+    bows: frozenset[str] = frozenset()
 
     def found(
         self,
@@ -65,12 +69,19 @@ class Rule:
         )
 
 
+@dataclass(frozen=True)
+class Suspicion:
+    """A finding that counts, as an error, only where an error that it explains confirms it."""
+
+    finding: Finding
+
+
 class Check(Protocol):
     """A check. Register an own one through the hook ``pytest_initcheck_checks``."""
 
     name: str
     rules: tuple[Rule, ...]
 
-    def run(self, evidence: Evidence) -> Iterable[Finding]:
+    def run(self, evidence: Evidence) -> Iterable[Finding | Suspicion]:
         """Yield what is wrong; nothing where all is well or the check does not apply."""
         ...

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pytest_initcheck.checks.base import Rule
 from pytest_initcheck.evidence import Evidence
 from pytest_initcheck.objective.record import ObjectiveFacts
-from pytest_initcheck.records import Finding, Severity
+from pytest_initcheck.records import Finding
 
 # Of what can be learnt, from the best constant prediction to the lowest loss, the share that the
 # range of the outputs puts out of reach. Probabilities of two classes under a second softmax lose
@@ -21,6 +21,23 @@ _LOST_COSINES = 0.25
 _HIDDEN_ERROR = 0.25
 _HIDDEN_WARNING = 0.05
 _DEAD_ERROR = 0.1
+_COSINES = ("normalize", "div", "truediv", "cosine_similarity")
+_LINEAR = (
+    "the loss is linear in the outputs, which are no logarithms of probabilities: it is no "
+    "likelihood, and rewards the right class without a penalty for the wrong ones"
+)
+_UNNORMALISED = (
+    "the loss is a likelihood of classes, and gets what are no logarithms of probabilities: their "
+    "exponentials do not sum to one, so that larger scores lower it whatever the class"
+)
+_OUTSIDE = (
+    "the loss takes its targets for probabilities, and they lie outside of 0 to 1, so that it "
+    "falls without end as the outputs grow"
+)
+_SINKS = (
+    "the loss falls without end as the outputs grow, whatever the input: it takes them for "
+    "something that they are not, or has the wrong sign"
+)
 _BROKEN = frozenset({"IC104", "IC306", "IC501", "IC502"})
 
 
@@ -39,9 +56,8 @@ class Contract:
             "PyTorch documentation: CrossEntropyLoss and BCEWithLogitsLoss expect unnormalised "
             "logits; NaJaeMin92/pytorch-DANN#7, yudi-mars/daisyRec#15",
             _BROKEN,
-            quantity="lowest loss that any values of the last layer reach, through what the model "
-            "does to them, beside the lowest that any output has; relative to the loss of the best "
-            "constant output",
+            quantity="lowest loss that any values of the last layer reach, through what is done to "
+            "them, above the lowest that any output has, over that of the best constant output",
             exempt="logarithms of probabilities, which a softmax leaves as they are; scores with "
             "a temperature or gain that is learnt or large enough; squashings inside the model, "
             "as of attention, gates and mixtures; targets made by the loss itself, as contrastive "
@@ -58,7 +74,7 @@ class Contract:
             "at most a tenth (error: a third) of what can be learnt out of reach",
             "LeCun, Bottou, Orr, Müller: Efficient BackProp (1998), section 4.5, on targets within "
             "the range of the sigmoid",
-            _BROKEN,
+            _BROKEN | {"IC804", "IC401"},
             quantity="as for IC801",
             exempt="bounded outputs whose targets lie within the bounds, but for a few; targets "
             "made by the loss itself",
@@ -126,52 +142,53 @@ class Contract:
         else:
             yield from self._out_of_reach(facts)
         yield from self._hidden(evidence, facts)
-        if facts.dead_term:
-            yield self.rules[4].found(
-                self.name,
-                "error" if facts.dead_term > _DEAD_ERROR else "warning",
-                (),
-                "share of the loss in terms without gradient",
-                facts.dead_term,
-                _DEAD_ERROR if facts.dead_term > _DEAD_ERROR else 0.0,
-            )
+        yield from self._dead(facts)
 
     def _out_of_reach(self, facts: ObjectiveFacts) -> Iterator[Finding]:
-        lost, limit = facts.lost, _LOST_WARNING
-        is_cosine = facts.bound in ("normalize", "div", "truediv")
-        if lost is None or not facts.sides or not facts.bound:
+        lost, bound = facts.lost or 0.0, facts.bound
+        is_in_loss = facts.lost_in_loss > lost
+        if is_in_loss:
+            lost, bound = facts.lost_in_loss, facts.bound_in_loss
+        limit = _LOST_COSINES if bound in _COSINES else _LOST_WARNING
+        if lost <= limit or not facts.sides or not bound:
             return
-        limit = _LOST_COSINES if is_cosine else limit
-        if lost <= limit:
-            return
-        severity: Severity = "error" if lost > _LOST_ERROR else "warning"
         rule = self.rules[0 if facts.squashes_again else 1]
         yield rule.found(
             self.name,
-            severity,
+            "error" if lost > _LOST_ERROR else "warning",
             (),
-            f"lowest loss within reach (lowest of any output {facts.floor:.4g}, of the best "
-            f"constant {facts.constant:.4g})",
-            facts.reachable,
-            (facts.floor or 0.0) + limit * ((facts.constant or 0.0) - (facts.floor or 0.0)),
-            cause=f"{rule.cause} ({_noun(facts.bound)} before the loss)",
+            f"share of what can be learnt that is out of reach (lowest loss within reach "
+            f"{facts.reachable:.4g}, best constant {facts.constant:.4g})",
+            lost,
+            _LOST_ERROR if lost > _LOST_ERROR else limit,
+            cause=f"{rule.cause} ({_noun(bound)} before the loss)",
         )
 
     def _unbounded(self, facts: ObjectiveFacts) -> Finding | None:
-        is_bounded_kind = facts.targets in ("classes", "shares") or facts.squashes_again
-        is_sinking = facts.sinks and facts.sides == 1 and is_bounded_kind
-        is_linear = facts.is_linear and facts.targets in ("classes", "shares")
-        if not is_sinking and not is_linear:
+        cause = _unbounded_by(facts)
+        if not cause:
             return None
         return self.rules[2].found(
             self.name,
             "error",
             (),
-            "lowest loss found" if is_sinking else "lowest loss that the outputs allow",
-            facts.reachable,
+            "lowest loss that was found for other outputs",
+            facts.reachable if facts.reachable is not None else facts.loss,
             0.0,
-            cause=self.rules[2].cause if is_sinking else _LINEAR,
+            cause=cause,
         )
+
+    def _dead(self, facts: ObjectiveFacts) -> Iterator[Finding]:
+        if facts.dead_term:
+            is_error = facts.dead_term > _DEAD_ERROR
+            yield self.rules[4].found(
+                self.name,
+                "error" if is_error else "warning",
+                (),
+                "share of the loss in terms without gradient",
+                facts.dead_term,
+                _DEAD_ERROR if is_error else 0.0,
+            )
 
     def _hidden(self, evidence: Evidence, facts: ObjectiveFacts) -> Iterator[Finding]:
         hidden = facts.clipped
@@ -189,13 +206,29 @@ class Contract:
         )
 
 
-_LINEAR = (
-    "the loss is linear in the outputs, which are no logarithms of probabilities: it is no "
-    "likelihood, and rewards the right class without a penalty for the wrong ones"
-)
+def _unbounded_by(facts: ObjectiveFacts) -> str:
+    """Why the loss has no lower bound that counts, "" where it has one, or needs none.
+
+    Without targets from the batch, or with weights for them beside, the loss may be a critic's, a
+    flow's or a policy's; with a logarithm of numbers a likelihood, of which densities make any.
+    """
+    if facts.is_unnormalised:
+        return _UNNORMALISED
+    if facts.is_linear and facts.targets in ("classes", "shares"):
+        return _LINEAR
+    low, high = facts.target_range or (0.0, 1.0)
+    if facts.squashes_again and facts.is_bottomless and (low < 0 or high > 1):
+        return f"{_OUTSIDE} ({low:.4g} to {high:.4g})"
+    if facts.sides != 1 or not (facts.is_bottomless or facts.sinks):
+        return ""
+    is_likelihood = facts.is_logarithmic and facts.targets == "numbers"
+    return "" if is_likelihood and not facts.sinks else _SINKS if _is_meant(facts) else ""
+
+
+def _is_meant(facts: ObjectiveFacts) -> bool:
+    # Weights of a policy's logarithms are numbers, too, and sink the loss of what is not rewarded.
+    return facts.sinks or not facts.is_logarithmic
 
 
 def _noun(bound: str) -> str:
-    return {"truediv": "a division by their norm", "normalize": "a normalisation"}.get(
-        bound, f"a {bound}"
-    )
+    return {"truediv": "a division", "normalize": "a normalisation"}.get(bound, f"a {bound}")

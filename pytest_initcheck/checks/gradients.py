@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 from pytest_initcheck.checks.base import Rule
 from pytest_initcheck.checks.code import deepened, redraw
-from pytest_initcheck.checks.fan import GroupedFan
 from pytest_initcheck.checks.paths import averaging, has_normalisation, producers
 from pytest_initcheck.checks.traits import (
     finite_looks,
@@ -77,6 +76,8 @@ class Gradients:
             severities=("error", "warning"),
             remedy="draw the weights with the gain of the nonlinearity, such as "
             "torch.nn.init.kaiming_normal_(weight) for ReLU, or add normalisation or residuals",
+            # Weights that are too small by a known factor slow training down, and are named so.
+            bows=frozenset({"IC106"}),
         ),
         Rule(
             "IC403",
@@ -149,12 +150,10 @@ class Gradients:
         share = shares[last] / start if start else 1.0
         if len(shares) < 2 or share >= SHARE_WARNING or _grows(evidence, last):
             return
-        # Weights that are too small by a known factor slow training down, and are named for it.
-        is_narrowed = any(GroupedFan().run(evidence))
         begins = [n for n, value in shares.items() if value / start < SHARE_WARNING]
         yield self.rules[1].found(
             self.name,
-            "error" if share < SHARE_ERROR and not is_narrowed else "warning",
+            "error" if share < SHARE_ERROR else "warning",
             [_lost_before(evidence, begins[0]), *begins],
             "share of the last layer's input that differs between samples",
             share,

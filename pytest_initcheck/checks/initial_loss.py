@@ -12,7 +12,6 @@ from pytest_initcheck.checks.traits import (
     ends_in_classes,
     has_temperature,
     is_class_loss,
-    overshoots,
 )
 from pytest_initcheck.evidence import Evidence
 from pytest_initcheck.records import Finding, Severity
@@ -40,20 +39,22 @@ class InitialLoss:
             "initial loss far above chance",
             "the outputs are too large at the start: the model is confidently wrong, and the "
             "first steps are spent on undoing it",
-            "cross-entropy: above that of equal probabilities by 2 or by as much again, whichever "
-            "is more (warning: 1.5 or three quarters), plus three standard errors of the batch; an "
-            "error from the warning on where the first steps blow the loss up; other losses, ten "
-            "times that of predicting zero, with outputs of ten times the targets' size",
+            "cross-entropy: above the lowest of the same outputs times a number from 0 to 1 by 2, "
+            "or by as much again, whichever is more (warning: 1.5 or three quarters), plus three "
+            "standard errors of the batch; other losses, ten times that lowest, with outputs of "
+            "ten times the targets' size",
             "E[loss] ≈ ln C + s²/2 for logits of standard deviation s, up to the freezing at "
             "s = √(2 ln C) of Derrida: Random-energy model (1981); Chizat, Oyallon, Bach: On Lazy "
             "Training (2019)",
             frozenset({"IC104", "IC201", "IC303", "IC501", "IC502", "IC503", "IC701", "IC704"}),
-            quantity="the first loss, and the same loss of a constant prediction",
-            exempt="forward=, or an output that a constant cannot replace: the chance level is not "
-            "known then; outputs whose scale a learned scalar sets",
+            quantity="the first loss L(1), and the least L(α) for α in [0, 1], where α multiplies "
+            "what the last layers made",
+            exempt="scores whose size does not change with that of the last layers' outputs, such "
+            "as cosines times a temperature",
             severities=("error", "warning"),
             remedy="scale the weights by fan-in, such as torch.nn.init.kaiming_normal_("
             "weight), and draw those of the last layer smaller or start them at zero",
+            confirms=True,
         ),
         Rule(
             "IC704",
@@ -71,19 +72,15 @@ class InitialLoss:
 
     def run(self, evidence: Evidence) -> Iterator[Finding]:
         facts, targets = evidence.loss, evidence.start.targets
-        if facts.chance is None or facts.chance <= 0:
-            return
         if not math.isfinite(facts.initial):
             return
         is_sum = facts.growth is not None and facts.growth > 1.5 and bool(targets and targets.n > 1)
         scale = targets.n if is_sum and targets else 1
-        severity, limit = self._limit(evidence, facts.initial / scale, facts.chance / scale)
-        if severity and _is_thrown(evidence):
-            severity = "error"
+        severity, limit = self._limit(evidence, facts.initial / scale, calm_loss(evidence), scale)
         if is_sum:
             yield self.rules[1].found(
                 self.name,
-                "error" if severity == "error" or _is_thrown(evidence) else "warning",
+                "warning",
                 (),
                 "loss of a doubled batch over that of the batch",
                 facts.growth,
@@ -94,31 +91,57 @@ class InitialLoss:
                 self.name,
                 severity,
                 _heads(evidence),
-                f"first loss (chance {facts.chance:.4g})",
+                f"first loss (of smaller outputs {calm_loss(evidence):.4g})",
                 facts.initial,
                 limit * scale,
                 code=restarted(evidence),
             )
 
     def _limit(
-        self, evidence: Evidence, initial: float, chance: float
+        self, evidence: Evidence, initial: float, calm: float | None, scale: int
     ) -> tuple[Severity | None, float]:
-        if has_temperature(evidence):
+        if calm is None or calm <= 0:
             return None, 0.0
-        targets = evidence.start.targets
+        calm = calm / scale
         if is_class_loss(evidence) or ends_in_classes(evidence):
             slack = _Z * math.sqrt(2 / _predictions(evidence))
-            error = chance + max(_ERROR, chance) + slack
-            limit = chance + max(_WARNING, 0.75 * chance) + slack
+            error = calm + max(_ERROR, calm) + slack
+            limit = calm + max(_WARNING, 0.75 * calm) + slack
             if initial > error:
                 return "error", error
-            return ("warning", limit) if initial > limit else (None, 0.0)
-        outputs = evidence.start.result
+            if initial > limit:
+                return "warning", limit
+            return _behind(evidence, initial, scale)
+        targets, outputs = evidence.start.targets, evidence.start.result
         known = (outputs.rms or 0.0) if outputs else 0.0
         wanted = (targets.rms or 0.0) if targets else 0.0
-        if initial > _RATIO * chance and known > max(_OUTPUT, _RATIO * wanted):
-            return "error", _RATIO * chance
+        if initial > _RATIO * calm and known > max(_OUTPUT, _RATIO * wanted):
+            return "error", _RATIO * calm
         return None, 0.0
+
+
+def calm_loss(evidence: Evidence) -> float | None:
+    """The lowest loss of what the last layers made times a number from 0 to 1.
+
+    What the first loss has beyond it is confidence without a reason. Where the loss cannot be
+    asked, that of a constant prediction takes its place, but for outputs of a learnt scale.
+    """
+    if evidence.objective is not None:
+        return evidence.objective.calmest
+    return None if has_temperature(evidence) else evidence.loss.chance
+
+
+def _behind(evidence: Evidence, initial: float, scale: int) -> tuple[Severity | None, float]:
+    """The same for scores whose size is set behind the last layer, by no temperature to learn.
+
+    Those are often large on purpose: cosines times 64 start at seven times chance, and learn.
+    """
+    facts = evidence.objective
+    calm = facts.calm_output if facts is not None else None
+    if calm is None or calm <= 0 or has_temperature(evidence):
+        return None, 0.0
+    limit = _RATIO * calm / scale + _ERROR
+    return ("error", limit) if initial > limit else (None, 0.0)
 
 
 def _predictions(evidence: Evidence) -> int:
@@ -128,10 +151,6 @@ def _predictions(evidence: Evidence) -> int:
         return max(targets.n, 1)
     classes = evidence.loss.classes or 1
     return max(outputs.n // classes, 1) if outputs else 1
-
-
-def _is_thrown(evidence: Evidence) -> bool:
-    return evidence.trajectory.blown_up > 0 or overshoots(evidence)
 
 
 def _heads(evidence: Evidence) -> list[str]:

@@ -5,13 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from pytest_initcheck.checks.base import Rule
+from pytest_initcheck.checks.base import Rule, Suspicion
 from pytest_initcheck.checks.code import standardised
 from pytest_initcheck.checks.gradients import SHARE_ERROR, SHARE_WARNING
-from pytest_initcheck.checks.initial_loss import InitialLoss
 from pytest_initcheck.checks.paths import has_normalisation
-from pytest_initcheck.checks.saturation import Saturation
-from pytest_initcheck.checks.traits import overshoots
 from pytest_initcheck.evidence import Evidence
 from pytest_initcheck.records import Finding, Severity, TensorStats
 
@@ -27,7 +24,6 @@ _TARGETS = 100.0
 _OWN_SCALE = 0.1
 # With another fault to explain, inputs beyond this are its likelier cause than the weights.
 _BLAMED = 10.0
-_EXPLAINED = frozenset({"IC303", "IC703"})
 _SOURCE = "LeCun, Bottou, Orr, Müller: Efficient BackProp (1998), section 4.3"
 
 
@@ -60,36 +56,29 @@ class InputScale:
             "factor, and the first loss is its square",
             "root mean square of regression targets at most 100",
             _SOURCE,
-            frozenset({"IC104", "IC501"}),
-            quantity="root mean square of floating targets",
+            frozenset({"IC104", "IC501", "IC701", "IC803"}),
+            quantity="root mean square of the floating targets that the loss reads",
             exempt="classes; a model whose outputs have the scale of the targets; a loss that no "
             "constant prediction can be given to",
+            confirms=True,
             remedy="standardise the targets: (y - y.mean()) / y.std()",
         ),
     )
 
-    def run(self, evidence: Evidence) -> Iterator[Finding]:
-        inputs, targets = evidence.start.inputs, evidence.start.targets
+    def run(self, evidence: Evidence) -> Iterator[Finding | Suspicion]:
+        inputs = evidence.start.inputs
         if inputs is not None and inputs.rms:
-            yield from self._inputs(evidence, inputs)
-        if targets is not None and targets.dtype.startswith(("float", "bfloat")):
-            yield from self._targets(evidence, targets)
+            large = self._large(evidence)
+            found = large if isinstance(large, Finding) else None
+            found = found or self._small(evidence, inputs) or self._alike(evidence)
+            if found is not None or large is not None:
+                yield found or large  # type: ignore[misc]
+        yield from self._targets(evidence)
 
-    def _inputs(self, evidence: Evidence, inputs: TensorStats) -> Iterator[Finding]:
-        found = self._large(evidence, inputs) or self._small(evidence, inputs)
-        found = found or self._alike(evidence)
-        if found is not None:
-            yield found
-
-    def _targets(self, evidence: Evidence, targets: TensorStats) -> Iterator[Finding]:
-        rms, outputs = targets.rms or 0.0, evidence.start.result
+    def _targets(self, evidence: Evidence) -> Iterator[Finding]:
+        rms, outputs = _target_rms(evidence), evidence.start.result
         is_scaled = outputs is not None and (outputs.rms or 0.0) > _OWN_SCALE * rms
-        if (
-            rms > _TARGETS
-            and evidence.loss.chance is not None
-            and not is_scaled
-            and not (_is_same(evidence.start.inputs, targets))
-        ):
+        if rms > _TARGETS and evidence.loss.chance is not None and not is_scaled:
             yield self.rules[1].found(
                 self.name,
                 "error",
@@ -100,18 +89,18 @@ class InputScale:
                 code=standardised(evidence, "targets"),
             )
 
-    def _large(self, evidence: Evidence, inputs: TensorStats) -> Finding | None:
+    def _large(self, evidence: Evidence) -> Finding | Suspicion | None:
         # Where the model itself enlarges the data, they are not at fault.
         given = evidence.given[0] if evidence.given else math.inf
         sizes = {layer: min(fed.rms or 0.0, given) for layer, fed in evidence.start.fed.items()}
         layer = max(sizes, key=lambda name: sizes[name])
         rms = sizes[layer]
-        is_blamed = rms > _BLAMED and self._explains(evidence)
-        if rms <= _WARNING and not is_blamed:
+        if rms <= _BLAMED:
             return None
-        is_error = rms > _ERROR or is_blamed
-        limit = _BLAMED if is_blamed else _ERROR if is_error else _WARNING
-        return self._scale(evidence, "error" if is_error else "warning", rms, limit, layer=layer)
+        is_error, is_doubt = rms > _ERROR, rms <= _WARNING
+        limit = _BLAMED if is_doubt else _ERROR if is_error else _WARNING
+        found = self._scale(evidence, "error" if is_error else "warning", rms, limit, layer=layer)
+        return Suspicion(found) if is_doubt else found
 
     def _small(self, evidence: Evidence, inputs: TensorStats) -> Finding | None:
         largest = max(abs(inputs.min or 0.0), abs(inputs.max or 0.0))
@@ -157,25 +146,11 @@ class InputScale:
             code=standardised(evidence, layer or next(iter(evidence.start.fed))),
         )
 
-    def _explains(self, evidence: Evidence) -> bool:
-        """Whether saturation, a high first loss or steep curvature is there to explain."""
-        found = [*Saturation().run(evidence), *InitialLoss().run(evidence)]
-        is_steep = evidence.trajectory.blown_up > 0 or overshoots(evidence)
-        # An autoencoder's targets are its inputs: one cause, not two.
-        is_target = _is_same(evidence.start.inputs, evidence.start.targets)
-        return (
-            is_steep
-            or is_target
-            or any(f.severity == "error" and f.id in _EXPLAINED for f in found)
-        )
 
-
-def _is_same(inputs: TensorStats | None, targets: TensorStats | None) -> bool:
-    return (
-        inputs is not None
-        and targets is not None
-        and (
-            (inputs.n, inputs.mean, inputs.std) == (targets.n, targets.mean, targets.std)
-            and (targets.rms or 0.0) > _TARGETS
-        )
-    )
+def _target_rms(evidence: Evidence) -> float:
+    """Root mean square of floating targets, those that a caller's ``forward`` compares with too."""
+    targets, facts = evidence.start.targets, evidence.objective
+    if targets is not None:
+        return (targets.rms or 0.0) if targets.dtype.startswith(("float", "bfloat")) else 0.0
+    is_read = facts is not None and evidence.loss.is_forward and facts.targets == "numbers"
+    return (facts.target_rms or 0.0) if facts is not None and is_read else 0.0

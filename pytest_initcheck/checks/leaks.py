@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pytest_initcheck.checks.base import Rule
-from pytest_initcheck.dependencies import Causality, Samples
+from pytest_initcheck.dependencies import Causality, Exchange, Samples
 from pytest_initcheck.evidence import Evidence
 from pytest_initcheck.records import Finding
 
@@ -66,7 +66,7 @@ class Leaks:
             "is passed on to nothing, overwritten, or cancelled",
             "some bit of the output or of the loss changes with the input",
             "docs/dependencies.md: the same pass, bit for bit, with another input",
-            _DEAD,
+            _DEAD | {"IC814"},
             quantity="bits of output and loss that change when the input's values go to other "
             "samples, with parameters near zero filled with noise",
             exempt="constant inputs; targets; tensors of a batch that forward= is passed whole; "
@@ -90,40 +90,47 @@ class Leaks:
     def _samples(self, found: Samples) -> Iterator[Finding]:
         fault = found.fault
         if fault is None:
+            yield from self._swapped(found)
             return
         axis = "" if fault.axis is None else f", along axis {fault.axis} of what it reads"
-        where = fault.owner or "the model itself"
         yield self.rules[0].found(
             self.name,
             "error",
             [fault.owner] if fault.owner else [],
-            f"other samples whose output moves with sample {found.perturbed}",
+            "samples whose output depends on another sample",
             float(len(found.leaked)),
             0.0,
             cause=f"samples depend on each other: {fault.fault} ({fault.operator} in "
-            f"{where}{axis})",
+            f"{_owner(fault)}{axis})",
         )
+
+    def _swapped(self, found: Samples) -> Iterator[Finding]:
+        if found.swapped:
+            yield self.rules[0].found(
+                self.name,
+                "error",
+                [],
+                "samples whose output depends on another sample",
+                float(len(found.leaked)),
+                0.0,
+                cause=f"samples depend on each other: {found.swapped}",
+            )
 
     def _causality(self, found: Causality) -> Iterator[Finding]:
         if not found.earlier:
             return
         start = found.exchange
-        where = (
-            ""
-            if start is None
-            else f"; the future comes in with {start.operator} in "
-            + (start.owner or "the model itself")
-        )
+        where = f"; the future comes in with {start.operator} in {_owner(start)}" if start else ""
         yield self.rules[1].found(
             self.name,
             "error" if found.is_certain else "warning",
             [start.owner] if start is not None and start.owner else [],
-            f"earlier positions whose output moves with position {found.perturbed} of "
-            f"{found.place}",
+            "positions whose output depends on a later position",
             float(len(found.earlier)),
             0.0,
             cause=f"the model is causal ({found.declared}), but its output moves from position "
-            f"{found.earlier[0]} on when position {found.perturbed} is replaced{where}",
+            f"{found.earlier[0]} on when position {found.perturbed} of {found.place} is replaced"
+            f"{where}",
             remedy="" if found.is_certain else "set config.is_decoder = True",
         )
 
@@ -132,7 +139,11 @@ class Leaks:
             self.name,
             "warning",
             [],
-            f"changes of output and loss with {place}",
+            f"outputs that move with {place}",
             0.0,
             cause=f"{place} changes neither the output nor the loss: nothing reads it",
         )
+
+
+def _owner(exchange: Exchange) -> str:
+    return exchange.owner or "the model itself"

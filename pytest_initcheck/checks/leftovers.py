@@ -53,12 +53,25 @@ class Leftovers:
             remedy="zero the row after initialising: "
             "embedding.weight[embedding.padding_idx].zero_()",
         ),
+        Rule(
+            "IC108",
+            "dropout of nearly everything",
+            "dropout takes nine tenths of the values or more: its argument is the share that is "
+            "dropped, not the one that is kept",
+            "a rate of dropout below 0.9",
+            "Srivastava et al.: Dropout (2014), section A.4: 0.2 of inputs, 0.5 of hidden units",
+            quantity="modules of dropout with a rate of at least 0.9",
+            exempt="a rate of 1, which is told by what it does",
+            severities=("warning",),
+            remedy="pass the share that is to be dropped: p = 1 − keep_prob",
+        ),
     )
 
     def run(self, evidence: Evidence) -> Iterator[Finding]:
-        for rule, kind in zip(self.rules, ("overwritten", "padding"), strict=True):
+        for rule, kind in zip(self.rules, ("overwritten", "padding", "dropping"), strict=True):
             layers = evidence.oddities.get(kind, ())
             if layers:
                 quantity = f"modules with {rule.title}"
-                code = "\n".join(_CODES[kind].format(name=repr(layer)) for layer in layers)
+                form = _CODES.get(kind, "")
+                code = "\n".join(form.format(name=repr(layer)) for layer in layers).strip()
                 yield rule.found(self.name, "warning", layers, quantity, len(layers), 0, code=code)

@@ -15,6 +15,8 @@ _NORMAL = {"float32": 2.0**-126, "bfloat16": 2.0**-126, "float64": 2.0**-1022}
 # read as numbers have exponents from everywhere.
 _SPREAD = 1e6
 _FEW = 4
+# No initialiser draws beyond it.
+_LARGE = 1e3
 
 
 class Memory:
@@ -67,6 +69,8 @@ def _oddity(look: ParameterLook) -> tuple[str, float, float] | None:
     if look.least < normal:
         return "smallest |weight| that is not zero", look.least, normal
     largest = max(abs(stats.min or 0.0), abs(stats.max or 0.0))
-    if stats.n >= _FEW and largest > _SPREAD * look.median:
+    # Values at the level of rounding beside ordinary ones are differences that came to nothing.
+    is_large = largest > _LARGE
+    if is_large and stats.n >= _FEW and largest > _SPREAD * look.median:
         return "largest |weight| over the median", largest / look.median, _SPREAD
     return None

@@ -76,9 +76,8 @@ class Movement:
             "every trainable parameter held with a learning rate above 0",
             "torch.optim: parameters are passed to the constructor",
             _BROKEN | {"IC601"},
-            quantity="trainable weights with a gradient and a learning rate of zero, or none",
-            exempt="frozen parameters, biases and gains; forward=, which may train one network of "
-            "several",
+            quantity="trainable parameters with a gradient and a learning rate of zero, or none",
+            exempt="frozen parameters; forward=, which may train one network of several",
             severities=("warning",),
             remedy="keep layers in an nn.ModuleList, pass every trainable parameter to the "
             "optimiser with a learning rate above zero, and freeze what is not to move",
@@ -103,6 +102,7 @@ class Movement:
             "models with normalisation, and under other optimisers than SGD",
             severities=("error", "warning"),
             remedy="divide the learning rate by ten until the first steps reduce the loss",
+            confirms=True,
         ),
         Rule(
             "IC604",
@@ -131,7 +131,7 @@ class Movement:
         ]  # fmt: skip
         weights = [p for p in driven if len(p.shape) > 1] or driven
         yield from self._slow(evidence, weights)
-        idle = [p.layer for p in driven if not evidence.rates.get(p.name) and len(p.shape) > 1]
+        idle = [p.layer for p in driven if not evidence.rates.get(p.name)]
         # A step of one network of several is no oversight.
         idle = [] if evidence.loss.is_forward else idle
         if strays := evidence.oddities.get("stray", ()):

@@ -8,9 +8,18 @@ from collections.abc import Iterator
 from pytest_initcheck.checks.base import Rule
 from pytest_initcheck.checks.code import redraw
 from pytest_initcheck.checks.paths import producers
-from pytest_initcheck.evidence import Evidence
+from pytest_initcheck.evidence import Evidence, Node
 from pytest_initcheck.records import Finding
 
+_BIRTHS = (
+    (("softmax",), "every position of a row is masked: a softmax over minus infinity alone is NaN"),
+    (("div",), "a division by zero, as of a row by its own norm where the row is zero"),
+    (
+        ("sqrt", "log", "pow", "norm", "acos", "asin"),
+        "a root, logarithm or angle outside its domain",
+    ),
+    (("exp", "cosh", "sinh"), "an exponential overflows"),
+)
 _IEEE = "IEEE 754: NaN and infinity spread through every later sum and product"
 
 
@@ -98,12 +107,12 @@ class NonFinite:
                 name = key.layer or key.owner
                 counts[name] = counts.get(name, 0) + site.output.nonfinite
         bad = tuple(name for name, count in counts.items() if count)
-        if bad:
-            made = _made_before(evidence, bad[0])
-            if made and made not in bad:
-                counts[made] = counts[bad[0]]
-                bad = made, *bad
-            yield self._finding(1, bad, counts[bad[0]])
+        born = _birth(evidence)
+        if bad or born is not None:
+            count = counts[bad[0]] if bad else 1
+            place = _place(evidence, born) if born is not None else ""
+            bad = (place, *(name for name in bad if name != place)) if place else bad
+            yield self._finding(1, bad, count, cause=_cause(born))
 
     def _gradients(self, evidence: Evidence) -> Iterator[Finding]:
         bad: dict[str, int] = {}
@@ -114,17 +123,32 @@ class NonFinite:
         if bad:
             yield self._finding(3, tuple(bad), sum(bad.values()))
 
-    def _finding(self, index: int, layers: tuple[str, ...], count: int, code: str = "") -> Finding:
+    def _finding(
+        self, index: int, layers: tuple[str, ...], count: int, code: str = "", cause: str = ""
+    ) -> Finding:
         return self.rules[index].found(
-            self.name, "error", layers, "non-finite values", count, 0, code=code
+            self.name, "error", layers, "non-finite values", count, 0, code=code, cause=cause
         )
 
 
-def _made_before(evidence: Evidence, layer: str) -> str:
-    """The layer whose output became non-finite on the way to this one; "" where it came finite."""
-    output = evidence.start.outputs.get(layer)
-    if output is None or output.variation is not None:
+def _birth(evidence: Evidence) -> Node | None:
+    """The operation that made the first value that is not finite, where it was found."""
+    return None if evidence.born_at is None else evidence.nodes[evidence.born_at]
+
+
+def _place(evidence: Evidence, born: Node) -> str:
+    """The layer at which it is born: the operation itself, or what it works on."""
+    if born.is_layer:
+        return born.layer
+    made = producers(evidence, born)
+    return made[0].layer if made else born.owner
+
+
+def _cause(born: Node | None) -> str:
+    if born is None:
         return ""
-    node = next((n for n in evidence.nodes if n.is_layer and n.layer == layer), None)
-    made = producers(evidence, node) if node else []
-    return made[0].layer if made else ""
+    operator = born.operator.strip("_")
+    for names, told in _BIRTHS:
+        if any(name in operator for name in names):
+            return f"{told} ({operator} in {born.owner or 'the model itself'})"
+    return ""

@@ -51,6 +51,7 @@ class Saturation:
             "gate of an LSTM; nonlinearities that are not bounded on both sides",
             severities=("error", "warning"),
             remedy="draw the weights with torch.nn.init.xavier_uniform_(weight), or reduce σ",
+            confirms=True,
         ),
         Rule(
             "IC305",

@@ -52,7 +52,7 @@ TWICE = Rule(
 )
 REPLACED = Rule(
     "IC854",
-    "the optimiser holds weights that the model no longer has",
+    "optimiser of weights that were replaced",
     "the model's weights were replaced after the optimiser was built, so that it steps the old "
     "tensors, which get no gradient, and the new ones never move",
     "the optimiser's tensors are the model's, as it now is",

@@ -17,7 +17,7 @@ _KNOWN = 0.5
 _EQUAL = "the inputs are the same for every sample, and the targets are not: nothing tells which"
 # The square of what single precision rounds away.
 _ROUNDING = 1e-13
-_DATA = frozenset({"IC104", "IC501", "IC502", "IC503", "IC803", "IC804"})
+_DATA = frozenset({"IC104", "IC501", "IC502", "IC503", "IC504", "IC803", "IC804"})
 
 
 class Targets:
@@ -45,7 +45,7 @@ class Targets:
             "the targets are the same for all, or the loss cannot use what tells them apart",
             "a loss of the best constant output above the lowest loss",
             "by definition",
-            _DATA | {"IC811"},
+            _DATA | {"IC811", "IC306", "IC401"},
             quantity="loss of the best constant output, beside the lowest of any output",
             exempt="losses that read no targets from the batch; equal targets in a batch of fewer "
             "than eight samples",
@@ -153,7 +153,7 @@ class Targets:
                 (),
                 f"loss of the best constant output (shapes {first} and {second})",
                 facts.constant,
-                facts.floor,
+                facts.least,
             )
         elif not facts.has_equal_targets or facts.samples >= _MANY:
             yield self.rules[1].found(
@@ -162,12 +162,16 @@ class Targets:
                 (),
                 "loss of the best constant output, that of the best one being",
                 facts.constant,
-                facts.floor,
+                facts.least,
             )
 
     def _given_away(self, evidence: Evidence, facts: ObjectiveFacts) -> Iterator[Finding]:
-        if facts.copied:
-            is_causal = evidence.dependencies.causality is not None
+        is_low = self._is_low(facts)
+        causality = evidence.dependencies.causality
+        # A model that never reads a position for its own output may be asked for it.
+        is_strict = causality is not None and causality.perturbed not in causality.moved
+        if facts.copied and not is_strict:
+            is_causal = causality is not None
             yield self.rules[2].found(
                 self.name,
                 "error" if is_causal else "warning",
@@ -177,24 +181,27 @@ class Targets:
                 0,
             )
             return
-        known = facts.constant is not None and facts.floor is not None and not facts.is_open
-        if not known or not is_class_loss(evidence) or not facts.sides or facts.samples < _MANY:
-            return
-        limit = facts.floor + _KNOWN * (facts.constant - facts.floor)  # type: ignore[operator]
-        if facts.loss < limit:
+        # A model that compares samples, or adds to its input, starts from a good guess.
+        is_guess = not is_class_loss(evidence) or facts.compares
+        if is_low and (facts.is_whole_copy or not is_guess):
             yield self.rules[2].found(
                 self.name,
                 "warning",
                 (),
                 f"first loss (best constant {facts.constant:.4g})",
                 facts.loss,
-                limit,
+                _limit(facts),
             )
+
+    def _is_low(self, facts: ObjectiveFacts) -> bool:
+        known = facts.constant is not None and facts.least is not None and not facts.is_bottomless
+        return known and facts.sides > 0 and facts.samples >= _MANY and facts.loss < _limit(facts)
 
     def _constant_output(self, evidence: Evidence) -> Iterator[Finding]:
         shares = [look.variation for look in evidence.looks]
         known = [share for share in shares if share is not None and share == share]
-        if len(known) < len(shares) or not is_varied(evidence):
+        is_known = evidence.objective is not None or is_varied(evidence)
+        if len(known) < len(shares) or not is_known:
             return
         if known and max(known) < _ROUNDING:
             yield self.rules[3].found(
@@ -205,3 +212,8 @@ class Targets:
                 max(known),
                 _ROUNDING,
             )
+
+
+def _limit(facts: ObjectiveFacts) -> float:
+    low, high = facts.least or 0.0, facts.constant or 0.0
+    return low + _KNOWN * (high - low)

@@ -267,9 +267,17 @@ def _is_without(evidence: Evidence, node: Node) -> bool:
 
 
 def is_unreached(evidence: Evidence) -> bool:
-    """Whether no trainable parameter of the model ever gets a gradient tensor at all."""
+    """Whether no trainable parameter of the model gets any gradient in any look.
+
+    And the loss is not at its floor, where there is none to get.
+    """
     trainable = [p for p in evidence.parameters.values() if p.trainable]
-    return bool(trainable) and all(largest_gradient(evidence, p) is None for p in trainable)
+    losses = evidence.trajectory
+    is_low = losses.first <= (losses.floor or 0.0) + 1e-6 * abs(losses.first)
+    is_low = is_low and not all(largest_gradient(evidence, p) is None for p in trainable)
+    return (
+        bool(trainable) and not is_low and not any(largest_gradient(evidence, p) for p in trainable)
+    )
 
 
 def unread_layers(evidence: Evidence) -> list[str]:

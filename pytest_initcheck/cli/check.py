@@ -71,6 +71,8 @@ def _diagnose(arguments: argparse.Namespace, ignores: tuple[Ignore, ...]) -> Dia
         lambda parameters: _optimizer(kind, lr, parameters),
         arguments.steps,
         ignore=ignores,
+        causal=arguments.causal,
+        thorough=arguments.thorough,
     )
 
 
@@ -127,6 +129,7 @@ def _lines(target: str, diagnosis: Diagnosis) -> list[str]:
         *(line for finding in findings[:1] for line in profile_lines(finding)),
         *remedies(findings),
         *(line for finding in findings[:1] for line in code_lines(finding)),
+        *([f"fit: {diagnosis.learning}"] if diagnosis.learning else []),
     ]
 
 

@@ -138,6 +138,18 @@ def _add_check(commands: Commands[Parser]) -> None:
         metavar="TEXT",
         help="a finding that does not count, 'ID [layer pattern]: reason'; may be given again",
     )
+    parser.add_argument(
+        "--causal",
+        action="store_true",
+        default=None,
+        help="no output may depend on later positions (default: as a language model's own "
+        "configuration says)",
+    )
+    parser.add_argument(
+        "--thorough",
+        action="store_true",
+        help="also ask whether the model can fit the batch, with at most 300 more steps",
+    )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.set_defaults(command=_lazy("check", "check"))
 

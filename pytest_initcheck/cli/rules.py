@@ -11,7 +11,7 @@ from typing import Any
 
 from pytest_initcheck import checks
 from pytest_initcheck.checks import Rule
-from pytest_initcheck.checks.outside import OUTSIDE
+from pytest_initcheck.checks.outside import outside
 from pytest_initcheck.cli import OK
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.ignores import NEVER, covers, near
@@ -51,7 +51,7 @@ def _chosen(known: Sequence[Rule], ids: Sequence[str]) -> list[Rule]:
 def _checks() -> dict[str, str]:
     """The name of the check that finds it, by id."""
     found = {rule.id: check.name for check in checks.registered() for rule in check.rules}
-    return found | {rule.id: name for name, rule in OUTSIDE.items()}
+    return found | {rule.id: name for name, rule in outside()}
 
 
 def _listed(known: Sequence[Rule]) -> list[str]:
@@ -99,5 +99,5 @@ def _followed_by(rule: Rule, known: Sequence[Rule]) -> list[str]:
 
 def _data(rule: Rule, known: Sequence[Rule]) -> dict[str, Any]:
     data = dataclasses.asdict(rule)
-    data["follows"] = sorted(rule.follows)
+    data["follows"], data["bows"] = sorted(rule.follows), sorted(rule.bows)
     return {**data, "check": _checks()[rule.id], "explains": _followed_by(rule, known)}

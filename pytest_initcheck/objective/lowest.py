@@ -19,8 +19,11 @@ ROUNDS = 80
 # No improvement by this part of all that was gained, in so many rounds, is the end.
 _GAIN = 1e-4
 _PATIENCE = 12
+_TURNS = 30
 # A loss that falls below its start by this many times all sizes involved has no floor.
 _BOTTOMLESS = 1e4
+# Below zero at values of this size it falls as slowly as a logarithm, but without end.
+_FAR = 1e6
 
 
 @dataclass(frozen=True)
@@ -45,18 +48,23 @@ def lowest(
     points = [tensor.detach().clone().requires_grad_() for tensor in start]
     walks = [_Walk(p) for p in points]
     first = best = math.inf
-    at, waited = [p.detach().clone() for p in points], 0
+    at, waited, turns = [p.detach().clone() for p in points], 0, 0
     for _ in range(rounds):
         try:
             with torch.enable_grad():
                 value = function(points)
                 gradients = torch.autograd.grad(value, points, allow_unused=True)
+            number = float(value.detach())
         except Exception:
             # Losses refuse values outside of their domain in many ways.
-            break
-        number = float(value.detach())
+            number, gradients = math.nan, ()
         if not math.isfinite(number):
-            break
+            turns += 1
+            if best == math.inf or turns > _TURNS:
+                break
+            for walk, point in zip(walks, at, strict=True):
+                walk.turn_back(point)
+            continue
         first = number if first == math.inf else first
         waited = 0 if number < best - _GAIN * max(first - best, 1e-12) else waited + 1
         if number < best:
@@ -65,7 +73,8 @@ def lowest(
             break
         for walk, gradient in zip(walks, gradients, strict=True):
             walk.move(gradient)
-    return Lowest(best, tuple(at), _is_bottomless(first, best))
+    is_far = best < 0 and any(float(p.abs().amax()) > _FAR for p in at if p.numel())
+    return Lowest(best, tuple(at), is_far or _is_bottomless(first, best))
 
 
 def _is_bottomless(first: float, best: float) -> bool:
@@ -81,6 +90,14 @@ class _Walk:
         self.last = torch.zeros_like(point)
         self.growth = torch.full_like(point, _SEARCH)
         self.longest = min(_LONGEST, torch.finfo(point.dtype).max / 64)
+
+    @torch.no_grad()
+    def turn_back(self, point: Tensor) -> None:
+        """Return to a point, and go on with half the strides: the domain ends there."""
+        self.point.copy_(point)
+        self.stride.mul_(_SHRINKAGE)
+        self.growth.fill_(_GROWTH)
+        self.point.sub_(self.last * self.stride)
 
     @torch.no_grad()
     def move(self, gradient: Tensor | None) -> None:

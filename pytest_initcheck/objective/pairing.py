@@ -51,11 +51,13 @@ def _class_axis(output: Tensor, targets: Tensor) -> int | None:
 def _moves_elsewhere(program: Program, output: Tensor, targets: Tensor, axis: int) -> bool:
     before = _gradient(program, output, targets)
     flat = targets.reshape(-1)
-    count, found = flat.numel(), []
-    for trial in range(_TRIALS):
+    # What is negative where classes are whole numbers is left aside by the loss.
+    asked = torch.nonzero((flat >= 0) | targets.is_floating_point()).reshape(-1)
+    found = []
+    for trial in range(_TRIALS if len(asked) > 1 else 0):
         # Not at even parts, where axes that were mixed up may meet again.
-        place = int(count * (_GOLDEN * (trial + 1) % 1.0))
-        others = torch.nonzero(flat != flat[place]).reshape(-1)
+        place = int(asked[int(len(asked) * (_GOLDEN * (trial + 1) % 1.0))])
+        others = asked[flat[asked] != flat[place]]
         if not len(others):
             return False
         changed = flat.clone()
@@ -63,9 +65,11 @@ def _moves_elsewhere(program: Program, output: Tensor, targets: Tensor, axis: in
         after = _gradient(program, output, changed.reshape(targets.shape))
         moved = ~torch.isclose(before, after, rtol=1e-4, atol=1e-12)
         by_place = moved.any(axis) if axis < output.dim() else moved
-        own = bool(by_place.reshape(-1)[place])
-        found.append((own, bool(by_place.any())))
-    return all(anything and not own for own, anything in found)
+        places = torch.nonzero(by_place.reshape(-1)).reshape(-1) - place
+        found.append(tuple(places.tolist()))
+    # A loss that shifts the targets of a sequence does so everywhere alike.
+    is_shift = len(set(found)) < len(found)
+    return bool(found) and not is_shift and all(moves and 0 not in moves for moves in found)
 
 
 def _gradient(program: Program, output: Tensor, targets: Tensor) -> Tensor:
@@ -107,21 +111,41 @@ def copied_input(program: Program, tail: Tail) -> str:
     Sequences of whole numbers are compared position by position as the loss gets them, behind any
     shift; of numbers only a column among others, since an autoencoder is asked for all it gets.
     """
-    inputs = [
-        (name, t)
-        for name, t in named(program.batch)
-        if not name.startswith("targets") and t.numel() > 1 and not t.is_nested
-    ]
-    for side in tail.data:
+    for side, origins in zip(tail.data, tail.origins, strict=True):
         if side.numel() < 8 or bool((side == side.reshape(-1)[0]).all()):
             continue
-        for name, tensor in inputs:
+        for name, tensor in _inputs(program, origins):
             if _is_copy(tensor, side):
                 return name
             column = _column(tensor, side)
             if column is not None:
                 return f"column {column} of {name}"
     return ""
+
+
+def is_whole_copy(program: Program, tail: Tail) -> bool:
+    """Whether the loss compares the outputs with all of the only input, as autoencoders do."""
+    pairs = [
+        (side, tensor)
+        for side, origins in zip(tail.data, tail.origins, strict=True)
+        for _, tensor in _inputs(program, origins)
+        if tensor.is_floating_point()
+    ]
+    return len(pairs) == 1 and all(
+        side.shape == tensor.shape and bool((side == tensor).all()) for side, tensor in pairs
+    )
+
+
+def _inputs(program: Program, origins: frozenset[int]) -> list[tuple[str, Tensor]]:
+    """The tensors of the inputs but those that the targets were made of."""
+    return [
+        (name, tensor)
+        for place, (name, tensor) in enumerate(named(program.batch))
+        if not name.startswith("targets")
+        and tensor.numel() > 1
+        and not tensor.is_nested
+        and place not in origins
+    ]
 
 
 def _is_copy(tensor: Tensor, side: Tensor) -> bool:

@@ -23,19 +23,27 @@ class ObjectiveFacts:
     the lowest that the model's own last operations allow (``bound`` names the one before the
     output), ``constant`` the lowest of an output that is the same for every sample; None where
     the question cannot be asked. ``calmest`` is the lowest loss of the last layers' outputs
-    times some number from 0 to 1.
+    times some number up to 1, ``calm_output`` of the outputs, where the layers did not make them.
+
+    ``least`` is ``floor``, or ``reachable`` where ``constant`` is of what the last layers make.
 
     ``is_bottomless``: no floor was found, whatever the model's last operations allow; ``is_open``:
     none was found for outputs without them. ``sinks``: adding one number to all that a last
-    layer made lowers the loss without end. ``is_linear``: the loss is linear in the outputs, and
-    they are no logarithms of probabilities. ``squashes_again``: behind the output comes a
-    softmax or a sigmoid, as in cross-entropies; ``is_logarithmic``: or a logarithm.
+    layer made (for classes, multiplying it) lowers the loss without end. ``is_linear``: the loss
+    is linear in the outputs, and they are no logarithms of probabilities; ``is_unnormalised``: so
+    are those that a likelihood of classes (NLL, CTC) gets.
+
+    ``squashes_again``: behind the output comes a softmax or a sigmoid, as in cross-entropies;
+    ``is_logarithmic``: or a logarithm. ``compares``: what the last layers made is compared with
+    each other, by products or distances. ``lost_in_loss`` is what a squashing between output and
+    loss, ``bound_in_loss``, puts out of reach where another follows.
 
     ``broadcast`` are the shapes of an output and of targets that the loss made into one larger
     than both; ``clipped`` what hides values from a logarithm. ``sides`` is how many tensors of
     the batch the loss reads; of these ``targets`` says whether they are "classes" (whole
     numbers), "shares" (which sum to one) or "numbers", ``target_rms`` the root mean square of the
-    floating ones, ``has_equal_targets`` that they are the same for every sample. ``samples`` is
+    floating ones, ``target_range`` the range of those of a binary cross-entropy,
+    ``has_equal_targets`` that they are the same for every sample. ``samples`` is
     the length of the batch.
 
     ``outputs`` are the places of the tensors of the output that the loss follows back by its
@@ -44,7 +52,7 @@ class ObjectiveFacts:
     ``dead_term``: the share of the loss in terms of a sum that were made of the model's outputs
     and carry no gradient. ``mispaired``: a target is compared with outputs of others. ``unread``
     are targets that the loss does not read, ``copied`` is the input, or its column, that equals
-    the targets.
+    the targets, and ``is_whole_copy`` that the only input does.
     """
 
     loss: float
@@ -52,19 +60,26 @@ class ObjectiveFacts:
     floor: float | None = None
     reachable: float | None = None
     constant: float | None = None
+    least: float | None = None
     calmest: float | None = None
+    calm_output: float | None = None
     is_bottomless: bool = False
     is_open: bool = False
     sinks: bool = False
     is_linear: bool = False
+    is_unnormalised: bool = False
     squashes_again: bool = False
     bound: str = ""
     broadcast: tuple[tuple[int, ...], tuple[int, ...]] | None = None
     clipped: Clipped | None = None
     is_logarithmic: bool = False
+    compares: bool = False
+    lost_in_loss: float = 0.0
+    bound_in_loss: str = ""
     sides: int = 0
     targets: Literal["", "classes", "shares", "numbers"] = ""
     target_rms: float | None = None
+    target_range: tuple[float, float] | None = None
     has_equal_targets: bool = False
     mispaired: bool = False
     dead_term: float = 0.0
@@ -72,6 +87,7 @@ class ObjectiveFacts:
     outputs: tuple[int, ...] = ()
     unread: tuple[str, ...] = ()
     copied: str = ""
+    is_whole_copy: bool = False
 
     @property
     def lost(self) -> float | None:
@@ -84,7 +100,8 @@ class ObjectiveFacts:
     @property
     def asks_nothing(self) -> bool:
         """Whether the best constant output already has the lowest loss that there is."""
-        if self.floor is None or self.constant is None or self.is_open or not self.sides:
+        if self.least is None or self.constant is None or self.is_bottomless or not self.sides:
             return False
-        gap, size = self.constant - self.floor, max(abs(self.constant), abs(self.floor))
-        return self.has_equal_targets or gap <= 1e-3 * size
+        gap, size = self.constant - self.least, max(abs(self.constant), abs(self.least))
+        worth = 1e-2 * (self.loss - self.least) if self.has_equal_targets else 0.0
+        return gap <= max(1e-3 * size, worth)

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
 from pytest_initcheck.capture.program import Program, Result, tensors_of
+from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.objective.tape import Call, Tape, Value
 
 # A tail of more calls, or of more values to choose, is a network of its own.
@@ -23,6 +24,16 @@ _GAINS = 4096
 _RTOL = 1e-4
 _COARSE = 0.05
 
+_FLAT = frozenset(
+    {"relu", "relu6", "clamp", "clip", "clamp_min", "clamp_max", "hardtanh", "hardsigmoid",
+     "threshold", "nan_to_num", "maximum", "minimum", "tanh", "sigmoid", "softmax", "where", "abs"}
+)  # fmt: skip
+_SUMS = frozenset(
+    {"add", "__add__", "__radd__", "__iadd__", "sub", "__sub__", "__rsub__", "__isub__"}
+)
+_HANDED_ON = frozenset({"reshape", "view", "squeeze", "float", "to", "neg"})
+# Each term costs a backward pass.
+_TERMS = 6
 Key = int | str
 
 
@@ -30,11 +41,13 @@ Key = int | str
 class Tail:
     """The loss as a function of its variables: what the last layers made, gains behind them.
 
-    ``calls`` come in the order in which they ran; ``start`` holds the variables' values;
-    ``output`` are the model's own output tensors, where the loss reads them, and ``places`` theirs
-    among all tensors of the output; ``data`` are tensors
-    of the batch that the calls read, such as targets, or made of such, and ``read`` their places
-    in the batch; ``result`` is the evaluation that was recorded, ``loss`` its loss.
+    ``calls`` come in the order in which they ran; ``start`` holds the variables' values,
+    ``names`` those of the parameters among them; ``output`` are the model's own output tensors,
+    where the loss reads them, ``output_start`` their values and ``places`` theirs among all
+    tensors of the output. ``data`` are tensors of the batch that the calls read, such as
+    targets, or made of such, ``origins`` the places in the batch of what each was made of, and
+    ``read`` all of them; ``result`` is the evaluation that was recorded, ``loss`` its loss;
+    ``stale`` are terms of the loss, by their name on the tape, whose gradient is zero throughout.
     """
 
     calls: tuple[Call, ...]
@@ -45,11 +58,13 @@ class Tail:
     output_start: tuple[Tensor, ...]
     places: tuple[int, ...]
     data: tuple[Tensor, ...]
+    origins: tuple[frozenset[int], ...]
     read: frozenset[int]
     loss: float
     samples: int
     result: Result
     is_widened: bool = False
+    stale: frozenset[Any] = frozenset()
 
     def at(self, variables: Mapping[Key, Tensor], output: Sequence[Tensor] | None = None) -> Tensor:
         """The loss for other values of the variables; ``output`` stands in for the model's."""
@@ -63,7 +78,7 @@ class Tail:
         """What every call makes, by its identity."""
         known: dict[Any, Any] = {}
         if output is not None:
-            known.update(zip(map(_name, self.output), output, strict=True))
+            known.update(zip(map(name_on_tape, self.output), output, strict=True))
         for call in self.calls:
             known[id(call)] = _played(call, variables, known)
         return known
@@ -71,6 +86,25 @@ class Tail:
     def seen(self, value: Value, known: Mapping[Any, Any]) -> Any:
         """A value as it was when the calls were played from the start."""
         return _look_up(value, self.start, known)
+
+    def seen_at(self, value: Value, known: Mapping[Any, Any], at: Sequence[Tensor]) -> Any:
+        """A value as it was when the calls were played from other values of the variables."""
+        return _look_up(value, dict(zip(self.start, at, strict=True)), known)
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether a call may be flat, so that no gradient leads out of where it is."""
+        return any(call.name in _FLAT for call in self.calls)
+
+    @property
+    def is_of_heads(self) -> bool:
+        """Whether all heads have a row for each sample, and no data come in before the output."""
+        heads = [t for key, t in self.start.items() if not self.names[key]]
+        if not all(t.dim() and t.shape[0] == self.samples for t in heads):
+            return False
+        calls = [value.call for value in self.output if value.call]
+        before = [call for call in self.calls if any(_leads(call, end) for end in calls)]
+        return not any(v.kind == "data" for call in before for v in call.inputs)
 
     @property
     def is_bare(self) -> bool:
@@ -82,17 +116,18 @@ def record_tail(program: Program) -> Tail | None:
     """The tail of a program, None where it cannot be told from the network or played again.
 
     One forward pass; the caller puts the model's state back.
-
-    Raises:
-        InitcheckError: the model or the loss raised.
     """
     tape = Tape(program.model)
-    with torch.enable_grad(), torch.compiler.set_stance("force_eager"), tape:
-        result = program.evaluate(lambda batch: tape.add_data(tensors_of(batch)))
-        made = [t for t in tensors_of(result.output)]
-        root, values = tape.value_of(result.loss), [tape.value_of(t) for t in made]
+    try:
+        with torch.enable_grad(), torch.compiler.set_stance("force_eager"), tape:
+            result = program.evaluate(lambda batch: tape.add_data(tensors_of(batch)))
+            made = tensors_of(result.output)
+            root, values = tape.value_of(result.loss), [tape.value_of(t) for t in made]
+    except InitcheckError:
+        # What cannot run at all is told by the first look; some code does not run on a tape.
+        return None
     calls = _slice(root)
-    if calls is None:
+    if not calls:
         return None
     return _tail(calls, root, values, made, result, program)
 
@@ -105,15 +140,14 @@ def _tail(
     result: Result,
     program: Program,
 ) -> Tail | None:
-    read = {_name(value): value for call in calls for value in call.inputs}
-    read.setdefault(_name(root), root)
+    read = {name_on_tape(value): value for call in calls for value in call.inputs}
+    read.setdefault(name_on_tape(root), root)
     start, names = _variables(read.values())
     if not start or sum(t.numel() for t in start.values()) > _VALUES:
         return None
     outputs = [v if _is_output(t) else root for v, t in zip(values, made, strict=True)]
-    pairs = [
-        (v, t) for v, t in zip(outputs, made, strict=True) if v is not root and _name(v) in read
-    ]
+    is_read = [v is not root and name_on_tape(v) in read for v in outputs]
+    pairs = [(v, t) for v, t, ok in zip(outputs, made, is_read, strict=True) if ok]
     data = [value for value in read.values() if value.kind == "data"]
     tail = Tail(
         calls=tuple(calls),
@@ -122,15 +156,51 @@ def _tail(
         names=names,
         output=tuple(v for v, _ in pairs),
         output_start=tuple(_wide(t) for _, t in pairs),
-        places=tuple(i for i, v in enumerate(outputs) if _name(v) in read),
+        places=tuple(place for place, ok in enumerate(is_read) if ok),
         data=tuple(value.tensor for value in data if value.tensor is not None),
+        origins=tuple(value.origins for value in data if value.tensor is not None),
         read=frozenset().union(*(value.origins for value in data)),
         loss=float(result.loss.detach()),
         samples=next((t.shape[0] for t in tensors_of(program.batch) if t.dim()), 0),
         result=result,
         is_widened=result.loss.dtype in (torch.float16, torch.bfloat16),
+        stale=_stale(root, program),
     )
     return tail if _is_repeatable(tail) else None
+
+
+def terms(root: Value) -> list[Value]:
+    """The values whose sum the loss is, but for factors; the loss itself where it is no sum."""
+    found: list[Value] = []
+    stack = [root]
+    while stack:
+        value = stack.pop()
+        is_sum = value.call is not None and value.call.name in _SUMS
+        if value.call is not None and (is_sum or value.call.name in _HANDED_ON):
+            stack += [v for v in value.call.inputs if is_sum or v.call is not None]
+        else:
+            found.append(value)
+    return found
+
+
+def _stale(root: Value, program: Program) -> frozenset[Any]:
+    """The terms of a sum from which no parameter gets any gradient."""
+    parameters = [p for p in program.model.parameters() if p.requires_grad]
+    parts = [v for v in terms(root) if v.tensor is not None and v.tensor.requires_grad]
+    if not 1 < len(parts) <= _TERMS:
+        return frozenset()
+    return frozenset(name_on_tape(part) for part in parts if _is_stale(part.tensor, parameters))
+
+
+def _is_stale(term: Tensor | None, parameters: Sequence[Tensor]) -> bool:
+    if term is None or term.numel() != 1:
+        return False
+    try:
+        slopes = torch.autograd.grad(term, parameters, retain_graph=True, allow_unused=True)
+    except RuntimeError:
+        # A graph that the caller has freed, or that cannot be followed back.
+        return False
+    return not any(slope is not None and bool(slope.count_nonzero()) for slope in slopes)
 
 
 def _is_repeatable(tail: Tail) -> bool:
@@ -174,6 +244,10 @@ def _slice(root: Value) -> list[Call] | None:
     return order
 
 
+def _leads(call: Call, end: Call) -> bool:
+    return call is end or any(v.call is not None and _leads(call, v.call) for v in end.inputs)
+
+
 def _variables(values: Iterable[Value]) -> tuple[dict[Key, Tensor], dict[Key, str]]:
     start, names = {}, {}
     for value in values:
@@ -185,7 +259,7 @@ def _variables(values: Iterable[Value]) -> tuple[dict[Key, Tensor], dict[Key, st
     return start, names
 
 
-def _name(value: Value) -> Any:
+def name_on_tape(value: Value) -> Any:
     """What tells a value from others on one tape."""
     if value.call is not None:
         return id(value.call), value.place
@@ -193,7 +267,7 @@ def _name(value: Value) -> Any:
 
 
 def _look_up(value: Value, variables: Mapping[Key, Tensor], known: Mapping[Any, Any]) -> Any:
-    name = _name(value)
+    name = name_on_tape(value)
     if name in known:
         return known[name]
     if value.call is not None:
@@ -209,7 +283,7 @@ def _played(call: Call, variables: Mapping[Key, Tensor], known: Mapping[Any, Any
         # Calls in place write into their first argument.
         return found.clone() if is_writing else found
 
-    is_writing = call.func.__name__.endswith("_")
+    is_writing = call.func.__name__.endswith("_") or bool(call.kwargs.get("inplace"))
     args, kwargs = tree_map(value, (call.args, call.kwargs))
     out = call.func(*args, **kwargs)
     if call.name == "__setitem__":

@@ -37,9 +37,11 @@ _VIEWS = frozenset(
         "chunk", "split",
     }
 )  # fmt: skip
-_RANDOM = (
-    "rand", "bernoulli", "normal_", "multinomial", "poisson_", "dropout", "uniform", "exponential",
-    "gumbel",
+_RANDOM = frozenset(
+    {
+        "bernoulli", "normal", "multinomial", "poisson", "uniform", "exponential", "cauchy",
+        "log_normal", "geometric", "random", "gumbel_softmax", "rrelu",
+    }
 )  # fmt: skip
 
 Kind = Literal["call", "constant", "data", "head", "parameter"]
@@ -119,7 +121,7 @@ class Tape(TorchFunctionMode):
         given = _tensors((args, kwargs))
         # What a call in place receives has to be known before it changes.
         inputs = {id(tensor): self.value_of(tensor) for tensor in given}
-        if given and _works_in_place(func):
+        if given and (_works_in_place(func) or kwargs.get("inplace")):
             _keep(inputs[id(given[0])])
         out = func(*args, **kwargs)
         results = given[:1] if name_of(func) == "__setitem__" else _tensors(out)
@@ -168,12 +170,14 @@ class Tape(TorchFunctionMode):
                 self._values[result] = Value("parameter", name=values[0].name, key=id(result))
             else:
                 opaque = name if name == "grad" else ""
-                self._values[result] = Value(kind, None, call, place, opaque, key=next(self._keys))
+                # Terms of a sum, whose gradients may be asked for.
+                held = result if kind == "call" and result.dim() == 0 else None
+                self._values[result] = Value(kind, held, call, place, opaque, key=next(self._keys))
 
     def _kind(self, name: str, values: list[Value]) -> Kind:
         """What a call makes: a head, a parameter seen otherwise, or what has to be played again."""
         is_free = any(value.is_free for value in values)
-        if not is_free or name == "grad" or any(part in name for part in _RANDOM):
+        if not is_free or name == "grad" or _is_random(name):
             return "head"
         if name in _VIEWS and len(values) == 1 and values[0].kind == "parameter":
             return "parameter"
@@ -192,11 +196,13 @@ class Tape(TorchFunctionMode):
         if id(tensor) in self._data:
             return Value("data", tensor, origins=frozenset({self._places[id(tensor)]}))
         known = self._values.get(tensor)
-        if known is None and tensor.requires_grad:
+        # What a custom function made without a gradient gets one when it is handed out.
+        is_given = known is not None and known.kind == "constant" and tensor.grad_fn is not None
+        if tensor.requires_grad and (known is None or is_given):
             known = self._values[tensor] = Value("head", key=next(self._keys))
         if known is None:
             return Value("constant", tensor)
-        held = None if known.kind == "call" else tensor
+        held = None if known.kind == "call" and tensor.dim() else tensor
         value: Value = dataclasses.replace(known, tensor=held)
         return value
 
@@ -224,6 +230,10 @@ def name_of(func: Any) -> str:
 
 def _tensors(tree: Any) -> list[Tensor]:
     return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
+
+
+def _is_random(name: str) -> bool:
+    return name in _RANDOM or name.startswith("rand") or "dropout" in name
 
 
 def _is_of_weights(value: Value) -> bool:

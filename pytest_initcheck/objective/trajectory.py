@@ -48,8 +48,8 @@ class LossTrajectory:
 
     @property
     def scale(self) -> float:
-        """The larger of the first loss and chance."""
-        return max(abs(self.first), self.chance or 0.0)
+        """The largest of the first loss, chance and the loss of the best constant prediction."""
+        return max(abs(self.first), self.chance or 0.0, self.constant or 0.0)
 
     @property
     def blown_up(self) -> float:
@@ -70,7 +70,7 @@ class LossTrajectory:
         if not self.is_chosen or not self.is_finite or not self.scale:
             return 0.0
         is_spike = max(self.losses) > BLOWN * self.scale
-        is_back = self.last < self.first and self.recovers
+        is_back = self.last < self.first and (self.recovers or self.has_learnt)
         return max(self.losses) / self.scale if is_spike and not is_back else 0.0
 
     @property

@@ -51,7 +51,7 @@ def curve_views(record: RunRecord, expected: RunRecord | None, kind: str) -> tup
     known = expected.curves if expected else {}
     return tuple(
         _curve(name, curves, known.get(name, ()), kind)
-        for name, curves in record.curves.items()
+        for name, curves in {**record.curves, **record.shown}.items()
         if any(curves)
     )
 

@@ -20,14 +20,16 @@ def wanted(progress: bool | None) -> bool:
 
 
 @contextlib.contextmanager
-def bar(total: int, what: str, progress: bool | None = None) -> Iterator[Callable[[int], object]]:
-    """Count epochs up to ``total``; yields a function to call with the number just done."""
+def bar(
+    total: int, what: str, progress: bool | None = None, unit: str = "epoch"
+) -> Iterator[Callable[[int], object]]:
+    """Count epochs (or ``unit``) up to ``total``; yields a function to call with what is done."""
     tqdm = _tqdm() if wanted(progress) else None
     if tqdm is None:
         yield lambda done: None
         return
     delay = 0.0 if progress else DELAY
-    with tqdm(total=total, desc=what, unit="epoch", delay=delay, leave=False) as shown:
+    with tqdm(total=total, desc=what, unit=unit, delay=delay, leave=False) as shown:
         yield shown.update
 
 

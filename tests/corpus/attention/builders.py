@@ -17,7 +17,8 @@ row = titled("attention")
 def sets(count=32, length=10, width=WIDTH, kinds=3):
     """Normal sets of vectors whose class is a projection of their largest ones."""
     x = torch.randn(count, length, width)
-    return x, (x.amax(1) @ torch.randn(width, kinds)).argmax(1)
+    largest = x.amax(1)
+    return x, ((largest - largest.mean(0)) @ torch.randn(width, kinds)).argmax(1)
 
 
 def writer(change=None, opt=None, **options):

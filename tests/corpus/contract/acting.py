@@ -11,7 +11,7 @@ from torch.distributions import Normal
 from torch.nn import functional
 
 from ..case import BAD, PASS
-from ..causes import CLAMPED, FLAT, INPUTS, REACH, SILENT, TARGETS
+from ..causes import CLAMPED, CUT_TERM, FLAT, INPUTS, REACH, SILENT, TARGETS
 from ..nets import mlp
 from ..unusual.builders import Model
 from .builders import given, groups, row
@@ -124,8 +124,8 @@ def weighted(m, b):
 
 CASES = [
     row("REINFORCE with a baseline", given(agent(), played(), forward=reinforce), PASS),
-    row("REINFORCE on stored numbers", given(agent(), played(), forward=detached), BAD, SILENT,
-        "policy"),
+    row("REINFORCE on stored numbers", given(agent(), played(), forward=detached), BAD,
+        (CUT_TERM, SILENT)),
     row("actor and critic in a step", given(agent(), played(), forward=actor_critic), PASS),
     row("actor and critic on raw observations", given(agent(), played(scale=2000.0),
         forward=actor_critic), BAD, (INPUTS, FLAT)),

@@ -140,7 +140,7 @@ CASES = [
     row("label smoothing", given(net(), groups, nn.CrossEntropyLoss(label_smoothing=0.1)), PASS),
     row("temperature 2", given(net(lambda s: s / 2), groups), PASS),
     row("capped scores", given(net(capped), groups), PASS),
-    row("tanh times 10", given(net(lambda s: 10 * torch.tanh(s)), groups), PASS),
+    row("tanh times 10", given(net(lambda s: 10 * torch.tanh(s / 10)), groups), PASS),
     row("cosines times 30", given(cosine(), groups), PASS),
     row("cosines times a learnt temperature", given(cosine(14.0, learnt=True), groups), PASS),
     row("softmax and Brier score", given(net(softmax), groups, brier), PASS),

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from ..case import MILD, PASS, WARN, Start
-from ..causes import RECTIFIED
+from ..case import FAIL, MILD, PASS, WARN, Start
+from ..causes import RECTIFIED, SQUASHED
 from ..changes import fill, sunk
 from ..nets import drawn, he, pictures
 from .builders import (
@@ -81,7 +81,7 @@ CASES = [
     row("doubt repeated kernels", net(2, R, 3, change=repeated), MILD),
     row("doubt zero convolution before SiLU", net(1, nn.SiLU, 3, change=fill(0.0, 2)),
         MILD),
-    row("doubt softmax before cross-entropy", segments(3, nn.Softmax(1)), MILD),
+    row("softmax before cross-entropy", segments(3, nn.Softmax(1)), FAIL, SQUASHED),
     row("doubt output ReLU on a sparse map", coder(torch.relu, torch.relu,
         sunk("four", 0.3)), WARN, RECTIFIED),
     row("healthy softmax over the channels of one pixel", lambda: Start(nn.Sequential(

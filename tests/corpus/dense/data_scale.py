@@ -5,8 +5,18 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from ..case import BAD, FAIL, MILD, WARN
-from ..causes import BLOWN, DEAD, INPUTS, NONFINITE, ONE_SOFTMAX, RECTIFIED, SILENT, TARGETS
+from ..case import BAD, FAIL, WARN
+from ..causes import (
+    BLOWN,
+    DEAD,
+    INPUTS,
+    NONFINITE,
+    ONE_SOFTMAX,
+    RECTIFIED,
+    SILENT,
+    SQUASHED,
+    TARGETS,
+)
 from ..changes import sunk
 from ..nets import adam, digits, sgd
 from .builders import BINARY, SOFT, R, S, T, net, row
@@ -47,7 +57,9 @@ CASES = [
         torch.randn(64, 20), torch.rand(64, 1)), change=sunk(2, 0.8)), WARN, RECTIFIED),
     row("output ReLU under cross-entropy", net(T, 20, 64, 5, last=R, change=sunk(2, 0.5)), WARN,
         RECTIFIED),
-    row("doubt softmax before cross-entropy", net(R, 20, 64, 64, 5, last=SOFT), MILD),
-    row("doubt sigmoid before BCE with logits",
-        net(R, 20, 64, 64, 1, last=S, data=yes_no(), loss_fn=BINARY), MILD),
+    row("softmax before cross-entropy", net(R, 20, 64, 64, 5, last=SOFT), FAIL,
+        SQUASHED),
+    row("sigmoid before BCE with logits",
+        net(R, 20, 64, 64, 1, last=S, data=yes_no(), loss_fn=BINARY), FAIL,
+        SQUASHED),
 ]  # fmt: skip

@@ -1,0 +1,137 @@
+"""Passes through a model that differ in the batch alone: state, statistics and dice are equal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from pytest_initcheck.capture.places import named
+from pytest_initcheck.capture.program import Program, copied, main_tensor, tensors_of
+from pytest_initcheck.capture.quiet import Quiet
+from pytest_initcheck.capture.state import preserved
+from pytest_initcheck.dependence.held import Held
+
+# A parameter whose values are all below this hides what runs through it: zero-initialised heads,
+# gates and adapters, and the layer scales of 1e-4 and less.
+_TINY = 1e-3
+Change = Mapping[str, Tensor]
+
+
+class NotAsked(Exception):
+    """Why a question has no answer here."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a pass gave: the output that a loss is meant for, every tensor of it, and the loss."""
+
+    main: Tensor | None
+    outputs: tuple[Tensor, ...]
+    loss: Tensor
+
+
+class Passes:
+    """Runs a program again and again, each time from the state that it was found in."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.count = 0
+        self._held = Held()
+        self._differentiates = False
+
+    def reference(self, *modes: AbstractContextManager[Any]) -> Seen:
+        """The batch as it is; its statistics are held in every pass from then on."""
+        try:
+            return self._run({}, modes, replays=False)
+        except Exception:
+            if self._differentiates:
+                raise
+            # Forces and the like are gradients that the model takes itself.
+            self._differentiates = True
+            return self._run({}, modes, replays=False)
+
+    def changed(self, change: Change, *modes: AbstractContextManager[Any]) -> Seen:
+        """The batch with some of its tensors, by their place, replaced."""
+        return self._run(change, modes, replays=True)
+
+    def _run(
+        self, change: Change, modes: Iterable[AbstractContextManager[Any]], *, replays: bool
+    ) -> Seen:
+        self.count += 1
+        program = self.program
+        batch = copied(program.batch)
+        with ExitStack() as stack:
+            stack.enter_context(preserved(program.model, program.loss_fn, program.forward))
+            stack.enter_context(torch.set_grad_enabled(self._differentiates))
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
+            stack.enter_context(Quiet())
+            stack.enter_context(self._held.running(replays=replays))
+            with torch.no_grad():
+                for place, tensor in named(batch):
+                    if place in change:
+                        tensor.copy_(change[place])
+            for mode in modes:
+                stack.enter_context(mode)
+            result = program.observe(batch)
+        main = main_tensor(result.output)
+        # Not copied: what the model overwrites in place of its own output is its output.
+        tensors = tuple(plain(tensor) for tensor in tensors_of(result.output))
+        return Seen(plain(main) if isinstance(main, Tensor) else None, tensors, plain(result.loss))
+
+
+def plain(tensor: Tensor) -> Tensor:
+    """A tensor without its graph; complex numbers as pairs, since both parts may move."""
+    kept = tensor.detach()
+    kept = kept.to_dense() if kept.layout != torch.strided else kept
+    kept = torch.view_as_real(kept.resolve_conj()) if kept.is_complex() else kept
+    copy: Tensor = kept.clone()
+    return copy
+
+
+@contextmanager
+def awake(model: nn.Module) -> Iterator[None]:
+    """Parameters of zeros, or nearly so, hold numbers inside: nothing is hidden behind them."""
+    with preserved(model):
+        draw = torch.Generator().manual_seed(0)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                if _sleeps(parameter):
+                    parameter.copy_(_noise(parameter, draw))
+        yield
+
+
+@contextmanager
+def shaken(model: nn.Module) -> Iterator[None]:
+    """Every weight is another one inside, by a hundredth of itself."""
+    with preserved(model):
+        draw = torch.Generator().manual_seed(1)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                if _is_plain(parameter):
+                    noise = torch.randn(parameter.shape, generator=draw).mul_(0.01).add_(1)
+                    parameter.mul_(noise.to(parameter))
+        yield
+
+
+def _sleeps(parameter: Tensor) -> bool:
+    return _is_plain(parameter) and float(parameter.abs().max()) < _TINY
+
+
+def _is_plain(parameter: Tensor) -> bool:
+    if is_lazy(parameter) or not parameter.is_floating_point() or not parameter.numel():
+        return False
+    return not parameter.is_meta and parameter.layout == torch.strided
+
+
+def _noise(parameter: Tensor, draw: torch.Generator) -> Tensor:
+    """Weights with the variance of 1/fan-in; gains and shifts between 0.05 and 0.15."""
+    if parameter.dim() < 2:
+        return torch.rand(parameter.shape, generator=draw).mul_(0.1).add_(0.05)
+    fan_in = max(parameter[0].numel(), 1)
+    return torch.randn(parameter.shape, generator=draw).div_(fan_in**0.5)

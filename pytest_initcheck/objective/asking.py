@@ -1,0 +1,130 @@
+"""What the loss says to other outputs than the model's: scaled, shifted, multiplied."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from pytest_initcheck.objective.between import after_output
+from pytest_initcheck.objective.reach import behind, is_normalised
+from pytest_initcheck.objective.tail import Key, Tail
+from pytest_initcheck.objective.tape import Value
+
+# Halvings, since what is normalised behind a layer has no size of its own but at zero.
+_ALPHAS = tuple(2.0**-i for i in range(0, 41, 2))
+# A loss with a margin is linear up to it.
+_FACTORS = (0.5, 2.0, -1e3, 1e3)
+# Shifts and factors beyond any output that a start makes.
+_FAR = (1e3, 1e4)
+
+
+def calmest(tail: Tail) -> float | None:
+    """The lowest loss of what the last layers made times some number up to 1."""
+    found = [_value(lambda a=alpha: tail.at(_scaled(tail, a))) for alpha in _ALPHAS]  # type: ignore[misc]
+    return min((value for value in found if value is not None), default=None)
+
+
+def calm_output(tail: Tail) -> float | None:
+    """The same of the model's outputs, None where its last layers made them."""
+    if tail.is_bare or not tail.output:
+        return None
+    found = [
+        _value(lambda a=alpha: tail.at(tail.start, [t * a for t in tail.output_start]))  # type: ignore[misc]
+        for alpha in (*_ALPHAS, 0.0)
+    ]
+    return min((value for value in found if value is not None), default=None)
+
+
+def sinks(tail: Tail, *, by_scale: bool) -> bool:
+    """Whether a shift of all values of one head sends the loss below any bound.
+
+    Or, ``by_scale``, their multiplication.
+    """
+    paths = [_shifts(tail), _factors(tail)] if by_scale else [_shifts(tail)]
+    return any(_falls([_value(step) for step in way], tail.loss) for path in paths for way in path)
+
+
+def is_linear(tail: Tail) -> bool:
+    """Whether the loss is linear in the outputs, or in probabilities that it makes of them.
+
+    And these are no logarithms of probabilities.
+    """
+    made = list(zip(tail.output, tail.output_start, strict=True))
+    if len(made) != 1:
+        return False
+    with torch.no_grad():
+        known = tail.play(tail.start)
+    made += [
+        (Value("call", call=call), known[id(call)][0])
+        for call in after_output(tail)
+        if call.name == "softmax"
+    ]
+    return any(_is_linear_in(tail, value, start) for value, start in made)
+
+
+def _is_linear_in(tail: Tail, value: Value, start: Tensor) -> bool:
+    if start.dim() < 2 or is_normalised(start):
+        return False
+    there = behind(tail, value, start)
+    size = float(start.float().square().mean().sqrt())
+    unit = start / size if 0 < size < 1 else start
+    zero, one, *losses = [
+        _value(lambda f=factor: there.at(tail.start, [unit * f]))  # type: ignore[misc]
+        for factor in (0.0, 1.0, *_FACTORS)
+    ]
+    if zero is None or one is None or any(loss is None for loss in losses):
+        return False
+    slope = one - zero
+    size = max(abs(zero), abs(slope))
+    return abs(slope) > 1e-3 * size and all(
+        math.isclose(loss or 0.0, zero + factor * slope, rel_tol=1e-3, abs_tol=1e-4 * size)
+        for loss, factor in zip(losses, _FACTORS, strict=True)
+    )
+
+
+def _value(loss: Callable[[], Tensor]) -> float | None:
+    try:
+        with torch.no_grad():
+            found = float(loss())
+    except Exception:
+        # Other outputs may lie outside of what the loss is defined for.
+        return None
+    return found if math.isfinite(found) else None
+
+
+def _scaled(tail: Tail, factor: float) -> dict[Key, Tensor]:
+    return {key: t if tail.names[key] else t * factor for key, t in tail.start.items()}
+
+
+Step = Callable[[], Tensor]
+
+
+def _shifts(tail: Tail) -> Iterator[list[Step]]:
+    # Beyond all targets: towards them any loss falls.
+    size = max((float(t.float().abs().max()) for t in tail.data if t.numel()), default=1.0)
+    size = max(size, 1.0)
+    for key, tensor in tail.start.items():
+        if not tail.names[key] and tensor.dim():
+            for sign in (1, -1):
+                yield [_at(tail, {key: tensor + sign * far * size}) for far in _FAR]
+
+
+def _factors(tail: Tail) -> Iterator[list[Step]]:
+    for sign in (1, -1):
+        yield [_at(tail, _scaled(tail, sign * far)) for far in _FAR]
+
+
+def _at(tail: Tail, changed: Mapping[Key, Tensor]) -> Step:
+    return lambda: tail.at({**tail.start, **changed})
+
+
+def _falls(losses: Sequence[float | None], start: float) -> bool:
+    """Whether the loss falls at least in proportion, near and far."""
+    near, far = losses
+    if near is None or far is None or near >= start:
+        return False
+    slope, later = (near - start) / _FAR[0], (far - near) / (_FAR[1] - _FAR[0])
+    return later < -1e-6 and later < 0.9 * slope

@@ -1,0 +1,183 @@
+"""What stands between output and loss: squashings, clamps, broadcasts, terms without gradient."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from pytest_initcheck.objective.reach import is_normalised
+from pytest_initcheck.objective.record import Clipped
+from pytest_initcheck.objective.tail import Tail, name_on_tape, terms
+from pytest_initcheck.objective.tape import Call, Value
+
+# Calls that take logits, and squash them.
+SQUASHING = frozenset(
+    {"cross_entropy", "log_softmax", "softmax", "binary_cross_entropy_with_logits", "sigmoid",
+     "logsigmoid", "log_sigmoid", "softplus", "multilabel_soft_margin_loss", "soft_margin_loss",
+     "logsumexp"}
+)  # fmt: skip
+_LOGITS = SQUASHING - {"softmax", "sigmoid"}
+_BOUNDING = frozenset(
+    {"softmax", "sigmoid", "tanh", "relu", "relu6", "clamp", "clip", "clamp_min", "clamp_max",
+     "hardtanh", "hardsigmoid", "normalize", "cosine_similarity", "softplus", "exp", "abs",
+     "square", "softsign", "sin", "cos", "erf", "log_softmax", "logsigmoid", "div", "__truediv__",
+     "log"}
+)  # fmt: skip
+_CUTS = frozenset({"softmax", "sigmoid", "tanh"})
+_CLIPPING = frozenset({"clamp", "clip", "clamp_min", "clamp_max", "nan_to_num", "maximum"})
+_DOMAINS = frozenset(
+    {"log", "log2", "log10", "log1p", "logit", "binary_cross_entropy", "sqrt", "rsqrt", "pow",
+     "acos", "arccos", "asin", "atanh"}
+)  # fmt: skip
+_LOGS = frozenset(
+    {"log", "log2", "log10", "log1p", "logit", "nll_loss", "ctc_loss", "kl_div",
+     "binary_cross_entropy", "poisson_nll_loss", "gaussian_nll_loss"}
+)  # fmt: skip
+_SIMILARITIES = frozenset(
+    {"matmul", "__matmul__", "mm", "bmm", "cdist", "einsum", "cosine_similarity",
+     "pairwise_distance", "cosine_embedding_loss", "triplet_margin_loss"}
+)  # fmt: skip
+
+
+def after_output(tail: Tail) -> Iterator[Call]:
+    """The calls behind the model's output; behind the heads where the output is not read."""
+    outputs = {name_on_tape(value) for value in tail.output}
+    reached: set[int] = set()
+    for call in tail.calls:
+        is_behind = any(
+            name_on_tape(value) in outputs or id(value.call) in reached for value in call.inputs
+        )
+        if is_behind or not tail.output:
+            reached.add(id(call))
+            yield call
+
+
+def squashes_again(tail: Tail) -> bool:
+    """Whether what stands behind the output takes it for logits."""
+    return any(call.name in SQUASHING for call in after_output(tail))
+
+
+def is_logarithmic(tail: Tail) -> bool:
+    """Whether a logarithm stands between the last layers and the loss."""
+    return any(call.name in _LOGITS | _LOGS for call in tail.calls)
+
+
+def compares(tail: Tail) -> bool:
+    """Whether what the last layers made is compared with each other: similarities, distances."""
+    return any(call.name in _SIMILARITIES for call in tail.calls)
+
+
+def cuts(tail: Tail) -> Iterator[tuple[Value, str]]:
+    """Values between output and loss that are squashed, and then taken for logits."""
+    calls = list(after_output(tail))
+    for place, call in enumerate(calls):
+        if call.name in _CUTS and _is_squashed_behind(call, calls[place + 1 :]):
+            yield Value("call", call=call), call.name
+
+
+def _is_squashed_behind(call: Call, later: Sequence[Call]) -> bool:
+    reached = {id(call)}
+    for other in later:
+        if any(v.call is not None and id(v.call) in reached for v in other.inputs):
+            if other.name in _LOGITS:
+                return True
+            reached.add(id(other))
+    return False
+
+
+def bound(tail: Tail) -> str:
+    """The last operation before the output that bounds it, "" where the layer made it."""
+    for value in tail.output:
+        call = first = value.call
+        while call is not None:
+            if call.name in _BOUNDING:
+                return call.name.strip("_")
+            call = next((v.call for v in call.inputs if v.call), None)
+        if first is not None:
+            return first.name.strip("_")
+    return ""
+
+
+def broadcast(tail: Tail) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+    """The shapes of an output and of targets that a call made into one larger than both."""
+    for call in after_output(tail):
+        kinds = [value.kind for value in call.inputs]
+        is_mixed = "data" in kinds and any(value.is_free for value in call.inputs)
+        if is_mixed and len(call.shapes) > 1 and call.name not in ("gather", "where"):
+            first, second = call.shapes[:2]
+            if _is_crossed(first, second):
+                return first, second
+    return None
+
+
+def _is_crossed(first: tuple[int, ...], second: tuple[int, ...]) -> bool:
+    try:
+        both = torch.broadcast_shapes(first, second)
+    except RuntimeError:
+        return False
+    return bool(math.prod(both) > max(math.prod(first), math.prod(second)))
+
+
+def clipped(tail: Tail) -> Clipped | None:
+    """What hides values of the output from a function that could not take them."""
+    calls = tail.calls
+    if not any(call.name in _CLIPPING for call in calls):
+        return None
+    with torch.no_grad():
+        known = tail.play(tail.start)
+    for call in calls:
+        reader = _leads_to(call, calls) if call.name in _CLIPPING and call.inputs else ""
+        if reader:
+            share = _share_moved(tail.seen(call.inputs[0], known), known[id(call)][0])
+            if share > 0:
+                return Clipped(by=call.name, share=share, before=reader)
+    return None
+
+
+def _share_moved(before: object, after: Tensor) -> float:
+    if not isinstance(before, Tensor) or before.shape != after.shape:
+        return 0.0
+    # Guards against the ends of (0, 1) move values by rounding's size.
+    moved = ~((before - after).abs() <= 1e-3 * (1 + after.abs()))
+    return float(moved.float().mean())
+
+
+def _leads_to(call: Call, calls: Sequence[Call]) -> str:
+    """The first function of a limited domain that reads what a call makes."""
+    reached = {id(call)}
+    for other in calls:
+        if any(v.call is not None and id(v.call) in reached for v in other.inputs):
+            if other.name in _DOMAINS:
+                return other.name
+            reached.add(id(other))
+    return ""
+
+
+def is_unnormalised(tail: Tail) -> bool:
+    """Whether a likelihood of classes gets something else than logarithms of probabilities."""
+    calls = [call for call in tail.calls if call.name in ("nll_loss", "ctc_loss") and call.inputs]
+    if not calls:
+        return False
+    with torch.no_grad():
+        known = tail.play(tail.start)
+    scores = [tail.seen(call.inputs[0], known) for call in calls]
+    return any(t.dim() > 1 and not is_normalised(t) for t in scores)
+
+
+def dead_term(tail: Tail) -> float:
+    """The share of the loss that is a sum's term made of the model, but without gradient."""
+    with torch.no_grad():
+        known = tail.play(tail.start)
+    dead, alive = 0.0, 0.0
+    for value in terms(tail.root):
+        term = tail.seen(value, known)
+        size = float(term.abs().sum()) if isinstance(term, Tensor) and term.numel() == 1 else 0.0
+        is_cut = value.kind in ("constant", "data") and value.is_cut
+        if is_cut or name_on_tape(value) in tail.stale:
+            dead += size
+        else:
+            alive += size
+    return dead / (dead + alive) if dead else 0.0

@@ -1,0 +1,162 @@
+"""``check_step``: calls a training step, looks at what it does, and puts everything back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from torch import nn
+
+from pytest_initcheck.errors import InitcheckError
+from pytest_initcheck.ignores import Given as GivenIgnores
+from pytest_initcheck.ignores import parse
+from pytest_initcheck.records import Finding
+from pytest_initcheck.stepping import arguments
+from pytest_initcheck.stepping.calling import Given, Step, step_of
+from pytest_initcheck.stepping.facts import Start, seen, snapshot
+from pytest_initcheck.stepping.judge import frozen, judge
+from pytest_initcheck.stepping.judge_model import unheld
+from pytest_initcheck.stepping.keep import kept
+from pytest_initcheck.stepping.lightning import lightning_step, module_of
+from pytest_initcheck.stepping.look import Seen
+from pytest_initcheck.stepping.reach import Reach, reach
+from pytest_initcheck.stepping.repeat import Runs
+from pytest_initcheck.stepping.report import StepReport
+from pytest_initcheck.stepping.run import AGAIN, StepRaised, call_until_seen, one_call
+from pytest_initcheck.stepping.taps import tapped
+from pytest_initcheck.stepping.watch import Watcher
+from pytest_initcheck.suppression import sort_out
+
+STEPS = 3
+
+
+def check_step(
+    train_step: Any,
+    model: nn.Module,
+    optimizer: Any,
+    batch: Any,
+    *,
+    scaler: Any = None,
+    steps: int = STEPS,
+    ignore: GivenIgnores = (),
+) -> StepReport:
+    """Run your own training step several times on one batch, and tell what is wrong with it.
+
+    It runs ``steps`` times, watched, and twice more from the same state, to compare. More often
+    only where that shows less than two steps of an optimiser: up to 17 times while a scaler skips
+    them, up to 64 while the step gathers gradients. Everything in reach is put back bit for bit,
+    also when the step raises: model, gradients, modes, hooks, optimisers with their groups,
+    scaler, random streams, and what the step's closure, defaults, globals, objects and their
+    classes hold, such as schedulers, averaged models and counters. Out of reach are iterators,
+    files and other processes.
+
+    Args:
+        train_step: a function of (model, optimizer, batch), (model, batch), (batch) or (batch,
+            batch_idx), told apart by names, then by number; it may take ``scaler`` too, and the
+            parts of the batch in place of it. It may return the loss as tensor or float, or a
+            mapping with "loss". A LightningModule, or its ``training_step``, is stepped as its
+            trainer would.
+        model: the module whose weights the step trains, in the mode in which you train it.
+        optimizer: the optimiser itself, or a list, tuple or mapping of all that the step uses.
+        batch: whatever the step takes; each call gets fresh copies of its tensors.
+        scaler: the ``torch.amp.GradScaler``, where the step takes it. Default None; one that the
+            step has from elsewhere is seen all the same.
+        steps: how often the step is called at least, from 2 up. Default 3: what begins at zero
+            needs more than one step, and no single one decides.
+        ignore: findings that shall not count, as in `pytest_initcheck.diagnose`.
+
+    Raises:
+        InitcheckError: wrong use or bad input, or the step raised; the message says what to pass.
+    """
+    ignores = parse(ignore)
+    arguments.check_function(train_step)
+    optimizers = arguments.optimizers_of(optimizer)
+    arguments.check_numbers(steps, scaler)
+    can_train = arguments.check_model(model, optimizers)
+    given = Given(model, optimizer, batch, scaler)
+    job = _Job(train_step, given, optimizers, steps)
+    try:
+        findings, watcher = job.findings() if can_train else (frozen(model), None)
+    except StepRaised as error:
+        raise InitcheckError(str(error)) from error.__cause__
+    calls = watcher.calls if watcher is not None else []
+    found = sort_out(findings, ignores)
+    return StepReport(
+        found.findings,
+        tuple(call.loss for call in calls if call.loss is not None),
+        len(calls),
+        _meta(model, optimizers),
+        found.ignored,
+        found.unused,
+    )
+
+
+class _Job:
+    """One check: the step and what it is given."""
+
+    def __init__(self, train_step: Any, given: Given, optimizers: list[Any], steps: int) -> None:
+        self.train_step, self.given = train_step, given
+        self.optimizers, self.steps = optimizers, steps
+        module = module_of(train_step)
+        # Refuses a step that cannot be called before anything is touched.
+        self.plain = step_of(train_step if module is None else module.training_step, given)
+        self.module = module
+
+    def findings(self) -> tuple[list[Finding], Watcher]:
+        """Run the step, run it again, and judge."""
+        found = reach(
+            self.train_step, self.given.model, self.given.optimizer, self.given.scaler,
+            self.given.batch,
+        )  # fmt: skip
+        runs = Runs(self.given.model, found.iterators)
+        watcher, evidence = self._first(found, runs)
+        if not evidence.calls:
+            return list(unheld(evidence)), watcher
+        with kept(found):
+            other = Watcher(self.given.model, self.optimizers)
+            step = self._step(other)
+            with tapped(other):
+                for index in range(AGAIN):
+                    other.begin()
+                    one_call(step, index)
+            runs.second = snapshot(self.given.model)
+        return judge(evidence, runs), watcher
+
+    def _first(self, found: Reach, runs: Runs) -> tuple[Watcher, Seen]:
+        with kept(found):
+            watcher = Watcher(self.given.model, self.optimizers)
+            start = Start(watcher)
+            runs.start = snapshot(self.given.model)
+
+            def after(calls: int) -> None:
+                if calls == AGAIN:
+                    runs.first = snapshot(self.given.model)
+
+            step = self._step(watcher)
+            try:
+                with tapped(watcher):
+                    call_until_seen(step, watcher, self.steps, after)
+            except StepRaised:
+                # A scaler, say, refuses an optimiser whose tensors have no gradient.
+                evidence = seen(watcher, start, self.optimizers)
+                if not list(unheld(evidence)):
+                    raise
+                return watcher, replace(evidence, calls=[])
+            return watcher, seen(watcher, start, self.optimizers)
+
+    def _step(self, watcher: Watcher) -> Step:
+        if self.module is None:
+            return self.plain
+        return lightning_step(self.module, self.given, self.optimizers, watcher)
+
+
+def _meta(model: nn.Module, optimizers: list[Any]) -> dict[str, str]:
+    parameter = next(model.parameters())
+    rates = [group.get("lr") for o in optimizers for group in o.param_groups[:1]]
+    return {
+        "model": type(model).__name__,
+        "optimizer": ", ".join(type(o).__name__ for o in optimizers),
+        "lr": ", ".join(f"{float(rate):g}" for rate in rates if rate is not None),
+        "device": parameter.device.type,
+        "dtype": str(parameter.dtype).removeprefix("torch."),
+    }

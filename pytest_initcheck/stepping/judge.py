@@ -1,0 +1,106 @@
+"""From what was seen of a step to findings: root causes first, and what they explain left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from torch import nn
+
+from pytest_initcheck.checks import step_rules
+from pytest_initcheck.checks.base import Rule
+from pytest_initcheck.records import Finding, Severity
+from pytest_initcheck.stepping.facts import is_norm
+from pytest_initcheck.stepping.judge_gradients import (
+    before_backward,
+    clipped,
+    leftover,
+    nonfinite,
+    scaler,
+    twice,
+)
+from pytest_initcheck.stepping.judge_model import decay, freezing, mode, unheld
+from pytest_initcheck.stepping.judge_movement import still
+from pytest_initcheck.stepping.look import Seen
+from pytest_initcheck.stepping.repeat import Runs
+
+CHECK = "step"
+_RANK: dict[Severity, int] = {"error": 0, "warning": 1, "info": 2}
+# By what they explain: a step that cannot move for another reason is not told twice.
+_EXPLAIN: dict[str, set[str]] = {
+    "IC856": {"IC851"},
+    "IC861": {"IC852", "IC854", "IC855", "IC856", "IC858", "IC862"},
+    "IC862": {"IC851"},
+    "IC853": {"IC851"},
+}
+
+
+def judge(seen: Seen, runs: Runs) -> list[Finding]:
+    """What is wrong, worst first; nothing where all is well."""
+    found = [*_found(seen), *differs(runs)]
+    errors = {finding.id for finding in found if finding.severity == "error"}
+    told = [f for f in found if not _EXPLAIN.get(f.id, set()) & errors]
+    return sorted(told, key=lambda finding: _RANK[finding.severity])
+
+
+def _found(seen: Seen) -> Iterator[Finding]:
+    yield from leftover(seen)
+    yield from unheld(seen)
+    yield from twice(seen)
+    yield from freezing(seen)
+    yield from scaler(seen)
+    yield from nonfinite(seen)
+    yield from mode(seen)
+    yield from still(seen)
+    yield from clipped(seen)
+    yield from before_backward(seen)
+    yield from decay(seen)
+
+
+def differs(runs: Runs) -> Iterator[Finding]:
+    """Two runs from the same state that do not end at the same place."""
+    apart = runs.differing()
+    if not apart:
+        return
+    name, (measured, limit) = next(iter(apart.items()))
+    rule: Rule = step_rules.DIFFERS
+    cause, severity = f"{rule.cause}; {name!r} is the first that differs", "error"
+    if runs.iterators:
+        severity = "info"
+        names = ", ".join(repr(name) for name in dict.fromkeys(runs.iterators))
+        cause = (
+            f"two runs from the same state do not give the same weights ({name!r} is the first "
+            f"that differs), as it must be where the step takes data from an iterator ({names}), "
+            "which goes on from call to call and cannot be put back"
+        )
+    layers = _layers(apart)
+    yield rule.found(
+        CHECK,
+        "error" if severity == "error" else "info",
+        layers,
+        "distance of two runs over how far they went",
+        measured,
+        limit,
+        cause=cause,
+    )
+
+
+def _layers(names: dict[str, tuple[float, float]]) -> tuple[str, ...]:
+    plain = (name.rpartition(" ")[2] for name in names)
+    return tuple(dict.fromkeys(name.rpartition(".")[0] or name for name in plain))
+
+
+def frozen(model: nn.Module) -> list[Finding]:
+    """A model of which nothing is trainable, as no other weight is: it need not be run."""
+    weights = [m for m in model.modules() if list(m.parameters(recurse=False)) and not is_norm(m)]
+    return [
+        step_rules.FROZEN.found(
+            CHECK,
+            "error",
+            (),
+            "trainable parameters",
+            0,
+            1,
+            cause="every parameter is frozen (requires_grad=False), of the model and in the "
+            f"optimiser: none of its {len(weights)} layers can learn",
+        )
+    ]
