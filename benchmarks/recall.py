@@ -1,11 +1,14 @@
 """How often the diagnosis is right: the corpus of known verdicts, over seeds.
 
-Run: ``python benchmarks/recall.py [--seeds 5] [--only TEXT] [--no-remedies] [--out RAW.jsonl]
-[--measured docs/measured.json]``. Prints, as Markdown: the share of right verdicts and causes by
-group, what each rule found, what the remedies that findings carry as code achieve, and every case
-that came out wrong, known misses too. ``--out`` keeps what was measured and goes on from there
-where a run was cut short; it starts anew when the package or the corpus has changed. Nothing is
-asserted.
+Run: ``python benchmarks/recall.py [--seeds 5] [--only TEXT] [--thorough] [--no-remedies] [--out
+RAW.jsonl] [--measured docs/measured.json]``. Prints, as Markdown: the share of right verdicts and
+causes by group, what each rule found, what the remedies that findings carry as code achieve, and
+every case that came out wrong, known misses too. Rules are those of the package and of the corpus:
+new ones appear by themselves. ``--thorough`` diagnoses each start a second time, with
+``thorough=True``, and shows both in the tables by group and by rule, besides what the further steps
+turn right or wrong, and the time; remedies and ``--measured`` are those of the plain diagnosis.
+``--out`` keeps what was measured and goes on from there where a run was cut short; it starts anew
+when the package or the corpus has changed. Nothing is asserted.
 """
 
 from __future__ import annotations
@@ -50,9 +53,11 @@ def group(case: Case) -> str:
 class Row:
     """One diagnosis: what the corpus wants, what was found, and what its remedies achieve.
 
-    ``wrong`` is empty where the verdict, the first cause and its layer are right. ``remedied`` is
-    the verdict after the remedies, "raised: …" where their code failed, empty where there is none
-    or none was tried; ``healed_by`` are the rules whose findings carried code.
+    ``seconds`` is what the diagnosis took. ``wrong`` is empty where the verdict, the first cause
+    and its layer are right. ``remedied`` is the verdict after the remedies, "raised: …" where their
+    code failed, empty where there is none or none was tried; ``healed_by`` are the rules whose
+    findings carried code. ``thorough`` is the same start's row with ``thorough=True``, where that
+    was asked for.
     """
 
     case: str
@@ -68,6 +73,7 @@ class Row:
     remedied: str
     healed_by: tuple[str, ...]
     seconds: float
+    thorough: Row | None = None
 
     @property
     def names_the_cause(self) -> bool:
@@ -78,18 +84,31 @@ class Row:
 _cases: dict[str, Case] = {}
 
 
-def measured(job: tuple[str, int, bool]) -> Row:
-    """The diagnosis of a case and a seed, with or without a trial of its remedies."""
-    name, seed, with_remedies = job
+def measured(job: tuple[str, int, bool, bool]) -> Row:
+    """The diagnosis of a case and a seed, with or without a trial of its remedies, and again with
+    or without further steps."""
+    name, seed, with_remedies, is_thorough = job
     if not _cases:
         warnings.simplefilter("ignore")
         _cases.update((case.name, case) for case in all_cases())
-    case, began = _cases[name], time.perf_counter()
+    plain = row_of(_cases[name], seed, with_remedies=with_remedies)
+    if not is_thorough:
+        return plain
+    thorough = row_of(_cases[name], seed, with_remedies=False, thorough=True)
+    return dataclasses.replace(plain, thorough=thorough)
+
+
+def row_of(case: Case, seed: int, *, with_remedies: bool, thorough: bool = False) -> Row:
+    """One diagnosis of a case, built and judged."""
+    name, began = case.name, time.perf_counter()
+    start = case.start(seed)
+    if thorough:
+        start = dataclasses.replace(start, options={**start.options, "thorough": True})
     try:
-        diagnosis = case.diagnosis(seed)
+        diagnosis = start.diagnosis()
     except InitcheckError as error:
         raise RuntimeError(f"{name}, seed {seed}: {error}") from error
-    findings = diagnosis.findings
+    findings, seconds = diagnosis.findings, round(time.perf_counter() - began, 3)
     healed_by = tuple(dict.fromkeys(f.id for f in findings if f.remedy_code))
     is_tried = with_remedies and healed_by and diagnosis.verdict != "pass" and group(case) in BAD
     return Row(
@@ -105,7 +124,7 @@ def measured(job: tuple[str, int, bool]) -> Row:
         tuple((finding.id, finding.severity) for finding in findings),
         remedied(diagnosis) if is_tried else "",
         healed_by,
-        round(time.perf_counter() - began, 3),
+        seconds,
     )
 
 
@@ -136,16 +155,21 @@ def kept(path: Path | None, is_alike: dict[str, Any]) -> list[Row]:
 
 
 def read(line: str) -> Row:
-    data = json.loads(line)
+    return made(json.loads(line))
+
+
+def made(data: dict[str, Any]) -> Row:
     data["severities"] = tuple(tuple(pair) for pair in data["severities"])
+    data["thorough"] = made(data["thorough"]) if data.get("thorough") else None
     return Row(**{**data, "causes": tuple(data["causes"]), "healed_by": tuple(data["healed_by"])})
 
 
 def rows(options: argparse.Namespace) -> list[Row]:
     """Every row, from the file and by two processes; progress goes to standard error."""
     wanted = [case.name for case in all_cases() if options.only in case.name]
-    jobs = [(n, s, options.remedies) for s in range(options.seeds) for n in wanted]
-    header = {"sources": fingerprint(), "remedies": options.remedies}
+    asked = options.remedies, options.thorough
+    jobs = [(n, s, *asked) for s in range(options.seeds) for n in wanted]
+    header = {"sources": fingerprint(), "remedies": asked[0], "thorough": asked[1]}
     found = {(row.case, row.seed): row for row in kept(options.out, header)}
     left = [job for job in jobs if job[:2] not in found]
     spawn = multiprocessing.get_context("spawn")
@@ -174,15 +198,26 @@ def by_group(found: Sequence[Row]) -> str:
     lines = []
     for name in dict.fromkeys(row.group for row in found):
         mine = [row for row in found if row.group == name]
-        failed = [row for row in mine if row.verdict == "fail"]
-        errors = sum(kind == "error" for row in failed for _, kind in row.severities)
-        line = [name, len(mine), share(sum(row.is_right for row in mine), len(mine))]
-        line += [share(sum(not row.wrong for row in mine), len(mine))]
-        is_bad = name in BAD
-        line += [share(sum(row.names_the_cause for row in mine), len(mine)) if is_bad else "–"]
-        lines.append([*line, f"{errors / len(failed):.2f}" if is_bad and failed else "–"])
+        lines += group_lines(name, mine)
     head = ("starts", "diagnoses", "right verdict", "and right cause and layer first")
     return table((*head, "first line is the root cause", "errors per diagnosis that fails"), lines)
+
+
+def group_lines(name: str, mine: Sequence[Row]) -> Iterator[list[object]]:
+    """The line of a group, and one of its thorough diagnoses where there are any."""
+    for title, rows in ((name, mine), (f"{name}, thorough", thorough_rows(mine))):
+        if rows:
+            yield group_line(title, rows)
+
+
+def group_line(name: str, mine: Sequence[Row]) -> list[object]:
+    failed = [row for row in mine if row.verdict == "fail"]
+    errors = sum(kind == "error" for row in failed for _, kind in row.severities)
+    line: list[object] = [name, len(mine), share(sum(row.is_right for row in mine), len(mine))]
+    line += [share(sum(not row.wrong for row in mine), len(mine))]
+    is_bad = mine[0].group in BAD
+    line += [share(sum(row.names_the_cause for row in mine), len(mine)) if is_bad else "–"]
+    return [*line, f"{errors / len(failed):.2f}" if is_bad and failed else "–"]
 
 
 @dataclasses.dataclass
@@ -216,11 +251,22 @@ def tallies(found: Sequence[Row]) -> dict[str, Tally]:
 
 
 def by_rule(found: Sequence[Row]) -> str:
-    lines = [
-        (id, f"{tally.first} of {tally.explains}", tally.alarms)
-        for id, tally in tallies(found).items()
-    ]
-    return table(("rule", "first, of the diagnoses that it explains", "alarms on healthy"), lines)
+    sides = [tallies(found)]
+    head = ["rule", "first, of the diagnoses that it explains", "alarms on healthy"]
+    if thorough := thorough_rows(found):
+        sides.append(tallies(thorough))
+        head += ["first, thorough", "alarms, thorough"]
+    lines = []
+    for id in sorted(set().union(*sides)):
+        mine = [side.get(id, Tally()) for side in sides]
+        cells = ((f"{tally.first} of {tally.explains}", tally.alarms) for tally in mine)
+        lines.append([id, *(cell for pair in cells for cell in pair)])
+    return table(head, lines)
+
+
+def thorough_rows(found: Iterable[Row]) -> list[Row]:
+    """The rows of the thorough diagnoses, where there are any."""
+    return [row.thorough for row in found if row.thorough is not None]
 
 
 def by_remedy(found: Sequence[Row]) -> str:
@@ -265,11 +311,35 @@ def complaints(found: Sequence[Row]) -> Iterator[str]:
         yield f"- not healed: {case} ({ids}): {verdict} with {count} seed{'s' * (count > 1)}"
 
 
+def by_thoroughness(found: Sequence[Row]) -> str:
+    """What the further steps of thorough diagnoses change, and the time that they take."""
+    pairs = [(row, row.thorough) for row in found if row.thorough is not None]
+    right = [(row, now) for row, now in pairs if row.wrong and not now.wrong]
+    wrong = [(row, now) for row, now in pairs if now.wrong and not row.wrong]
+    head = ("diagnoses", "turned right by further steps", "turned wrong", "seconds", "thorough")
+    times = (f"{sum(row.seconds for row in side):.0f}" for side in zip(*pairs, strict=True))
+    parts = [table(head, [(len(pairs), len(right), len(wrong), *times)])]
+    for verb, moved in (("right", right), ("wrong", wrong)):
+        for row, now in moved:
+            told = f"{said(row)}, then {said(now)}"
+            parts.append(f"- turned {verb}: {row.case}, seed {row.seed}: {told}")
+    return "\n".join([*parts[:1], "", *parts[1:]]).strip()
+
+
+def said(row: Row) -> str:
+    return f"{row.verdict} {row.first}".strip()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, default=5, help="how many, from 0 up")
     parser.add_argument("--only", default="", help="cases with this text in their name")
-    parser.add_argument("--no-remedies", dest="remedies", action="store_false")
+    parser.add_argument(
+        "--thorough", action="store_true", help="diagnose with further steps, too, and show both"
+    )
+    parser.add_argument(
+        "--no-remedies", dest="remedies", action="store_false", help="do not try remedies"
+    )
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--out", type=Path, help="file of raw results, a JSON object per line")
     parser.add_argument("--measured", type=Path, help="file of a sentence per rule, for the docs")
@@ -278,6 +348,8 @@ def main() -> None:
     parts = [by_group(found), by_rule(found)]
     if options.remedies:
         parts.append(by_remedy(found))
+    if options.thorough:
+        parts.append(by_thoroughness(found))
     print("\n\n".join([*parts, "\n".join(complaints(found))]))
     if options.measured:
         text = json.dumps(sentences(found), indent=1, ensure_ascii=False)

@@ -231,7 +231,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("tools", nargs="*", default=RIVALS, help="rivals to ask (all)")
     parser.add_argument("--venv", type=Path, default=default, help=f"their environment ({default})")
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--limit", type=int, default=60, help="seconds for one diagnosis (60)")
+    parser.add_argument("--limit", type=int, default=20, help="seconds for one diagnosis (20)")
     parser.add_argument("--details", action="store_true", help="list every start judged wrongly")
     parser.add_argument("--write", action="store_true", help="put the tables into docs/rivals.md")
     return parser.parse_args()

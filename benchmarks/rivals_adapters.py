@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import torch
-from rivals_problem import Problem
+from rivals_problem import Problem, Whole
 from torch import Tensor
 from torch.nn import functional
 
@@ -78,6 +78,8 @@ def torchtest2(problem: Problem) -> list[Flag]:
         problem.targets,
         loss_fn=problem.loss_fn,
         optimizer=problem.made(),
+        # A batch that is passed whole may hold what this loss has no use for.
+        skip=["input_dependency"] if isinstance(problem.model, Whole) else [],
     )
     fails = [Flag(r.name, "fail", r.message) for r in report.failures]
     return fails + [Flag(r.name, "warn", r.message) for r in report.warnings]
@@ -90,7 +92,7 @@ def pytest_torch(name: str, *, trains: bool = False) -> Command:
         import pytest_torch
 
         assertion = getattr(pytest_torch, f"assert_{name}")
-        options = {"optimizer": problem.optimizer} if trains else {}
+        options = {"optimizer": problem.optimizer and problem.made_for_copy} if trains else {}
         try:
             assertion(problem.model, problem.inputs, problem.loss, **options)
         except AssertionError as error:
@@ -98,6 +100,21 @@ def pytest_torch(name: str, *, trains: bool = False) -> Command:
         return []
 
     return command
+
+
+def pytest_torch_batch(problem: Problem) -> list[Flag]:
+    import pytest_torch
+
+    # As documented, in eval mode.
+    try:
+        pytest_torch.assert_batch_invariant(problem.model.eval(), problem.inputs)
+    except AssertionError as error:
+        return [Flag("batch_invariant", "fail", str(error))]
+    except ValueError as error:
+        # Its word for outputs that have no row for each sample.
+        if not str(error).startswith("assert_batch_invariant"):
+            raise
+    return []
 
 
 def pytest_torch_run(problem: Problem) -> list[Flag]:
@@ -224,6 +241,7 @@ ADAPTERS: dict[str, dict[str, Command]] = {
         "assert_all_params_receive_grad": pytest_torch("all_params_receive_grad"),
         "assert_loss_decreases": pytest_torch("loss_decreases", trains=True),
         "assert_overfits_one_batch": pytest_torch("overfits_one_batch", trains=True),
+        "assert_batch_invariant": pytest_torch_batch,
         "run_training": pytest_torch_run,
     },
     "torchdiag": {

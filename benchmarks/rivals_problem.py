@@ -23,7 +23,9 @@ class Whole(nn.Module):
         self.model, self.evaluate = model, forward
 
     def forward(self, batch: Any) -> Tensor:
-        return self.evaluate(self.model, batch)
+        # A loss is not asked for under no_grad, and some take gradients themselves.
+        with torch.enable_grad():
+            return self.evaluate(self.model, batch)
 
 
 class Packed(nn.Module):
@@ -62,9 +64,19 @@ class Problem:
         return self.loss_fn(output) if self.targets is None else self.loss_fn(output, self.targets)
 
     def made(self) -> torch.optim.Optimizer | None:
-        """The case's optimiser over the trainable parameters."""
-        parameters = [p for p in self.model.parameters() if p.requires_grad]
-        return self.optimizer and self.optimizer(parameters)
+        """The case's optimiser over the trainable parameters, or all where none is trainable."""
+        parameters = list(self.model.parameters())
+        trainable = [p for p in parameters if p.requires_grad]
+        return self.optimizer and self.optimizer(trainable or parameters)
+
+    def made_for_copy(self, parameters: list[Tensor]) -> torch.optim.Optimizer:
+        """The case's optimiser with the trainable parameters of a copy in place of the model's."""
+        optimizer = self.made()
+        own = [p for p in self.model.parameters() if p.requires_grad]
+        copies = {id(p): copy for p, copy in zip(own, parameters, strict=True)}
+        for group in optimizer.param_groups:
+            group["params"][:] = [copies.get(id(p), p) for p in group["params"]]
+        return optimizer
 
     def made_or_adam(self) -> torch.optim.Optimizer:
         """The case's optimiser, Adam where it has none."""

@@ -126,7 +126,7 @@ def stamp(tool: str) -> str:
     """Changes with whatever an answer depends on, so that none is used that is out of date."""
     package = Path(pytest_initcheck.__file__).parent
     files = [Path(__file__).with_name(f"rivals_{name}.py") for name in ("adapters", "problem")]
-    files += [Path(__file__), *Path(corpus.__file__).parent.glob("*.py")]
+    files += [Path(__file__), *Path(corpus.__file__).parent.rglob("*.py")]
     files += package.rglob("*.py") if tool == OWN else [Path(inspect.getfile(Program))]
     digest = hashlib.sha256(f"{metadata.version(tool)} {torch.__version__}".encode())
     for path in sorted(files):
@@ -167,7 +167,7 @@ def main() -> None:
     parser.add_argument("tool", choices=ADAPTERS)
     parser.add_argument("results", type=Path)
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--limit", type=int, default=60)
+    parser.add_argument("--limit", type=int, default=20)
     options = parser.parse_args()
     quiet()
     mark = stamp(options.tool)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -37,11 +38,17 @@ def run_code(codes: Sequence[str], model: nn.Module, given: Remedied) -> Remedie
         InitcheckError: a piece of code raised; the message holds it.
     """
     batch = copied(given.batch)
-    on_optimizer = [code for code in codes if "optimizer." in code]
+    on_optimizer = [code for code in codes if _uses(code, "optimizer")]
     for code in codes:
         if code not in on_optimizer:
             batch = _on_batch(code, model, batch)
     return Remedied(batch, _changed(given.optimizer, model, on_optimizer))
+
+
+def _uses(code: str, name: str) -> bool:
+    """Whether code reads a variable."""
+    nodes = ast.walk(ast.parse(code))
+    return any(isinstance(node, ast.Name) and node.id == name for node in nodes)
 
 
 def _on_batch(code: str, model: nn.Module, batch: Any) -> Any:

@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from pytest_initcheck import diagnose
+from pytest_initcheck.checks.growth import Growth
 
 
 def scaled(factor, offset=0.0, head=0.0):
@@ -195,9 +196,9 @@ def hidden_loss(model, batch):
 
 
 @pytest.mark.parametrize("sigma", [0.05, 1.0])
-def test_a_growing_signal_is_told_where_chance_is_not_known(sigma):
+def test_a_growing_signal_is_told_by_itself(sigma):
     model = weighted(mlp(nn.ReLU, 20, 256, 256, 3), normal(sigma))
-    found = diagnose(model, labelled(), forward=hidden_loss)
+    found = diagnose(model, labelled(), forward=hidden_loss, checks=[Growth()])
     assert ("IC405" in ids(found)) == (sigma == 1)
     if sigma == 1:
         finding = named(found, "IC405")

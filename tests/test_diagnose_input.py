@@ -46,10 +46,6 @@ def batch(x=None, y=None):
     return known[0] if x is None else x, known[1] if y is None else y
 
 
-def frozen():
-    return net().requires_grad_(False)
-
-
 def sgd(parameters):
     return torch.optim.SGD(parameters, 0.1)
 
@@ -70,7 +66,6 @@ CASES = {
     "a model on the meta device": (
         lambda: (net().to("meta"), data()), {}, ["meta", "to_empty"]),
     "no parameters": (lambda: (nn.ReLU(), data()), {}, ["no parameters", "pass"]),
-    "all frozen": (lambda: (frozen(), data()), {}, ["frozen", "trainable"]),
     "integer outputs": (
         lambda: (Returns(lambda out: out.argmax(1)), data()), {}, ["int64", "pass"]),
     "no tensor as output": (lambda: (Returns(lambda out: "text"), data()), {}, ["str", "pass"]),

@@ -34,7 +34,7 @@ class Named(nn.Module):
 
 def second(m, a, b):
     """The first input is small, the second one drives the model."""
-    return m.body(b + 0 * a)
+    return m.body(b) + 1e-3 * a.mean(1, keepdim=True)
 
 
 def own(model, batch):

@@ -24,11 +24,14 @@ class _Hunter(Tracer):
         super().__init__(program.model, Observer(_nothing, _nothing, _nothing))
         self.first_nan: int | None = None
         self.first_inf: int | None = None
+        self.is_of_inf = False
 
     def made(self, node: Node, inputs: list[Tensor], results: list[Tensor]) -> None:
         """Look at what a node received and made."""
         if self.first_nan is None and _any_nan(results) and not _any_nan(inputs):
             self.first_nan = node.index
+            # What overflowed before is the cause, unlike a mask's minus infinity.
+            self.is_of_inf = any(bool(t.isposinf().any()) for t in inputs if t.is_floating_point())
         is_mask = node.operator.strip("_") in _MASKS
         is_inf = self.first_inf is None and not is_mask and _any_inf(results)
         if is_inf and not _any_inf(inputs):
@@ -49,7 +52,9 @@ def birthplace(program: Program) -> int | None:
         hunter.running(is_rooted=program.forward is not None),
     ):
         program.evaluate(hunter.add_data)
-    return hunter.first_nan if hunter.first_nan is not None else hunter.first_inf
+    if hunter.first_nan is None or (hunter.is_of_inf and hunter.first_inf is not None):
+        return hunter.first_inf
+    return hunter.first_nan
 
 
 def _nothing(*_: object) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
-from pytest_initcheck.checks.base import Check, Rule, Suspicion
+from pytest_initcheck.checks.base import Check, Rule
+from pytest_initcheck.checks.causes import RANK, attach, outranked
 from pytest_initcheck.checks.contract import Contract
 from pytest_initcheck.checks.copies import Copies
 from pytest_initcheck.checks.dead import DeadUnits
@@ -27,11 +27,9 @@ from pytest_initcheck.checks.symmetry import Symmetry
 from pytest_initcheck.checks.targets import Targets
 from pytest_initcheck.checks.zero import ZeroWeights
 from pytest_initcheck.evidence import Evidence
-from pytest_initcheck.records import Finding, Severity
+from pytest_initcheck.records import Finding
 
 __all__ = ["Check", "Rule", "judge", "registered", "rules"]
-
-_RANK: dict[Severity, int] = {"error": 0, "warning": 1, "info": 2}
 
 
 def registered() -> list[Check]:
@@ -73,83 +71,6 @@ def judge(evidence: Evidence, checks: Sequence[Check] | None = None) -> list[Fin
     checks = registered() if checks is None else list(checks)
     findings = [found for check in checks for found in check.run(evidence)]
     by_id = {rule.id: rule for check in checks for rule in check.rules}
-    return sorted(attach(findings, by_id), key=lambda finding: _RANK[finding.severity])
-
-
-def attach(found: Sequence[Finding | Suspicion], by_id: dict[str, Rule]) -> list[Finding]:
-    """Each finding that follows from an error becomes one of its consequences."""
-    findings = _confirmed(_tempered(_certain(found, by_id), by_id), by_id)
-    above: dict[int, Finding] = {}
-    for finding in findings:
-        for other in _explaining(finding, findings, by_id):
-            # Rules of a team may explain each other in a circle.
-            if _root(other, above) is not finding:
-                above[id(finding)] = other
-                break
-    consequences: dict[int, list[str]] = {}
-    for finding in findings:
-        if id(finding) in above:
-            consequences.setdefault(id(_root(finding, above)), []).append(str(finding))
-    return [
-        dataclasses.replace(finding, consequences=tuple(consequences.get(id(finding), ())))
-        for finding in findings
-        if id(finding) not in above
-    ]
-
-
-def _certain(found: Sequence[Finding | Suspicion], by_id: dict[str, Rule]) -> list[Finding]:
-    """The findings, with those suspicions that an error confirms, in the order of the checks."""
-    errors = [f.id for f in found if isinstance(f, Finding) and f.severity == "error"]
-    proofs = [by_id[id] for id in errors if id in by_id and by_id[id].confirms]
-    explained = frozenset[str]().union(*(rule.follows for rule in proofs))
-    kept = []
-    for item in found:
-        if isinstance(item, Finding):
-            kept.append(item)
-        elif item.finding.id in explained:
-            kept.append(dataclasses.replace(item.finding, severity="error"))
-    return kept
-
-
-def _tempered(findings: list[Finding], by_id: dict[str, Rule]) -> list[Finding]:
-    """The findings, none more severe than one that its rule bows to."""
-    by_rule = {finding.id: finding.severity for finding in findings}
-    kept = []
-    for finding in findings:
-        rule = by_id.get(finding.id)
-        bows = rule.bows if rule is not None else ()
-        masters = [by_rule[id] for id in bows if id in by_rule]
-        severity = max([finding.severity, *masters], key=lambda each: _RANK[each])
-        kept.append(dataclasses.replace(finding, severity=severity))
-    return kept
-
-
-def _confirmed(findings: list[Finding], by_id: dict[str, Rule]) -> list[Finding]:
-    """The findings, where an error confirms it with the first warning that explains it raised."""
-    for finding in findings:
-        rule = by_id.get(finding.id)
-        if rule is None or not rule.confirms or finding.severity != "error":
-            continue
-        causes = [f for f in findings if f.id in rule.follows and f.severity != "info"]
-        if causes and all(cause.severity == "warning" for cause in causes):
-            raised = dataclasses.replace(causes[0], severity="error")
-            findings = [raised if f is causes[0] else f for f in findings]
-    return findings
-
-
-def _root(finding: Finding, above: dict[int, Finding]) -> Finding:
-    """What a finding follows from in the end: itself, where nothing explains it."""
-    while id(finding) in above:
-        finding = above[id(finding)]
-    return finding
-
-
-def _explaining(
-    finding: Finding, findings: list[Finding], by_id: dict[str, Rule]
-) -> Iterator[Finding]:
-    """What a finding may follow from directly; a warning explains no error."""
-    rule = by_id.get(finding.id)
-    follows = rule.follows if rule else frozenset()
-    for other in findings:
-        if other.id in follows and _RANK[other.severity] <= _RANK[finding.severity]:
-            yield other
+    if any(rule.surrogate for rule in by_id.values()) and evidence.trajectory.has_learnt:
+        findings = [outranked(found, by_id) for found in findings]
+    return sorted(attach(findings, by_id), key=lambda finding: RANK[finding.severity])

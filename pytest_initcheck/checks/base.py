@@ -19,7 +19,8 @@ class Rule:
     measured, ``exempt`` when the rule does not apply, ``severities`` what its findings can be,
     ``remedy`` what to do. ``confirms``: what it finds is the
     proof that a warning which explains it is an error; ``bows`` lists rules whose findings this
-    one is never more severe than.
+    one is never more severe than. ``surrogate``: it measures a size or a curvature from which harm
+    is to be expected, so that it is a warning where the steps were seen to learn from the inputs.
     """
 
     id: str
@@ -34,6 +35,7 @@ class Rule:
     remedy: str = ""
     confirms: bool = False
     bows: frozenset[str] = frozenset()
+    surrogate: bool = False
 
     def found(
         self,

@@ -78,6 +78,7 @@ class Gradients:
             "torch.nn.init.kaiming_normal_(weight) for ReLU, or add normalisation or residuals",
             # Weights that are too small by a known factor slow training down, and are named so.
             bows=frozenset({"IC106"}),
+            surrogate=True,
         ),
         Rule(
             "IC403",
@@ -93,6 +94,7 @@ class Gradients:
             "sizes, which depend on the scale of the loss",
             remedy="use a nonlinearity with slope near one and its matching initialiser, "
             "or add normalisation or residual connections",
+            surrogate=True,
         ),
         Rule(
             "IC404",
@@ -107,6 +109,7 @@ class Gradients:
             exempt="models with normalisation, which takes the scale of the weights back; fewer "
             "than three layers with a gradient",
             remedy="scale the weights by fan-in, such as torch.nn.init.kaiming_normal_(weight)",
+            surrogate=True,
         ),
     )
 

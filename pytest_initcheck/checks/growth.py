@@ -36,6 +36,7 @@ class Growth:
             quantity="root mean square of each layer's output, relative to the data's",
             exempt="models with normalisation; what the model does to the output of its last layer",
             remedy="scale the weights by fan-in, such as torch.nn.init.kaiming_normal_(weight)",
+            surrogate=True,
         ),
     )
 

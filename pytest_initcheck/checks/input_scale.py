@@ -48,6 +48,7 @@ class InputScale:
             "model normalises; batches whose samples are all equal",
             severities=("error", "warning"),
             remedy="standardise the inputs: (x - x.mean()) / x.std()",
+            surrogate=True,
         ),
         Rule(
             "IC702",
@@ -78,7 +79,9 @@ class InputScale:
     def _targets(self, evidence: Evidence) -> Iterator[Finding]:
         rms, outputs = _target_rms(evidence), evidence.start.result
         is_scaled = outputs is not None and (outputs.rms or 0.0) > _OWN_SCALE * rms
-        if rms > _TARGETS and evidence.loss.chance is not None and not is_scaled:
+        # A loss that ranks its targets, or only counts them, is none of their size.
+        is_far = evidence.loss.initial > _OWN_SCALE * rms
+        if rms > _TARGETS and evidence.loss.chance is not None and not is_scaled and is_far:
             yield self.rules[1].found(
                 self.name,
                 "error",

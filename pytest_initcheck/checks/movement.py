@@ -60,7 +60,7 @@ class Movement:
             "some weight that a step moves by 1e-8 of itself (warning 1e-7): below that it would "
             "take a hundred million steps to become another weight",
             "IEEE 754: w + Δ equals w where |Δ| is below half a unit in the last place of w",
-            _BROKEN,
+            _BROKEN | {"IC809"},
             quantity="largest update ratio of a weight in a step, ‖w − w₀‖ / (steps · ‖w₀‖); for "
             "weights that start at zero relative to 1/√fan-in",
             exempt="a loss that has been reduced by a thousandth or more; layers without gradient",
@@ -75,7 +75,7 @@ class Movement:
             "or with a learning rate of zero; layers in a plain list are not the model's",
             "every trainable parameter held with a learning rate above 0",
             "torch.optim: parameters are passed to the constructor",
-            _BROKEN | {"IC601"},
+            _BROKEN | {"IC601", "IC809"},
             quantity="trainable parameters with a gradient and a learning rate of zero, or none",
             exempt="frozen parameters; forward=, which may train one network of several",
             severities=("warning",),

@@ -11,15 +11,27 @@ from pytest_initcheck.checks.paths import producers
 from pytest_initcheck.evidence import Evidence, Node
 from pytest_initcheck.records import Finding
 
+# What the operation at which NaN is born says of the cause, and what to do.
 _BIRTHS = (
-    (("softmax",), "every position of a row is masked: a softmax over minus infinity alone is NaN"),
-    (("div",), "a division by zero, as of a row by its own norm where the row is zero"),
+    (
+        ("softmax",),
+        "every position of a row is masked: a softmax over minus infinity alone is NaN",
+        "leave one position of each row unmasked, or put the finished row to zero by a where",
+    ),
+    (
+        ("div", "reciprocal"),
+        "a division by zero, as of a row by its own norm where the row is zero",
+        "add a small constant to the divisor, or use torch.nn.functional.normalize",
+    ),
     (
         ("sqrt", "log", "pow", "norm", "acos", "asin"),
         "a root, logarithm or angle outside its domain",
+        "keep the argument inside the domain, such as by a small constant under the root",
     ),
-    (("exp", "cosh", "sinh"), "an exponential overflows"),
+    (("exp", "cosh", "sinh"), "an exponential overflows", ""),
 )
+_LOST = "the loss is NaN or infinite, as values before it are"
+_PASSED_ON = "the gradients are NaN or infinite, as the loss is"
 _IEEE = "IEEE 754: NaN and infinity spread through every later sum and product"
 
 
@@ -76,13 +88,15 @@ class NonFinite:
 
     def run(self, evidence: Evidence) -> Iterator[Finding]:
         yield from self._weights(evidence)
-        yield from self._activations(evidence)
+        before = list(self._activations(evidence))
+        yield from before
         if not math.isfinite(evidence.start.loss):
             yield self.rules[2].found(
                 self.name,
                 "error",
                 (),
                 f"the first loss is {evidence.start.loss}",
+                cause=_LOST if before else "",
             )
         yield from self._gradients(evidence)
 
@@ -109,10 +123,21 @@ class NonFinite:
         bad = tuple(name for name, count in counts.items() if count)
         born = _birth(evidence)
         if bad or born is not None:
-            count = counts[bad[0]] if bad else 1
-            place = _place(evidence, born) if born is not None else ""
-            bad = (place, *(name for name in bad if name != place)) if place else bad
-            yield self._finding(1, bad, count, cause=_cause(born))
+            place = _place(evidence, born) if born is not None else bad[0]
+            layers = tuple(dict.fromkeys((place, *bad) if place else bad))
+            told, remedy = _cause(born)
+            # Where they are born need not be where they were first counted.
+            seen = place if counts.get(place) else bad[0] if bad else ""
+            yield self.rules[1].found(
+                self.name,
+                "error",
+                layers,
+                f"non-finite values of {seen!r}" if seen else "non-finite values behind it",
+                counts[seen] if seen else None,
+                0 if seen else None,
+                cause=told,
+                remedy=remedy,
+            )
 
     def _gradients(self, evidence: Evidence) -> Iterator[Finding]:
         bad: dict[str, int] = {}
@@ -121,7 +146,9 @@ class NonFinite:
             if gradient is not None and gradient.nonfinite:
                 bad[parameter.layer] = bad.get(parameter.layer, 0) + gradient.nonfinite
         if bad:
-            yield self._finding(3, tuple(bad), sum(bad.values()))
+            is_finite = math.isfinite(evidence.start.loss)
+            cause = "" if is_finite else _PASSED_ON
+            yield self._finding(3, tuple(bad), sum(bad.values()), cause=cause)
 
     def _finding(
         self, index: int, layers: tuple[str, ...], count: int, code: str = "", cause: str = ""
@@ -144,11 +171,12 @@ def _place(evidence: Evidence, born: Node) -> str:
     return made[0].layer if made else born.owner
 
 
-def _cause(born: Node | None) -> str:
+def _cause(born: Node | None) -> tuple[str, str]:
+    """What the operation says of the cause, and what to do; empty where it says nothing."""
     if born is None:
-        return ""
+        return "", ""
     operator = born.operator.strip("_")
-    for names, told in _BIRTHS:
+    for names, told, remedy in _BIRTHS:
         if any(name in operator for name in names):
-            return f"{told} ({operator} in {born.owner or 'the model itself'})"
-    return ""
+            return f"{told} ({operator} in {born.owner or 'the model itself'})", remedy
+    return "", ""

@@ -17,6 +17,9 @@ _DECAY_WARNING = 5e-3
 _DECAY_ERROR = 2e-2
 # The cosine of step and gradient: descent has −1, and what is drawn at random none.
 _UPHILL = 0.2
+_FROZEN = "every parameter of the model is frozen (requires_grad=False): nothing can be trained"
+_THAW = "leave some parameter trainable: parameter.requires_grad_(True)"
+_EMPTY = "the optimiser holds no trainable parameter of the model: no step can change it"
 _WEIGHTS = frozenset({"IC104", "IC501", "IC502", "IC503", "IC504"})
 
 
@@ -114,6 +117,7 @@ class Optimiser:
             elif not held.is_empty:
                 quantity = "tensors in the optimiser that are not the model's"
             is_count = not held.is_frozen and not held.is_empty
+            cause = _FROZEN if held.is_frozen else _EMPTY if held.is_empty else ""
             yield self.rules[1].found(
                 self.name,
                 "error",
@@ -121,6 +125,8 @@ class Optimiser:
                 quantity,
                 held.foreign if is_count else 0,
                 0 if is_count else 1,
+                cause=cause,
+                remedy=_THAW if held.is_frozen else "",
             )
 
     def _against(self, evidence: Evidence) -> Iterator[Finding]:

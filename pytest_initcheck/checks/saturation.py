@@ -51,6 +51,7 @@ class Saturation:
             "gate of an LSTM; nonlinearities that are not bounded on both sides",
             severities=("error", "warning"),
             remedy="draw the weights with torch.nn.init.xavier_uniform_(weight), or reduce σ",
+            surrogate=True,
             confirms=True,
         ),
         Rule(
@@ -187,10 +188,9 @@ def _is_over_one_unit(evidence: Evidence, node: Node) -> bool:
 
 
 def _is_squared(evidence: Evidence) -> bool:
-    """Whether the loss leaves the slope of the output in: a log loss cancels it."""
-    targets = evidence.start.targets
-    is_default = evidence.loss.name == "default" and targets and targets.dtype.startswith("float")
-    return bool(is_default) or evidence.loss.name.lower() in ("mseloss", "mse_loss")
+    """Whether the loss leaves the slope of the output in: a logarithm cancels it."""
+    facts = evidence.objective
+    return facts is not None and facts.sides > 0 and not facts.is_logarithmic
 
 
 def _is_biased_gate(evidence: Evidence, key: SiteKey, site: SiteLook) -> bool:

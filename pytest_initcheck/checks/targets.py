@@ -153,16 +153,16 @@ class Targets:
                 (),
                 f"loss of the best constant output (shapes {first} and {second})",
                 facts.constant,
-                facts.least,
+                _least(facts),
             )
         elif not facts.has_equal_targets or facts.samples >= _MANY:
             yield self.rules[1].found(
                 self.name,
                 "warning" if facts.has_equal_targets else "error",
                 (),
-                "loss of the best constant output, that of the best one being",
+                f"loss of the best constant output (of the best one {facts.least:.4g})",
                 facts.constant,
-                facts.least,
+                _least(facts),
             )
 
     def _given_away(self, evidence: Evidence, facts: ObjectiveFacts) -> Iterator[Finding]:
@@ -182,7 +182,7 @@ class Targets:
             )
             return
         # A model that compares samples, or adds to its input, starts from a good guess.
-        is_guess = not is_class_loss(evidence) or facts.compares
+        is_guess = not is_class_loss(evidence) or facts.compares or not facts.squashes_again
         if is_low and (facts.is_whole_copy or not is_guess):
             yield self.rules[2].found(
                 self.name,
@@ -212,6 +212,12 @@ class Targets:
                 max(known),
                 _ROUNDING,
             )
+
+
+def _least(facts: ObjectiveFacts) -> float | None:
+    """What the loss of a constant has to be above; the search tells them apart no further."""
+    known = [loss for loss in (facts.constant, facts.least) if loss is not None]
+    return max(known, default=None)
 
 
 def _limit(facts: ObjectiveFacts) -> float:

@@ -199,7 +199,7 @@ def _is_meant(evidence: Evidence, node: Node) -> bool:
         return True
     if evidence.loss.is_forward:
         return evidence.is_default_optimizer or not is_bridge(evidence, node)
-    return node.shut_off and not is_bridge(evidence, node)
+    return False
 
 
 def _saw_padding(evidence: Evidence, layer: str) -> bool:

@@ -19,6 +19,8 @@ _ALPHAS = tuple(2.0**-i for i in range(0, 41, 2))
 _FACTORS = (0.5, 2.0, -1e3, 1e3)
 # Shifts and factors beyond any output that a start makes.
 _FAR = (1e3, 1e4)
+# So far below zero, in sizes of the start, is no floor that a loss is meant to have.
+_DEEP = 10.0
 
 
 def calmest(tail: Tail) -> float | None:
@@ -124,7 +126,7 @@ def _at(tail: Tail, changed: Mapping[Key, Tensor]) -> Step:
 def _falls(losses: Sequence[float | None], start: float) -> bool:
     """Whether the loss falls at least in proportion, near and far."""
     near, far = losses
-    if near is None or far is None or near >= start:
+    if near is None or far is None or near >= start or far > -_DEEP * (1 + abs(start)):
         return False
     slope, later = (near - start) / _FAR[0], (far - near) / (_FAR[1] - _FAR[0])
     return later < -1e-6 and later < 0.9 * slope

@@ -16,8 +16,9 @@ from torch import Tensor
 _SEARCH, _GROWTH, _SHRINKAGE = 2.0, 1.2, 0.5
 _LONGEST = 1e9
 ROUNDS = 80
-# No improvement by this part of all that was gained, in so many rounds, is the end.
-_GAIN = 1e-4
+# No improvement by this part of what is left above zero, in so many rounds, is the end; or of the
+# last hundred-thousandth of all that was gained. Of a far start what is left is but a small part.
+_GAIN, _REST = 1e-4, 1e-5
 _PATIENCE = 12
 _TURNS = 30
 # A loss that falls below its start by this many times all sizes involved has no floor.
@@ -66,7 +67,7 @@ def lowest(
                 walk.turn_back(point)
             continue
         first = number if first == math.inf else first
-        waited = 0 if number < best - _GAIN * max(first - best, 1e-12) else waited + 1
+        waited = 0 if number < best - _worth(first, best) else waited + 1
         if number < best:
             best, at = number, [p.detach().clone() for p in points]
         if waited > _PATIENCE or _is_bottomless(first, best):
@@ -75,6 +76,12 @@ def lowest(
             walk.move(gradient)
     is_far = best < 0 and any(float(p.abs().amax()) > _FAR for p in at if p.numel())
     return Lowest(best, tuple(at), is_far or _is_bottomless(first, best))
+
+
+def _worth(first: float, best: float) -> float:
+    """By how much the lowest value so far has to fall for the search to go on."""
+    gained = max(first - best, 1e-12)
+    return _GAIN * max(min(gained, abs(best)), _REST * gained)
 
 
 def _is_bottomless(first: float, best: float) -> bool:

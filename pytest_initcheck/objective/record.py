@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+# Of the best constant prediction's loss, the part that counts as nothing.
+_NOTHING = 0.01
+
 
 @dataclass(frozen=True, kw_only=True)
 class Clipped:
@@ -95,7 +98,13 @@ class ObjectiveFacts:
         if self.floor is None or self.reachable is None or self.constant is None or self.is_open:
             return None
         worth = self.constant - self.floor
-        return max(self.reachable - self.floor, 0.0) / worth if worth > 0 else None
+        if worth <= 1e-12 * max(abs(self.loss), abs(self.constant)):
+            # What rounding leaves is nothing to be learnt.
+            return None
+        if abs(self.reachable) <= _NOTHING * abs(self.constant):
+            # Zero is as low as a loss is meant to be, whatever outputs beyond the model's reach do.
+            return 0.0
+        return max(self.reachable - self.floor, 0.0) / worth
 
     @property
     def asks_nothing(self) -> bool:

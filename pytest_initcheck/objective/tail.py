@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
 from pytest_initcheck.capture.program import Program, Result, tensors_of
+from pytest_initcheck.capture.summary import plain
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.objective.tape import Call, Tape, Value
 
@@ -200,7 +201,7 @@ def _is_stale(term: Tensor | None, parameters: Sequence[Tensor]) -> bool:
     except RuntimeError:
         # A graph that the caller has freed, or that cannot be followed back.
         return False
-    return not any(slope is not None and bool(slope.count_nonzero()) for slope in slopes)
+    return not any(slope is not None and bool(plain(slope).count_nonzero()) for slope in slopes)
 
 
 def _is_repeatable(tail: Tail) -> bool:

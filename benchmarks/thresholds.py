@@ -1,0 +1,449 @@
+"""How verdicts move with the thresholds: each one halved and doubled, over a part of the corpus.
+
+Run: ``python benchmarks/thresholds.py [--every 6] [--per-rule 4] [--workers 2]``. The evidence of
+each case is measured once, with seed 0; after that only the checks run again, with one number
+changed at a time. Prints a Markdown table; nothing is asserted.
+
+``--page docs/checks.md`` measures nothing: it brings the table of thresholds on that page up to
+date, with the values as they are and a row for each number that has none yet; their meaning is
+then to be filled in.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import contextlib
+import dataclasses
+import functools
+import importlib
+import multiprocessing
+import os
+import re
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+# Tensors are small here: processes help, threads do not. torch reads this when it is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+from corpus import Case, all_cases  # noqa: E402
+
+from pytest_initcheck import InitcheckError, diagnosis, sharpness  # noqa: E402
+from pytest_initcheck.checks import Check, registered  # noqa: E402
+from pytest_initcheck.evidence import Evidence  # noqa: E402
+from pytest_initcheck.ignores import Ignore  # noqa: E402
+
+PACKAGE = ROOT / "pytest_initcheck"
+# What measures and what judges; report, baselines and trainings decide nothing about a start.
+PLACES = (
+    *("checks", "objective", "learning", "stepping", "dependence"),
+    *("capture/lossfacts", "capture/nonlinearity", "capture/observe", "capture/oddities"),
+    *("alike", "sharpness", "sigma"),
+)
+# Numbers of another kind: the order of severities, the gains and factors of remedies, the
+# steepest points of nonlinearities, the places of arguments.
+NO_JUDGEMENT = (
+    *(
+        "checks._RANK",
+        "checks.causes.RANK",
+        "stepping.judge._RANK",
+        "checks.code.",
+        "checks.step_rules.",
+    ),
+    "dependence.held._NORMS",
+    *(f"capture.nonlinearity.{name}()" for name in ("_gelu", "_silu", "_mish", "_hardswish")),
+)
+# Where a change is seen by the checks alone, since what is measured stays the same.
+JUDGING = ("checks.", "objective.trajectory.")
+# Numbers that any code has: counts of axes and operands, halves, what keeps from dividing by zero.
+PLAIN = (0, 1, 2, 0.5, 1e-300, 1e-12)
+TABLE = re.compile(r"(<!-- thresholds -->\n)(.*?)(<!-- end thresholds -->)", re.DOTALL)
+HEAD = ("threshold", "value", "decides", "from")
+FACTORS = (0.5, 2.0)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Threshold:
+    """A number that the package judges by: ``name`` of a constant, or of a function, "f()".
+
+    A constant may be several numbers, and a function hold several; ``module`` is below the
+    package, ``comment`` what stands above a constant.
+    """
+
+    module: str
+    name: str
+    values: tuple[float, ...]
+    comment: str = ""
+
+    @property
+    def key(self) -> str:
+        """Its name in the table."""
+        return f"{self.module}.{self.name}"
+
+    @property
+    def shown(self) -> str:
+        """Its value in the table."""
+        if len(self.values) > 9:
+            first, last = self.values[0], self.values[-1]
+            return f"{first:.4g} to {last:.4g} ({len(self.values)} values)"
+        return ", ".join(f"{value:.4g}" for value in self.values)
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether it has a name of its own."""
+        return not self.name.endswith("()")
+
+
+@functools.cache
+def thresholds() -> list[Threshold]:
+    """Every number that is a judgement, by module and in the order of the source."""
+    found: list[Threshold] = []
+    for place in PLACES:
+        folder = PACKAGE / place
+        for path in sorted(folder.glob("*.py")) if folder.is_dir() else [PACKAGE / f"{place}.py"]:
+            found += in_file(path)
+    return [one for one in found if not one.key.startswith(NO_JUDGEMENT)]
+
+
+def in_file(path: Path) -> Iterator[Threshold]:
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    module = ".".join(part for part in parts if part != "__init__")
+    text = path.read_text(encoding="utf-8")
+    loaded = importlib.import_module(f"pytest_initcheck.{module}")
+    for name, line in constants(text):
+        values = numbers(vars(loaded).get(name))
+        if values:
+            comment = above(text.splitlines(), line)
+            yield Threshold(module=module, name=name, values=values, comment=comment)
+    for name, values in in_functions(text).items():
+        yield Threshold(module=module, name=f"{name}()", values=values)
+
+
+def constants(text: str) -> Iterator[tuple[str, int]]:
+    """The names in capitals that a module assigns, and in which line."""
+    for node in ast.parse(text).body:
+        if isinstance(node, (ast.Assign, ast.AnnAssign)):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            for leaf in (leaf for target in targets for leaf in ast.walk(target)):
+                if isinstance(leaf, ast.Name) and leaf.id.isupper():
+                    yield leaf.id, node.lineno
+
+
+def numbers(value: Any) -> tuple[float, ...]:
+    """The numbers that a value is or holds."""
+    if isinstance(value, (dict, tuple)):
+        held = value.values() if isinstance(value, dict) else value
+        return tuple(number for each in held for number in numbers(each))
+    return (value,) if type(value) in (int, float) else ()
+
+
+def above(lines: Sequence[str], line: int) -> str:
+    """The comment over an assignment, or over the block of assignments that it is in."""
+    place = line - 2
+    while place >= 0 and lines[place].strip() and not lines[place].startswith("#"):
+        place -= 1
+    found: list[str] = []
+    while place >= 0 and lines[place].startswith("#"):
+        found.insert(0, lines[place].lstrip("# "))
+        place -= 1
+    return " ".join(found)
+
+
+def in_functions(text: str) -> dict[str, tuple[float, ...]]:
+    """The numbers in the code of each function: fractions, and whole numbers that it reckons with.
+
+    Those are what is compared, added or multiplied, but for the number of axes of a tensor.
+    """
+    found: dict[str, tuple[float, ...]] = {}
+    for name, function in functions(ast.parse(text).body):
+        values: dict[float, None] = {}
+        for node in ast.walk(function):
+            if isinstance(node, ast.Constant) and isinstance(node.value, float):
+                values[node.value] = None
+            elif isinstance(node, (ast.Compare, ast.BinOp)):
+                values |= dict.fromkeys(whole_numbers(node))
+        kept = tuple(value for value in values if value not in PLAIN)
+        if kept:
+            found[name] = kept
+    return found
+
+
+def functions(body: Sequence[ast.stmt], within: str = "") -> Iterator[tuple[str, ast.FunctionDef]]:
+    """The functions and methods, by their name within the module."""
+    for node in body:
+        if isinstance(node, ast.FunctionDef):
+            yield within + node.name, node
+        elif isinstance(node, ast.ClassDef):
+            yield from functions(node.body, f"{within}{node.name}.")
+
+
+def whole_numbers(node: ast.Compare | ast.BinOp) -> Iterator[float]:
+    is_compared = isinstance(node, ast.Compare)
+    sides = [node.left, *node.comparators] if is_compared else [node.left, node.right]
+    text = " ".join(map(ast.unparse, sides))
+    if "dim()" in text or "shape" in text or "len(" in text:
+        return
+    for side in sides:
+        leaf = side.operand if isinstance(side, ast.UnaryOp) else side
+        if isinstance(leaf, ast.Constant) and type(leaf.value) is int:
+            yield leaf.value
+
+
+def written(page: str) -> dict[str, tuple[str, str, str]]:
+    """The rows of a page's table: value, what it decides, where it comes from."""
+    table = TABLE.search(page)
+    rows = (line.strip("| ").split(" | ") for line in (table[2] if table else "").splitlines())
+    return {row[0].strip("`"): (row[1], row[2], row[3]) for row in rows if row[0].startswith("`")}
+
+
+def filled(page: str) -> str:
+    """The page with the values as they are, and a row for each number that had none."""
+    known = written(page)
+    lines = []
+    for one in thresholds():
+        _, decides, source = known.get(one.key, ("", "?", one.comment or "judgement"))
+        lines.append((f"`{one.key}`", one.shown, decides, source))
+    text = table(HEAD, lines)
+    return TABLE.sub(lambda match: f"{match[1]}{text}\n{match[3]}", page)
+
+
+def table(head: Sequence[str], lines: Sequence[Sequence[object]]) -> str:
+    shown = [head, ["---"] * len(head), *lines]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in shown)
+
+
+def scaled(value: Any, factor: float) -> Any:
+    if isinstance(value, dict):
+        return {key: scaled(each, factor) for key, each in value.items()}
+    if isinstance(value, tuple):
+        return tuple(scaled(each, factor) for each in value)
+    return max(round(value * factor), 1) if isinstance(value, int) else value * factor
+
+
+@contextlib.contextmanager
+def changed(one: Threshold, factor: float) -> Iterator[None]:
+    """With a constant scaled, in its own module and in those that import it by name."""
+    home = sys.modules[f"pytest_initcheck.{one.module}"]
+    before = vars(home)[one.name]
+    places = [home, *(each for each in readers(one.name) if vars(each)[one.name] is before)]
+    try:
+        for module in places:
+            setattr(module, one.name, scaled(before, factor))
+        yield
+    finally:
+        for module in places:
+            setattr(module, one.name, before)
+
+
+def readers(name: str) -> Iterator[ModuleType]:
+    """The package's modules that have a name from elsewhere."""
+    for key, module in list(sys.modules.items()):
+        is_ours = key.startswith("pytest_initcheck.") and name in vars(module)
+        if is_ours and name not in own_names(module.__file__ or ""):
+            yield module
+
+
+@functools.cache
+def own_names(file: str) -> frozenset[str]:
+    text = Path(file).read_text(encoding="utf-8")
+    return frozenset(name for name, _ in constants(text))
+
+
+@functools.cache
+def imported(module: str) -> frozenset[str]:
+    """The modules of the package that one imports, directly or through others, and itself."""
+    found, pending = set[str](), [module]
+    while pending:
+        name = pending.pop()
+        file = getattr(sys.modules.get(name), "__file__", None)
+        if name not in found and file and name.startswith("pytest_initcheck."):
+            found.add(name)
+            for node in ast.walk(ast.parse(Path(file).read_text(encoding="utf-8"))):
+                if isinstance(node, ast.ImportFrom) and node.module:
+                    pending += [node.module, *(f"{node.module}.{a.name}" for a in node.names)]
+    return frozenset(found)
+
+
+@functools.cache
+def judging() -> list[Threshold]:
+    """The constants whose change is seen without measuring anything anew."""
+    return [one for one in thresholds() if one.is_constant and one.key.startswith(JUDGING)]
+
+
+def sample(every: int, per_rule: int) -> list[Case]:
+    """Every so many cases of the corpus, and of each rule's own the first few besides."""
+    cases = all_cases()
+    chosen = {case.name for case in cases[::every]}
+    for rule in {id for case in cases for id in case.causes}:
+        chosen |= {case.name for case in [c for c in cases if rule in c.causes][:per_rule]}
+    return [case for case in cases if case.name in chosen]
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """A verdict, the rule that its first line names, and what is wrong about both."""
+
+    verdict: str
+    first: str
+    wrong: str
+
+
+class Kept:
+    """A check that tells what it found once, as long as nothing that it reads has changed."""
+
+    def __init__(self, check: Check) -> None:
+        self.name, self.rules, self._check = check.name, check.rules, check
+        self._found: list[Any] | None = None
+
+    def run(self, evidence: Evidence) -> list[Any]:
+        """What the check finds."""
+        if self._found is None:
+            self._found = list(self._check.run(evidence))
+        return self._found
+
+    def after(self, one: Threshold) -> Check:
+        """What is to be asked when a threshold has changed: itself, or the check anew."""
+        modules = imported(type(self._check).__module__)
+        return self._check if f"pytest_initcheck.{one.module}" in modules else self
+
+
+@dataclasses.dataclass
+class Measured:
+    """What a diagnosis has measured, to be judged again and again."""
+
+    case: Case
+    evidence: Evidence | None = None
+    checks: list[Kept] = dataclasses.field(default_factory=list)
+    ignores: Sequence[Ignore] = ()
+
+    @classmethod
+    def of(cls, case: Case) -> Measured:
+        """Diagnoses the start of seed 0, and keeps what the checks are given."""
+        kept = cls(case)
+        judge, sort_out, sharpen = diagnosis.judge, diagnosis.sort_out, diagnosis.with_sharpness
+        rise = next(one for one in thresholds() if one.key == "objective.trajectory._RISE")
+
+        def judged(evidence: Evidence, checks: Any = None) -> Any:
+            kept.evidence = evidence
+            kept.checks = [Kept(check) for check in checks or registered()]
+            return judge(evidence, checks)
+
+        def sorted_out(findings: Any, ignores: Sequence[Ignore]) -> Any:
+            kept.ignores = ignores
+            return sort_out(findings, ignores)
+
+        def sharpened(evidence: Evidence, **subject: Any) -> Evidence:
+            # The curvature is asked for where the loss rises: so at half the limit, too.
+            with changed(rise, min(FACTORS)):
+                return sharpen(evidence, **subject)
+
+        # σ is searched for the text of a finding only.
+        names = ("judge", "sort_out", "with_sharpness", "with_sigma")
+        before = {name: getattr(diagnosis, name) for name in names}
+        patches = (judged, sorted_out, sharpened, lambda findings, _: findings)
+        try:
+            for name, patch in zip(names, patches, strict=True):
+                setattr(diagnosis, name, patch)
+            case.diagnosis(0)
+        finally:
+            for name, value in before.items():
+                setattr(diagnosis, name, value)
+        return kept
+
+    def outcome(self, one: Threshold | None = None) -> Outcome:
+        """What the checks say now that a threshold has changed."""
+        evidence = self.evidence
+        assert evidence is not None
+        checks = [kept if one is None else kept.after(one) for kept in self.checks]
+        if not sharpness._is_suspicious(evidence):
+            evidence = dataclasses.replace(evidence, stride=None)
+        sorted_out = diagnosis.sort_out(diagnosis.judge(evidence, checks), self.ignores)
+        found = diagnosis.Diagnosis(evidence.before, evidence.after, sorted_out.findings, ())
+        first = found.findings[0].id if found.verdict != "pass" else ""
+        wrong = self.case.wrong(found) if not self.case.known_miss(0) else ""
+        return Outcome(found.verdict, first, wrong)
+
+
+_cases: dict[str, Case] = {}
+Outcomes = dict[tuple[str, float], Outcome]
+
+
+def outcomes(name: str) -> Outcomes | str:
+    """What is said of a case, by threshold and factor ("", 1: nothing changed); or why not."""
+    if not _cases:
+        warnings.simplefilter("ignore")
+        _cases.update((case.name, case) for case in all_cases())
+    try:
+        measured = Measured.of(_cases[name])
+    except InitcheckError as error:
+        return f"{name}: {error}"
+    found: Outcomes = {("", 1.0): measured.outcome()}
+    for one in judging():
+        for factor in FACTORS:
+            with changed(one, factor):
+                try:
+                    found[one.key, factor] = measured.outcome(one)
+                except Exception as error:
+                    found[one.key, factor] = Outcome("raised", type(error).__name__, str(error))
+    return found
+
+
+def cells(found: Sequence[Outcomes], key: str, factor: float) -> list[int]:
+    """How many verdicts move, first causes under the same verdict, and are wrong for it."""
+    pairs = [(each["", 1.0], each[key, factor]) for each in found]
+    verdicts = sum(now.verdict != was.verdict for was, now in pairs)
+    causes = sum(now.verdict == was.verdict and now.first != was.first for was, now in pairs)
+    return [verdicts, causes, sum(bool(now.wrong) and not was.wrong for was, now in pairs)]
+
+
+def report(found: Sequence[Outcomes]) -> str:
+    # A worker may have read other sources, where these change while it runs.
+    known = [one for one in judging() if all((one.key, FACTORS[0]) in each for each in found)]
+    lines, still = [], []
+    for one in known:
+        halved, doubled = (cells(found, one.key, factor) for factor in FACTORS)
+        if any((*halved, *doubled)):
+            shown = (" / ".join(map(str, each)) for each in (halved, doubled))
+            lines.append((f"`{one.key}`", one.shown, *shown))
+        else:
+            still.append(f"`{one.key}`")
+    wrong = sum(bool(each["", 1.0].wrong) for each in found)
+    head = ("threshold", "value", "halved: verdict / cause / wrong", "doubled: the same")
+    return (
+        f"{len(found)} cases, of which {wrong} are wrong with the numbers as they are.\n\n"
+        f"{table(head, lines)}\n\nNothing moves with these: {', '.join(still) or 'none'}."
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--every", type=int, default=6, help="every so many cases of the corpus")
+    parser.add_argument("--per-rule", type=int, default=4, help="cases of each rule besides")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--page", type=Path, help="bring the table on this page up to date")
+    options = parser.parse_args()
+    if options.page:
+        text = options.page.read_text(encoding="utf-8")
+        options.page.write_text(filled(text), encoding="utf-8")
+        return
+    names = [case.name for case in sample(options.every, options.per_rule)]
+    found: list[Outcomes] = []
+    with multiprocessing.get_context("spawn").Pool(options.workers) as pool:
+        for done, each in enumerate(pool.imap_unordered(outcomes, names, chunksize=4), 1):
+            if isinstance(each, str):
+                print(f"left out: {each}", file=sys.stderr)
+            else:
+                found.append(each)
+            if done % 20 == 0 or done == len(names):
+                print(f"{done} of {len(names)} cases", file=sys.stderr, flush=True)
+    print(report(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""The vocabulary in which ``benchmarks/rivals.py`` compares causes."""
+
+from __future__ import annotations
+
+import pytest
+from corpus import all_cases
+
+from benchmarks.rivals_causes import OF_ID, OF_WORDS, expected, main_cause, named, unmapped
+
+# Words that belong to pytest-initcheck alone, for which no rival has any.
+ALONE = {"squashed twice", "sees the future", "unread targets"}
+
+
+def test_every_cause_of_the_corpus_has_words():
+    assert {one for case in all_cases() for one in case.causes} <= set(OF_ID)
+
+
+def test_patterns_use_the_words_of_the_ids():
+    known = set().union(*OF_ID.values())
+    used = set().union(*(causes for rows in OF_WORDS.values() for _, causes in rows))
+    assert used <= known
+    assert not used & ALONE
+
+
+@pytest.mark.parametrize(
+    ("tool", "rule", "text", "cause"),
+    [
+        ("torchtest2", "batch_independence", "changing sample 0 changed others", "IC805"),
+        ("torchtest2", "input_dependency", "inputs[1] has no influence on the output", "IC807"),
+        ("torchtest2", "initial_loss", "initial loss 0.01 is suspiciously low", "IC813"),
+        ("torchtest2", "optimizer_coverage", "the optimizer holds 4 tensor(s)", "IC809"),
+        ("torchtest2", "gradient_flow", "2/4 parameter(s) get no gradient", "IC604"),
+        ("pytest-torch", "batch_invariant", "per-sample results differ", "IC805"),
+        ("pytest-torch", "overfits_one_batch", "Could not overfit one batch", "IC820"),
+        ("pytest-torch", "healthy_run", "18 step(s) did not update the model", "IC810"),
+        ("traintools", "batch", "dominant class covers 100.0% of the batch", "IC812"),
+    ],
+)
+def test_rivals_name_the_contract_too(tool, rule, text, cause):
+    flags = [[rule, "fail", text]]
+    assert named(tool, flags) & expected([cause])
+    assert not unmapped(tool, flags)
+
+
+def test_own_findings_name_their_ids():
+    assert named("pytest-initcheck", [["IC801", "fail", "any"]]) == expected(["IC801"])
+    assert main_cause(["IC801", "IC703"]) == "squashed twice"
+
+
+def test_words_that_no_pattern_knows_are_listed():
+    assert unmapped("torchtest2", [["new_check", "warn", "says"]]) == ["new_check: says"]
