@@ -10,6 +10,7 @@ from pytest_initcheck.records import Finding
 
 if TYPE_CHECKING:
     from pytest_initcheck.checks import Check, Rule
+    from pytest_initcheck.checks.base import Suspicion
     from pytest_initcheck.evidence import Evidence
 
 
@@ -21,14 +22,16 @@ class TeamCheck:
         self.name: str = check.name
         self.rules: tuple[Rule, ...] = tuple(getattr(check, "rules", ()))
 
-    def run(self, evidence: Evidence) -> Iterable[Finding]:
-        """The check's findings.
+    def run(self, evidence: Evidence) -> Iterable[Finding | Suspicion]:
+        """The check's findings, and suspicions.
 
         Raises:
             InitcheckError: it yields something else.
         """
+        from pytest_initcheck.checks.base import Suspicion
+
         for finding in self.check.run(evidence) or ():
-            if not isinstance(finding, Finding):
+            if not isinstance(finding, (Finding, Suspicion)):
                 raise InitcheckError(
                     f"the check {self.name!r} gave {type(finding).__name__}; yield "
                     "pytest_initcheck.Finding objects"

@@ -349,15 +349,6 @@ def cast(dtype):
     return lambda: net(softmax, 5)().to(dtype), data
 
 
-class Scripted(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.body = nn.Linear(20, 5)
-
-    def forward(self, x):
-        return torch.softmax(self.body(x), 1)
-
-
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_other_precisions_are_asked_too(dtype):
     facts = asked(*cast(dtype), cross_entropy)
@@ -374,7 +365,6 @@ def test_calls_in_place_and_functions_of_the_authors_are_played(last):
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("make", [
-    lambda: torch.jit.script(Scripted()),
     lambda: torch.jit.script(net(nn.Softmax(1), 5)()),
     lambda: torch.jit.trace(net(None, 5)(), torch.randn(4, 20)),
     lambda: nn.utils.parametrizations.weight_norm(nn.Linear(20, 5)),

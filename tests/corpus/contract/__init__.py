@@ -33,7 +33,6 @@ MISSED = {
     "judge's optimiser in the generator's step": "a judge's step looks the same",
     "like samples alone": "without targets from the batch a constant may be right",
     "critic of at most 1 for returns of 50": "the loss of the policy beside it has no floor",
-    "PPO whose clip is the wrong way round": "a clip without a logarithm behind it may be meant",
 }
 _ALL = [
     *squashed.CASES,
