@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from torch import Tensor
+from torch.utils._pytree import tree_leaves
 
 # Operators that mix features through a weight; everything else scales, shifts or moves data.
 MIXING = {
@@ -80,3 +81,16 @@ def unit_axis(operator: str, tensor: Tensor) -> int | None:
 def _is_transposed(matrix: Tensor) -> bool:
     rows, (down, along) = matrix.shape[0], matrix.stride()
     return down == 1 and (along != 1 or rows == 1)
+
+
+def flat_tensors(tree: Any) -> list[Tensor]:
+    """The tensors among the arguments or results of a call."""
+    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
+
+
+def storage_key(tensor: Tensor) -> int:
+    """What tells one storage from another while both are alive; 0 where there is none."""
+    try:
+        return int(tensor.untyped_storage()._cdata)
+    except (NotImplementedError, RuntimeError, AttributeError):
+        return 0

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.nn.modules import module as module_hooks
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 from torch.utils.hooks import RemovableHandle
 
 from pytest_initcheck.capture.kernels import unfused
@@ -22,8 +21,10 @@ from pytest_initcheck.capture.operators import (
     MIXING,
     UNIT_AXES,
     axis_of,
+    flat_tensors,
     is_selection,
     name_of,
+    storage_key,
     unit_axis,
     width_of,
 )
@@ -213,7 +214,7 @@ class Tracer(TorchDispatchMode):
             # What an operator of another library does inside is not known.
             self.foreign.add(f"{self._stack[-1].name or 'model'}: {func}")
         operator = name_of(func, args)
-        tensors = _tensors((args, kwargs))
+        tensors = flat_tensors((args, kwargs))
         origins = [self._origin(tensor) for tensor in tensors]
         is_outside = self._is_rooted and len(self._stack) == 1
         if not is_outside:
@@ -229,7 +230,7 @@ class Tracer(TorchDispatchMode):
         )
         if node is not None:
             self._is_paused = True
-            self.made(node, tensors, _tensors(out))
+            self.made(node, tensors, flat_tensors(out))
             self._is_paused = False
         if (
             node
@@ -241,7 +242,7 @@ class Tracer(TorchDispatchMode):
             result = out if isinstance(out, Tensor) else out[0]
             self._observer.on_nonlinearity(node, found, slope, result)
         elif node and node.is_layer:
-            first = next(iter(_tensors(out)), None)
+            first = next(iter(flat_tensors(out)), None)
             if first is not None:
                 self._observer.on_layer(node, first, seen)
             if is_raw and seen is not None:
@@ -293,9 +294,9 @@ class Tracer(TorchDispatchMode):
         out: Any,
         found: Nonlinearity | None,
     ) -> Node | None:
-        results = _tensors(out)
-        keys = {_key(tensor) for tensor in tensors}
-        if not func._schema.is_mutable and all(_key(result) in keys for result in results):
+        results = flat_tensors(out)
+        keys = {storage_key(tensor) for tensor in tensors}
+        if not func._schema.is_mutable and all(storage_key(result) in keys for result in results):
             return None
         known = [origin for origin in origins if origin]
         weights = [
@@ -383,14 +384,14 @@ class Tracer(TorchDispatchMode):
         return any(p.rpartition(".")[0] == owner for origin in weights for p in origin.params)
 
     def _origin(self, tensor: Tensor) -> _Origin | None:
-        return self._origins.get(_key(tensor))
+        return self._origins.get(storage_key(tensor))
 
     def _claim_all(self, tensors: list[Tensor], **facts: Any) -> None:
         for tensor in tensors:
             self._claim(tensor, **facts)
 
     def _claim(self, tensor: Tensor, **facts: Any) -> None:
-        key = _key(tensor)
+        key = storage_key(tensor)
         if key:
             # The weak reference keeps the address from being used again.
             self._origins[key] = _Origin(StorageWeakRef(tensor.untyped_storage()), **facts)
@@ -430,14 +431,3 @@ def _made_in(module: str) -> str:
         if module
         else ("a layer made in the forward pass")
     )
-
-
-def _tensors(tree: Any) -> list[Tensor]:
-    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
-
-
-def _key(tensor: Tensor) -> int:
-    try:
-        return int(tensor.untyped_storage()._cdata)
-    except (NotImplementedError, RuntimeError, AttributeError):
-        return 0

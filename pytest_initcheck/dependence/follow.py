@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.nn.modules import module as module_hooks
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import tree_map
 
+from pytest_initcheck.capture.operators import flat_tensors, storage_key
 from pytest_initcheck.capture.program import tensors_of
 from pytest_initcheck.dependence.held import Diverged
 from pytest_initcheck.dependence.marks import Mark, Spread, mark, spread
@@ -66,7 +67,7 @@ class Follower(TorchDispatchMode):
         kwargs = kwargs or {}
         if not self.frames or self._is_paused or self._recurrence is not None:
             return func(*args, **kwargs)
-        received = self._received(func, _bound(func, args, kwargs), _tensors((args, kwargs)))
+        received = self._received(func, _bound(func, args, kwargs), flat_tensors((args, kwargs)))
         return self._note(received, func(*args, **kwargs))
 
     def _received(self, func: Any, arguments: dict[str, Any], tensors: list[Tensor]) -> Received:
@@ -79,8 +80,8 @@ class Follower(TorchDispatchMode):
         if index >= _MOST_STEPS:
             raise Diverged
         out = self.see(index, received, out)
-        for tensor in _tensors(out):
-            key = _key(tensor)
+        for tensor in flat_tensors(out):
+            key = storage_key(tensor)
             if key:
                 self._makers[key] = index, StorageWeakRef(tensor.untyped_storage())
         return out
@@ -114,7 +115,7 @@ class Follower(TorchDispatchMode):
             self.ends = tuple(dict.fromkeys(i for i in made if i is not None))
 
     def _maker(self, tensor: Tensor) -> int | None:
-        found = self._makers.get(_key(tensor))
+        found = self._makers.get(storage_key(tensor))
         return found[0] if found is not None else None
 
 
@@ -129,11 +130,11 @@ class First(Follower):
 
     def see(self, index: int, received: Received, out: Any) -> Any:
         operator = received.operator
-        outputs = tuple(mark(tensor) for tensor in _tensors(out))
+        outputs = tuple(mark(tensor) for tensor in flat_tensors(out))
         step = Step(operator, received.sources, received.marks, outputs)
         if self._keeps(operator) and self._bytes < _MOST_KEPT:
             step.kept = tree_map(_copy, out)
-            self._bytes += sum(t.numel() * t.element_size() for t in _tensors(out))
+            self._bytes += sum(t.numel() * t.element_size() for t in flat_tensors(out))
         self.trail.steps.append(step)
         return out
 
@@ -159,7 +160,7 @@ class Second(Follower):
             received.arguments,
             received.tensors,
             _spreads(first.inputs, received.marks),
-            _spreads(first.outputs, tuple(mark(tensor) for tensor in _tensors(out))),
+            _spreads(first.outputs, tuple(mark(tensor) for tensor in flat_tensors(out))),
             received.sources,
         )
         if self._visit(move) and first.kept is not None:
@@ -191,14 +192,3 @@ def _bound(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str
 
 def _copy(value: Any) -> Any:
     return value.detach().clone() if isinstance(value, Tensor) else value
-
-
-def _tensors(tree: Any) -> list[Tensor]:
-    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
-
-
-def _key(tensor: Tensor) -> int:
-    try:
-        return int(tensor.untyped_storage()._cdata)
-    except (NotImplementedError, RuntimeError, AttributeError):
-        return 0

@@ -9,8 +9,10 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import tree_map
 from torch.utils.weak import WeakIdKeyDictionary
+
+from pytest_initcheck.capture.operators import flat_tensors
 
 # Calls that apply a weight: what they make is free, whatever came before them.
 _LAYERS = frozenset(
@@ -118,13 +120,13 @@ class Tape(TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
-        given = _tensors((args, kwargs))
+        given = flat_tensors((args, kwargs))
         # What a call in place receives has to be known before it changes.
         inputs = {id(tensor): self.value_of(tensor) for tensor in given}
         if given and (_works_in_place(func) or kwargs.get("inplace")):
             _keep(inputs[id(given[0])])
         out = func(*args, **kwargs)
-        results = given[:1] if name_of(func) == "__setitem__" else _tensors(out)
+        results = given[:1] if name_of(func) == "__setitem__" else flat_tensors(out)
         if given and results:
             self._note(func, (args, kwargs), inputs, results)
         return out
@@ -152,7 +154,7 @@ class Tape(TorchFunctionMode):
                 args=args,
                 kwargs=kwargs,
                 inputs=values,
-                shapes=[tuple(leaf.shape) for leaf in _tensors(arguments)],
+                shapes=[tuple(leaf.shape) for leaf in flat_tensors(arguments)],
                 results=[tuple(result.shape) for result in results],
                 is_of_weights=all(_is_of_weights(value) for value in free),
                 is_normed=name in _NORMS or any(v.call and v.call.is_normed for v in free),
@@ -226,10 +228,6 @@ def name_of(func: Any) -> str:
     if name in ("__get__", "__set__"):
         name = getattr(getattr(func, "__self__", None), "__name__", name)
     return name.removesuffix("_") if not name.startswith("__") else name
-
-
-def _tensors(tree: Any) -> list[Tensor]:
-    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
 
 
 def _is_random(name: str) -> bool:
