@@ -153,10 +153,12 @@ def test_normalised_queries_have_a_temperature_to_learn():
     assert "IC305" not in told(diagnose(model, sets()))
 
 
-@pytest.mark.parametrize("loss_fn", [None, nn.L1Loss()])
+@pytest.mark.parametrize("loss_fn", [None, nn.L1Loss(), nn.HuberLoss(), nn.BCELoss()])
 def test_a_saturated_output_is_judged_by_its_loss(loss_fn):
-    """A squared error leaves the slope of the output in; what a log loss would cancel."""
-    model = mlp(nn.Tanh, 20, 64, 1, last=[nn.Tanh()])
+    """A difference leaves the slope of the output in; a logarithm cancels it."""
+    is_log = isinstance(loss_fn, nn.BCELoss)
+    model = mlp(nn.Tanh, 20, 64, 1, last=[nn.Sigmoid() if is_log else nn.Tanh()])
     nn.init.normal_(model[2].weight, 0, 5)
-    found = diagnose(model, lines(), loss_fn)
-    assert ("IC303" in told(found)) == (loss_fn is None)
+    x, y = lines()
+    found = diagnose(model, (x, (y > 0).float() if is_log else y), loss_fn)
+    assert ("IC303" in told(found)) == (not is_log)

@@ -14,6 +14,8 @@ from pytest_initcheck.learning.stakes import Stakes
 FEWEST = 4
 # Of that, what may be noise.
 _NOISE = 0.1
+# Of the way from the first loss to the best constant's, what is left of a trial that is on it.
+_NEAR, _FAR = 0.1, 0.75
 _FADING = (
     "the influence of the inputs fades over the steps of the recurrence, but is there: such models "
     "stand on a plateau for long"
@@ -116,14 +118,25 @@ def _doubt(tried: Sequence[Tried], stakes: Stakes, subject: Subject) -> str:
         return "the loss compares the outputs with values that move with the weights"
     if _is_blind(tried):
         return _FADING if subject.is_fading else ""
-    if tried[-1].trial.course == "falls":
-        return "the loss still falls, but is no better yet than the best constant prediction"
+    if tried[-1].trial.course == "falls" or _is_on_its_way(tried, stakes):
+        return "the loss falls, but is no better yet than the best constant prediction"
     if subject.parameters < stakes.asked:
         return (
             f"{subject.parameters} trainable parameters may be too few for the {stakes.asked} "
             "values that are asked for"
         )
     return ""
+
+
+def _is_on_its_way(tried: Sequence[Tried], stakes: Stakes) -> bool:
+    """Whether a trial left the start far behind, and has not come to the best constant yet.
+
+    Four labels of a thousand classes are cheaper for a constant than for any first steps.
+    """
+    if stakes.constant is None or stakes.first <= stakes.constant:
+        return False
+    left = (best_of(tried).trial.loss - stakes.constant) / (stakes.first - stakes.constant)
+    return _NEAR < left < _FAR
 
 
 def _is_blind(tried: Sequence[Tried]) -> bool:
