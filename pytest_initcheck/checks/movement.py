@@ -109,13 +109,14 @@ class Movement:
             "a layer that nothing reads",
             "the layer runs, but what it makes reaches neither the model's output nor the loss: "
             "it was computed and dropped, or overwritten, and cannot be trained",
-            "a path from every layer that the optimiser holds to the output or the loss",
+            "a path from every layer that the optimiser holds to the output or the loss (info "
+            "with the default optimiser)",
             "by the chain rule",
             _BROKEN,
             quantity="layers that ran, whose output no path leads from",
             exempt="layers under torch.no_grad; layers that the optimiser does not hold; outputs "
             "that the model returns and the loss does not use",
-            severities=("warning",),
+            severities=("warning", "info"),
             remedy="use what the layer makes, or take the layer out",
         ),
     )
@@ -145,8 +146,10 @@ class Movement:
                 cause=_IDLE,
             )  # fmt: skip
         if unread := unread_layers(evidence):
+            # Libraries build heads that some tasks drop; who chose an optimiser pays for them.
+            severity: Severity = "info" if evidence.is_default_optimizer else "warning"
             yield self.rules[3].found(
-                self.name, "warning", unread, "layers whose output nothing reads", len(unread), 0
+                self.name, severity, unread, "layers whose output nothing reads", len(unread), 0
             )
 
     def _slow(self, evidence: Evidence, weights: list[Parameter]) -> Iterator[Finding]:
