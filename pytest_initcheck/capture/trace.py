@@ -29,6 +29,7 @@ from pytest_initcheck.capture.operators import (
     width_of,
 )
 from pytest_initcheck.capture.program import tensors_of
+from pytest_initcheck.capture.strays import made_in, outside
 from pytest_initcheck.evidence import Node
 
 
@@ -255,7 +256,7 @@ class Tracer(TorchDispatchMode):
             is_trained = is_trained and id(tensor) not in self._known
             is_stray = is_trained and not (origin and origin.is_parameter)
             if is_stray and id(tensor) not in self._strays:
-                place = self._outside.get(id(tensor), "") or _made_in(self._stack[-1].name)
+                place = self._outside.get(id(tensor), "") or made_in(self._stack[-1].name)
                 self._strays[id(tensor)] = tensor, tensor.grad, place
                 # Another gradient would be added to this one in place.
                 tensor.grad = None
@@ -395,39 +396,3 @@ class Tracer(TorchDispatchMode):
         if key:
             # The weak reference keeps the address from being used again.
             self._origins[key] = _Origin(StorageWeakRef(tensor.untyped_storage()), **facts)
-
-
-def outside(model: nn.Module) -> dict[int, str]:
-    """Where parameters lie that the model uses and does not hold, by identity: "layers[0]"."""
-    known = {id(parameter) for parameter in model.parameters()}
-    found: dict[int, str] = {}
-    for name, module in model.named_modules():
-        for attribute, value in vars(module).items():
-            if attribute.startswith("_") and attribute in ("_modules", "_parameters", "_buffers"):
-                continue
-            for place, item in _items(value):
-                for tensor in item.parameters() if isinstance(item, nn.Module) else [item]:
-                    if id(tensor) not in known:
-                        path = f"{name}.{attribute}" if name else attribute
-                        found.setdefault(id(tensor), f"{path}[{place!r}]")
-    return found
-
-
-def _items(value: Any) -> Iterator[tuple[Any, nn.Module | nn.Parameter]]:
-    places = value if isinstance(value, dict) else range(len(value) if _is_row(value) else 0)
-    for place in places:
-        item = value[place]
-        if isinstance(item, (nn.Module, nn.Parameter)):
-            yield place, item
-
-
-def _is_row(value: Any) -> bool:
-    return isinstance(value, (list, tuple))
-
-
-def _made_in(module: str) -> str:
-    return (
-        f"a layer made in the forward pass of {module!r}"
-        if module
-        else ("a layer made in the forward pass")
-    )
