@@ -6,7 +6,8 @@ otherwise, and ``--every`` takes one of so many models. Image models see
 four random images of the smallest size that they accept, with random labels and cross-entropy;
 transformers are built from shrunken default configurations and see random tokens, images or
 sounds with their own loss. Prints a line per model and a summary, with how often each rule was
-raised; nothing is asserted. A model that cannot be built so is "skipped".
+raised; nothing is asserted. A model that cannot be built so is "skipped",
+one on which the diagnosis itself raises "crashed".
 """
 
 from __future__ import annotations
@@ -26,19 +27,6 @@ from pytest_initcheck import InitcheckError, diagnose
 from pytest_initcheck.diagnosis import Diagnosis
 
 SIZES = (32, 64, 96, 128, 160, 192, 224, 256, 299, 384)
-# What builders and forward passes raise on a size or a configuration that they do not accept.
-REFUSALS = (
-    AssertionError,
-    AttributeError,
-    ImportError,
-    IndexError,
-    InitcheckError,
-    KeyError,
-    NotImplementedError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
 
 
 class Zoo(Protocol):
@@ -207,14 +195,19 @@ ZOOS: dict[str, type[Zoo]] = {
 
 
 def size_of(zoo: Zoo, name: str) -> int:
-    """Millions of parameters, without allocating them where the builder can do without values."""
+    """Millions of parameters, without allocating them where the builder can do without values.
+
+    0 where nothing can be built: `judged` tells why.
+    """
     way = zoo.ways(name)[-1]
-    try:
-        with torch.device("meta"):
-            model = zoo.build(name, way)
-    except REFUSALS:
-        model = zoo.build(name, way)
-    return sum(p.numel() for p in model.parameters()) // 1_000_000
+    for device in ("meta", "cpu"):
+        try:
+            with torch.device(device):
+                model = zoo.build(name, way)
+        except Exception:
+            continue
+        return sum(p.numel() for p in model.parameters()) // 1_000_000
+    return 0
 
 
 def judged(zoo: Zoo, name: str, seed: int, *, thorough: bool = False) -> tuple[Any, Diagnosis]:
@@ -223,10 +216,16 @@ def judged(zoo: Zoo, name: str, seed: int, *, thorough: bool = False) -> tuple[A
         torch.manual_seed(seed)
         try:
             model = zoo.build(name, way)
-            return way, diagnose(model, zoo.batch(model, name, way), thorough=thorough)
-        except REFUSALS as error:
+            batch = zoo.batch(model, name, way)
+        except Exception as error:
+            # Each library has errors of its own for a size or a configuration that it refuses.
             refusal = error
-    raise refusal
+            continue
+        try:
+            return way, diagnose(model, batch, thorough=thorough)
+        except InitcheckError as error:
+            refusal = error
+    raise InitcheckError(f"{type(refusal).__name__}: {refusal}") from refusal
 
 
 def lines(
@@ -238,8 +237,11 @@ def lines(
         if size_of(zoo, name) > most:
             return
         way, diagnosis = judged(zoo, name, seed, thorough=thorough)
-    except REFUSALS as error:
-        yield "skipped", f"{name}: skipped ({type(error).__name__}: {str(error)[:120]})"
+    except InitcheckError as error:
+        yield "skipped", f"{name}: skipped ({str(error)[:120]})"
+        return
+    except Exception as error:
+        yield "crashed", f"{name}: crashed ({type(error).__name__}: {str(error)[:120]})"
         return
     side = way[0] if isinstance(way, tuple) else way
     shape = f"{side}×{side}, " if side else ""

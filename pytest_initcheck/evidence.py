@@ -191,7 +191,8 @@ class Evidence:
 
     ``rates`` is the learning rate of every parameter that the optimiser holds; ``ends`` are the
     nodes that made the model's output, ``goals`` those that made what is minimised (the output, or
-    the loss of ``forward``); ``oddities`` are modules by what is odd about them
+    the loss of ``forward``), ``reached`` those to which the autograd graph of the loss leads back;
+    ``oddities`` are modules by what is odd about them
     ("overwritten" weights, a drawn "padding" row, "stray" parameters that they do not hold);
     ``places`` says where in the batch the measured "inputs" and "targets" lie; ``given`` is root
     mean square and largest |value| of the batch's inputs, before the model does anything to them;
@@ -212,6 +213,7 @@ class Evidence:
     rates: dict[str, float] = field(default_factory=dict)
     is_default_optimizer: bool = True
     ends: frozenset[int] = frozenset()
+    reached: frozenset[int] = frozenset()
     goals: frozenset[int] = frozenset()
     oddities: dict[str, tuple[str, ...]] = field(default_factory=dict)
     places: dict[str, str] = field(default_factory=dict)

@@ -65,6 +65,7 @@ def gather(
         rates=_rates(model, made),
         is_default_optimizer=optimizer is None,
         ends=first.ends,
+        reached=first.reached,
         oddities={"stray": first.strays} if first.strays else {},
         goals=_goals(program, first, objective),
         objective=objective,

@@ -31,6 +31,7 @@ class Looked:
     parameters: dict[str, Parameter]
     result: Result
     ends: frozenset[int]
+    reached: frozenset[int]
     strays: tuple[str, ...]
     goals: frozenset[int]
     makers: tuple[frozenset[int], ...]
@@ -59,6 +60,7 @@ class Looker:
             with tracer.running(is_rooted=self.program.forward is not None):
                 result = self.program.evaluate(tracer.add_data)
             self.not_observed = tuple(sorted(tracer.foreign))
+            reached = tracer.backward.reached(result.loss)
             self._backward(result)
         slots = {
             name: self._put(name, parameter, ledger, tracer.axes.get(name), full)
@@ -98,6 +100,7 @@ class Looker:
             parameters,
             result,
             ends,
+            reached,
             tracer.strays,
             goals if self.program.forward is not None else ends,
             tuple(tracer.makers(tensor) for tensor in tensors_of(result.output)),

@@ -15,6 +15,7 @@ from torch.nn.modules import module as module_hooks
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.hooks import RemovableHandle
 
+from pytest_initcheck.capture.backward import BackwardGraph
 from pytest_initcheck.capture.kernels import unfused
 from pytest_initcheck.capture.nonlinearity import Nonlinearity, recognise
 from pytest_initcheck.capture.operators import (
@@ -80,6 +81,7 @@ class Tracer(TorchDispatchMode):
         self.order: list[str] = []
         self.axes: dict[str, int | None] = {}
         self.foreign: set[str] = set()
+        self.backward = BackwardGraph()
         self._is_paused = False
         self._is_rooted = False
         self._observer = observer
@@ -130,7 +132,8 @@ class Tracer(TorchDispatchMode):
         self._is_paused = False
 
     def flush(self) -> None:
-        """Attach the hooks that wait."""
+        """Attach the hooks that wait, and note what autograd made of the latest operations."""
+        self.backward.settle()
         for tensor, hook in self._pending:
             if tensor.requires_grad:
                 tensor.register_hook(functools.partial(self._on_gradient, hook))
@@ -355,6 +358,7 @@ class Tracer(TorchDispatchMode):
         """What a node made is its own; indices and masks among it come from a node beside it."""
         chosen = [result for result in results if is_selection(result)]
         self._claim_all(results, node=node.index, **facts)
+        self.backward.note(node.index, results)
         if chosen and tensors and any(not is_selection(tensor) for tensor in tensors):
             selection = replace(node, index=len(self.nodes), nonlinearity="", selects=True)
             self.nodes.append(selection)

@@ -16,7 +16,6 @@ from pytest_initcheck.checks.traits import (
     driven,
     is_class_loss,
     pushed_by,
-    silent_layers,
 )
 from pytest_initcheck.evidence import Array, Evidence, SiteKey, SiteLook
 from pytest_initcheck.records import Finding
@@ -92,15 +91,12 @@ class DeadUnits:
 
     def run(self, evidence: Evidence) -> Iterator[Finding]:
         yield from self._output(evidence)
-        silent = set(silent_layers(evidence))
         gone: dict[str, Array] = {}
         partly: dict[str, tuple[Array, float]] = {}
         for key, (dead, on) in self._units(evidence).items():
             name = pushed_by(evidence, key) or key.layer or key.owner
             if bool(dead.all()):
-                is_certain = len(dead) >= _MANY or key.nonlinearity not in FLAT
-                if is_certain or key.layer in silent or name in silent:
-                    gone[name] = dead
+                gone[name] = dead
             elif (limit := _limit(dead, on)) is not None and dead.mean() > limit:
                 partly[name] = dead, limit
         for found in (

@@ -6,17 +6,12 @@ import math
 from collections.abc import Iterator
 
 from pytest_initcheck.checks.base import Rule
+from pytest_initcheck.checks.causes import RANK
 from pytest_initcheck.checks.code import deepened, redraw
+from pytest_initcheck.checks.cuts import Cut, cuts, is_unreached
 from pytest_initcheck.checks.paths import averaging, has_normalisation, producers
-from pytest_initcheck.checks.traits import (
-    finite_looks,
-    is_essential,
-    is_unreached,
-    kept_out,
-    lost_layers,
-    silent_layers,
-)
-from pytest_initcheck.evidence import Evidence
+from pytest_initcheck.checks.traits import finite_looks
+from pytest_initcheck.evidence import Evidence, Node
 from pytest_initcheck.records import Finding
 
 _DEPTH = "Schoenholz, Gilmer, Ganguli, Sohl-Dickstein: Deep Information Propagation (2017)"
@@ -131,17 +126,16 @@ class Gradients:
                 "parameter of the model gets any",
             )
             return
-        lost = lost_layers(evidence)
-        silent = [layer for layer in silent_layers(evidence) if layer not in lost]
-        cut = [*lost, *(layer for layer in silent if is_essential(evidence, layer))]
-        if lost or silent:
+        found = sorted(cuts(evidence), key=lambda cut: RANK[cut.severity])
+        if found:
             yield self.rules[0].found(
                 self.name,
-                "error" if cut else "warning" if kept_out(evidence, silent) else "info",
-                [*cut, *(layer for layer in silent if layer not in cut)],
+                found[0].severity,
+                [cut.layer for cut in found],
                 "largest gradient over all steps",
                 0.0,
                 0.0,
+                cause=_told(found[0]),
             )
 
     def _signal(self, evidence: Evidence) -> Iterator[Finding]:
@@ -196,6 +190,28 @@ class Gradients:
                 profile={n: v / values[-1] for n, v in norms.items()},
                 code=redraw(evidence),
             )
+
+
+def _told(cut: Cut) -> str:
+    """What happens on the way back to a layer, and where."""
+    start = "the layer takes part in the output, but gets no gradient"
+    source, reader = (_place(node) for node in cut.edge) if cut.edge else ("", "")
+    return {
+        "detached": f"{start}: what {source} makes goes on into {reader} without its gradient, as "
+        "after detach(), .data or a tensor made of numbers",
+        "shut off": f"{start}: it runs with gradients switched off, as under torch.no_grad, before "
+        f"{reader}",
+        "chosen": f"{start}: all that the output knows of the data goes through the indices or the "
+        f"comparison that {reader} makes",
+        "rebuilt": f"{start}: the output comes from the data through no operation that autograd "
+        "sees, as when it is made of numbers",
+        "flat": "the layer takes part in the output, but its gradient is exactly zero in every "
+        "step",
+    }[cut.kind]
+
+
+def _place(node: Node) -> str:
+    return f"{node.operator} in {node.owner or 'the model itself'}"
 
 
 def _shares(evidence: Evidence) -> dict[str, float]:

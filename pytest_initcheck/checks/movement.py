@@ -7,12 +7,11 @@ from collections.abc import Iterator
 
 from pytest_initcheck.checks.base import Rule
 from pytest_initcheck.checks.code import rate
+from pytest_initcheck.checks.cuts import unread_layers
 from pytest_initcheck.checks.traits import (
     largest_gradient,
     largest_stride,
     overshoots,
-    silent_layers,
-    unread_layers,
     used_parameters,
 )
 from pytest_initcheck.evidence import Evidence, Parameter
@@ -123,12 +122,11 @@ class Movement:
 
     def run(self, evidence: Evidence) -> Iterator[Finding]:
         yield from self._blown(evidence)
-        used, silent = used_parameters(evidence), set(silent_layers(evidence))
+        used = used_parameters(evidence)
         driven = [
             p
             for p in evidence.parameters.values()
-            if p.trainable and p.name in used and p.layer not in silent
-            and (largest_gradient(evidence, p) or 0) > 0
+            if p.trainable and p.name in used and (largest_gradient(evidence, p) or 0) > 0
         ]  # fmt: skip
         weights = [p for p in driven if len(p.shape) > 1] or driven
         yield from self._slow(evidence, weights)

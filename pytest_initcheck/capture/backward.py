@@ -1,0 +1,47 @@
+"""The autograd graph beside the trace: to which operations the gradient of a loss leads back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+
+class BackwardGraph:
+    """Notes what autograd made of each traced operation, and follows a loss back through it.
+
+    An edge of the trace between two operations of which only the later one is `reached` is a cut:
+    the value goes on, the gradient does not come back.
+    """
+
+    def __init__(self) -> None:
+        self._pending: list[tuple[int, list[Tensor]]] = []
+        self._nodes: dict[Any, list[int]] = {}
+
+    def note(self, node: int, made: list[Tensor]) -> None:
+        """What an operator has just made; autograd adopts it only after the operator returns."""
+        self._pending.append((node, made))
+
+    def settle(self) -> None:
+        """Read what autograd made of the operations that were noted since."""
+        for node, made in self._pending:
+            for function in {tensor.grad_fn for tensor in made if tensor.grad_fn is not None}:
+                self._nodes.setdefault(function, []).append(node)
+        self._pending.clear()
+
+    def reached(self, loss: Tensor) -> frozenset[int]:
+        """The operations to which the gradient of a loss leads back; forgets the graph."""
+        self.settle()
+        found: set[int] = set()
+        seen, waiting = {loss.grad_fn}, [loss.grad_fn]
+        while waiting:
+            function = waiting.pop()
+            if function is None:
+                continue
+            found.update(self._nodes.get(function, ()))
+            for before, _ in function.next_functions:
+                if before not in seen:
+                    seen.add(before)
+                    waiting.append(before)
+        self._nodes.clear()
+        return frozenset(found)

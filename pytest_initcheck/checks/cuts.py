@@ -1,0 +1,223 @@
+"""Cuts: edges of the forward graph over which no gradient comes back.
+
+The trace is the forward graph, and `Evidence.reached` the autograd graph on the same operations.
+A layer that the output depends on and that gets no gradient lies behind a cut: an edge which the
+autograd graph lacks, or one over which only zeros come. What a cut costs is a question of paths:
+whether the output depends on the data in any other way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from pytest_initcheck.checks.paths import data_reach, heard, is_bridge
+from pytest_initcheck.checks.traits import largest_gradient, used_parameters
+from pytest_initcheck.evidence import Evidence, Node
+from pytest_initcheck.records import Severity
+
+Kind = Literal["detached", "chosen", "shut off", "rebuilt", "flat"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cut:
+    """A layer that the output depends on and that no gradient reaches.
+
+    ``kind`` says what happens on the way from the loss: the value is "detached", "chosen" by an
+    index or a comparison, made with gradients "shut off", "rebuilt" from numbers, or all that
+    comes is zero ("flat"). ``edge`` is where a missing edge lies: the operation whose value goes
+    on without its gradient, and its reader. ``dominates``: all that the output knows of the data
+    goes through the cut; ``feeds``: a layer that is trained follows, so that what comes over the
+    edge is no target to be compared with.
+    """
+
+    layer: str
+    kind: Kind
+    edge: tuple[Node, Node] | None = None
+    dominates: bool = False
+    feeds: bool = False
+
+    @property
+    def severity(self) -> Severity:
+        """An error where something is lost; a note where zeros meet the rest of a model.
+
+        Beside a residual connection a part may be without gradient because the rest of the model
+        throws away what it makes, such as all positions but one. What runs under torch.no_grad
+        may be a backbone that is kept as it is.
+        """
+        if self.kind == "shut off":
+            return "warning"
+        if self.kind == "flat":
+            return "error" if self.dominates else "info"
+        return "error" if self.dominates or self.feeds else "warning"
+
+
+def cuts(evidence: Evidence) -> list[Cut]:
+    """The layers behind a cut, in the order in which they ran.
+
+    Not those that the loss does not ask for: no path leads from them to it, or only one through
+    indices, through attention over a single position, or into an output that it leaves alone.
+    """
+    used = used_parameters(evidence)
+    found = {}
+    for layer in evidence.order:
+        own = [p for p in evidence.trainable(layer) if p.name in used]
+        gradients = [largest_gradient(evidence, p) for p in own]
+        if own and not any(gradients):
+            is_missing = all(gradient is None for gradient in gradients)
+            found[layer] = _missing(evidence, layer) if is_missing else _flat(evidence, layer)
+    return [cut for cut in found.values() if cut is not None]
+
+
+def _flat(evidence: Evidence, layer: str) -> Cut | None:
+    """Zeros over edges that are there; they come through indices and tables of padding, too."""
+    nodes = _calls(evidence, layer)
+    dominates = any(is_bridge(evidence, node) for node in nodes)
+    if is_asked(evidence, layer, dominates=dominates):
+        for node in nodes:
+            if (chosen := _selection(evidence, node)) is not None:
+                return Cut(layer=layer, kind="chosen", edge=chosen, dominates=True)
+    open_nodes = heard(evidence)
+    if not any(node.index in open_nodes for node in nodes) or _saw_padding(evidence, layer):
+        return None
+    return Cut(layer=layer, kind="flat", dominates=dominates)
+
+
+def _missing(evidence: Evidence, layer: str) -> Cut | None:
+    """An edge that the autograd graph lacks, where the layer is meant to be trained."""
+    nodes = _calls(evidence, layer)
+    dominates = any(is_bridge(evidence, node) for node in nodes)
+    if not is_asked(evidence, layer, dominates=dominates):
+        return None
+    goals = evidence.goals or evidence.ends
+    if goals and not data_reach(evidence, goals):
+        return Cut(layer=layer, kind="rebuilt", dominates=True)
+    for node in nodes:
+        if (chosen := _selection(evidence, node)) is not None:
+            return Cut(layer=layer, kind="chosen", edge=chosen, dominates=True)
+    edges = [edge for node in nodes for edge in _frontier(evidence, node)]
+    if not edges:
+        return None
+    is_off = all(node.shut_off for node in nodes)
+    feeds = any(_feeds(evidence, reader) for _, reader in edges)
+    if is_off and not feeds:
+        return None
+    return Cut(
+        layer=layer,
+        kind="shut off" if is_off else "detached",
+        edge=edges[0],
+        dominates=dominates,
+        feeds=feeds,
+    )
+
+
+def is_asked(evidence: Evidence, layer: str, *, dominates: bool) -> bool:
+    """Whether a layer is to be trained by this loss, as far as the call tells.
+
+    Who passes forward= may train one of several networks; not so where the optimiser that was
+    passed holds the layer, and everything that the loss knows of the data runs through it.
+    """
+    is_held = any(evidence.rates.get(p.name) for p in evidence.trainable(layer))
+    if not evidence.loss.is_forward:
+        return is_held
+    return is_held and dominates and not evidence.is_default_optimizer
+
+
+def _frontier(evidence: Evidence, start: Node) -> Iterator[tuple[Node, Node]]:
+    """The edges over which what a node made goes into what is trained, but no gradient comes back.
+
+    Not through indices and comparisons, which are no values to be trained.
+    """
+    behind = {start.index}
+    for node in evidence.nodes[start.index + 1 :]:
+        source = next((index for index in node.inputs if index in behind), None)
+        if source is None or node.selects or 0 in node.shape:
+            continue
+        if _is_reached(evidence, node):
+            yield evidence.nodes[source], node
+        else:
+            behind.add(node.index)
+
+
+def _feeds(evidence: Evidence, reader: Node) -> bool:
+    """Whether a reader is a layer that is trained, or one follows."""
+    after = {reader.index}
+    for node in evidence.nodes[reader.index :]:
+        if node.index in after or after & set(node.inputs):
+            after.add(node.index)
+            if node.is_layer and any(
+                largest_gradient(evidence, p) for p in evidence.trainable(node.layer)
+            ):
+                return True
+    return False
+
+
+def _is_reached(evidence: Evidence, node: Node) -> bool:
+    """Whether the gradient of the loss comes to a node, by autograd or in code run again."""
+    if node.index in evidence.reached:
+        return True
+    return node.is_layer and any(
+        largest_gradient(evidence, p) is not None for p in evidence.trainable(node.layer)
+    )
+
+
+def _selection(evidence: Evidence, start: Node) -> tuple[Node, Node] | None:
+    """The index or comparison behind a node through which every path to the output runs."""
+    after = {start.index}
+    for node in evidence.nodes[start.index + 1 :]:
+        source = next((index for index in node.inputs if index in after), None)
+        if source is None:
+            continue
+        if node.selects and is_bridge(evidence, node):
+            return evidence.nodes[source], node
+        after.add(node.index)
+    return None
+
+
+def _saw_padding(evidence: Evidence, layer: str) -> bool:
+    """Whether a table handed on a gradient that none of its rows took: those of padding do not."""
+    is_table = any("embedding" in node.operator for node in _calls(evidence, layer))
+    outputs = (look.outputs.get(layer) for look in evidence.looks)
+    return is_table and any(o is not None and o.gradient and o.gradient.rms for o in outputs)
+
+
+def _calls(evidence: Evidence, layer: str) -> list[Node]:
+    return [node for node in evidence.nodes if node.is_layer and node.layer == layer]
+
+
+def is_unreached(evidence: Evidence) -> bool:
+    """Whether no trainable parameter of the model gets any gradient in any look.
+
+    And the loss is not at its floor, where there is none to get.
+    """
+    trainable = [p for p in evidence.parameters.values() if p.trainable]
+    losses = evidence.trajectory
+    is_low = losses.first <= (losses.floor or 0.0) + 1e-6 * abs(losses.first)
+    is_low = is_low and not all(largest_gradient(evidence, p) is None for p in trainable)
+    return (
+        bool(trainable) and not is_low and not any(largest_gradient(evidence, p) for p in trainable)
+    )
+
+
+def unread_layers(evidence: Evidence) -> list[str]:
+    """Layers that the optimiser holds and that ran, whose outputs nothing reads.
+
+    They lead neither to the model's output nor to the loss, nor do they get a gradient.
+    """
+    goals = evidence.goals | evidence.ends
+    if not goals or (evidence.is_default_optimizer and evidence.loss.is_forward):
+        return []
+    leading = set(goals)
+    for node in reversed(evidence.nodes):
+        if node.index in leading:
+            leading.update(node.inputs)
+    ran = [node for node in evidence.nodes if node.is_layer]
+    read = {node.layer for node in ran if node.index in leading or node.shut_off}
+    unread = dict.fromkeys(node.layer for node in ran if node.layer not in read)
+    return [
+        layer
+        for layer in unread
+        if any(evidence.rates.get(p.name) for p in evidence.trainable(layer))
+        and not any(largest_gradient(evidence, p) for p in evidence.trainable(layer))
+    ]
