@@ -9,15 +9,11 @@ import numpy as np
 
 from pytest_initcheck.checks.base import Rule
 from pytest_initcheck.checks.code import fresh_norms, redraw
+from pytest_initcheck.checks.initial_loss import calm_loss
 from pytest_initcheck.checks.paths import ending, is_fed, is_gate
-from pytest_initcheck.checks.traits import (
-    FLAT,
-    all_gone,
-    driven,
-    is_class_loss,
-    pushed_by,
-)
-from pytest_initcheck.evidence import Array, Evidence, SiteKey, SiteLook
+from pytest_initcheck.checks.traits import all_gone, is_class_loss, pushed_by
+from pytest_initcheck.checks.transmission import FLAT, Transmission, transmissions
+from pytest_initcheck.evidence import Array, Evidence, SiteKey
 from pytest_initcheck.records import Finding
 
 # Five standard errors: a chance of 3e-7 for each layer of a healthy model.
@@ -77,9 +73,8 @@ class DeadUnits:
             "the output itself is rectified: it cannot fall below zero, and where it would it "
             "passes no gradient; the model can die within its first steps",
             "no rectifier on the output (error where all gradients are gone after the steps, or "
-            "where the first loss for classes is 1.5 above that of equal probabilities: the large "
-            "gradients push all wrong classes below zero at once; or where the loss of zeros is, "
-            "which it takes for certainties)",
+            "where the first loss for classes is 1.5 above that of the same outputs made smaller: "
+            "the large gradients push all wrong classes below zero at once)",
             "PyTorch documentation: CrossEntropyLoss expects unnormalised logits",
             frozenset({"IC101", "IC104", "IC301", "IC501", "IC502", "IC503"}),
             quantity="rectifiers between the last layer and the output, but for a softmax",
@@ -93,16 +88,18 @@ class DeadUnits:
         yield from self._output(evidence)
         gone: dict[str, Array] = {}
         partly: dict[str, tuple[Array, float]] = {}
-        for key, (dead, on) in self._units(evidence).items():
-            name = pushed_by(evidence, key) or key.layer or key.owner
-            if bool(dead.all()):
-                gone[name] = dead
-            elif (limit := _limit(dead, on)) is not None and dead.mean() > limit:
-                partly[name] = dead, limit
-        for found in (
-            {name: found for name, found in partly.items() if found[0].mean() >= _MOST},
-            {name: found for name, found in partly.items() if found[0].mean() < _MOST},
-        ):
+        for key, passed in transmissions(evidence).items():
+            if not _can_die(evidence, key, passed):
+                continue
+            name = pushed_by(evidence, key) or key.layer
+            share, limit = passed.closed.mean(), _limit(passed.closed, passed.open)
+            if passed.is_closed:
+                gone[name] = passed.closed
+            elif limit is not None and share > limit:
+                partly[name] = passed.closed, limit
+        most = {name: found for name, found in partly.items() if found[0].mean() >= _MOST}
+        rest = {name: found for name, found in partly.items() if name not in most}
+        for found in (most, rest):
             if found:
                 yield self._partly(evidence, found)
         if gone:
@@ -141,32 +138,6 @@ class DeadUnits:
             limit,
         )
 
-    def _units(self, evidence: Evidence) -> dict[SiteKey, tuple[Array, Array]]:
-        """Per nonlinearity: which units no look activates, and which are on throughout."""
-        found: dict[SiteKey, tuple[Array, Array]] = {}
-        families = {key: site for look in evidence.looks for key, site in look.sites.items()}
-        mortal = {key for key, site in families.items() if self._can_die(evidence, key, site)}
-        for look in evidence.looks:
-            for key, site in look.sites.items():
-                if key not in mortal:
-                    continue
-                dead, on = site.flat >= site.samples, site.flat == 0
-                before = found.get(key, (dead, on))
-                found[key] = before[0] & dead, before[1] & on
-        return {key: (dead & ~driven(evidence, key), on) for key, (dead, on) in found.items()}
-
-    def _can_die(self, evidence: Evidence, key: SiteKey, site: SiteLook) -> bool:
-        """Rectifiers, and gates with a flat piece; a smooth gate may be nearly shut on purpose.
-
-        What is rectified before any layer has run is data, such as a mask; what no data reach is
-        a table that the model computes, such as one of positions.
-        """
-        if not key.layer or not is_fed(evidence, key):
-            return False
-        if site.family == "rectifier":
-            return key.nonlinearity in FLAT or not is_gate(evidence, key)
-        return key.nonlinearity in ("hardsigmoid", "hardtanh") and is_gate(evidence, key)
-
     def _partly(self, evidence: Evidence, found: dict[str, tuple[Array, float]]) -> Finding:
         dead, limit = next(iter(found.values()))
         return self.rules[1].found(
@@ -181,6 +152,19 @@ class DeadUnits:
         )
 
 
+def _can_die(evidence: Evidence, key: SiteKey, passed: Transmission) -> bool:
+    """Rectifiers, and gates with a flat piece; a smooth gate may be nearly shut on purpose.
+
+    What is rectified before any layer has run is data, such as a mask; what no data reach is
+    a table that the model computes, such as one of positions.
+    """
+    if not key.layer or not is_fed(evidence, key):
+        return False
+    if passed.family == "rectifier":
+        return key.nonlinearity in FLAT or not is_gate(evidence, key)
+    return key.nonlinearity in ("hardsigmoid", "hardtanh") and is_gate(evidence, key)
+
+
 def _revived(evidence: Evidence, layers: Iterable[str]) -> str:
     named = set(layers)
     norms = [p.name for p in evidence.parameters.values() if p.layer in named and p.axis is None]
@@ -188,14 +172,9 @@ def _revived(evidence: Evidence, layers: Iterable[str]) -> str:
 
 
 def _excess(evidence: Evidence) -> float:
-    """By how much the first loss for classes is above that of equal probabilities.
-
-    Or the loss of zeros, where that is more: as a probability a rectified zero is a certainty.
-    """
-    if not is_class_loss(evidence):
-        return 0.0
-    worst = max(evidence.loss.initial, evidence.loss.chance or 0.0)
-    return worst - math.log(evidence.loss.classes or 2)
+    """By how much the first loss for classes is above that of the same outputs made smaller."""
+    calm = calm_loss(evidence)
+    return evidence.loss.initial - calm if calm is not None and is_class_loss(evidence) else 0.0
 
 
 def _bound(count: int) -> float:

@@ -46,7 +46,9 @@ class InitialLoss:
             "E[loss] ≈ ln C + s²/2 for logits of standard deviation s, up to the freezing at "
             "s = √(2 ln C) of Derrida: Random-energy model (1981); Chizat, Oyallon, Bach: On Lazy "
             "Training (2019)",
-            frozenset({"IC104", "IC201", "IC303", "IC501", "IC502", "IC503", "IC701", "IC704"}),
+            frozenset(
+                {"IC104", "IC201", "IC303", "IC306", "IC501", "IC502", "IC503", "IC701", "IC704"}
+            ),
             quantity="the first loss L(1), and the least L(α) for α in [0, 1], where α multiplies "
             "what the last layers made",
             exempt="scores whose size does not change with that of the last layers' outputs, such "

@@ -18,7 +18,8 @@ from pytest_initcheck.checks.paths import (
     producers,
 )
 from pytest_initcheck.checks.traits import is_class_loss
-from pytest_initcheck.evidence import Evidence, Node, SiteKey, SiteLook
+from pytest_initcheck.checks.transmission import Transmission, transmissions
+from pytest_initcheck.evidence import Evidence, Node, SiteKey
 from pytest_initcheck.records import Finding
 
 _SOURCE = "Glorot, Bengio: Understanding the difficulty of training deep networks (2010)"
@@ -84,45 +85,48 @@ class Saturation:
     )
 
     def run(self, evidence: Evidence) -> Iterator[Finding]:
-        found: dict[str, tuple[SiteKey, SiteLook, float]] = {}
-        for key, site in evidence.start.sites.items():
-            if site.family == "squashing" and (site.is_inside or _is_squared(evidence)):
-                slope = float(np.median(site.slope))
-                if slope < OPEN and not _is_biased_gate(evidence, key, site):
-                    found[key.layer or key.owner] = key, site, slope
-        yield from self._attention(evidence)
+        passed = transmissions(evidence)
+        # What ends the model loses its slope only to a loss that leaves it in.
+        is_open = {key: p for key, p in passed.items() if p.is_inside or _is_squared(evidence)}
+        flat = {
+            key: p
+            for key, p in is_open.items()
+            if p.family == "squashing" and p.median < OPEN and not _is_biased_gate(evidence, key)
+        }
+        yield from self._attention(evidence, passed)
         yield from self._single(evidence)
-        worst = {n: f for n, f in found.items() if f[2] < _ERROR and f[1].is_inside}
-        for layers, is_error in ((worst, True), ({} if worst else found, False)):
-            if layers:
-                yield self._saturated(evidence, layers, is_error)
+        worst = {key: p for key, p in flat.items() if p.median < _ERROR and p.is_inside}
+        if worst or flat:
+            yield self._saturated(evidence, worst or flat, is_error=bool(worst))
 
     def _saturated(
-        self, evidence: Evidence, found: dict[str, tuple[SiteKey, SiteLook, float]], is_error: bool
+        self, evidence: Evidence, found: dict[SiteKey, Transmission], *, is_error: bool
     ) -> Finding:
-        key, site, slope = next(iter(found.values()))
+        layers = {key.layer or key.owner: (key, passed) for key, passed in found.items()}
+        key, passed = next(iter(layers.values()))
         limit = _ERROR if is_error else OPEN
         return self.rules[0].found(
             self.name,
             "error" if is_error else "warning",
-            tuple(found),
+            tuple(layers),
             f"median relative slope of the {key.nonlinearity}",
-            slope,
+            passed.median,
             limit,
-            units=tuple(int(unit) for unit in np.flatnonzero(site.slope < limit)),
-            code=redraw(evidence, found),
+            units=tuple(int(unit) for unit in np.flatnonzero(passed.start < limit)),
+            code=redraw(evidence, layers),
         )
 
-    def _attention(self, evidence: Evidence) -> Iterator[Finding]:
+    def _attention(
+        self, evidence: Evidence, passed: dict[SiteKey, Transmission]
+    ) -> Iterator[Finding]:
         slopes: dict[str, float] = {}
         scales: list[str] = []
-        for key, site in evidence.start.sites.items():
-            slope = float(site.slope.mean())
-            if site.family != "softmax" or not site.is_inside or slope >= _ATTENTION:
+        for key, softmax in passed.items():
+            if softmax.family != "softmax" or not softmax.is_inside or softmax.width < 2:
                 continue
             made = makers(evidence, key)
-            if site.width > 1 and not any(_has_temperature(evidence, node) for node in made):
-                slopes[key.owner or key.layer] = slope
+            if softmax.mean < _ATTENTION and not any(_has_temperature(evidence, n) for n in made):
+                slopes[key.owner or key.layer] = softmax.mean
                 scales += [p for node in made for p in _scores(evidence, node)]
         if slopes:
             yield self.rules[1].found(
@@ -193,6 +197,7 @@ def _is_squared(evidence: Evidence) -> bool:
     return facts is not None and facts.sides > 0 and not facts.is_logarithmic
 
 
-def _is_biased_gate(evidence: Evidence, key: SiteKey, site: SiteLook) -> bool:
-    spread = site.output.std if site.output else None
+def _is_biased_gate(evidence: Evidence, key: SiteKey) -> bool:
+    site = evidence.start.sites.get(key)
+    spread = site.output.std if site and site.output else None
     return spread is not None and spread < _BOTH_ENDS and is_gate(evidence, key)

@@ -5,18 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-import numpy as np
-
 from pytest_initcheck.checks.paths import is_norm, makers, normalises
-from pytest_initcheck.evidence import Array, Evidence, Look, Parameter, SiteKey
+from pytest_initcheck.evidence import Evidence, Look, Parameter, SiteKey
 from pytest_initcheck.objective.trajectory import BLOWN
 
 # Learning rates in units of the inverse curvature from which a network does not come back. The
 # curvature of a cross-entropy falls as soon as the model is sure of something.
 STRIDE = 4.0
 STRIDE_CLASSES = 12.0
-# Rectifiers with a piece of slope zero.
-FLAT = ("relu", "relu6", "clamp", "threshold", "hardswish")
 
 
 def has_temperature(evidence: Evidence) -> bool:
@@ -117,19 +113,6 @@ def is_class_loss(evidence: Evidence) -> bool:
 def ends_in_classes(evidence: Evidence) -> bool:
     """Whether the model's output is a softmax or the logarithm of one."""
     return any(n.index in evidence.ends and "softmax" in n.operator for n in evidence.nodes)
-
-
-def driven(evidence: Evidence, key: SiteKey) -> Array:
-    """Which units of a nonlinearity get a gradient, through it or past it; False if not known."""
-    units = np.zeros(key.units, dtype=bool)
-    if key.nonlinearity not in FLAT:
-        return units
-    for look in evidence.looks:
-        for name, parameter in evidence.parameters.items():
-            rows = look.parameters[name].row_gradient if parameter.layer == key.layer else None
-            if rows is not None and len(rows) == key.units:
-                units |= rows > 0
-    return units
 
 
 def pushed_by(evidence: Evidence, key: SiteKey) -> str:
