@@ -130,6 +130,21 @@ class Contract:
             remedy="leave out the detach, .item() or .data in this term; pass create_graph=True "
             "to torch.autograd.grad",
         ),
+        Rule(
+            "IC821",
+            "loss that rewards the wrong answer",
+            "being sure of the wrong classes costs less than being sure of the right ones: the "
+            "loss has the wrong sign, as where a score to be maximised (Dice, IoU, accuracy) is "
+            "minimised, or classes and targets are coded the other way round",
+            "the loss of the right classes below that of the wrong ones",
+            "Milletari, Navab, Ahmadi: V-Net (2016), section 3: the Dice coefficient is maximised",
+            _BROKEN | {"IC803"},
+            quantity="loss of logits of 12 for the right classes, of 0, and of 12 for the wrong "
+            "ones, in the place of what the last sigmoid or softmax before the loss gets",
+            exempt="losses without classes from the batch; a sigmoid or softmax of which only "
+            "1 − p is read; what is multiplied with other outputs",
+            remedy="minimise 1 − score, or −score",
+        ),
     )
 
     def run(self, evidence: Evidence) -> Iterator[Finding]:
@@ -141,6 +156,8 @@ class Contract:
             yield unbounded
         else:
             yield from self._out_of_reach(facts)
+        if unbounded is None:
+            yield from self._inverted(facts)
         yield from self._hidden(evidence, facts)
         yield from self._dead(facts)
 
@@ -177,6 +194,12 @@ class Contract:
             0.0,
             cause=cause,
         )
+
+    def _inverted(self, facts: ObjectiveFacts) -> Iterator[Finding]:
+        if facts.inverted is not None:
+            right, wrong = facts.inverted
+            quantity = "loss of being sure of the right classes (beside that of the wrong ones)"
+            yield self.rules[5].found(self.name, "error", (), quantity, right, wrong)
 
     def _dead(self, facts: ObjectiveFacts) -> Iterator[Finding]:
         if facts.dead_term:

@@ -142,7 +142,10 @@ class Saturation:
 
     def _single(self, evidence: Evidence) -> Iterator[Finding]:
         places = [node for node in evidence.nodes if _is_over_one_unit(evidence, node)]
-        over_one = is_class_loss(evidence) and evidence.loss.classes == 1
+        facts = evidence.objective
+        over_one = (is_class_loss(evidence) and evidence.loss.classes == 1) or (
+            facts is not None and facts.is_over_one
+        )
         if places or over_one:
             layer = places[0].owner or places[0].layer if places else last_layer(evidence)
             is_cut = over_one or any(is_bridge(evidence, node) for node in places)

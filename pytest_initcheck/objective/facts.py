@@ -32,6 +32,7 @@ from pytest_initcheck.objective.reach import (
     reachable,
 )
 from pytest_initcheck.objective.record import ObjectiveFacts
+from pytest_initcheck.objective.sense import inverted, is_over_one
 from pytest_initcheck.objective.tail import Tail, record_tail
 
 __all__ = ["best_constant", "facts_of", "floor_of", "objective_facts"]
@@ -70,6 +71,8 @@ def facts_of(tail: Tail) -> ObjectiveFacts:
         squashes_again=between.squashes_again(tail),
         is_logarithmic=between.is_logarithmic(tail),
         compares=between.compares(tail),
+        is_over_one=is_over_one(tail),
+        inverted=inverted(tail),
         bound=between.bound(tail),
         broadcast=between.broadcast(tail),
         clipped=between.clipped(tail),

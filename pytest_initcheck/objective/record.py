@@ -38,8 +38,10 @@ class ObjectiveFacts:
 
     ``squashes_again``: behind the output comes a softmax or a sigmoid, as in cross-entropies;
     ``is_logarithmic``: or a logarithm. ``compares``: what the last layers made is compared with
-    each other, by products or distances. ``lost_in_loss`` is what a squashing between output and
-    loss, ``bound_in_loss``, puts out of reach where another follows.
+    each other, by products or distances. ``is_over_one``: the loss takes a softmax over a single
+    value; ``inverted`` is the loss of the right and of the wrong classes, where these cost less.
+    ``lost_in_loss`` is what a squashing between output and loss, ``bound_in_loss``, puts out of
+    reach where another follows.
 
     ``broadcast`` are the shapes of an output and of targets that the loss made into one larger
     than both; ``clipped`` what hides values from a logarithm. ``sides`` is how many tensors of
@@ -77,6 +79,8 @@ class ObjectiveFacts:
     clipped: Clipped | None = None
     is_logarithmic: bool = False
     compares: bool = False
+    is_over_one: bool = False
+    inverted: tuple[float, float] | None = None
     lost_in_loss: float = 0.0
     bound_in_loss: str = ""
     sides: int = 0

@@ -1,0 +1,157 @@
+"""The sense of a loss of classes: whether it prefers the right ones, and has any to choose from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from pytest_initcheck.capture.program import tensors_of
+from pytest_initcheck.objective.between import after_output
+from pytest_initcheck.objective.reach import behind
+from pytest_initcheck.objective.tail import Tail
+from pytest_initcheck.objective.tape import Call, Value
+
+_SIGMOIDS = frozenset(
+    {"sigmoid", "logsigmoid", "log_sigmoid", "binary_cross_entropy_with_logits",
+     "multilabel_soft_margin_loss"}
+)  # fmt: skip
+_SOFTMAXES = frozenset({"softmax", "log_softmax", "cross_entropy"})
+_SUMS = frozenset({"add", "__add__", "__radd__", "__iadd__"})
+_COMPLEMENTS = frozenset({"__rsub__", "rsub", "neg", "__neg__"})
+# Logits of a certainty that single precision still resolves: probabilities of 1 − 1e-5.
+_SURE = 12.0
+# Of the size of the loss, what the wrong answer is cheaper by.
+_CHEAPER = 0.1
+
+
+def is_over_one(tail: Tail) -> bool:
+    """Whether the loss takes a softmax over a single value of the output."""
+    return any(_width(call) == 1 for call in after_output(tail) if call.name in _SOFTMAXES)
+
+
+def inverted(tail: Tail) -> tuple[float, float] | None:
+    """The loss of being sure of the right and of the wrong classes, where that costs less.
+
+    Asked of the last sigmoid or softmax before the loss whose values have the shape of targets
+    from the batch, where all that follows is made of it and of the batch.
+    """
+    for call, rights in _asked(tail):
+        losses = [_if_cheaper(tail, call, right) for right in rights]
+        if losses and all(pair is not None for pair in losses):
+            return losses[0]
+    return None
+
+
+def _asked(tail: Tail) -> Iterator[tuple[Call, list[Tensor]]]:
+    """Squashing calls, and the logits of size 1 of what may be the right classes.
+
+    Not of what the loss makes of the targets, such as 1 − y, where it reads them as they are, too.
+    """
+    given = [t for t in tensors_of(tail.result.targets) if t.dim()]
+    raw = [side for side in tail.data if any(_is_same(side, t) for t in given)]
+    for place, call in enumerate(tail.calls):
+        if call.name not in _SIGMOIDS | _SOFTMAXES or not call.inputs[0].is_free:
+            continue
+        later = tail.calls[place + 1 :]
+        if not _is_alone(call, later) or _is_complement(call, later):
+            continue
+        rights = [_right(call, side) for side in raw or tail.data]
+        yield call, [right for right in rights if right is not None]
+
+
+def _is_same(side: Tensor, targets: Tensor) -> bool:
+    if side.numel() != targets.numel():
+        return False
+    return bool((side.reshape(-1) == targets.reshape(-1)).all())
+
+
+def _if_cheaper(tail: Tail, call: Call, right: Tensor) -> tuple[float, float] | None:
+    value = call.inputs[0]
+    with torch.no_grad():
+        start = tail.seen(value, tail.play(tail.start))
+        there = behind(tail, value, start)
+        try:
+            sure, even, wrong = (
+                float(there.at(tail.start, [right.to(start) * size]))
+                for size in (_SURE, 0.0, -_SURE)
+            )
+        except Exception:
+            # Other outputs may lie outside of what the loss is defined for.
+            return None
+    size = max(abs(sure), abs(even), abs(wrong))
+    is_cheaper = math.isfinite(size) and sure > even > wrong and sure - wrong > _CHEAPER * size
+    return (sure, wrong) if is_cheaper else None
+
+
+def _right(call: Call, side: Tensor) -> Tensor | None:
+    """1 for the right class and 0, or −1 for a sigmoid, for the wrong ones; None if unknown."""
+    shape = call.shapes[0]
+    if call.name in _SIGMOIDS:
+        is_binary = side.numel() > 1 and bool(((side == 0) | (side == 1)).all())
+        is_mixed = is_binary and 0 < float(side.float().mean()) < 1
+        return side.reshape(shape).float() * 2 - 1 if is_mixed and _fits(side, shape) else None
+    axis, classes = _axis(call), _width(call)
+    if classes < 2 or side.is_floating_point() or side.dtype == torch.bool:
+        return None
+    if tuple(side.shape) != shape[:axis] + shape[axis + 1 :] or int(side.max()) >= classes:
+        return None
+    known = side >= 0
+    hot = torch.nn.functional.one_hot(side.clamp(min=0).long(), classes).movedim(-1, axis)
+    return hot.float() * known.unsqueeze(axis)
+
+
+def _fits(side: Tensor, shape: Sequence[int]) -> bool:
+    """Whether targets have the shape of logits, but for axes of one or flattened ones."""
+    is_flat = len(shape) > 1 and side.dim() in (1, 2)
+    is_flat = is_flat and (side.dim() == 1 or side.shape[0] == shape[0])
+    is_same = [n for n in side.shape if n != 1] == [n for n in shape if n != 1]
+    return is_same or (is_flat and side.numel() == math.prod(shape))
+
+
+def _axis(call: Call) -> int:
+    """The axis of the classes of a softmax."""
+    dims = len(call.shapes[0])
+    if call.name == "cross_entropy":
+        return 1 if dims > 1 else 0
+    given = [x for x in call.args[1:2] if isinstance(x, int)]
+    axis: int = call.kwargs.get("dim", given[0] if given else -1)
+    return axis % dims if dims else 0
+
+
+def _width(call: Call) -> int:
+    shape = call.shapes[0]
+    return shape[_axis(call)] if shape else 1
+
+
+def _is_alone(call: Call, later: Sequence[Call]) -> bool:
+    """Whether all that follows is made of one call and of data, but for terms that are added.
+
+    And no other squashing follows.
+    """
+    made = {id(call)}
+    for other in later:
+        if not _reads(other, made):
+            continue
+        is_mixed = any(_is_foreign(value, made) for value in other.inputs)
+        is_term = other.name in _SUMS and other.results == [()]
+        if (is_mixed and not is_term) or other.name in _SIGMOIDS | _SOFTMAXES:
+            return False
+        made.add(id(other))
+    return True
+
+
+def _is_complement(call: Call, later: Sequence[Call]) -> bool:
+    """Whether only 1 − p, or −p, of what a call makes is read."""
+    readers = [other for other in later if _reads(other, {id(call)})]
+    return bool(readers) and all(other.name in _COMPLEMENTS for other in readers)
+
+
+def _reads(call: Call, made: set[int]) -> bool:
+    return any(value.call is not None and id(value.call) in made for value in call.inputs)
+
+
+def _is_foreign(value: Value, made: set[int]) -> bool:
+    return value.is_free and not (value.call is not None and id(value.call) in made)
