@@ -96,8 +96,10 @@ def _right(call: Call, side: Tensor) -> Tensor | None:
     axis, classes = _axis(call), _width(call)
     if classes < 2 or side.is_floating_point() or side.dtype == torch.bool:
         return None
-    if tuple(side.shape) != shape[:axis] + shape[axis + 1 :] or int(side.max()) >= classes:
+    rest = shape[:axis] + shape[axis + 1 :]
+    if not _fits(side, rest) or int(side.max()) >= classes:
         return None
+    side = side.reshape(rest)
     known = side >= 0
     hot = torch.nn.functional.one_hot(side.clamp(min=0).long(), classes).movedim(-1, axis)
     return hot.float() * known.unsqueeze(axis)
