@@ -20,6 +20,7 @@ OF_ID = {
     "IC106": {"fan"},
     "IC107": {"normalisation over one value"},
     "IC108": {"dropout"},
+    "IC109": {"batch changed in place"},
     "IC201": {"symmetry"},
     "IC202": {"symmetry"},
     "IC203": {"copies"},

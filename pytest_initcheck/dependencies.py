@@ -38,7 +38,8 @@ class Samples:
     ``axis`` is where the inputs count samples, which ``is_certain`` where the targets say so, or
     where the other axis leaks as well. ``silent`` are samples that were replaced before, and moved
     nothing. ``exchanges`` are where samples come together, empty where
-    no other sample's output moved, or where it was not found out.
+    no other sample's output moved, or where it was not found out. ``is_placed``: equal samples get
+    different outputs at different places of the batch.
     """
 
     count: int
@@ -48,6 +49,7 @@ class Samples:
     exchanges: tuple[Exchange, ...] = ()
     is_certain: bool = True
     silent: tuple[int, ...] = ()
+    is_placed: bool = False
 
     @property
     def swapped(self) -> str:
@@ -112,24 +114,44 @@ class Causality:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Columns:
+    """Those of the ``count`` columns of the table at ``place`` that nothing reads."""
+
+    place: str
+    count: int
+    unread: tuple[int, ...]
+
+    @property
+    def named(self) -> str:
+        """ "columns 1 to 3, 5"."""
+        word = "columns" if len(self.unread) > 1 else "column"
+        return f"{word} {_ranges(self.unread)}"
+
+    def __str__(self) -> str:
+        return f"{self.named} of {self.place}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Dependencies:
     """What moves when one sample, one position or one input is perturbed.
 
     ``samples`` and ``causality`` are None where the question was not asked; ``not_asked`` says
     why. ``read`` holds the inputs whose change moved the output or the loss, ``unread`` those
-    whose change moved neither.
+    whose change moved neither; ``columns`` those of inputs that are read otherwise.
     """
 
     samples: Samples | None = None
     causality: Causality | None = None
     read: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
+    columns: tuple[Columns, ...] = ()
     not_asked: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         lines = [str(part) for part in (self.samples, self.causality) if part is not None]
         lines += [f"{place}: read" for place in self.read]
         lines += [f"{place}: nothing reads it" for place in self.unread]
+        lines += [f"{table.place}: nothing reads {table.named}" for table in self.columns]
         return "\n".join([*lines, *(f"not asked: {reason}" for reason in self.not_asked)])
 
     def to_frame(self) -> pd.DataFrame:
@@ -144,6 +166,10 @@ class Dependencies:
         for place in (*self.read, *self.unread):
             is_read = place in self.read
             rows.append({"question": "input", "changed": place, "output": "", "moved": is_read})
+        for table in self.columns:
+            for column in table.unread:
+                named = f"{table.place}[..., {column}]"
+                rows.append({"question": "column", "changed": named, "output": "", "moved": False})
         columns = ["question", "changed", "output", "moved"]
         frame: pd.DataFrame = pd.DataFrame(rows, columns=columns)
         return frame

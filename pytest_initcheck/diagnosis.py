@@ -19,6 +19,7 @@ from pytest_initcheck.capture.state import preserved
 from pytest_initcheck.checks import Check, judge
 from pytest_initcheck.checks.optimiser import Optimiser
 from pytest_initcheck.dependence import dependencies
+from pytest_initcheck.dependence.numbers import felt_layers
 from pytest_initcheck.dependencies import Dependencies
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.evidence import Evidence
@@ -277,11 +278,13 @@ def _evidence(subject: Subject, *, is_frozen: bool) -> Evidence:
         is_asked = subject.thorough and not is_frozen
         learning = learn(program, optimizer, objective) if is_asked else None
         evidence = gather(program, optimizer, subject.steps, objective)
+        felt = felt_layers(program, evidence)
     evidence = replace(
         evidence,
         oddities={**odd, **evidence.oddities},
         dependencies=proved,
         learning=learning,
+        felt=felt,
         holding=replace(evidence.holding, is_frozen=is_frozen),
     )
     return with_sharpness(

@@ -26,7 +26,8 @@ class Node:
     ``width`` is over how many values a softmax or a normalisation runs, 0 elsewhere;
     ``shut_off`` marks what ran under ``torch.no_grad``, and
     ``selects`` marks indices and masks, through which no gradient can pass; ``axis`` is the one
-    along which a softmax runs, counted from the end.
+    along which a softmax runs, counted from the end; ``reads`` tells the parts of earlier nodes
+    that it reads, by the node and by what identifies a view of it.
     """
 
     index: int
@@ -42,6 +43,7 @@ class Node:
     selects: bool = False
     shut_off: bool = False
     axis: int = -1
+    reads: frozenset[tuple[int, int]] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -185,6 +187,28 @@ class Holding:
     decay: float = 0.0
 
 
+@dataclass(frozen=True, kw_only=True)
+class Reshape:
+    """A reshape that laid axes across each other, before something read one of them by meaning.
+
+    ``before`` are the sizes of the axes that the program had made, ``after`` those that it took
+    for them. Probably meant was to cut ``before`` into ``parts``, permute these to ``order``, and
+    join them; ``is_shuffle`` says that a pixel_shuffle was. ``reader`` read it, in ``read_in``.
+    ``owner`` and ``read_in`` are None outside of the model, as in the loss.
+    """
+
+    owner: str | None
+    operator: str
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+    parts: tuple[int, ...] = ()
+    order: tuple[int, ...] = ()
+    is_shuffle: bool = False
+    is_certain: bool = True
+    reader: str = ""
+    read_in: str | None = None
+
+
 @dataclass(frozen=True)
 class Evidence:
     """What a check reads. ``looks`` come in the order of the steps; the first is the start.
@@ -200,7 +224,10 @@ class Evidence:
     start, over 1 + momentum, where that was measured; ``objective`` is what the loss can reach,
     None where it cannot be asked; ``born_at`` the node that made the first NaN or infinity;
     ``holding`` what the optimiser holds; ``dependencies`` what moves when one sample, one position
-    or one input is perturbed; ``learning`` what `learns` found, where it was asked.
+    or one input is perturbed; ``learning`` what `learns` found, where it was asked;
+    ``written`` the places of the batch that every pass changes again; ``felt`` the layers that
+    move the loss through numbers alone; ``reshapes`` those that
+    mixed axes up.
     """
 
     nodes: tuple[Node, ...]
@@ -225,6 +252,9 @@ class Evidence:
     holding: Holding = field(default_factory=Holding)
     dependencies: Dependencies = field(default_factory=Dependencies)
     learning: Learning | None = None
+    written: tuple[str, ...] = ()
+    felt: tuple[str, ...] = ()
+    reshapes: tuple[Reshape, ...] = ()
 
     @property
     def start(self) -> Look:

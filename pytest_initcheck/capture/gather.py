@@ -19,6 +19,7 @@ from pytest_initcheck.capture.program import Program
 from pytest_initcheck.capture.record import model_record
 from pytest_initcheck.capture.state import preserved
 from pytest_initcheck.capture.step import take_step
+from pytest_initcheck.capture.written import written
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.evidence import Evidence, Holding, Look
 from pytest_initcheck.objective.record import ObjectiveFacts
@@ -35,6 +36,7 @@ def gather(
     """Take the looks and the steps; the caller has saved the model's state."""
     model, looker = program.model, Looker(program)
     first = looker.take(0)
+    rewritten = written(program, looker.seen)
     facts = loss_facts(program, first)
     born = None if _is_whole(first.look) else birthplace(program)
     made, is_empty = _optimizer(optimizer, model)
@@ -66,6 +68,7 @@ def gather(
         is_default_optimizer=optimizer is None,
         ends=first.ends,
         reached=first.reached,
+        reshapes=first.reshapes,
         oddities={"stray": first.strays} if first.strays else {},
         goals=_goals(program, first, objective),
         objective=objective,
@@ -74,6 +77,7 @@ def gather(
         given=given_scale(program.batch),
         momentum=float(made.param_groups[0].get("momentum", 0.0)),
         holding=held,
+        written=rewritten,
     )
 
 

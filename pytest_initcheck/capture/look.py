@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +15,12 @@ from pytest_initcheck.capture.ledger import Ledger
 from pytest_initcheck.capture.observe import Recorder, variation
 from pytest_initcheck.capture.program import Program, Result, main_tensor, refused, tensors_of
 from pytest_initcheck.capture.quiet import Quiet
+from pytest_initcheck.capture.reshapes import Reshapes
 from pytest_initcheck.capture.spread import magnitudes
 from pytest_initcheck.capture.state import clear_gradients
 from pytest_initcheck.capture.summary import Summary, plain, projections, summarise
 from pytest_initcheck.capture.trace import Tracer, layer_of
-from pytest_initcheck.evidence import Look, Node, Parameter, ParameterLook
+from pytest_initcheck.evidence import Look, Node, Parameter, ParameterLook, Reshape
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class Looked:
     strays: tuple[str, ...]
     goals: frozenset[int]
     makers: tuple[frozenset[int], ...]
+    reshapes: tuple[Reshape, ...] = ()
 
 
 class Looker:
@@ -45,6 +48,8 @@ class Looker:
         self.model = program.model
         self._followed: set[str] | None = None
         self.not_observed: tuple[str, ...] = ()
+        # The copy of the batch that the last look ran on, as the program left it.
+        self.seen: Any = None
 
     def take(self, step: int, *, full: bool = True) -> Looked:
         """Evaluate, measure and leave the gradients in place for an optimiser.
@@ -57,8 +62,11 @@ class Looker:
         recorder.tracer = tracer
         clear_gradients(self.model.parameters())
         with torch.enable_grad(), Quiet(tracer), tracer.prepared():
-            with tracer.running(is_rooted=self.program.forward is not None):
-                result = self.program.evaluate(tracer.add_data)
+            # Inside of the tracer, whose own operations it must not see.
+            axes = Reshapes(tracer.here)
+            is_rooted = self.program.forward is not None
+            with tracer.running(is_rooted=is_rooted), nullcontext() if step else axes:
+                result = self.program.evaluate(lambda batch: self._see(batch, tracer, axes))
             self.not_observed = tuple(sorted(tracer.foreign))
             reached = tracer.backward.reached(result.loss)
             self._backward(result)
@@ -104,7 +112,13 @@ class Looker:
             tracer.strays,
             goals if self.program.forward is not None else ends,
             tuple(tracer.makers(tensor) for tensor in tensors_of(result.output)),
+            axes.found,
         )
+
+    def _see(self, batch: Any, tracer: Tracer, axes: Reshapes) -> None:
+        self.seen = batch
+        tracer.add_data(batch)
+        axes.add_data(batch)
 
     def _backward(self, result: Result) -> None:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
@@ -94,3 +95,12 @@ def storage_key(tensor: Tensor) -> int:
         return int(tensor.untyped_storage()._cdata)
     except (NotImplementedError, RuntimeError, AttributeError):
         return 0
+
+
+def parts_read(tensors: list[Tensor], makers: list[int | None]) -> frozenset[tuple[int, int]]:
+    """The views of what nodes made that an operator reads: the node, and which part of it."""
+    return frozenset(
+        (maker, hash((tensor.storage_offset(), tensor.shape, tensor.stride())))
+        for tensor, maker in zip(tensors, makers, strict=True)
+        if maker is not None and tensor.layout == torch.strided
+    )

@@ -25,6 +25,7 @@ from pytest_initcheck.capture.operators import (
     flat_tensors,
     is_selection,
     name_of,
+    parts_read,
     storage_key,
     unit_axis,
     width_of,
@@ -103,6 +104,10 @@ class Tracer(TorchDispatchMode):
 
     def made(self, node: Node, inputs: list[Tensor], results: list[Tensor]) -> None:
         """Called for each node with the tensors that it received and made."""
+
+    def here(self) -> str | None:
+        """The module that runs, None outside of the model."""
+        return self._stack[-1].name if self._stack else None
 
     def add_data(self, batch: Any) -> None:
         """Mark the tensors of a batch as the data that flows through the model."""
@@ -194,7 +199,7 @@ class Tracer(TorchDispatchMode):
             yield module.register_forward_hook(self._leave_module, always_call=True)
 
     def _enter_module(self, module: nn.Module, _: Any) -> None:
-        frame = _Frame(self._modules.get(id(module), self._stack[-1].name if self._stack else ""))
+        frame = _Frame(self._modules.get(id(module), self.here() or ""))
         if isinstance(module, nn.RNNBase):
             frame.flags.enter_context(unfused())
         self._stack.append(frame)
@@ -332,6 +337,9 @@ class Tracer(TorchDispatchMode):
             width_of(operator, args),
             axis=axis_of(operator, args),
             shut_off=not torch.is_grad_enabled(),
+            reads=parts_read(
+                tensors, [o.node if o and not o.is_parameter else None for o in origins]
+            ),
         )
         self.nodes.append(node)
         is_data = is_layer or any(origin.is_data for origin in data)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from pytest_initcheck.checks.axes import Axes
 from pytest_initcheck.checks.base import Check, Rule
 from pytest_initcheck.checks.causes import RANK, attach, outranked
 from pytest_initcheck.checks.contract import Contract
@@ -22,9 +23,11 @@ from pytest_initcheck.checks.movement import Movement
 from pytest_initcheck.checks.nonfinite import NonFinite
 from pytest_initcheck.checks.optimiser import Optimiser
 from pytest_initcheck.checks.outside import outside
+from pytest_initcheck.checks.rewritten import Rewritten
 from pytest_initcheck.checks.saturation import Saturation
 from pytest_initcheck.checks.symmetry import Symmetry
 from pytest_initcheck.checks.targets import Targets
+from pytest_initcheck.checks.unreached import Unreached
 from pytest_initcheck.checks.zero import ZeroWeights
 from pytest_initcheck.evidence import Evidence
 from pytest_initcheck.records import Finding
@@ -38,6 +41,7 @@ def registered() -> list[Check]:
         NonFinite(),
         Memory(),
         InputScale(),
+        Axes(),
         Leaks(),
         Contract(),
         Targets(),
@@ -46,12 +50,14 @@ def registered() -> list[Check]:
         Symmetry(),
         DeadUnits(),
         Saturation(),
+        Unreached(),
         Gradients(),
         InitialLoss(),
         Growth(),
         Movement(),
         Copies(),
         Leftovers(),
+        Rewritten(),
         GroupedFan(),
     ]
     return [*found, Fit(found)]

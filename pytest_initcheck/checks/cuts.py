@@ -17,7 +17,7 @@ from pytest_initcheck.checks.traits import largest_gradient, used_parameters
 from pytest_initcheck.evidence import Evidence, Node
 from pytest_initcheck.records import Severity
 
-Kind = Literal["detached", "chosen", "shut off", "rebuilt", "flat"]
+Kind = Literal["detached", "chosen", "shut off", "rebuilt", "numbers", "flat"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,11 +25,11 @@ class Cut:
     """A layer that the output depends on and that no gradient reaches.
 
     ``kind`` says what happens on the way from the loss: the value is "detached", "chosen" by an
-    index or a comparison, made with gradients "shut off", "rebuilt" from numbers, or all that
-    comes is zero ("flat"). ``edge`` is where a missing edge lies: the operation whose value goes
-    on without its gradient, and its reader. ``dominates``: all that the output knows of the data
-    goes through the cut; ``feeds``: a layer that is trained follows, so that what comes over the
-    edge is no target to be compared with.
+    index or a comparison, made with gradients "shut off", "rebuilt" from numbers, known to the loss
+    in "numbers" alone, or all that comes is zero ("flat"). ``edge`` is where a missing edge lies:
+    the operation whose value goes on without its gradient, and its reader. ``dominates``: all that
+    the output knows of the data goes through the cut; ``feeds``: a layer that is trained follows,
+    so that what comes over the edge is no target to be compared with.
     """
 
     layer: str
@@ -72,7 +72,7 @@ def cuts(evidence: Evidence) -> list[Cut]:
 
 def _flat(evidence: Evidence, layer: str) -> Cut | None:
     """Zeros over edges that are there; they come through indices and tables of padding, too."""
-    nodes = _calls(evidence, layer)
+    nodes = calls_of(evidence, layer)
     dominates = any(is_bridge(evidence, node) for node in nodes)
     if is_asked(evidence, layer, dominates=dominates):
         for node in nodes:
@@ -86,7 +86,9 @@ def _flat(evidence: Evidence, layer: str) -> Cut | None:
 
 def _missing(evidence: Evidence, layer: str) -> Cut | None:
     """An edge that the autograd graph lacks, where the layer is meant to be trained."""
-    nodes = _calls(evidence, layer)
+    if layer in evidence.felt:
+        return Cut(layer=layer, kind="numbers", dominates=not evidence.loss.is_forward)
+    nodes = calls_of(evidence, layer)
     dominates = any(is_bridge(evidence, node) for node in nodes)
     if not is_asked(evidence, layer, dominates=dominates):
         return None
@@ -96,11 +98,11 @@ def _missing(evidence: Evidence, layer: str) -> Cut | None:
     for node in nodes:
         if (chosen := _selection(evidence, node)) is not None:
             return Cut(layer=layer, kind="chosen", edge=chosen, dominates=True)
-    edges = [edge for node in nodes for edge in _frontier(evidence, node)]
+    edges = [edge for node in nodes for edge in frontier(evidence, node)]
     if not edges:
         return None
     is_off = all(node.shut_off for node in nodes)
-    feeds = any(_feeds(evidence, reader) for _, reader in edges)
+    feeds = any(feeds_layer(evidence, reader) for _, reader in edges)
     if is_off and not feeds:
         return None
     return Cut(
@@ -124,23 +126,26 @@ def is_asked(evidence: Evidence, layer: str, *, dominates: bool) -> bool:
     return is_held and dominates and not evidence.is_default_optimizer
 
 
-def _frontier(evidence: Evidence, start: Node) -> Iterator[tuple[Node, Node]]:
+def frontier(
+    evidence: Evidence, start: Node, *, is_of_calls: bool = False
+) -> Iterator[tuple[Node, Node]]:
     """The edges over which what a node made goes into what is trained, but no gradient comes back.
 
-    Not through indices and comparisons, which are no values to be trained.
+    Not through indices and comparisons, which are no values to be trained. ``is_of_calls``: a
+    reader counts by the gradient of this call, and not by that of other calls of its layer.
     """
     behind = {start.index}
     for node in evidence.nodes[start.index + 1 :]:
         source = next((index for index in node.inputs if index in behind), None)
         if source is None or node.selects or 0 in node.shape:
             continue
-        if _is_reached(evidence, node):
+        if node.index in evidence.reached or (not is_of_calls and _is_trained(evidence, node)):
             yield evidence.nodes[source], node
         else:
             behind.add(node.index)
 
 
-def _feeds(evidence: Evidence, reader: Node) -> bool:
+def feeds_layer(evidence: Evidence, reader: Node) -> bool:
     """Whether a reader is a layer that is trained, or one follows."""
     after = {reader.index}
     for node in evidence.nodes[reader.index :]:
@@ -153,13 +158,10 @@ def _feeds(evidence: Evidence, reader: Node) -> bool:
     return False
 
 
-def _is_reached(evidence: Evidence, node: Node) -> bool:
-    """Whether the gradient of the loss comes to a node, by autograd or in code run again."""
-    if node.index in evidence.reached:
-        return True
-    return node.is_layer and any(
-        largest_gradient(evidence, p) is not None for p in evidence.trainable(node.layer)
-    )
+def _is_trained(evidence: Evidence, node: Node) -> bool:
+    """Whether a layer gets a gradient, also where a checkpoint runs it once more."""
+    gradients = (largest_gradient(evidence, p) for p in evidence.trainable(node.layer))
+    return node.is_layer and any(gradient is not None for gradient in gradients)
 
 
 def _selection(evidence: Evidence, start: Node) -> tuple[Node, Node] | None:
@@ -177,12 +179,12 @@ def _selection(evidence: Evidence, start: Node) -> tuple[Node, Node] | None:
 
 def _saw_padding(evidence: Evidence, layer: str) -> bool:
     """Whether a table handed on a gradient that none of its rows took: those of padding do not."""
-    is_table = any("embedding" in node.operator for node in _calls(evidence, layer))
+    is_table = any("embedding" in node.operator for node in calls_of(evidence, layer))
     outputs = (look.outputs.get(layer) for look in evidence.looks)
     return is_table and any(o is not None and o.gradient and o.gradient.rms for o in outputs)
 
 
-def _calls(evidence: Evidence, layer: str) -> list[Node]:
+def calls_of(evidence: Evidence, layer: str) -> list[Node]:
     return [node for node in evidence.nodes if node.is_layer and node.layer == layer]
 
 
@@ -218,6 +220,7 @@ def unread_layers(evidence: Evidence) -> list[str]:
     return [
         layer
         for layer in unread
-        if any(evidence.rates.get(p.name) for p in evidence.trainable(layer))
+        if layer not in evidence.felt
+        and any(evidence.rates.get(p.name) for p in evidence.trainable(layer))
         and not any(largest_gradient(evidence, p) for p in evidence.trainable(layer))
     ]

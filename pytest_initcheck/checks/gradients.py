@@ -1,4 +1,4 @@
-"""Layers that no gradient reaches, signals and gradients that vanish or explode with depth."""
+"""Signals and gradients that vanish or explode with depth."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ import math
 from collections.abc import Iterator
 
 from pytest_initcheck.checks.base import Rule
-from pytest_initcheck.checks.causes import RANK
 from pytest_initcheck.checks.code import deepened, redraw
-from pytest_initcheck.checks.cuts import Cut, cuts, is_unreached
-from pytest_initcheck.checks.paths import averaging, has_normalisation, producers
+from pytest_initcheck.checks.paths import averaging, between, has_normalisation, producers
 from pytest_initcheck.checks.traits import finite_looks
-from pytest_initcheck.evidence import Evidence, Node
+from pytest_initcheck.evidence import Evidence
 from pytest_initcheck.records import Finding
 
 _DEPTH = "Schoenholz, Gilmer, Ganguli, Sohl-Dickstein: Deep Information Propagation (2017)"
@@ -24,8 +22,11 @@ _PROFILE = 1e-5
 # Shares are squares, so that the rounding of single precision stays below this.
 _ROUNDING = 1e-12
 _GROWTH = 1e4
+# A layer that still sees this part of the data's differences has lost none to depth.
+_SUDDEN = 1e-2
+_LOOK = "look at what runs between these two layers: for different samples it makes the same"
 
-_BROKEN = frozenset(
+BROKEN = frozenset(
     {"IC101", "IC102", "IC104", "IC107", "IC301", "IC306", "IC501", "IC502", "IC503", "IC504"}
     | {"IC701"}
 )
@@ -37,23 +38,6 @@ class Gradients:
     name = "gradients"
     rules: tuple[Rule, ...] = (
         Rule(
-            "IC401",
-            "layer without gradient",
-            "the layer takes part in the output, but its gradient is exactly zero in every step",
-            "some non-zero gradient within the steps taken (error where a detach, an index or "
-            "a rebuilt tensor cuts the layer off, or where every path from the data to the output "
-            "runs through it; warning where torch.no_grad keeps it out; else info)",
-            "by the chain rule, some factor on every path to the loss is zero",
-            _BROKEN | {"IC303", "IC402", "IC403", "IC302", "IC703"},
-            quantity="largest |gradient| of a layer's weights over all looks",
-            exempt="layers that the loss does not ask for: an unused head, an expert without "
-            "samples; a gradient that is zero before the first step and not after it; paths "
-            "through indices, tensors without values, or attention over a single position",
-            severities=("error", "warning", "info"),
-            remedy="look for a detach, a zero factor or a flat nonlinearity between this "
-            "layer and the loss",
-        ),
-        Rule(
             "IC402",
             "vanishing signal",
             "the differences between samples shrink from layer to layer until the last layer "
@@ -62,7 +46,7 @@ class Gradients:
             "data's, at least 1e-5 (warning 1e-4): its inverse is the number of steps that "
             "gradient descent needs to use that part",
             _DEPTH,
-            _BROKEN | {"IC106", "IC303", "IC201"},
+            BROKEN | {"IC106", "IC303", "IC201"},
             quantity="share of the mean square of the last layer's input that differs between "
             "samples, relative to that of the first",
             exempt="where the steps are opening the path (the share grows more than tenfold), as "
@@ -82,7 +66,7 @@ class Gradients:
             "get none that counts",
             "norm at the first layer over norm at the last at least 1e-5",
             _DEPTH,
-            _BROKEN | {"IC303", "IC201", "IC402"},
+            BROKEN | {"IC303", "IC201", "IC402"},
             quantity="norm of the loss gradient at the output of the first layer over that at the "
             "last, the largest over the looks",
             exempt="what a layer that starts at zero takes away; models of one layer; absolute "
@@ -98,7 +82,7 @@ class Gradients:
             "takes it back",
             "norm at the first layer over norm at the last at most 1e4, without normalisation",
             _DEPTH,
-            _BROKEN | {"IC303", "IC703"},
+            BROKEN | {"IC303", "IC703"},
             quantity="norm of the loss gradient at the output of the first layer over that at the "
             "last, the largest over the looks",
             exempt="models with normalisation, which takes the scale of the weights back; fewer "
@@ -109,34 +93,8 @@ class Gradients:
     )
 
     def run(self, evidence: Evidence) -> Iterator[Finding]:
-        yield from self._silent(evidence)
         yield from self._signal(evidence)
         yield from self._profile(evidence)
-
-    def _silent(self, evidence: Evidence) -> Iterator[Finding]:
-        if is_unreached(evidence) and not evidence.holding.is_frozen:
-            yield self.rules[0].found(
-                self.name,
-                "error",
-                evidence.order,
-                "parameters that get a gradient",
-                0,
-                1,
-                cause="the loss is computed from numbers that no gradient leads back from: no "
-                "parameter of the model gets any",
-            )
-            return
-        found = sorted(cuts(evidence), key=lambda cut: RANK[cut.severity])
-        if found:
-            yield self.rules[0].found(
-                self.name,
-                found[0].severity,
-                [cut.layer for cut in found],
-                "largest gradient over all steps",
-                0.0,
-                0.0,
-                cause=_told(found[0]),
-            )
 
     def _signal(self, evidence: Evidence) -> Iterator[Finding]:
         shares = _shares(evidence)
@@ -148,15 +106,21 @@ class Gradients:
         if len(shares) < 2 or share >= SHARE_WARNING or _grows(evidence, last):
             return
         begins = [n for n, value in shares.items() if value / start < SHARE_WARNING]
-        yield self.rules[1].found(
+        maker = _lost_before(evidence, begins[0])
+        is_sudden = (
+            shares[begins[0]] / start < _ROUNDING and shares.get(maker, 0.0) > _SUDDEN * start
+        )
+        yield self.rules[0].found(
             self.name,
             "error" if share < SHARE_ERROR else "warning",
-            [_lost_before(evidence, begins[0]), *begins],
+            [maker, *begins],
             "share of the last layer's input that differs between samples",
             share,
             SHARE_ERROR if share < SHARE_ERROR else SHARE_WARNING,
             profile={n: value / start for n, value in shares.items()},
-            code=deepened(evidence),
+            code="" if is_sudden else deepened(evidence),
+            cause=_sudden(evidence, maker, begins[0]) if is_sudden else "",
+            remedy=_LOOK if is_sudden else "",
         )
 
     def _profile(self, evidence: Evidence) -> Iterator[Finding]:
@@ -168,7 +132,7 @@ class Gradients:
         norms = {layer: norm for layer, norm in norms.items() if norm > 0}
         along = _along(evidence, norms)
         if along[names[0]] < _PROFILE:
-            yield self.rules[2].found(
+            yield self.rules[1].found(
                 self.name,
                 "error",
                 [n for n, v in along.items() if v < _PROFILE],
@@ -180,7 +144,7 @@ class Gradients:
             )
         ratio = values[0] / values[-1]
         if ratio > _GROWTH and len(norms) > 2 and not has_normalisation(evidence):
-            yield self.rules[3].found(
+            yield self.rules[2].found(
                 self.name,
                 "error",
                 names,
@@ -190,28 +154,6 @@ class Gradients:
                 profile={n: v / values[-1] for n, v in norms.items()},
                 code=redraw(evidence),
             )
-
-
-def _told(cut: Cut) -> str:
-    """What happens on the way back to a layer, and where."""
-    start = "the layer takes part in the output, but gets no gradient"
-    source, reader = (_place(node) for node in cut.edge) if cut.edge else ("", "")
-    return {
-        "detached": f"{start}: what {source} makes goes on into {reader} without its gradient, as "
-        "after detach(), .data or a tensor made of numbers",
-        "shut off": f"{start}: it runs with gradients switched off, as under torch.no_grad, before "
-        f"{reader}",
-        "chosen": f"{start}: all that the output knows of the data goes through the indices or the "
-        f"comparison that {reader} makes",
-        "rebuilt": f"{start}: the output comes from the data through no operation that autograd "
-        "sees, as when it is made of numbers",
-        "flat": "the layer takes part in the output, but its gradient is exactly zero in every "
-        "step",
-    }[cut.kind]
-
-
-def _place(node: Node) -> str:
-    return f"{node.operator} in {node.owner or 'the model itself'}"
 
 
 def _shares(evidence: Evidence) -> dict[str, float]:
@@ -235,6 +177,19 @@ def _lost_before(evidence: Evidence, reader: str) -> str:
     node = next(n for n in evidence.nodes if n.is_layer and n.layer == reader)
     made = producers(evidence, node)
     return made[0].layer if made else reader
+
+
+def _sudden(evidence: Evidence, maker: str, reader: str) -> str:
+    """Where the differences are lost at once, and not from layer to layer."""
+    node = next(n for n in evidence.nodes if n.is_layer and n.layer == reader)
+    names = dict.fromkeys(n.operator for n in reversed(between(evidence, node)))
+    ran = f" ({', '.join(names)})" if names else ""
+    return (
+        f"what differs between samples is lost in one place, from '{maker}' to '{reader}'{ran}, "
+        "and not from layer to layer: a mask that hides the data, a mean, a softmax or a pooling "
+        "over the wrong axis, positions that nothing tells apart, a state that is read after "
+        "padding, or dropout of everything"
+    )
 
 
 def _grows(evidence: Evidence, layer: str) -> bool:

@@ -16,6 +16,12 @@ _DEAD = frozenset({
 })  # fmt: skip
 
 
+_PLACED = (
+    "what is predicted for a sample depends on its place in the batch: something is counted along "
+    "the axis of the samples, such as a positional encoding, a mask or weights that are read by row"
+)
+
+
 class Leaks:
     """Judges the dependencies that were proved by perturbing the batch."""
 
@@ -27,10 +33,11 @@ class Leaks:
             "an operation runs along the axis of the samples: a softmax, a mean, attention, a "
             "recurrence or a reshaping over the wrong axis. What is predicted for a sample then "
             "depends on which others the batch holds",
-            "no sample's output moves when another sample is replaced",
+            "no sample's output moves when another sample is replaced, or when it is put "
+            "at another place",
             "Lightning-AI/pytorch-lightning #1237, which asks for this very test, and "
             "lightning-bolts #568, where batch normalisation set off its false alarm",
-            frozenset({"IC104", "IC501"}),
+            frozenset({"IC104", "IC501", "IC819"}),
             quantity="samples whose output moves when one other is replaced, with batch statistics "
             "held, dropout off and parameters near zero filled with noise",
             exempt="statistics of the batch beside the samples' own values (normalisation), "
@@ -62,15 +69,19 @@ class Leaks:
         Rule(
             "IC807",
             "an input that nothing reads",
-            "the model takes this input, but neither its output nor the loss changes with it: it "
-            "is passed on to nothing, overwritten, or cancelled",
-            "some bit of the output or of the loss changes with the input",
+            "the model takes this input, or this column of it, but neither its output nor the loss "
+            "changes with it: it is passed on to nothing, overwritten, or cancelled",
+            "some bit of the output or of the loss changes with the input, and with each column",
             "docs/dependencies.md: the same pass, bit for bit, with another input",
             _DEAD | {"IC814"},
-            quantity="bits of output and loss that change when the input's values go to other "
-            "samples, with parameters near zero filled with noise",
-            exempt="constant inputs; targets; tensors of a batch that forward= is passed whole; "
-            "what is read behind a dead layer",
+            quantity="bits of output and loss that change when the values of the input, or of its "
+            "column in ten samples or more, go to other samples, with parameters near zero filled "
+            "with noise",
+            exempt="constant inputs and columns; targets, and columns that hold them; tensors of a "
+            "batch that forward= is passed whole; what is read behind a dead layer; columns of "
+            "images, of masks beside other inputs, more than three for each sample, where samples "
+            "leak into each other, and where the model chooses what it reads (maxima, sorting, "
+            "masks, chance, windows of convolution and pooling, values that Python sees)",
             severities=("warning",),
             remedy="use the input, or do not pass it",
         ),
@@ -85,7 +96,12 @@ class Leaks:
         # Whoever takes the batch apart picks from it what is needed.
         if not evidence.loss.is_forward:
             for place in found.unread:
-                yield self._unread(place)
+                cause = f"{place} changes neither the output nor the loss: nothing reads it"
+                yield self._unread(place, cause)
+            if found.columns:
+                columns = " and ".join(map(str, found.columns))
+                told = f"neither the output nor the loss changes with {columns}: nothing reads what"
+                yield self._unread(columns, f"{told} is there")
 
     def _samples(self, found: Samples) -> Iterator[Finding]:
         fault = found.fault
@@ -105,7 +121,18 @@ class Leaks:
         )
 
     def _swapped(self, found: Samples) -> Iterator[Finding]:
-        if found.swapped:
+        if found.is_placed:
+            yield self.rules[0].found(
+                self.name,
+                "error",
+                [],
+                "equal samples with different outputs",
+                1.0,
+                0.0,
+                cause=_PLACED,
+                remedy="give every sample of a batch the same: broadcast along axis 0",
+            )
+        elif found.swapped:
             yield self.rules[0].found(
                 self.name,
                 "error",
@@ -134,14 +161,14 @@ class Leaks:
             remedy="" if found.is_certain else "set config.is_decoder = True",
         )
 
-    def _unread(self, place: str) -> Finding:
+    def _unread(self, place: str, cause: str) -> Finding:
         return self.rules[2].found(
             self.name,
             "warning",
             [],
             f"outputs that move with {place}",
             0.0,
-            cause=f"{place} changes neither the output nor the loss: nothing reads it",
+            cause=cause,
         )
 
 

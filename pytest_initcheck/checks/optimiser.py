@@ -23,6 +23,12 @@ _EMPTY = "the optimiser holds no trainable parameter of the model: no step can c
 _WEIGHTS = frozenset({"IC104", "IC501", "IC502", "IC503", "IC504"})
 
 
+_UNDAMPED = (
+    "with a momentum of 1 or more no step is ever forgotten: the weights swing without damping, or "
+    "fly off"
+)
+
+
 class Optimiser:
     """Judges the steps by what they did to finite gradients, and by what moves after them."""
 
@@ -76,8 +82,9 @@ class Optimiser:
             "the steps go up the gradient, or weight decay takes so much of every weight that "
             "nothing learnt will last",
             "a step with a component down the gradient; decay that takes at most 1/200 (error: "
-            "1/50) of a weight in a step",
-            "Loshchilov, Hutter: Decoupled Weight Decay Regularization (2019)",
+            "1/50) of a weight in a step; a momentum below 1",
+            "Loshchilov, Hutter: Decoupled Weight Decay Regularization (2019); Polyak: Some "
+            "methods of speeding up the convergence of iteration methods (1964), for momentum",
             _WEIGHTS,
             quantity="cosine of first step and gradient; learning rate times weight decay",
             exempt="the default optimiser; steps that leave the weights as they are",
@@ -142,6 +149,17 @@ class Optimiser:
                 held.direction,
                 _UPHILL,
                 cause="the steps go up the gradient: the loss is maximised",
+            )
+        elif held.is_descent and evidence.momentum >= 1:
+            yield self.rules[3].found(
+                self.name,
+                "error",
+                (),
+                "part of the past that momentum forgets in a step",
+                1 - evidence.momentum,
+                0.0,
+                cause=_UNDAMPED,
+                code="for group in optimizer.param_groups:\n    group['momentum'] = 0.9",
             )
         elif held.decay > _DECAY_WARNING:
             severity: Severity = "error" if held.decay > _DECAY_ERROR else "warning"

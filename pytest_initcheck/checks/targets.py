@@ -94,7 +94,7 @@ class Targets:
             "meant",
             "the gradient of a target's own output moves with it",
             "by the chain rule",
-            _DATA | {"IC811"},
+            _DATA | {"IC811", "IC819"},
             quantity="outputs whose gradient moves as one target changes",
             exempt="losses that compare samples with each other; forward=",
             remedy="bring outputs and targets into one order of axes before flattening: "

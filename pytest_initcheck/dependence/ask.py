@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pytest_initcheck.capture.program import Program
 from pytest_initcheck.dependence.causal import ask_causality, claimed
 from pytest_initcheck.dependence.change import inputs_of
+from pytest_initcheck.dependence.columns import ask_columns
 from pytest_initcheck.dependence.inputs import ask_inputs
 from pytest_initcheck.dependence.layout import Layout, layout_of
 from pytest_initcheck.dependence.passes import NotAsked, Passes, Seen, awake
+from pytest_initcheck.dependence.place import is_placed
 from pytest_initcheck.dependence.samples import ask_samples
-from pytest_initcheck.dependencies import Causality, Dependencies, Samples
+from pytest_initcheck.dependencies import Causality, Columns, Dependencies, Samples
+
+# With so many samples two of them lie beside each other, and not at the first place.
+_PAIRS = 2
 
 
 def dependencies(program: Program, *, causal: bool | None = None) -> Dependencies:
     """What moves when one sample, one position or one input is perturbed.
 
-    Two to four passes, more where something leaks; the model is put back after each. What it or
-    the loss raises on a perturbed batch ends the question, never the diagnosis.
+    Three to six passes, more where something leaks or is not read; the model is put back after
+    each. What it or the loss raises on a perturbed batch ends the question, never the diagnosis.
     """
     with awake(program.model):
         passes = Passes(program)
@@ -41,14 +48,16 @@ class _Questions:
 
     def asked(self) -> Dependencies:
         """All that was found."""
-        samples, causality = self._samples(), self._causality()
+        samples, causality = self._placed(self._samples()), self._causality()
         count = self._layout.count if self._layout else 0
         inputs = ask_inputs(self._passes, self._reference, count, self._known)
+        columns = self._columns(samples, inputs.read)
         return Dependencies(
             samples=samples,
             causality=causality,
             read=tuple(inputs.read),
             unread=tuple(inputs.unread),
+            columns=columns,
             not_asked=(*self._not_asked, *inputs.not_asked),
         )
 
@@ -68,6 +77,18 @@ class _Questions:
             self._known = {next(iter(inputs)): seen}
         return found
 
+    def _placed(self, samples: Samples | None) -> Samples | None:
+        """What was found of samples, with whether their place in the batch matters."""
+        if samples is None or samples.leaked or samples.axis or samples.count < _PAIRS:
+            return samples
+        try:
+            return replace(samples, is_placed=is_placed(self._passes, samples.count))
+        except NotAsked as reason:
+            self._not_asked.append(str(reason))
+        except Exception as error:
+            self._not_asked.append(_reason("place in the batch", error))
+        return samples
+
     def _causality(self) -> Causality | None:
         claim = claimed(self._passes.program.model, self._causal)
         if claim is None:
@@ -79,6 +100,18 @@ class _Questions:
         except Exception as error:
             self._not_asked.append(_reason("positions", error))
         return None
+
+    def _columns(self, samples: Samples | None, read: list[str]) -> tuple[Columns, ...]:
+        # Where samples meet, what moves a sample may be a column of another.
+        if samples is None or samples.leaked or samples.axis or self._passes.program.forward:
+            return ()
+        try:
+            return ask_columns(self._passes, self._reference, samples.count, read)
+        except NotAsked as reason:
+            self._not_asked.append(str(reason))
+        except Exception as error:
+            self._not_asked.append(_reason("columns", error))
+        return ()
 
 
 def _reason(question: str, error: Exception) -> str:

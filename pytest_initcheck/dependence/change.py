@@ -53,6 +53,17 @@ def with_row(tensor: Tensor, axis: int, row: int) -> Tensor | None:
     return None if torch.equal(rows[row], old) else changed
 
 
+def differing(table: Tensor) -> Tensor:
+    """The tensor with each value replaced by one that differs, of another sample in its place."""
+    changed = table.detach().clone()
+    for distance in range(1, min(len(table), _DONORS + 1)):
+        is_old = changed == table
+        if not bool(is_old.any()):
+            break
+        changed = torch.where(is_old, table.roll(-distance, 0), changed)
+    return changed
+
+
 def other_sample(batch: Any, axis: int, sample: int, count: int) -> Change:
     """What replaces one sample: of the data where there are any, else of all that can change."""
     fitting = {

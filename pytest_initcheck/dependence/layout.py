@@ -33,7 +33,7 @@ def layout_of(batch: Any) -> Layout | str:
         return "the batch holds no tensor of inputs"
     targets = next((t for t in targets_of(batch).values() if t.dim()), None)
     if targets is None:
-        return _checked(data, Layout(axis=0, count=data.shape[0], is_clear=False))
+        return _checked(data, Layout(axis=0, count=data.shape[0], is_clear=_counts(batch, data)))
     count = targets.shape[0]
     if data.shape[0] == count:
         return _checked(data, _ambiguous(data, count, _other(data, targets)))
@@ -48,6 +48,13 @@ def main_input(batch: Any) -> Tensor | None:
     """The first tensor of the inputs that holds data, no mask."""
     known = [tensor for tensor in inputs_of(batch).values() if tensor.dim() and tensor.numel()]
     return next((t for t in known if not is_mask(t)), next(iter(known), None))
+
+
+def _counts(batch: Any, data: Tensor) -> bool:
+    """Whether all tensors have the same length, and one of them a single number for each sample."""
+    known = [tensor for tensor in inputs_of(batch).values() if tensor.dim()]
+    is_equal = all(tensor.shape[0] == data.shape[0] for tensor in known)
+    return is_equal and any(tensor.dim() == 1 for tensor in known)
 
 
 def _other(data: Tensor, targets: Tensor) -> int | None:

@@ -78,11 +78,28 @@ class Passes:
                         tensor.copy_(change[place])
             for mode in modes:
                 stack.enter_context(mode)
+            calls = stack.enter_context(_outputs(program))
             result = program.observe(batch)
-        main = main_tensor(result.output)
+        # A caller's forward hands the loss over alone; what the model made in its only call counts.
+        output = calls[0] if len(calls) == 1 else result.output
+        main = main_tensor(output)
         # Not copied: what the model overwrites in place of its own output is its output.
-        tensors = tuple(plain(tensor) for tensor in tensors_of(result.output))
+        tensors = tuple(plain(tensor) for tensor in tensors_of(output))
         return Seen(plain(main) if isinstance(main, Tensor) else None, tensors, plain(result.loss))
+
+
+@contextmanager
+def _outputs(program: Program) -> Iterator[list[Any]]:
+    """What the model as a whole gives, call by call, where a caller's forward runs it."""
+    calls: list[Any] = []
+    if program.forward is None or isinstance(program.model, torch.jit.ScriptModule):
+        yield calls
+        return
+    handle = program.model.register_forward_hook(lambda _, __, output: calls.append(output))
+    try:
+        yield calls
+    finally:
+        handle.remove()
 
 
 def plain(tensor: Tensor) -> Tensor:
@@ -106,9 +123,17 @@ def awake(model: nn.Module) -> Iterator[None]:
         yield
 
 
+def redrawn(parameters: Iterable[Tensor]) -> None:
+    """Fill parameters with noise of the usual size; the caller puts them back."""
+    draw = torch.Generator().manual_seed(2)
+    for parameter in parameters:
+        if _is_plain(parameter):
+            parameter.copy_(_noise(parameter, draw))
+
+
 @contextmanager
 def shaken(model: nn.Module) -> Iterator[None]:
-    """Every weight is another one inside, by a hundredth of itself."""
+    """Every weight is another one inside, by a hundredth of itself; what is zero is noise."""
     with preserved(model):
         draw = torch.Generator().manual_seed(1)
         with torch.no_grad():
@@ -116,6 +141,9 @@ def shaken(model: nn.Module) -> Iterator[None]:
                 if _is_plain(parameter):
                     noise = torch.randn(parameter.shape, generator=draw).mul_(0.01).add_(1)
                     parameter.mul_(noise.to(parameter))
+                    # Columns that were added to a trained layer start at zero.
+                    drawn = _noise(parameter, draw).to(parameter)
+                    parameter.copy_(torch.where(parameter == 0, drawn, parameter))
         yield
 
 

@@ -30,7 +30,7 @@ _CUTS = frozenset({"softmax", "sigmoid", "tanh"})
 _CLIPPING = frozenset({"clamp", "clip", "clamp_min", "clamp_max", "nan_to_num", "maximum"})
 _DOMAINS = frozenset(
     {"log", "log2", "log10", "log1p", "logit", "binary_cross_entropy", "sqrt", "rsqrt", "pow",
-     "acos", "arccos", "asin", "atanh"}
+     "acos", "arccos", "asin", "atanh", "gaussian_nll_loss"}
 )  # fmt: skip
 _LOGS = frozenset(
     {"log", "log2", "log10", "log1p", "logit", "nll_loss", "ctc_loss", "kl_div",

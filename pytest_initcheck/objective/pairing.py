@@ -27,25 +27,23 @@ def is_mispaired(program: Program, output: Any, targets: Any) -> bool:
         return False
     if not isinstance(targets, Tensor) or not main.is_floating_point() or targets.dim() == 0:
         return False
-    axis = _class_axis(main, targets)
-    if axis is None or targets.shape[0] < 2:
+    axes = _class_axes(main, targets)
+    if not axes or targets.shape[0] < 2:
         return False
     try:
-        return _moves_elsewhere(program, main.detach(), targets, axis)
+        return all(_moves_elsewhere(program, main.detach(), targets, axis) for axis in axes)
     except Exception:
         # A loss may refuse a batch in which a target was changed.
         return False
 
 
-def _class_axis(output: Tensor, targets: Tensor) -> int | None:
-    """The axis of the output that the targets lack, output.dim() where they lack none."""
+def _class_axes(output: Tensor, targets: Tensor) -> list[int]:
+    """The axes of the output that the targets may lack, output.dim() where they lack none."""
     if output.shape == targets.shape:
-        return output.dim()
-    for axis in (1, output.dim() - 1):
-        rest = output.shape[:axis] + output.shape[axis + 1 :]
-        if output.dim() > 1 and rest == targets.shape:
-            return axis
-    return None
+        return [output.dim()]
+    axes = {1, output.dim() - 1} if output.dim() > 1 else set[int]()
+    shapes = {axis: output.shape[:axis] + output.shape[axis + 1 :] for axis in axes}
+    return [axis for axis, rest in sorted(shapes.items()) if rest == targets.shape]
 
 
 def _moves_elsewhere(program: Program, output: Tensor, targets: Tensor, axis: int) -> bool:

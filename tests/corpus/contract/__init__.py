@@ -14,11 +14,13 @@ from . import (
     holders,
     reach,
     reports,
+    reshaped,
     samples,
     scores,
     small,
     solved,
     squashed,
+    tables,
     unbounded,
 )
 
@@ -26,7 +28,6 @@ from . import (
 MISSED = {
     "dice on raw scores": "its quotient has a pole, and no way down to it",
     "triplets without a margin": "without targets it may be a critic's loss",
-    "frames viewed with the film last": "a view that is taken back by the mean over frames",
     "normalisation along the batch": "a statistic beside the samples' own values may be meant",
     "convolution along the batch": "an unbatched sequence is convolved in the same way",
     "time that a denoiser does not read": "forward= may draw more than the model needs",
@@ -49,7 +50,9 @@ _ALL = [
     *compared.CASES,
     *solved.CASES,
     *reports.CASES,
+    *reshaped.CASES,
     *small.CASES,
+    *tables.CASES,
 ]
 CASES = [
     dataclasses.replace(case, missed=MISSED.get(case.name.removeprefix("contract "), ""))

@@ -1,0 +1,76 @@
+"""Calls of a layer that lie behind a cut, where others of the same layer are trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pytest_initcheck.checks.cuts import calls_of, feeds_layer, frontier, is_asked
+from pytest_initcheck.evidence import Evidence, Node
+
+# Which node made something, and what identifies a view of it.
+Part = tuple[int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LostCalls:
+    """A layer of which some calls get no gradient, though the output depends on them.
+
+    And on data that no other call reads: what they show is not learnt from, as where a recurrence
+    detaches its state. A gradient comes back to ``share`` of the calls; for ``edge`` see `Cut`.
+    """
+
+    layer: str
+    share: float
+    edge: tuple[Node, Node]
+
+
+def lost_calls(evidence: Evidence) -> list[LostCalls]:
+    """Layers that learn from some of their calls alone; not where one of several is trained."""
+    found, heard_of = [], _heard(evidence)
+    for layer in evidence.order:
+        calls = calls_of(evidence, layer)
+        lost = [n for n in calls if n.index not in evidence.reached and not n.shut_off]
+        if 0 < len(lost) < len(calls) and is_asked(evidence, layer, dominates=True):
+            edge = next((edge for n in lost for edge in _unheard(evidence, n, heard_of)), None)
+            if edge is not None:
+                share = 1 - len(lost) / len(calls)
+                found.append(LostCalls(layer=layer, share=share, edge=edge))
+    return found
+
+
+def _heard(evidence: Evidence) -> set[Part]:
+    """The parts that operations with a gradient read, also through what is made of data alone."""
+    reached = (node for node in evidence.nodes if node.index in evidence.reached)
+    found = {part for node in reached for part in node.reads}
+    plain = [part for part in found if _is_plain(evidence, part)]
+    return found.union(*(_made_of(evidence, part) for part in plain))
+
+
+def _unheard(evidence: Evidence, call: Node, heard_of: set[Part]) -> Iterator[tuple[Node, Node]]:
+    """The edges at which a call is cut off that alone reads some of its data."""
+    if any(_is_lost(evidence, part, heard_of) for part in call.reads):
+        edges = frontier(evidence, call, is_of_calls=True)
+        yield from (edge for edge in edges if feeds_layer(evidence, edge[1]))
+
+
+def _is_lost(evidence: Evidence, part: Part, heard_of: set[Part]) -> bool:
+    """Whether a part of the data, or of what gets a gradient, is read by no call that has one."""
+    maker = part[0]
+    if part in heard_of:
+        return False
+    if maker < 0 or maker in evidence.reached or any(node == maker for node, _ in heard_of):
+        return True
+    if not _is_plain(evidence, part):
+        return False
+    return any(_is_lost(evidence, before, heard_of) for before in _made_of(evidence, part))
+
+
+def _is_plain(evidence: Evidence, part: Part) -> bool:
+    """Whether a part is of what was made of data alone."""
+    node = evidence.nodes[part[0]] if part[0] >= 0 else None
+    return node is not None and not node.params and all(index < 0 for index in node.inputs)
+
+
+def _made_of(evidence: Evidence, part: Part) -> frozenset[Part]:
+    return evidence.nodes[part[0]].reads
