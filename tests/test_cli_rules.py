@@ -101,7 +101,7 @@ def test_all_as_json(capsys):
 @pytest.mark.parametrize(
     ("id", "words"),
     [
-        ("IC210", "no rule has the id IC210 (did you mean IC20"),
+        ("IC210", "no rule has the id IC210 (did you mean IC"),
         ("ICX", "no rule has the id ICX"),
         ("IC88*", "no rule has the id IC88*"),
     ],

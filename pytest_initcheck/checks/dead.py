@@ -73,8 +73,8 @@ class DeadUnits:
             "the output itself is rectified: it cannot fall below zero, and where it would it "
             "passes no gradient; the model can die within its first steps",
             "no rectifier on the output (error where all gradients are gone after the steps, or "
-            "where the first loss for classes is 1.5 above that of the same outputs made smaller: "
-            "the large gradients push all wrong classes below zero at once)",
+            "where the first loss for classes is 1.5 above that of the same outputs made smaller, "
+            "since the large gradients push all wrong classes below zero at once)",
             "PyTorch documentation: CrossEntropyLoss expects unnormalised logits",
             frozenset({"IC101", "IC104", "IC301", "IC501", "IC502", "IC503"}),
             quantity="rectifiers between the last layer and the output, but for a softmax",

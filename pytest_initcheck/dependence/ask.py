@@ -15,9 +15,6 @@ from pytest_initcheck.dependence.place import is_placed
 from pytest_initcheck.dependence.samples import ask_samples
 from pytest_initcheck.dependencies import Causality, Columns, Dependencies, Samples
 
-# With so many samples two of them lie beside each other, and not at the first place.
-_PAIRS = 2
-
 
 def dependencies(program: Program, *, causal: bool | None = None) -> Dependencies:
     """What moves when one sample, one position or one input is perturbed.
@@ -79,7 +76,7 @@ class _Questions:
 
     def _placed(self, samples: Samples | None) -> Samples | None:
         """What was found of samples, with whether their place in the batch matters."""
-        if samples is None or samples.leaked or samples.axis or samples.count < _PAIRS:
+        if samples is None or samples.leaked or samples.axis:
             return samples
         try:
             return replace(samples, is_placed=is_placed(self._passes, samples.count))
