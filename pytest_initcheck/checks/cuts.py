@@ -193,13 +193,20 @@ def is_unreached(evidence: Evidence) -> bool:
 
     And the loss is not at its floor, where there is none to get.
     """
-    trainable = [p for p in evidence.parameters.values() if p.trainable]
-    losses = evidence.trajectory
+    return _gets_none(evidence) and not is_solved(evidence)
+
+
+def is_solved(evidence: Evidence) -> bool:
+    """Whether the loss is at its floor from the start, so that no parameter gets any gradient."""
+    losses, trainable = evidence.trajectory, evidence.parameters.values()
     is_low = losses.first <= (losses.floor or 0.0) + 1e-6 * abs(losses.first)
-    is_low = is_low and not all(largest_gradient(evidence, p) is None for p in trainable)
-    return (
-        bool(trainable) and not is_low and not any(largest_gradient(evidence, p) for p in trainable)
-    )
+    has_tensors = any(largest_gradient(evidence, p) is not None for p in trainable if p.trainable)
+    return is_low and has_tensors and _gets_none(evidence)
+
+
+def _gets_none(evidence: Evidence) -> bool:
+    trainable = [p for p in evidence.parameters.values() if p.trainable]
+    return bool(trainable) and not any(largest_gradient(evidence, p) for p in trainable)
 
 
 def unread_layers(evidence: Evidence) -> list[str]:

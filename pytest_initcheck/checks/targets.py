@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pytest_initcheck.checks.base import Rule
+from pytest_initcheck.checks.cuts import is_solved
 from pytest_initcheck.checks.traits import is_class_loss, is_varied
 from pytest_initcheck.evidence import Evidence
 from pytest_initcheck.objective.record import ObjectiveFacts
@@ -14,6 +15,10 @@ from pytest_initcheck.records import Finding
 _MANY = 8
 # Outputs that know nothing cost what a constant does, or more; half of it takes knowledge.
 _KNOWN = 0.5
+_SOLVED = (
+    "the loss is at its lowest before the first step, and no parameter gets any gradient: what it "
+    "asks for, such as a margin, is met by any weights"
+)
 _EQUAL = "the inputs are the same for every sample, and the targets are not: nothing tells which"
 # The square of what single precision rounds away.
 _ROUNDING = 1e-13
@@ -43,7 +48,8 @@ class Targets:
             "targets ask for nothing",
             "one and the same output for every sample already has the lowest loss that there is: "
             "the targets are the same for all, or the loss cannot use what tells them apart",
-            "a loss of the best constant output above the lowest loss",
+            "a loss of the best constant output above the lowest loss, and some gradient in the "
+            "first steps",
             "by definition",
             _DATA | {"IC811", "IC306", "IC401"},
             quantity="loss of the best constant output, beside the lowest of any output",
@@ -127,6 +133,10 @@ class Targets:
                 cause=_EQUAL,
             )  # fmt: skip
         yield from self._nothing(facts)
+        if is_solved(evidence) and not facts.asks_nothing and facts.samples > 1:
+            yield self.rules[1].found(
+                self.name, "warning", (), "largest gradient over all steps", 0.0, 0.0, cause=_SOLVED
+            )
         yield from self._given_away(evidence, facts)
         if facts.mispaired:
             yield self.rules[4].found(

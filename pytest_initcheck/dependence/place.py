@@ -31,7 +31,7 @@ def is_placed(passes: Passes, count: int) -> bool:
         raise NotAsked("place in the batch: the model has weights for each sample")
     twice = {place: t[torch.arange(count, device=t.device) // 2] for place, t in tensors.items()}
     seen = passes.changed(twice)
-    if not _differs(_rows(seen, count)):
+    if not all(_differs(rows) for rows in _rows(seen, count)):
         return False
     with torch.random.fork_rng():
         torch.manual_seed(torch.initial_seed() + 1)
@@ -46,13 +46,15 @@ def _has_codes(model: nn.Module, count: int) -> bool:
     return any(p.dim() > 1 and p.shape[0] == count and p.requires_grad for p in model.parameters())
 
 
-def _rows(seen: Seen, count: int) -> Tensor:
+def _rows(seen: Seen, count: int) -> list[Tensor]:
+    """The output by each of its axes that may count the samples, that axis first."""
     main = seen.main
-    if main is None or main.dtype not in (torch.float32, torch.float64) or not main.dim():
+    if main is None or main.dtype not in (torch.float32, torch.float64):
         raise NotAsked("place in the batch: no output of numbers")
-    if main.shape[0] != count or not bool(main.isfinite().all()):
+    axes = [axis for axis, size in enumerate(main.shape) if size == count]
+    if not axes or not bool(main.isfinite().all()):
         raise NotAsked(f"place in the batch: no {count} rows of finite outputs")
-    return main[: count // 2 * 2]
+    return [main.movedim(axis, 0)[: count // 2 * 2] for axis in axes]
 
 
 def _differs(rows: Tensor) -> bool:
