@@ -38,8 +38,8 @@ class Samples:
     ``axis`` is where the inputs count samples, which ``is_certain`` where the targets say so, or
     where the other axis leaks as well. ``silent`` are samples that were replaced before, and moved
     nothing. ``exchanges`` are where samples come together, empty where
-    no other sample's output moved, or where it was not found out. ``is_placed``: equal samples get
-    different outputs at different places of the batch.
+    no other sample's output moved, or where it was not found out. ``is_placed``: samples get
+    other outputs at other places of the batch.
     """
 
     count: int

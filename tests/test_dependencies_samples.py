@@ -43,6 +43,14 @@ def last(kind, **options):
     )  # fmt: skip
 
 
+def joined(function):
+    """Two branches that a function joins, and a head that reads both."""
+    return model(
+        lambda m, x: m.head(function(m.one(x), m.two(x)).view(-1, 2 * HIDDEN)),
+        one=linear(6, HIDDEN), two=linear(6, HIDDEN), head=linear(2 * HIDDEN, KINDS),
+    )  # fmt: skip
+
+
 def attended(pool=1, **options):
     return model(
         lambda m, x: m.head(m.encoder(x).mean(pool)),
@@ -108,6 +116,7 @@ FAULTS = {
         "encoder.layers.0.self_attn"),
     "view in place of a transposition": (
         reordered(lambda x: x.reshape(LENGTH, SAMPLES, WIDTH)), sequences(), ""),
+    "two branches joined along the batch": (joined(lambda a, b: torch.cat([a, b])), FLAT, ""),
     "hidden states viewed as a batch": (stacked(lambda h: h.view(SAMPLES, -1)), sequences(), ""),
     "a layer normalisation over everything": (
         model(lambda m, x: m.head(functional.layer_norm(h := m.body(x), h.shape)[:, 0]),
@@ -235,6 +244,11 @@ SOUND = {
     "batch first": (attended(batch_first=True), sequences()),
     "a cell, batch first": (last(nn.LSTM, batch_first=True), sequences()),
     "a transposition": (reordered(lambda x: x.transpose(0, 1)), sequences()),
+    "two branches joined along the features": (
+        joined(lambda a, b: torch.cat([a, b], 1)), FLAT),
+    "two branches side by side": (joined(lambda a, b: torch.stack([a, b], 1)), FLAT),
+    "two branches in one pass": (
+        joined(lambda a, b: torch.cat(torch.cat([a, b]).tanh().chunk(2), 1)), FLAT),
     "hidden states transposed, then viewed": (
         stacked(lambda h: h.transpose(0, 1).reshape(SAMPLES, -1)), sequences()),
     "one sequence through a cell": (

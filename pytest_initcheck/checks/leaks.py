@@ -126,7 +126,7 @@ class Leaks:
                 self.name,
                 "error",
                 [],
-                "equal samples with different outputs",
+                "samples with another output at another place",
                 1.0,
                 0.0,
                 cause=_PLACED,

@@ -79,7 +79,9 @@ class _Questions:
         if samples is None or samples.leaked or samples.axis:
             return samples
         try:
-            return replace(samples, is_placed=is_placed(self._passes, samples.count))
+            return replace(
+                samples, is_placed=is_placed(self._passes, self._reference, samples.count)
+            )
         except NotAsked as reason:
             self._not_asked.append(str(reason))
         except Exception as error:

@@ -18,6 +18,7 @@ NORM = "a layer normalisation over the samples"
 ATTENTION = "attention from sample to sample, one position at a time"
 RECURRENCE = "a recurrence from sample to sample, one position at a time"
 REPLACED = "what is pooled over the samples takes the place of their own values"
+FOLDED = "a view of tensors that were joined along the samples, in place of along the features"
 SCRAMBLED = "a view that reads the memory in another order, in place of a transposition"
 
 
@@ -144,6 +145,9 @@ class Exchanges:
     def _note_view(self, move: Move, result: Spread) -> None:
         """A reshaping that reads the samples' axis out of the memory of several samples."""
         before = move.moved[0]
+        if self._is_folded(before, result):
+            self._born[move.index] = self._exchange(move, operator="view", fault=FOLDED)
+            return
         axis = _holding(before, self._count, self._sample)
         if axis is None or self._count not in result.shape:
             return
@@ -151,6 +155,15 @@ class Exchanges:
         is_first = axis > 0 and result.shape[0] == self._count
         if (is_permuted or is_first) and _holding(result, self._count, self._sample) is None:
             self._born[move.index] = self._exchange(move, operator="view", fault=SCRAMBLED)
+
+    def _is_folded(self, before: Spread, result: Spread) -> bool:
+        """Whether samples that were stacked by turns are read as if each lay beside itself."""
+        if not before.shape or not result.shape or result.shape[0] != self._count:
+            return False
+        rows, after = (set(spread.flags[0].nonzero()[0]) for spread in (before, result))
+        is_stacked = before.shape[0] > self._count and before.shape[0] % self._count == 0
+        is_own = {row % self._count for row in rows} == {self._sample}
+        return is_stacked and is_own and len(rows) > 1 and self._sample not in after
 
     def _exchange(
         self, move: Move, *, operator: str = "", fault: str = "", explained: str = ""

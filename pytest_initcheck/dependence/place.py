@@ -12,11 +12,12 @@ from pytest_initcheck.dependence.passes import NotAsked, Passes, Seen
 _ROUNDING = 1e-4
 
 
-def is_placed(passes: Passes, count: int) -> bool:
-    """Whether two equal samples get different outputs, in a batch that holds each sample twice.
+def is_placed(passes: Passes, reference: Seen, count: int) -> bool:
+    """Whether the samples get other outputs once all of them have moved to other places.
 
     Args:
         passes: The passes through the program.
+        reference: What it gave for the batch as it is.
         count: How many samples the batch has, along axis 0 of all its tensors.
 
     Raises:
@@ -29,13 +30,15 @@ def is_placed(passes: Passes, count: int) -> bool:
         raise NotAsked("place in the batch: not all tensors have a row for each sample")
     if _has_codes(passes.program.model, count):
         raise NotAsked("place in the batch: the model has weights for each sample")
-    twice = {place: t[torch.arange(count, device=t.device) // 2] for place, t in tensors.items()}
-    seen = passes.changed(twice)
-    if not all(_differs(rows) for rows in _rows(seen, count)):
+    shift = count // 2
+    moved = {place: tensor.roll(shift, 0) for place, tensor in tensors.items()}
+    before, seen = _rows(reference, count), passes.changed(moved)
+    pairs = list(zip(before, _rows(seen, count), strict=True))
+    if not all(_differ(old.roll(shift, 0), new) for old, new in pairs):
         return False
     with torch.random.fork_rng():
         torch.manual_seed(torch.initial_seed() + 1)
-        again = passes.changed(twice)
+        again = passes.changed(moved)
     if seen.main is None or again.main is None or not torch.equal(seen.main, again.main):
         raise NotAsked("place in the batch: the model draws numbers")
     return True
@@ -54,10 +57,9 @@ def _rows(seen: Seen, count: int) -> list[Tensor]:
     axes = [axis for axis, size in enumerate(main.shape) if size == count]
     if not axes or not bool(main.isfinite().all()):
         raise NotAsked(f"place in the batch: no {count} rows of finite outputs")
-    return [main.movedim(axis, 0)[: count // 2 * 2] for axis in axes]
+    return [main.movedim(axis, 0) for axis in axes]
 
 
-def _differs(rows: Tensor) -> bool:
-    size = float(rows.abs().max()) if rows.numel() else 0.0
-    step = float((rows[0::2] - rows[1::2]).abs().max()) if rows.numel() else 0.0
-    return step > _ROUNDING * size
+def _differ(before: Tensor, after: Tensor) -> bool:
+    size = float(before.abs().max()) if before.numel() else 0.0
+    return before.numel() > 0 and float((before - after).abs().max()) > _ROUNDING * size
