@@ -24,8 +24,8 @@ _WEIGHTS = frozenset({"IC104", "IC501", "IC502", "IC503", "IC504"})
 
 
 _UNDAMPED = (
-    "with a momentum of 1 or more no step is ever forgotten: the weights swing without damping, or "
-    "fly off"
+    "with a momentum of 1 or more no step is ever forgotten: about a minimum the weights swing "
+    "without damping"
 )
 
 
@@ -153,7 +153,7 @@ class Optimiser:
         elif held.is_descent and evidence.momentum >= 1:
             yield self.rules[3].found(
                 self.name,
-                "error",
+                "warning",
                 (),
                 "part of the past that momentum forgets in a step",
                 1 - evidence.momentum,

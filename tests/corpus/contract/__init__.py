@@ -22,6 +22,7 @@ from . import (
     squashed,
     tables,
     unbounded,
+    wiring,
 )
 
 # What no diagnosis finds today, and why.
@@ -40,6 +41,7 @@ _ALL = [
     *scores.CASES,
     *reach.CASES,
     *unbounded.CASES,
+    *wiring.CASES,
     *clamped.CASES,
     *samples.CASES,
     *holders.CASES,
