@@ -217,7 +217,8 @@ class Evidence:
     nodes that made the model's output, ``goals`` those that made what is minimised (the output, or
     the loss of ``forward``), ``reached`` those to which the autograd graph of the loss leads back;
     ``oddities`` are modules by what is odd about them
-    ("overwritten" weights, a drawn "padding" row, "stray" parameters that they do not hold);
+    ("overwritten" weights, a drawn "padding" row, "stray" parameters that they do not hold, and
+    layers whose weights have "vanished" on their way from the parameters);
     ``places`` says where in the batch the measured "inputs" and "targets" lie; ``given`` is root
     mean square and largest |value| of the batch's inputs, before the model does anything to them;
     ``momentum`` is the optimiser's; ``stride`` the learning rate times the largest curvature at the

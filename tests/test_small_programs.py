@@ -228,7 +228,6 @@ def quantised(step, *, bias):
     return Model(run, a=nn.Linear(20, 64, bias=bias), b=nn.Linear(64, 10))
 
 
-@pytest.mark.xfail(strict=True, reason="no rule sees that the weights round to zero on their way")
 @pytest.mark.parametrize("bias", [False, True])
 def test_weights_that_all_round_to_zero(bias):
     found = diagnose(quantised(1.0, bias=bias), batch(), optimizer=fast)

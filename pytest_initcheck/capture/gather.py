@@ -69,7 +69,7 @@ def gather(
         ends=first.ends,
         reached=first.reached,
         reshapes=first.reshapes,
-        oddities={"stray": first.strays} if first.strays else {},
+        oddities=_oddities(first),
         goals=_goals(program, first, objective),
         objective=objective,
         born_at=born,
@@ -117,6 +117,11 @@ def _optimizer(optimizer: Optimizer | None, model: nn.Module) -> tuple[torch.opt
         if "empty parameter list" not in str(error):
             raise
         return torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.0), True
+
+
+def _oddities(first: Looked) -> dict[str, tuple[str, ...]]:
+    found = {"stray": first.strays, "vanished": first.vanished}
+    return {kind: layers for kind, layers in found.items() if layers}
 
 
 def _is_whole(look: Look) -> bool:

@@ -34,6 +34,7 @@ class Looked:
     result: Result
     ends: frozenset[int]
     reached: frozenset[int]
+    vanished: tuple[str, ...]
     strays: tuple[str, ...]
     goals: frozenset[int]
     makers: tuple[frozenset[int], ...]
@@ -109,6 +110,7 @@ class Looker:
             result,
             ends,
             reached,
+            tracer.used_weights.vanished(),
             tracer.strays,
             goals if self.program.forward is not None else ends,
             tuple(tracer.makers(tensor) for tensor in tensors_of(result.output)),

@@ -31,7 +31,8 @@ from pytest_initcheck.capture.operators import (
     width_of,
 )
 from pytest_initcheck.capture.program import tensors_of
-from pytest_initcheck.capture.strays import made_in, outside
+from pytest_initcheck.capture.strays import Strays
+from pytest_initcheck.capture.used_weights import UsedWeights
 from pytest_initcheck.evidence import Node
 
 
@@ -91,16 +92,17 @@ class Tracer(TorchDispatchMode):
         self._stack: list[_Frame] = []
         self._origins: dict[int, _Origin] = {}
         self._pending: list[tuple[Tensor, Callable[[Tensor], None]]] = []
-        # Where trainable parameters got a gradient that the model does not hold.
-        self.strays: tuple[str, ...] = ()
-        self._strays: dict[int, tuple[Tensor, Tensor | None, str]] = {}
-        self._outside = outside(model)
-        # A parameter whose storage is replaced in the first pass remains the model's.
-        self._known = {id(parameter) for parameter in model.parameters()}
+        self._strays = Strays(model)
+        self.used_weights = UsedWeights(model)
         self._dims = {}
         for name, parameter in model.named_parameters():
             self._dims[name] = parameter.dim()
             self._claim(parameter, params=(name,), is_parameter=True)
+
+    @property
+    def strays(self) -> tuple[str, ...]:
+        """Where trainable parameters lie that got a gradient, and that the model does not hold."""
+        return self._strays.found
 
     def made(self, node: Node, inputs: list[Tensor], results: list[Tensor]) -> None:
         """Called for each node with the tensors that it received and made."""
@@ -183,7 +185,7 @@ class Tracer(TorchDispatchMode):
             stack.enter_context(torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH))
             for handle in self._hook_modules():
                 stack.callback(handle.remove)
-            stack.callback(self._release_strays)
+            stack.callback(self._strays.release)
             yield
 
     def _hook_modules(self) -> Iterator[RemovableHandle]:
@@ -227,7 +229,10 @@ class Tracer(TorchDispatchMode):
         origins = [self._origin(tensor) for tensor in tensors]
         is_outside = self._is_rooted and len(self._stack) == 1
         if not is_outside:
-            self._note_strays(tensors, origins)
+            self._strays.note(
+                [t for t, o in zip(tensors, origins, strict=True) if not (o and o.is_parameter)],
+                self._stack[-1].name,
+            )
         found = recognise(operator, args, kwargs) if tensors and not is_outside else None
         is_float = found is not None and isinstance(args[0], Tensor) and args[0].is_floating_point()
         slope = found.slope(args[0], args, kwargs) if found and is_float else None
@@ -257,26 +262,6 @@ class Tracer(TorchDispatchMode):
             if is_raw and seen is not None:
                 self._observer.on_first_input(node, seen)
         return out
-
-    def _note_strays(self, tensors: list[Tensor], origins: list[_Origin | None]) -> None:
-        for tensor, origin in zip(tensors, origins, strict=True):
-            is_trained = isinstance(tensor, nn.Parameter) and tensor.requires_grad
-            is_trained = is_trained and id(tensor) not in self._known
-            is_stray = is_trained and not (origin and origin.is_parameter)
-            if is_stray and id(tensor) not in self._strays:
-                place = self._outside.get(id(tensor), "") or made_in(self._stack[-1].name)
-                self._strays[id(tensor)] = tensor, tensor.grad, place
-                # Another gradient would be added to this one in place.
-                tensor.grad = None
-
-    def _release_strays(self) -> None:
-        """Put the gradients of strays back to what they were."""
-        found = []
-        for tensor, before, owner in self._strays.values():
-            if tensor.grad is not None:
-                found.append(owner)
-            tensor.grad = before
-        self.strays = tuple(dict.fromkeys(found))
 
     def _see_input(
         self, operator: str, tensors: list[Tensor], origins: list[_Origin | None]
@@ -357,6 +342,8 @@ class Tracer(TorchDispatchMode):
         # A transposed convolution lists its inputs first; one in groups has no such axis.
         is_transposed = operator == "convolution" and args[6] and args[8] == 1
         self._note_axes(operator, tensors, origins, 1 if is_transposed else None)
+        pairs = zip(tensors, origins, strict=True)
+        self.used_weights.note(layer, [t for t, o in pairs if o and o.is_parameter and t.dim() > 1])
         if layer not in self.order:
             self.order.append(layer)
 

@@ -11,6 +11,12 @@ from pytest_initcheck.checks.traits import depth_of, largest_gradient, used_para
 from pytest_initcheck.evidence import Evidence, Node, Parameter
 from pytest_initcheck.records import Finding
 
+_VANISHED = (
+    "the layer uses weights that are made of its parameters, as by rounding, a mask or a product, "
+    "and all of them are zero: so is what it makes, and every gradient"
+)
+_FINER = "take a finer step of rounding, or a mask and factors that leave some weights"
+
 
 class ZeroWeights:
     """Zero weights are a fault only where they shut themselves off from the gradient.
@@ -29,7 +35,8 @@ class ZeroWeights:
             "some non-zero gradient within the steps taken",
             "Goodfellow, Bengio, Courville: Deep Learning (2016), section 8.4",
             frozenset({"IC104", "IC501", "IC306"}),
-            quantity="largest |gradient| of the zero weights over all looks",
+            quantity="largest |gradient| of the zero weights over all looks; largest weight as the "
+            "layer uses it, where it is made of parameters",
             exempt="zero weights that receive a gradient within the steps (a zero head, one zero "
             "convolution, the B of a LoRA pair); frozen parameters, biases and gains; parameters "
             "that this batch does not reach",
@@ -67,6 +74,7 @@ class ZeroWeights:
 
     def run(self, evidence: Evidence) -> Iterator[Finding]:
         yield from self._cut(evidence)
+        yield from self._vanished(evidence)
         used = used_parameters(evidence)
         stuck = [p for p in self._zeros(evidence) if p.name in used and p.axis is not None]
         stuck = [p for p in stuck if largest_gradient(evidence, p) == 0]
@@ -83,6 +91,22 @@ class ZeroWeights:
             0.0,
             code=redraw(evidence, layers),
         )
+
+    def _vanished(self, evidence: Evidence) -> Iterator[Finding]:
+        gone = [
+            layer
+            for layer in evidence.oddities.get("vanished", ())
+            if not any(
+                largest_gradient(evidence, p)
+                for p in evidence.trainable(layer)
+                if p.axis is not None
+            )
+        ]
+        if gone:
+            yield self.rules[0].found(
+                self.name, "error", gone, "largest weight as the layer uses it", 0.0, 0.0,
+                cause=_VANISHED, remedy=_FINER,
+            )  # fmt: skip
 
     def _cut(self, evidence: Evidence) -> Iterator[Finding]:
         zero = {p.name: p.layer for p in self._zeros(evidence) if not p.name.endswith("bias")}
