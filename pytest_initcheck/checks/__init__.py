@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pytest_initcheck.checks.axes import Axes
 from pytest_initcheck.checks.base import Check, Rule
 from pytest_initcheck.checks.causes import RANK, attach, outranked
+from pytest_initcheck.checks.collapse import Collapse
 from pytest_initcheck.checks.contract import Contract
 from pytest_initcheck.checks.copies import Copies
 from pytest_initcheck.checks.dead import DeadUnits
@@ -44,6 +45,7 @@ def registered() -> list[Check]:
         Axes(),
         Leaks(),
         Contract(),
+        Collapse(),
         Targets(),
         Optimiser(),
         ZeroWeights(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 from pytest_initcheck.capture.program import Program
 from pytest_initcheck.objective import between
 from pytest_initcheck.objective.asking import calm_output, calmest, is_linear, sinks
+from pytest_initcheck.objective.code_cost import code_cost, main_share
 from pytest_initcheck.objective.lowest import Lowest
 from pytest_initcheck.objective.pairing import (
     copied_input,
@@ -73,6 +74,8 @@ def facts_of(tail: Tail) -> ObjectiveFacts:
         compares=between.compares(tail),
         is_over_one=is_over_one(tail),
         inverted=inverted(tail),
+        code_cost=(price := _asked(code_cost, tail)),
+        main_share=main_share(tail) if price else None,
         bound=between.bound(tail),
         broadcast=between.broadcast(tail),
         clipped=between.clipped(tail),
@@ -138,6 +141,14 @@ def _with_squashing_in_loss(facts: ObjectiveFacts, tail: Tail) -> ObjectiveFacts
             lost = max((facts.reachable - floor.value) / worth, 0.0)
             return dataclasses.replace(facts, lost_in_loss=lost, bound_in_loss=name)
     return facts
+
+
+def _asked(question: Callable[[Tail], float | None], tail: Tail) -> float | None:
+    """The answer, None where the loss is not defined for what it is asked about."""
+    try:
+        return question(tail)
+    except Exception:
+        return None
 
 
 def _known(found: Lowest | None) -> list[float]:

@@ -54,6 +54,9 @@ class ObjectiveFacts:
     ``outputs`` are the places of the tensors of the output that the loss follows back by its
     gradient. ``has_equal_inputs``: the inputs are the same for every sample.
 
+    ``code_cost`` is what a nat in a code costs where the loss holds its divergence from N(0, 1),
+    and ``main_share`` the share of the largest principal component of what is reconstructed.
+
     ``dead_term``: the share of the loss in terms of a sum that were made of the model's outputs
     and carry no gradient. ``mispaired``: a target is compared with outputs of others. ``unread``
     are targets that the loss does not read, ``copied`` is the input, or its column, that equals
@@ -81,6 +84,8 @@ class ObjectiveFacts:
     compares: bool = False
     is_over_one: bool = False
     inverted: tuple[float, float] | None = None
+    code_cost: float | None = None
+    main_share: float | None = None
     lost_in_loss: float = 0.0
     bound_in_loss: str = ""
     sides: int = 0

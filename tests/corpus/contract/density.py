@@ -8,7 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from ..case import PASS
+from ..case import FAIL, PASS
+from ..causes import COLLAPSED
 from ..nets import mlp
 from ..unusual.builders import Model
 from ..unusual.generative import Described, Flow, elbo, likelihood, moons, same
@@ -146,7 +147,37 @@ def body(outputs=36, inputs=36):
     return lambda: Model(None, body=mlp(nn.ReLU, inputs, 64, outputs))
 
 
+def described(m, x):
+    """Reconstruction, mean and log-variance of a code of four."""
+    mean, log = m.coder(x).chunk(2, 1)
+    return m.decoder(mean + (log / 2).exp() * torch.randn_like(mean)), mean, log
+
+
+def coding():
+    return Model(described, coder=mlp(nn.ReLU, 24, 48, 8), decoder=mlp(nn.ReLU, 4, 48, 24))
+
+
+def weighed(reduce):
+    """The evidence bound, whose squared error is reduced in its own way."""
+
+    def forward(m, b):
+        out, mean, log = m(b[0])
+        divergence = -0.5 * (1 + log - mean.square() - log.exp()).sum(1).mean()
+        return reduce((out - b[0]).square()) + divergence
+
+    return forward
+
+
+def factors():
+    """Rows of three factors with a variance of about two."""
+    return (torch.randn(64, 3) @ torch.randn(3, 24),)
+
+
 CASES = [
+    row("divergence summed, reconstruction averaged",
+        given(coding, factors, forward=weighed(lambda e: 0.1 * e.mean())), FAIL, COLLAPSED),
+    row("divergence and reconstruction summed",
+        given(coding, factors, forward=weighed(lambda e: e.sum(1).mean())), PASS),
     row("mean and variance", given(net(None, 2), NOISY, gaussian), PASS),
     row("mixture density", given(net(None, 9), numbers(), mixture), PASS),
     row("Poisson likelihood", given(net(None, 1), COUNTS, nn.PoissonNLLLoss()), PASS),
