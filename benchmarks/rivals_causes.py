@@ -66,7 +66,10 @@ OF_ID = {
     "IC816": {"mispaired targets"},
     "IC817": {"unread targets"},
     "IC818": {"cut term"},
+    "IC819": {"axes mixed up"},
     "IC820": {"batch not fitted"},
+    "IC821": {"wrong sign"},
+    "IC822": {"collapsed code"},
 }
 # "Check the learning rate and the optimiser": whatever may be wrong about them.
 STEP = {"learning rate", "not moved", "other tensors", "against the loss"}

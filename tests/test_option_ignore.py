@@ -89,7 +89,7 @@ def test_ignore_in_pyproject(zeros):
     assert zeros.run(OFF).ret == 0
 
 
-def test_they_add_up(zeros, workers):
+def test_they_add_up(zeros):
     ini(zeros, "IC101 0: of the ini file")
     zeros.test(
         test_a="""
@@ -121,7 +121,7 @@ def test_they_add_up(zeros, workers):
                 assert [f.layers for f in found.findings if f.severity == "error"] == [("6",)]
         """
     )
-    result = zeros.run(OFF, *workers)
+    result = zeros.run(OFF)
     assert result.ret == 0
     assert notes(result) == []
 
@@ -164,9 +164,9 @@ def test_an_ignore_of_the_call_that_matches_nothing_is_a_finding(zeros):
     assert "'IC201: no such thing' matches nothing" in told["cause"]
 
 
-def test_an_ignore_of_the_marker_that_matches_nothing_is_noted(zeros, workers):
+def test_an_ignore_of_the_marker_that_matches_nothing_is_noted(zeros):
     write(zeros, verdict="fail", mark=mark("IC201 a.*: no such thing", "IC10*  9: nor this"))
-    result = zeros.run(OFF, REPORT, *workers)
+    result = zeros.run(OFF, REPORT)
     assert result.ret == 0
     told = [
         f"the ignore '{text}' of test_a.py::test_zero matches nothing in this run; remove it if no "
@@ -195,11 +195,11 @@ def test_an_ignore_of_the_ini_file_that_matches_nothing_is_noted_once(zeros, wor
     assert result.ret == 0
     (note,) = notes(result)
     assert "'IC201: no such thing' of initcheck_ignore matches nothing in this run" in note
-    (note,) = notes(zeros.run(OFF, "-k", "net1", *workers))[:1]
+    (note,) = notes(zeros.run(OFF, "-k", "net1"))[:1]
     assert "'IC101 0: drawn later' of initcheck_ignore matches nothing in this run" in note
 
 
-def test_one_diagnosis_that_matches_is_enough(zeros, workers):
+def test_one_diagnosis_that_matches_is_enough(zeros):
     zeros.test(
         test_a="""
         import pytest
@@ -225,7 +225,7 @@ def test_one_diagnosis_that_matches_is_enough(zeros, workers):
                 assert initcheck.diagnose(zero(), batch()).verdict == "pass"
         """
     )
-    result = zeros.run(OFF, *workers)
+    result = zeros.run(OFF)
     assert result.ret == 0
     assert notes(result) == []
 
