@@ -27,6 +27,8 @@ from support_starts import named, told
 from torch import nn
 from torch.nn import functional
 
+from pytest_initcheck import diagnose
+
 bce, mse = functional.binary_cross_entropy_with_logits, functional.mse_loss
 cross_entropy = functional.cross_entropy
 FLAT = mapped(numbers(), lambda y: y[:, 0])
@@ -267,7 +269,6 @@ def speaker():
 
 
 MIXED = {
-    "a view of channels": (scene, pixels, lambda o, y: cross_entropy(o.view(-1, 3), y.view(-1))),
     "pictures turned": (scene, pixels, lambda o, y: cross_entropy(o, y.transpose(1, 2))),
     "tokens of turned sequences": (
         speaker,
@@ -284,6 +285,13 @@ def test_outputs_that_are_compared_with_the_targets_of_others(name):
     worst = found.findings[0]
     assert (worst.id, worst.severity) == ("IC816", "error"), str(found)
     assert is_true(worst)
+
+
+def test_a_view_in_the_place_of_a_permutation_is_what_pairs_them_wrongly():
+    view = (scene, pixels, lambda o, y: cross_entropy(o.view(-1, 3), y.view(-1)))
+    worst = start(view).findings[0]
+    assert (worst.id, worst.severity) == ("IC819", "error")
+    assert any("IC816" in told for told in worst.consequences)
 
 
 PAIRED = {
@@ -369,3 +377,43 @@ def test_the_floor_of_a_far_target_is_found_on_the_way_to_the_verdict():
     found = judged(lambda: start[0], lambda: start[1], mse)
     assert found.verdict == "pass", str(found)
     assert math.isclose(found.losses[0], 90**2, rel_tol=0.1)
+
+
+def weighed(at):
+    """A policy's loss, whose returns have the shape that ``at`` gives them."""
+
+    def forward(model, batch):
+        x, actions, returns = batch
+        chosen = model(x).log_softmax(1).gather(1, actions[:, None]).squeeze(1)
+        return -(chosen * at(returns)).mean()
+
+    return forward
+
+
+def played():
+    x, y = groups()
+    return x, y, torch.randn(len(y))
+
+
+@pytest.mark.parametrize(
+    ("at", "is_told"),
+    [(lambda r: r[:, None], True), (lambda r: r, False), (lambda r: r - r.mean(), False)],
+    ids=["column", "row", "advantage"],
+)
+def test_returns_that_weigh_all_samples_alike(at, is_told):
+    torch.manual_seed(0)
+    found = diagnose(net()(), played(), forward=weighed(at))
+    assert ("IC811" in told(found)) == is_told, str(found)
+
+
+def test_a_comparison_of_all_pairs_that_is_written_out_is_no_mistake():
+    """The distance of two distributions: which sample lies where does not matter."""
+
+    def loss_fn(out, y):
+        far = (out[:, None] - y[None, :]).square().sum(-1).sqrt()
+        return far.min(0).values.mean() + far.min(1).values.mean()
+
+    torch.manual_seed(0)
+    x = torch.randn(32, 20)
+    found = diagnose(net(None, 3)(), (x, torch.randn(32, 3)), loss_fn=loss_fn)
+    assert "IC811" not in told(found), str(found)

@@ -36,7 +36,7 @@ class Targets:
             "outputs and targets of different shapes are made into one larger than both: each "
             "output is compared with the targets of all samples, and their mean is the best answer",
             "no pair of output and targets whose broadcast is larger than both, where a constant "
-            "has the lowest loss",
+            "has the lowest loss, or where the targets may change places at no cost",
             "PyTorch documentation: broadcasting semantics; MSELoss warns of it",
             _DATA,
             quantity="values of the broadcast of outputs and targets, over those of the larger",
@@ -133,6 +133,10 @@ class Targets:
                 cause=_EQUAL,
             )  # fmt: skip
         yield from self._nothing(facts)
+        if facts.is_unpaired and not facts.asks_nothing and facts.broadcast is not None:
+            first, second = facts.broadcast
+            quantity = f"move of the loss as samples change places (shapes {first} and {second})"
+            yield self.rules[0].found(self.name, "error", (), quantity, 0.0, 0.0)
         if is_solved(evidence) and not facts.asks_nothing and facts.samples > 1:
             yield self.rules[1].found(
                 self.name, "warning", (), "largest gradient over all steps", 0.0, 0.0, cause=_SOLVED

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from pytest_initcheck.capture.places import named
 from pytest_initcheck.dependence.passes import NotAsked, Passes, Seen
@@ -31,14 +31,13 @@ def is_placed(passes: Passes, reference: Seen, count: int) -> bool:
     if _has_codes(passes.program.model, count):
         raise NotAsked("place in the batch: the model has weights for each sample")
     shift = count // 2
-    moved = {place: tensor.roll(shift, 0) for place, tensor in tensors.items()}
-    before, seen = _rows(reference, count), passes.changed(moved)
-    pairs = list(zip(before, _rows(seen, count), strict=True))
-    if not all(_differ(old.roll(shift, 0), new) for old, new in pairs):
+    rolled = {place: tensor.roll(shift, 0) for place, tensor in tensors.items()}
+    axes, seen = _axes(reference, count), passes.changed(rolled)
+    if not all(_differ(reference, seen, shift, chosen) for chosen in axes):
         return False
     with torch.random.fork_rng():
         torch.manual_seed(torch.initial_seed() + 1)
-        again = passes.changed(moved)
+        again = passes.changed(rolled)
     if seen.main is None or again.main is None or not torch.equal(seen.main, again.main):
         raise NotAsked("place in the batch: the model draws numbers")
     return True
@@ -49,17 +48,21 @@ def _has_codes(model: nn.Module, count: int) -> bool:
     return any(p.dim() > 1 and p.shape[0] == count and p.requires_grad for p in model.parameters())
 
 
-def _rows(seen: Seen, count: int) -> list[Tensor]:
-    """The output by each of its axes that may count the samples, that axis first."""
+def _axes(seen: Seen, count: int) -> list[list[int]]:
+    """The axes of the output that may count the samples, each alone and all together."""
     main = seen.main
     if main is None or main.dtype not in (torch.float32, torch.float64):
         raise NotAsked("place in the batch: no output of numbers")
     axes = [axis for axis, size in enumerate(main.shape) if size == count]
     if not axes or not bool(main.isfinite().all()):
         raise NotAsked(f"place in the batch: no {count} rows of finite outputs")
-    return [main.movedim(axis, 0) for axis in axes]
+    return [[axis] for axis in axes] + ([axes] if len(axes) > 1 else [])
 
 
-def _differ(before: Tensor, after: Tensor) -> bool:
-    size = float(before.abs().max()) if before.numel() else 0.0
-    return before.numel() > 0 and float((before - after).abs().max()) > _ROUNDING * size
+def _differ(before: Seen, after: Seen, shift: int, axes: list[int]) -> bool:
+    """Whether the output is another one, once it is moved along axes as the samples were."""
+    if before.main is None or after.main is None or before.main.shape != after.main.shape:
+        raise NotAsked("place in the batch: the output has another shape")
+    wanted = before.main.roll([shift] * len(axes), axes)
+    step = float((wanted - after.main).abs().max()) if wanted.numel() else 0.0
+    return step > _ROUNDING * float(wanted.abs().max())

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from pytest_initcheck.objective.between import after_output
 from pytest_initcheck.objective.reach import behind, is_normalised
-from pytest_initcheck.objective.tail import Key, Tail
-from pytest_initcheck.objective.tape import Value
+from pytest_initcheck.objective.tail import Key, Tail, name_on_tape
+from pytest_initcheck.objective.tape import Call, Value
 
 # Halvings, since what is normalised behind a layer has no size of its own but at zero.
 _ALPHAS = tuple(2.0**-i for i in range(0, 41, 2))
@@ -62,9 +62,16 @@ def is_linear(tail: Tail) -> bool:
     made += [
         (Value("call", call=call), known[id(call)][0])
         for call in after_output(tail)
-        if call.name == "softmax"
+        if call.name == "softmax" and _is_only_reader(tail, call)
     ]
     return any(_is_linear_in(tail, value, start) for value, start in made)
+
+
+def _is_only_reader(tail: Tail, call: Call) -> bool:
+    """Whether nothing else reads the logits, as a logarithm of the same probabilities would."""
+    logits = name_on_tape(call.inputs[0])
+    readers = [each for each in tail.calls if logits in map(name_on_tape, each.inputs)]
+    return len(readers) == 1
 
 
 def _is_linear_in(tail: Tail, value: Value, start: Tensor) -> bool:

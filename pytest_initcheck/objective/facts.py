@@ -78,6 +78,7 @@ def facts_of(tail: Tail) -> ObjectiveFacts:
         main_share=main_share(tail) if price else None,
         bound=between.bound(tail),
         broadcast=between.broadcast(tail),
+        is_unpaired=bool(_asked(between.is_unpaired, tail)),
         clipped=between.clipped(tail),
         dead_term=between.dead_term(tail),
         outputs=tail.places,

@@ -43,13 +43,13 @@ class ObjectiveFacts:
     ``lost_in_loss`` is what a squashing between output and loss, ``bound_in_loss``, puts out of
     reach where another follows.
 
-    ``broadcast`` are the shapes of an output and of targets that the loss made into one larger
-    than both; ``clipped`` what hides values from a logarithm. ``sides`` is how many tensors of
-    the batch the loss reads; of these ``targets`` says whether they are "classes" (whole
-    numbers), "shares" (which sum to one) or "numbers", ``target_rms`` the root mean square of the
-    floating ones, ``target_range`` the range of those of a binary cross-entropy,
-    ``has_equal_targets`` that they are the same for every sample. ``samples`` is
-    the length of the batch.
+    ``broadcast`` are the shapes of an output and of targets that the loss made into one larger than
+    both, and ``is_unpaired`` that these may change places at no cost; ``clipped`` is what hides
+    values from a logarithm. ``sides`` is how many tensors of the batch the loss reads; of these
+    ``targets`` says whether they are "classes" (whole numbers), "shares" (which sum to one) or
+    "numbers", ``target_rms`` the root mean square of the floating ones, ``target_range`` the range
+    of those of a binary cross-entropy, ``has_equal_targets`` that they are the same for every
+    sample. ``samples`` is the length of the batch.
 
     ``outputs`` are the places of the tensors of the output that the loss follows back by its
     gradient. ``has_equal_inputs``: the inputs are the same for every sample.
@@ -79,6 +79,7 @@ class ObjectiveFacts:
     squashes_again: bool = False
     bound: str = ""
     broadcast: tuple[tuple[int, ...], tuple[int, ...]] | None = None
+    is_unpaired: bool = False
     clipped: Clipped | None = None
     is_logarithmic: bool = False
     compares: bool = False

@@ -67,17 +67,28 @@ class Tail:
     is_widened: bool = False
     stale: frozenset[Any] = frozenset()
 
-    def at(self, variables: Mapping[Key, Tensor], output: Sequence[Tensor] | None = None) -> Tensor:
-        """The loss for other values of the variables; ``output`` stands in for the model's."""
-        known = self.play(variables, output)
+    def at(
+        self,
+        variables: Mapping[Key, Tensor],
+        output: Sequence[Tensor] | None = None,
+        data: Mapping[Any, Tensor] | None = None,
+    ) -> Tensor:
+        """The loss for other values of the variables; ``output`` stands in for the model's.
+
+        And ``data``, by their name on the tape, for those of the batch.
+        """
+        known = self.play(variables, output, data)
         loss: Tensor = _look_up(self.root, variables, known)
         return loss.reshape(())
 
     def play(
-        self, variables: Mapping[Key, Tensor], output: Sequence[Tensor] | None = None
+        self,
+        variables: Mapping[Key, Tensor],
+        output: Sequence[Tensor] | None = None,
+        data: Mapping[Any, Tensor] | None = None,
     ) -> dict[Any, Any]:
         """What every call makes, by its identity."""
-        known: dict[Any, Any] = {}
+        known: dict[Any, Any] = dict(data or {})
         if output is not None:
             known.update(zip(map(name_on_tape, self.output), output, strict=True))
         for call in self.calls:
