@@ -60,23 +60,25 @@ def cuts(evidence: Evidence) -> list[Cut]:
     indices, through attention over a single position, or into an output that it leaves alone.
     """
     used = used_parameters(evidence)
+    choices = {n.index for n in evidence.nodes if n.selects and is_bridge(evidence, n)}
     found = {}
     for layer in evidence.order:
         own = [p for p in evidence.trainable(layer) if p.name in used]
         gradients = [largest_gradient(evidence, p) for p in own]
         if own and not any(gradients):
             is_missing = all(gradient is None for gradient in gradients)
-            found[layer] = _missing(evidence, layer) if is_missing else _flat(evidence, layer)
+            judge = _missing if is_missing else _flat
+            found[layer] = judge(evidence, layer, choices)
     return [cut for cut in found.values() if cut is not None]
 
 
-def _flat(evidence: Evidence, layer: str) -> Cut | None:
+def _flat(evidence: Evidence, layer: str, choices: set[int]) -> Cut | None:
     """Zeros over edges that are there; they come through indices and tables of padding, too."""
     nodes = calls_of(evidence, layer)
     dominates = any(is_bridge(evidence, node) for node in nodes)
     if is_asked(evidence, layer, dominates=dominates):
         for node in nodes:
-            if (chosen := _selection(evidence, node)) is not None:
+            if (chosen := _selection(evidence, node, choices)) is not None:
                 return Cut(layer=layer, kind="chosen", edge=chosen, dominates=True)
     open_nodes = heard(evidence)
     if not any(node.index in open_nodes for node in nodes) or _saw_padding(evidence, layer):
@@ -84,7 +86,7 @@ def _flat(evidence: Evidence, layer: str) -> Cut | None:
     return Cut(layer=layer, kind="flat", dominates=dominates)
 
 
-def _missing(evidence: Evidence, layer: str) -> Cut | None:
+def _missing(evidence: Evidence, layer: str, choices: set[int]) -> Cut | None:
     """An edge that the autograd graph lacks, where the layer is meant to be trained."""
     if layer in evidence.felt:
         return Cut(layer=layer, kind="numbers", dominates=not evidence.loss.is_forward)
@@ -96,7 +98,7 @@ def _missing(evidence: Evidence, layer: str) -> Cut | None:
     if goals and not data_reach(evidence, goals):
         return Cut(layer=layer, kind="rebuilt", dominates=True)
     for node in nodes:
-        if (chosen := _selection(evidence, node)) is not None:
+        if (chosen := _selection(evidence, node, choices)) is not None:
             return Cut(layer=layer, kind="chosen", edge=chosen, dominates=True)
     edges = [edge for node in nodes for edge in frontier(evidence, node)]
     if not edges:
@@ -164,14 +166,16 @@ def _is_trained(evidence: Evidence, node: Node) -> bool:
     return node.is_layer and any(gradient is not None for gradient in gradients)
 
 
-def _selection(evidence: Evidence, start: Node) -> tuple[Node, Node] | None:
-    """The index or comparison behind a node through which every path to the output runs."""
+def _selection(evidence: Evidence, start: Node, choices: set[int]) -> tuple[Node, Node] | None:
+    """The first index or comparison behind a node of those through which every path runs."""
     after = {start.index}
+    if not choices:
+        return None
     for node in evidence.nodes[start.index + 1 :]:
         source = next((index for index in node.inputs if index in after), None)
         if source is None:
             continue
-        if node.selects and is_bridge(evidence, node):
+        if node.index in choices:
             return evidence.nodes[source], node
         after.add(node.index)
     return None
