@@ -27,6 +27,7 @@ from pytest_initcheck.ignores import Given, Ignore, parse
 from pytest_initcheck.learning.learns import learn
 from pytest_initcheck.learning.result import Learning
 from pytest_initcheck.objective.facts import objective_facts
+from pytest_initcheck.objective.record import ObjectiveFacts
 from pytest_initcheck.records import Finding, ModelRecord, RunRecord, Verdict
 from pytest_initcheck.remedy import Remedied, mechanical, run_code
 from pytest_initcheck.sharpness import with_sharpness
@@ -273,8 +274,7 @@ def _evidence(subject: Subject, *, is_frozen: bool) -> Evidence:
         program.materialise()
         switch_off_dropout(model)
         proved = dependencies(program, causal=subject.causal)
-        with preserved(model, loss_fn, forward):
-            objective = objective_facts(program)
+        objective = _objective(program)
         is_asked = subject.thorough and not is_frozen
         learning = learn(program, optimizer, objective) if is_asked else None
         evidence = gather(program, optimizer, subject.steps, objective)
@@ -295,6 +295,16 @@ def _evidence(subject: Subject, *, is_frozen: bool) -> Evidence:
         forward=forward,
         device=subject.device,
     )
+
+
+def _objective(program: Program) -> ObjectiveFacts | None:
+    """What the loss can reach; None where it cannot be asked about these tensors."""
+    with preserved(program.model, program.loss_fn, program.forward):
+        try:
+            return objective_facts(program)
+        except (NotImplementedError, RuntimeError):
+            # Complex, sparse and nested tensors lack some of the operations.
+            return None
 
 
 def _home(model: nn.Module) -> torch.device:

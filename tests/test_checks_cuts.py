@@ -246,7 +246,20 @@ def test_a_recurrence_that_detaches_its_state_learns_from_its_last_step_alone():
     assert (found.measured, found.limit) == (pytest.approx(1 / 6), 1)
 
 
+class Warmed(nn.Module):
+    """The state is warmed up on the first steps, and trained on the others."""
+
+    def __init__(self):
+        super().__init__()
+        self.cell, self.head = nn.GRU(4, 16, batch_first=True), nn.Linear(16, 3)
+
+    def forward(self, x):
+        _, state = self.cell(x[:, :2])
+        return self.head(self.cell(x[:, 2:], state.detach())[0].mean(1))
+
+
 NO_LOSS = {
+    "a state that is warmed up": Warmed(),
     "no detach": Steps(lambda h, t: h),
     "every step is judged": Steps(lambda h, t: h.detach(), is_judged_throughout=True),
     "the same data in each round": Steps(lambda h, t: h.detach(), reads_all=True),

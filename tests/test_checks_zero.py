@@ -188,3 +188,20 @@ def test_a_blur_was_not_drawn():
     with torch.no_grad():
         model[2].weight.copy_((kernel * sigma / kernel.std()).expand(64, 1, 3, 3))
     assert "IC106" not in told(diagnose(model, pictures()))
+
+
+@pytest.mark.parametrize("names", [("gamma", "beta"), ("weight", "bias"), ("scale", "shift")])
+def test_the_shift_of_a_norm_is_no_gain_whatever_its_name(names):
+    class Norm(nn.Module):
+        def __init__(self):
+            super().__init__()
+            for name, value in zip(names, (torch.ones(16), torch.zeros(16)), strict=True):
+                setattr(self, name, nn.Parameter(value))
+
+        def forward(self, x):
+            return nn.functional.layer_norm(x, (16,), *(getattr(self, name) for name in names))
+
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 16), Norm(), nn.ReLU(), nn.Linear(16, 3))
+    found = diagnose(model, (torch.randn(24, 6), torch.arange(24) % 3))
+    assert "IC102" not in {finding.id for finding in found.findings}, str(found)

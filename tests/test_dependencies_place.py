@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+
+import numpy as np
 import pytest
 import torch
 from support_starts import named, told
@@ -109,3 +112,105 @@ def test_the_place_is_seen_behind_forward_too():
 
     found = named(diagnose(Placed(0), batch(), forward=forward), "IC805")
     assert "place in the batch" in found.cause
+
+
+class Chunked(nn.Module):
+    """Ghost batches: each quarter of the batch is normalised by itself."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm, self.head = nn.BatchNorm1d(4), nn.Linear(4, 3)
+
+    def forward(self, x):
+        return self.head(torch.cat([self.norm(part) for part in x.mean(1).chunk(4)]))
+
+
+class Halved(nn.Module):
+    """Source and target halves with a normalisation each."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.two, self.head = nn.BatchNorm1d(4), nn.BatchNorm1d(4), nn.Linear(4, 3)
+
+    def forward(self, x):
+        first, second = x.mean(1).chunk(2)
+        return self.head(torch.cat([self.one(first), self.two(second)]))
+
+
+class Drawing(nn.Module):
+    """Noise from a source of its own."""
+
+    def __init__(self, draw):
+        super().__init__()
+        self.head, self.draw = nn.Linear(4, 3), draw
+
+    def forward(self, x):
+        there = x.mean(1)
+        return self.head(there + 0.1 * self.draw(there))
+
+
+class Owner(Drawing):
+    """Noise from a generator that the model holds."""
+
+    def __init__(self):
+        super().__init__(None)
+        self.dice = torch.Generator().manual_seed(0)
+
+    def forward(self, x):
+        there = x.mean(1)
+        return self.head(there + 0.1 * torch.randn(there.shape, generator=self.dice))
+
+
+class Stateful(nn.Module):
+    """The state that a stream of batches hands on, a row for each sample."""
+
+    def __init__(self):
+        super().__init__()
+        self.cell, self.head = nn.GRU(4, 12, batch_first=True), nn.Linear(12, 3)
+        self.state = 0.3 * torch.randn(1, SAMPLES, 12)
+
+    def forward(self, x):
+        outputs, state = self.cell(x, self.state)
+        self.state = state.detach()
+        return self.head(outputs[:, -1])
+
+
+def by_numpy(there):
+    return torch.from_numpy(np.random.randn(*there.shape)).float()
+
+
+def by_python(there):
+    return torch.tensor([[random.gauss(0, 1)] for _ in there])
+
+
+MEANT = {
+    "ghost batches": Chunked,
+    "a norm for each half": Halved,
+    "NumPy's dice": lambda: Drawing(by_numpy),
+    "Python's dice": lambda: Drawing(by_python),
+    "own dice": Owner,
+    "a state": Stateful,
+}
+
+
+@pytest.mark.parametrize("name", MEANT)
+def test_blocks_dice_and_states_are_no_places(name):
+    torch.manual_seed(0)
+    assert "IC805" not in told(diagnose(MEANT[name](), batch()))
+
+
+def test_rows_that_may_be_the_steps_of_one_sequence_are_not_asked():
+    class Trend(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.head = nn.Linear(5, 3)
+
+        def forward(self, x):
+            time = torch.linspace(0, 1, len(x))[:, None]
+            return self.head(torch.cat([x, time], 1))
+
+    torch.manual_seed(0)
+    x = torch.randn(SAMPLES, 4)
+    found = diagnose(Trend(), (x, x.argmax(1) % 3))
+    assert "IC805" not in told(found)
+    assert any("one sequence" in reason for reason in found.dependencies().not_asked)

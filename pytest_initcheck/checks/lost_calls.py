@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pytest_initcheck.checks.cuts import calls_of, feeds_layer, frontier, is_asked
+from pytest_initcheck.checks.cuts import calls_of, frontier, is_asked
 from pytest_initcheck.evidence import Evidence, Node
 
 # Which node made something, and what identifies a view of it.
 Part = tuple[int, int]
+# A state that is warmed up, or a memory, is the smaller part of a sequence.
+_LEAST = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +33,9 @@ def lost_calls(evidence: Evidence) -> list[LostCalls]:
     for layer in evidence.order:
         calls = calls_of(evidence, layer)
         lost = [n for n in calls if n.index not in evidence.reached and not n.shut_off]
-        if 0 < len(lost) < len(calls) and is_asked(evidence, layer, dominates=True):
+        if _LEAST * len(calls) < len(lost) < len(calls) and is_asked(
+            evidence, layer, dominates=True
+        ):
             edge = next((edge for n in lost for edge in _unheard(evidence, n, heard_of)), None)
             if edge is not None:
                 share = 1 - len(lost) / len(calls)
@@ -51,7 +55,18 @@ def _unheard(evidence: Evidence, call: Node, heard_of: set[Part]) -> Iterator[tu
     """The edges at which a call is cut off that alone reads some of its data."""
     if any(_is_lost(evidence, part, heard_of) for part in call.reads):
         edges = frontier(evidence, call, is_of_calls=True)
-        yield from (edge for edge in edges if feeds_layer(evidence, edge[1]))
+        yield from (edge for edge in edges if _comes_back(evidence, edge[1], call.layer))
+
+
+def _comes_back(evidence: Evidence, reader: Node, layer: str) -> bool:
+    """Whether a value goes on into a later call of the layer that it came from."""
+    after = {reader.index}
+    for node in evidence.nodes[reader.index :]:
+        if node.index in after or after & set(node.inputs):
+            after.add(node.index)
+            if node.is_layer and node.layer == layer:
+                return True
+    return False
 
 
 def _is_lost(evidence: Evidence, part: Part, heard_of: set[Part]) -> bool:

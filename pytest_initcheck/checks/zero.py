@@ -111,7 +111,7 @@ class ZeroWeights:
     def _cut(self, evidence: Evidence) -> Iterator[Finding]:
         zero = {p.name: p.layer for p in self._zeros(evidence) if not p.name.endswith("bias")}
         for node in evidence.nodes:
-            gains = [zero[name] for name in node.params if name in zero]
+            gains = [zero[name] for name in _gains(node) if name in zero]
             is_cut = gains and is_gain(evidence, node) and _is_zero(evidence, node)
             if (is_cut or (is_norm(node) and node.width == 1)) and is_bridge(evidence, node):
                 yield self._gain(evidence, gains, node) if gains else self._single(evidence, node)
@@ -146,10 +146,13 @@ class ZeroWeights:
                 yield parameter
 
 
+def _gains(node: Node) -> tuple[str, ...]:
+    """The parameters that may be a node's gain, which normalisations get before their bias."""
+    return node.params[:1] if is_norm(node) and len(node.params) > 1 else node.params
+
+
 def _is_zero(evidence: Evidence, node: Node) -> bool:
     """Whether the gain is zero as it is used; one written by hand may be stored as 1 + w."""
-    if is_norm(node):
-        return True
     read = [evidence.start.outputs.get(n.layer) for n in next_layers(evidence, node)]
     known = [output.variation for output in read if output is not None]
-    return bool(known) and all(variation == 0 for variation in known)
+    return (is_norm(node) or bool(known)) and all(variation == 0 for variation in known)

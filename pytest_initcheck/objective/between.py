@@ -191,6 +191,17 @@ def is_unnormalised(tail: Tail) -> bool:
     return any(t.dim() > 1 and not is_normalised(t) for t in scores)
 
 
+def _is_hinge(value: Value) -> bool:
+    """Whether a term is made of what is bounded from below alone."""
+    call = value.call
+    if call is None:
+        return False
+    is_clamp = call.name in ("clamp", "clip") and len(call.args) < 3
+    is_clamp = is_clamp and call.kwargs.get("max") is None
+    is_bounded = is_clamp or call.name in ("clamp_min", "relu", "maximum")
+    return is_bounded or any(_is_hinge(v) for v in call.inputs)
+
+
 def dead_term(tail: Tail) -> float:
     """The share of the loss that is a sum's term made of the model, but without gradient."""
     with torch.no_grad():
@@ -200,7 +211,9 @@ def dead_term(tail: Tail) -> float:
         term = tail.seen(value, known)
         size = float(term.abs().sum()) if isinstance(term, Tensor) and term.numel() == 1 else 0.0
         is_cut = value.kind in ("constant", "data") and value.is_cut
-        if is_cut or name_on_tape(value) in tail.stale:
+        # What is flat below a bound, as a hinge or free bits are, may rise above it later.
+        is_stale = name_on_tape(value) in tail.stale and not _is_hinge(value)
+        if is_cut or is_stale:
             dead += size
         else:
             alive += size

@@ -49,7 +49,7 @@ def objective_facts(program: Program) -> ObjectiveFacts | None:
         return None
     return dataclasses.replace(
         facts_of(tail),
-        mispaired=is_mispaired(program, tail.result.output, tail.result.targets),
+        mispaired=is_mispaired(program, tail),
         unread=unread_targets(program, tail),
         copied=copied_input(program, tail),
         is_whole_copy=is_whole_copy(program, tail),
@@ -99,6 +99,9 @@ def _with_reach(facts: ObjectiveFacts, tail: Tail) -> ObjectiveFacts:
         # What lies between the outputs within reach and the best is no slope: no way is cut off.
         beyond = reach
     idle, is_of_heads = constant(tail)
+    if not is_of_heads and between.compares(tail):
+        # One row of scores for all is out of reach of products with what the batch brings in.
+        idle = None
     within = [*_known(reach), *(_known(idle) if is_of_heads or not is_free else [])]
     floor = min([*_known(idle), *within, *_known(beyond)], default=None)
     return dataclasses.replace(

@@ -108,7 +108,7 @@ class ObjectiveFacts:
         if self.floor is None or self.reachable is None or self.constant is None or self.is_open:
             return None
         worth = self.constant - self.floor
-        if worth <= 1e-12 * max(abs(self.loss), abs(self.constant)):
+        if worth <= 1e-6 * max(abs(self.loss), abs(self.constant)):
             # What rounding leaves is nothing to be learnt.
             return None
         if abs(self.reachable) <= _NOTHING * abs(self.constant):

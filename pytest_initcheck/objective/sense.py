@@ -19,7 +19,12 @@ _SIGMOIDS = frozenset(
      "multilabel_soft_margin_loss"}
 )  # fmt: skip
 _SOFTMAXES = frozenset({"softmax", "log_softmax", "cross_entropy"})
+_PRODUCTS = frozenset({"mul", "__mul__", "__rmul__", "__imul__", "div", "__truediv__", "matmul"})
 _SUMS = frozenset({"add", "__add__", "__radd__", "__iadd__"})
+_HANDED_ON = frozenset(
+    {"gather", "__getitem__", "take_along_dim", "index_select", "clamp", "clamp_min", "squeeze",
+     "unsqueeze", "view", "reshape", "flatten"}
+)  # fmt: skip
 _COMPLEMENTS = frozenset({"__rsub__", "rsub", "neg", "__neg__"})
 # Logits of a certainty that single precision still resolves: probabilities of 1 − 1e-5.
 _SURE = 12.0
@@ -28,8 +33,9 @@ _CHEAPER = 0.1
 
 
 def is_over_one(tail: Tail) -> bool:
-    """Whether the loss takes a softmax over a single value of the output."""
-    return any(_width(call) == 1 for call in after_output(tail) if call.name in _SOFTMAXES)
+    """Whether every softmax that the loss takes of the output is over a single value."""
+    widths = [_width(call) for call in after_output(tail) if call.name in _SOFTMAXES]
+    return bool(widths) and all(width == 1 for width in widths)
 
 
 def inverted(tail: Tail) -> tuple[float, float] | None:
@@ -139,20 +145,31 @@ def _is_alone(call: Call, later: Sequence[Call]) -> bool:
             continue
         is_mixed = any(_is_foreign(value, made) for value in other.inputs)
         is_term = other.name in _SUMS and other.results == [()]
-        if (is_mixed and not is_term) or other.name in _SIGMOIDS | _SOFTMAXES:
+        # Returns of a policy turn the sense round where they are below zero.
+        is_turned = other.name in _PRODUCTS and any(_is_negative(v) for v in other.inputs)
+        if is_turned or (is_mixed and not is_term) or other.name in _SIGMOIDS | _SOFTMAXES:
             return False
         made.add(id(other))
     return True
 
 
 def _is_complement(call: Call, later: Sequence[Call]) -> bool:
-    """Whether only 1 − p, or −p, of what a call makes is read."""
-    readers = [other for other in later if _reads(other, {id(call)})]
+    """Whether only 1 − p, or −p, of what a call makes is read, also behind a choice of it."""
+    made, readers = {id(call)}, list[Call]()
+    for other in later:
+        if _reads(other, made):
+            made |= {id(other)} if other.name in _HANDED_ON else set()
+            readers += [] if other.name in _HANDED_ON else [other]
     return bool(readers) and all(other.name in _COMPLEMENTS for other in readers)
 
 
 def _reads(call: Call, made: set[int]) -> bool:
     return any(value.call is not None and id(value.call) in made for value in call.inputs)
+
+
+def _is_negative(value: Value) -> bool:
+    tensor = value.tensor if value.kind == "data" else None
+    return tensor is not None and tensor.is_floating_point() and bool((tensor < 0).any())
 
 
 def _is_foreign(value: Value, made: set[int]) -> bool:
