@@ -55,16 +55,16 @@ def _unheard(evidence: Evidence, call: Node, heard_of: set[Part]) -> Iterator[tu
     """The edges at which a call is cut off that alone reads some of its data."""
     if any(_is_lost(evidence, part, heard_of) for part in call.reads):
         edges = frontier(evidence, call, is_of_calls=True)
-        yield from (edge for edge in edges if _comes_back(evidence, edge[1], call.layer))
+        yield from (edge for edge in edges if _comes_back(evidence, *edge))
 
 
-def _comes_back(evidence: Evidence, reader: Node, layer: str) -> bool:
-    """Whether a value goes on into a later call of the layer that it came from."""
+def _comes_back(evidence: Evidence, source: Node, reader: Node) -> bool:
+    """Whether a value goes on into a later call of the layer that it came from, as a state does."""
     after = {reader.index}
     for node in evidence.nodes[reader.index :]:
         if node.index in after or after & set(node.inputs):
             after.add(node.index)
-            if node.is_layer and node.layer == layer:
+            if node.is_layer and node.layer == source.layer:
                 return True
     return False
 
