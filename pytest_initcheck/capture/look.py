@@ -110,7 +110,7 @@ class Looker:
             result,
             ends,
             reached,
-            tracer.used_weights.vanished(),
+            () if step else tracer.used_weights.vanished(),
             tracer.strays,
             goals if self.program.forward is not None else ends,
             tuple(tracer.makers(tensor) for tensor in tensors_of(result.output)),

@@ -189,6 +189,7 @@ def _saw_padding(evidence: Evidence, layer: str) -> bool:
 
 
 def calls_of(evidence: Evidence, layer: str) -> list[Node]:
+    """The operations by which a layer applies its weights."""
     return [node for node in evidence.nodes if node.is_layer and node.layer == layer]
 
 

@@ -40,14 +40,11 @@ def next_layers(evidence: Evidence, start: Node) -> list[Node]:
     return [node for node in reached_from(evidence, start) if node.is_layer]
 
 
-def reached_from(evidence: Evidence, start: Node, *, differentiable: bool = False) -> list[Node]:
-    """What reads what a node made, up to and including the next layers.
-
-    ``differentiable`` leaves out what is only reached through indices, masks and the like.
-    """
+def reached_from(evidence: Evidence, start: Node) -> list[Node]:
+    """What reads what a node made, up to and including the next layers."""
     reached, found = {start.index}, []
     for node in evidence.nodes[start.index + 1 :]:
-        if reached & set(node.inputs) and not (differentiable and is_shut(node)):
+        if reached & set(node.inputs):
             found.append(node)
             if not node.is_layer:
                 reached.add(node.index)

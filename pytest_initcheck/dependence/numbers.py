@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from pytest_initcheck.capture.program import Program
 from pytest_initcheck.capture.state import preserved
@@ -16,14 +17,15 @@ _ROUNDING = 1e-6
 def felt_layers(program: Program, evidence: Evidence) -> tuple[str, ...]:
     """The layers that no traced path leads from to what is minimised, and that yet move the loss.
 
-    Two passes for each layer that ran, that the optimiser holds and that got no gradient, and
-    none where there is no such layer; the model is put back.
+    A pass, and one for each layer that ran, that the optimiser holds and that got no gradient;
+    none where there is no such layer. The model is put back.
     """
     asked = _unled(evidence)
     if not asked or (program.forward is not None and evidence.is_default_optimizer):
         return ()
     try:
-        return tuple(layer for layer in asked if _moves_loss(program, evidence, layer))
+        before = Passes(program).reference().loss.double()
+        return tuple(n for n in asked if _moves_loss(program, evidence, n, before))
     except Exception:
         # Code that works with numbers may refuse others.
         return ()
@@ -46,10 +48,9 @@ def _unled(evidence: Evidence) -> list[str]:
     ]
 
 
-def _moves_loss(program: Program, evidence: Evidence, layer: str) -> bool:
-    passes, names = Passes(program), {p.name for p in evidence.trainable(layer)}
-    before = passes.reference().loss.double()
+def _moves_loss(program: Program, evidence: Evidence, layer: str, before: Tensor) -> bool:
+    names = {p.name for p in evidence.trainable(layer)}
     with preserved(program.model), torch.no_grad():
         redrawn(parameter for name, parameter in program.model.named_parameters() if name in names)
-        after = passes.reference().loss.double()
+        after = Passes(program).reference().loss.double()
     return bool((after - before).abs() > _ROUNDING * before.abs())
