@@ -34,8 +34,10 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from corpus import Case, all_cases  # noqa: E402
 
-from pytest_initcheck import InitcheckError, diagnosis, sharpness  # noqa: E402
+from pytest_initcheck import InitcheckError  # noqa: E402
 from pytest_initcheck.checks import Check, registered  # noqa: E402
+from pytest_initcheck.diagnosis import diagnose as diagnosis  # noqa: E402
+from pytest_initcheck.diagnosis import sharpness  # noqa: E402
 from pytest_initcheck.evidence import Evidence  # noqa: E402
 from pytest_initcheck.ignores import Ignore  # noqa: E402
 
@@ -43,8 +45,8 @@ PACKAGE = ROOT / "pytest_initcheck"
 # What measures and what judges; report, baselines and trainings decide nothing about a start.
 PLACES = (
     *("checks", "objective", "learning", "stepping", "dependence"),
-    *("capture/lossfacts", "capture/nonlinearity", "capture/observe", "capture/oddities"),
-    *("alike", "sharpness", "sigma"),
+    *("capture/chance_loss", "capture/nonlinearity", "capture/signal_stats"),
+    *("capture/module_anomalies", "evidence", "diagnosis/sharpness", "diagnosis/sigma_range"),
 )
 # Numbers of another kind: the order of severities, the gains and factors of remedies, the
 # steepest points of nonlinearities, the places of arguments.
@@ -53,14 +55,14 @@ NO_JUDGEMENT = (
         "checks._RANK",
         "checks.causes.RANK",
         "stepping.judge._RANK",
-        "checks.code.",
+        "checks.remedy_code.",
         "checks.step_rules.",
     ),
-    "dependence.held._NORMS",
+    "dependence.frozen_statistics._NORMS",
     *(f"capture.nonlinearity.{name}()" for name in ("_gelu", "_silu", "_mish", "_hardswish")),
 )
 # Where a change is seen by the checks alone, since what is measured stays the same.
-JUDGING = ("checks.", "objective.trajectory.")
+JUDGING = ("checks.", "evidence.loss_trajectory.")
 # Numbers that any code has: counts of axes and operands, halves, what keeps from dividing by zero.
 PLAIN = (0, 1, 2, 0.5, 1e-300, 1e-12)
 TABLE = re.compile(r"(<!-- thresholds -->\n)(.*?)(<!-- end thresholds -->)", re.DOTALL)
@@ -327,7 +329,7 @@ class Measured:
         """Diagnoses the start of seed 0, and keeps what the checks are given."""
         kept = cls(case)
         judge, sort_out, sharpen = diagnosis.judge, diagnosis.sort_out, diagnosis.with_sharpness
-        rise = next(one for one in thresholds() if one.key == "objective.trajectory._RISE")
+        rise = next(one for one in thresholds() if one.key == "evidence.loss_trajectory._RISE")
 
         def judged(evidence: Evidence, checks: Any = None) -> Any:
             kept.evidence = evidence

@@ -9,10 +9,10 @@ if TYPE_CHECKING:
     from pytest_initcheck.curvature import CriticalPoint, critical_point
     from pytest_initcheck.diagnosis import Diagnosis, diagnose
     from pytest_initcheck.errors import BaselineError, DataError, InitcheckError, InitcheckFailure
+    from pytest_initcheck.evidence.learning import Learning
     from pytest_initcheck.ignores import Ignore
     from pytest_initcheck.landscape import escape
     from pytest_initcheck.learning.learns import learns
-    from pytest_initcheck.learning.result import Learning
     from pytest_initcheck.records import Finding, ModelRecord, RunRecord
     from pytest_initcheck.stepping import StepReport, check_step
     from pytest_initcheck.training import Experiment, run, sweep
@@ -28,7 +28,7 @@ _HOMES = {
     "Experiment": "training",
     "StepReport": "stepping",
     "learns": "learning.learns",
-    "Learning": "learning.result",
+    "Learning": "evidence.learning",
     "run": "training",
     "sweep": "training",
     "Finding": "records",

@@ -6,12 +6,6 @@ import json
 
 import pytest
 
-import pytest_initcheck.baseline
-import pytest_initcheck.fixture
-import pytest_initcheck.report.page
-import pytest_initcheck.session
-import pytest_initcheck.watch  # noqa: F401  (pytester forgets modules that an inner run brings in)
-
 MODEL = """
 import torch
 from torch import nn
@@ -39,7 +33,7 @@ def warm():
     from torch import nn
 
     from pytest_initcheck import diagnose
-    from pytest_initcheck.pictures import drawn
+    from pytest_initcheck.plugin.pictures import drawn
 
     diagnose(nn.Linear(2, 2), (torch.randn(8, 2), torch.randint(0, 2, (8,))))
     drawn("warm", matplotlib.pyplot.figure())

@@ -10,8 +10,8 @@ import torch
 from support_starts import Model
 from torch import nn
 
-from pytest_initcheck.capture.opening import opened
-from pytest_initcheck.capture.quiet import switch_off_dropout
+from pytest_initcheck.capture.composite_calls import switch_off_dropout
+from pytest_initcheck.capture.prepare import opened
 from pytest_initcheck.checks.leaks import Leaks
 from pytest_initcheck.dependence import dependencies
 

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_initcheck.capture.layout import intended, is_suspect, laid_out, named
+from pytest_initcheck.capture.axis_layout import intended, is_suspect, laid_out, named
 
 SIZES = st.lists(st.integers(1, 12), min_size=1, max_size=5).map(tuple)
 

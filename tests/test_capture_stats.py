@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from pytest_initcheck.capture.ledger import Ledger
-from pytest_initcheck.capture.summary import BINS, SAMPLE, summarise
+from pytest_initcheck.capture.deferred_read import Ledger
+from pytest_initcheck.capture.tensor_stats import BINS, SAMPLE, summarise
 
 quickly = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True

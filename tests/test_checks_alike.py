@@ -18,8 +18,8 @@ from torch import nn
 from torch.nn import functional
 
 from pytest_initcheck import diagnose
-from pytest_initcheck.alike import groups_of, nearly
-from pytest_initcheck.capture.summary import projections
+from pytest_initcheck.capture.tensor_stats import projections
+from pytest_initcheck.evidence.similar_rows import groups_of, nearly
 
 
 def rows(seed, count, width=7):

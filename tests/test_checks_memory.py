@@ -8,7 +8,7 @@ from support_starts import ids, labelled, mlp, named, told
 from torch import nn
 
 from pytest_initcheck import diagnose
-from pytest_initcheck.capture.spread import magnitudes
+from pytest_initcheck.capture.magnitude_spread import magnitudes
 
 
 def poked(change, name="2.weight", act=nn.ReLU, dtype=None):

@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from pytest_initcheck import diagnose
-from pytest_initcheck.checks.growth import Growth
+from pytest_initcheck.checks.activation_growth import Growth
 
 
 def scaled(factor, offset=0.0, head=0.0):

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from pytest_initcheck.checks import registered, rules
-from pytest_initcheck.checks.outside import OUTSIDE, outside
+from pytest_initcheck.checks.external_rules import OUTSIDE, outside
 from pytest_initcheck.cli import main
 from pytest_initcheck.ignores import NEVER
 

@@ -13,8 +13,8 @@ from torch import nn
 import pytest_initcheck
 from pytest_initcheck import diagnose
 from pytest_initcheck.checks import judge, registered, rules
-from pytest_initcheck.coding import decode, encode
 from pytest_initcheck.records import RunRecord
+from pytest_initcheck.serialization import decode, encode
 
 
 def net(value=None):
@@ -200,8 +200,8 @@ def test_an_own_check_runs_in_place_of_the_registered_ones():
 
 
 def test_findings_do_not_depend_on_the_order_of_the_checks():
-    from pytest_initcheck.capture.gather import gather
     from pytest_initcheck.capture.program import Program
+    from pytest_initcheck.diagnosis.gather import gather
 
     evidence = gather(Program(net(0.1), data()), None, 3)
     there, back = judge(evidence), judge(evidence, registered()[::-1])

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from pytest_initcheck import InitcheckError, ModelRecord, RunRecord, diagnose, escape
-from pytest_initcheck.metrics import as_record
+from pytest_initcheck.plugin.metrics import as_record
 
 
 def metrics(value):

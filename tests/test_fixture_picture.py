@@ -9,7 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from pytest_initcheck import InitcheckError
-from pytest_initcheck.pictures import LARGEST_SVG, drawn
+from pytest_initcheck.plugin.pictures import LARGEST_SVG, drawn
 
 
 def figure(points):

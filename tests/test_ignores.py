@@ -12,9 +12,9 @@ from torch import nn
 
 from pytest_initcheck import Ignore, InitcheckError, diagnose
 from pytest_initcheck.checks import rules
+from pytest_initcheck.checks.apply_ignores import sort_out
 from pytest_initcheck.ignores import NEVER, RULES, parse
 from pytest_initcheck.records import Finding
-from pytest_initcheck.suppression import sort_out
 
 WORD = st.text(min_size=1, max_size=12).map(str.strip)
 

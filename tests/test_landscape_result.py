@@ -8,7 +8,7 @@ import torch
 from torch import optim
 
 from pytest_initcheck import InitcheckError, RunRecord, escape
-from pytest_initcheck.coding import decode, encode
+from pytest_initcheck.serialization import decode, encode
 from pytest_initcheck.statistics import wilson
 
 

@@ -15,9 +15,9 @@ from torch import nn
 import pytest_initcheck
 from pytest_initcheck import InitcheckError, Learning, diagnose, learns
 from pytest_initcheck.checks import Rule, judge
-from pytest_initcheck.checks.fit import Fit
-from pytest_initcheck.coding import decode, encode
+from pytest_initcheck.checks.fits_batch import Fit
 from pytest_initcheck.records import RunRecord
+from pytest_initcheck.serialization import decode, encode
 
 
 def asked(program, **more):

@@ -26,7 +26,7 @@ from torch import nn
 from torch.nn import functional
 
 from pytest_initcheck.capture.program import Program
-from pytest_initcheck.capture.state import preserved
+from pytest_initcheck.capture.restore import preserved
 from pytest_initcheck.objective.facts import objective_facts
 
 bce, mse = functional.binary_cross_entropy_with_logits, functional.mse_loss

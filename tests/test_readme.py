@@ -115,6 +115,6 @@ def test_the_readme_names_every_rule_and_option():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     for rule in rules():
         assert rule.id in text, rule.id
-    options = (ROOT / "pytest_initcheck" / "options.py").read_text(encoding="utf-8")
+    options = (ROOT / "pytest_initcheck" / "plugin" / "options.py").read_text(encoding="utf-8")
     for name in re.findall(r'"(--initcheck-[a-z]+|initcheck_[a-z]+)"', options):
         assert f"`{name}" in text, name

@@ -10,9 +10,9 @@ from support_starts import bits, constant, ids, labelled, lines, mlp, named, nor
 from torch import nn
 
 from pytest_initcheck import diagnose
-from pytest_initcheck.coding import decode, encode
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.records import RunRecord
+from pytest_initcheck.serialization import decode, encode
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*weight_norm. is deprecated:FutureWarning")
 

@@ -13,8 +13,8 @@ from support_starts import (  # isort: skip
 from torch import nn
 
 from pytest_initcheck import diagnose
+from pytest_initcheck.diagnosis.sigma_range import SigmaRange
 from pytest_initcheck.errors import InitcheckError
-from pytest_initcheck.sigma import SigmaRange
 from pytest_initcheck.training.normal import draw_normal
 
 

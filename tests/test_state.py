@@ -14,8 +14,8 @@ from torch.nn import functional
 from torch.nn.modules import module as torch_module
 
 from pytest_initcheck import diagnose
-from pytest_initcheck.coding import encode
 from pytest_initcheck.errors import InitcheckError
+from pytest_initcheck.serialization import encode
 
 
 class Everything(nn.Module):

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks import thresholds
-from pytest_initcheck.checks import initial_loss, input_scale, movement, traits
-from pytest_initcheck.objective import trajectory
+from pytest_initcheck.checks import initial_loss, input_scale, step_size
+from pytest_initcheck.evidence import loss_trajectory, signals
 
 PAGE = Path(__file__).parents[1] / "docs" / "checks.md"
 UPDATE = "python benchmarks/thresholds.py --page docs/checks.md, and say what is new there"
@@ -35,7 +35,7 @@ def test_what_is_written_already_stays_when_the_page_is_brought_up_to_date():
 
 def test_a_number_without_a_row_gets_one_with_its_comment():
     page = "<!-- thresholds -->\n<!-- end thresholds -->\n"
-    row = thresholds.written(thresholds.filled(page))["checks.dead._MOST"]
+    row = thresholds.written(thresholds.filled(page))["checks.dead_units._MOST"]
     assert row == ("0.9", "?", "From so many dead units on the layer is as good as gone.")
 
 
@@ -45,8 +45,8 @@ def test_numbers_of_a_function_are_listed_under_its_name():
 
 
 def test_a_threshold_changes_wherever_it_was_imported_and_is_put_back():
-    (blown,) = [t for t in thresholds.judging() if t.key == "objective.trajectory.BLOWN"]
-    modules = (trajectory, traits, movement)
+    (blown,) = [t for t in thresholds.judging() if t.key == "evidence.loss_trajectory.BLOWN"]
+    modules = (loss_trajectory, signals, step_size)
     before = [module.BLOWN for module in modules]
     with thresholds.changed(blown, 2.0):
         assert [module.BLOWN for module in modules] == [2 * value for value in before]

@@ -10,7 +10,7 @@ from support_training import experiment, points, sgd, small
 from torch import nn
 
 from pytest_initcheck import RunRecord, run
-from pytest_initcheck.coding import decode, encode
+from pytest_initcheck.serialization import decode, encode
 
 
 def by_hand(seed, epochs=3, batch_size=16, shuffle=True):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from pytest_initcheck.objective.trajectory import BLOWN, LossTrajectory
+from pytest_initcheck.evidence.loss_trajectory import BLOWN, LossTrajectory
 
 INF, NAN = math.inf, math.nan
 values = st.floats(-1e6, 1e6)

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from pytest_initcheck.baseline import keys, places, read, text
+from pytest_initcheck.baseline import json_lines, keys, read, text
 from pytest_initcheck.baseline.stored import Band, Stored
 from pytest_initcheck.records import LayerRecord, ModelRecord, TensorStats
 
@@ -48,7 +48,7 @@ def parse(content: str, file: str, command: str = "pytest --initcheck-update") -
             for name, entries in read.tests(data).items()
         }
     except text.Fault as fault:
-        line = places.line_of(content, fault.path)
+        line = json_lines.line_of(content, fault.path)
         raise text.error_at(file, line, str(fault)) from None
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from pytest_initcheck.baseline import keys
-from pytest_initcheck.baseline.places import Path
+from pytest_initcheck.baseline.json_lines import Path
 from pytest_initcheck.baseline.stored import MOST_POINTS, Band, Stored
 from pytest_initcheck.baseline.text import Fault
 from pytest_initcheck.records import (

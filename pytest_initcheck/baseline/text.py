@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-from pytest_initcheck.baseline import places
+from pytest_initcheck.baseline import json_lines
 from pytest_initcheck.errors import BaselineError
 
 _MARKER = re.compile(r"^(<{7}|={7}|>{7}|\|{7})", re.M)
@@ -15,7 +15,7 @@ _MARKER = re.compile(r"^(<{7}|={7}|>{7}|\|{7})", re.M)
 class Fault(Exception):
     """A value that cannot be, at ``path`` in the data."""
 
-    def __init__(self, path: places.Path, message: str) -> None:
+    def __init__(self, path: json_lines.Path, message: str) -> None:
         super().__init__(message)
         self.path = path
 
@@ -60,10 +60,10 @@ def load(text: str, file: str) -> Any:
     except json.JSONDecodeError as error:
         raise error_at(file, _line_of_error(error), f"not valid JSON: {error.msg}") from None
     except _DuplicateKey:
-        line, key = places.line_of_duplicate(text)
+        line, key = json_lines.line_of_duplicate(text)
         raise error_at(file, line, f"the key {key!r} stands twice") from None
     except RecursionError:
-        raise error_at(file, places.line_too_deep(text), "nested too deep") from None
+        raise error_at(file, json_lines.line_too_deep(text), "nested too deep") from None
     except ValueError as error:
         raise error_at(file, _line_of_number(text), str(error)) from None
 

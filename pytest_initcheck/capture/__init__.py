@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from pytest_initcheck.capture import validate
-from pytest_initcheck.capture.look import Looker
+from pytest_initcheck.capture.layer_records import model_record
 from pytest_initcheck.capture.program import Forward, LossFunction, Program
-from pytest_initcheck.capture.record import model_record
-from pytest_initcheck.capture.state import preserved
+from pytest_initcheck.capture.restore import preserved
+from pytest_initcheck.capture.snapshot import Looker
 from pytest_initcheck.records import ModelRecord
 
 __all__ = ["look", "preserved"]

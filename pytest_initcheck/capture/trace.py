@@ -15,8 +15,9 @@ from torch.nn.modules import module as module_hooks
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.hooks import RemovableHandle
 
-from pytest_initcheck.capture.backward import BackwardGraph
-from pytest_initcheck.capture.kernels import unfused
+from pytest_initcheck.capture.autograd_graph import BackwardGraph
+from pytest_initcheck.capture.eager import unfused
+from pytest_initcheck.capture.effective_weights import UsedWeights
 from pytest_initcheck.capture.nonlinearity import Nonlinearity, recognise
 from pytest_initcheck.capture.operators import (
     MIXING,
@@ -31,8 +32,7 @@ from pytest_initcheck.capture.operators import (
     width_of,
 )
 from pytest_initcheck.capture.program import tensors_of
-from pytest_initcheck.capture.strays import Strays
-from pytest_initcheck.capture.used_weights import UsedWeights
+from pytest_initcheck.capture.unregistered import Strays
 from pytest_initcheck.evidence import Node
 
 

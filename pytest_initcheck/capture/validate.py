@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from pytest_initcheck.capture.program import refused, tensors_of
-from pytest_initcheck.capture.summary import plain
+from pytest_initcheck.capture.tensor_stats import plain
 from pytest_initcheck.errors import InitcheckError
 
 

@@ -4,32 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from pytest_initcheck.checks.axes import Axes
-from pytest_initcheck.checks.base import Check, Rule
+from pytest_initcheck.checks.activation_growth import Growth
 from pytest_initcheck.checks.causes import RANK, attach, outranked
-from pytest_initcheck.checks.collapse import Collapse
 from pytest_initcheck.checks.contract import Contract
-from pytest_initcheck.checks.copies import Copies
-from pytest_initcheck.checks.dead import DeadUnits
-from pytest_initcheck.checks.fan import GroupedFan
-from pytest_initcheck.checks.fit import Fit
-from pytest_initcheck.checks.gradients import Gradients
-from pytest_initcheck.checks.growth import Growth
+from pytest_initcheck.checks.copied_layers import Copies
+from pytest_initcheck.checks.dead_units import DeadUnits
+from pytest_initcheck.checks.depth import Gradients
+from pytest_initcheck.checks.external_rules import outside
+from pytest_initcheck.checks.fits_batch import Fit
+from pytest_initcheck.checks.grouped_fan_out import GroupedFan
+from pytest_initcheck.checks.ineffective_init import Leftovers
 from pytest_initcheck.checks.initial_loss import InitialLoss
+from pytest_initcheck.checks.inplace_inputs import Rewritten
 from pytest_initcheck.checks.input_scale import InputScale
 from pytest_initcheck.checks.leaks import Leaks
-from pytest_initcheck.checks.leftovers import Leftovers
-from pytest_initcheck.checks.memory import Memory
-from pytest_initcheck.checks.movement import Movement
+from pytest_initcheck.checks.mixed_axes import Axes
+from pytest_initcheck.checks.no_gradient import Unreached
 from pytest_initcheck.checks.nonfinite import NonFinite
 from pytest_initcheck.checks.optimiser import Optimiser
-from pytest_initcheck.checks.outside import outside
-from pytest_initcheck.checks.rewritten import Rewritten
+from pytest_initcheck.checks.posterior_collapse import Collapse
+from pytest_initcheck.checks.rule import Check, Rule
 from pytest_initcheck.checks.saturation import Saturation
+from pytest_initcheck.checks.step_size import Movement
 from pytest_initcheck.checks.symmetry import Symmetry
 from pytest_initcheck.checks.targets import Targets
-from pytest_initcheck.checks.unreached import Unreached
-from pytest_initcheck.checks.zero import ZeroWeights
+from pytest_initcheck.checks.uninitialised import Memory
+from pytest_initcheck.checks.zero_weights import ZeroWeights
 from pytest_initcheck.evidence import Evidence
 from pytest_initcheck.records import Finding
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 
-from pytest_initcheck.checks.base import Rule, Suspicion
+from pytest_initcheck.checks.rule import Rule, Suspicion
 from pytest_initcheck.records import Finding, Severity
 
 RANK: dict[Severity, int] = {"error": 0, "warning": 1, "info": 2}

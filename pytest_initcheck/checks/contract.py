@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from pytest_initcheck.checks.base import Rule
+from pytest_initcheck.checks.rule import Rule
 from pytest_initcheck.evidence import Evidence
-from pytest_initcheck.objective.record import ObjectiveFacts
+from pytest_initcheck.evidence.objective import ObjectiveFacts
 from pytest_initcheck.records import Finding
 
 # Of what can be learnt, from the best constant prediction to the lowest loss, the share that the

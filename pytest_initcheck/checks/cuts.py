@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from pytest_initcheck.checks.paths import data_reach, heard, is_bridge
-from pytest_initcheck.checks.traits import largest_gradient, used_parameters
 from pytest_initcheck.evidence import Evidence, Node
+from pytest_initcheck.evidence.gradient_flow import data_reach, heard, is_bridge
+from pytest_initcheck.evidence.signals import largest_gradient, used_parameters
 from pytest_initcheck.records import Severity
 
 Kind = Literal["detached", "chosen", "shut off", "rebuilt", "numbers", "flat"]

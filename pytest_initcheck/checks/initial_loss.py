@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from pytest_initcheck.checks.base import Rule
-from pytest_initcheck.checks.code import restarted
-from pytest_initcheck.checks.paths import last_layer, producers
-from pytest_initcheck.checks.traits import (
+from pytest_initcheck.checks.remedy_code import restarted
+from pytest_initcheck.checks.rule import Rule
+from pytest_initcheck.evidence import Evidence
+from pytest_initcheck.evidence.gradient_flow import last_layer, producers
+from pytest_initcheck.evidence.signals import (
     ends_in_classes,
     has_temperature,
     is_class_loss,
 )
-from pytest_initcheck.evidence import Evidence
 from pytest_initcheck.records import Finding, Severity
 
 # Logits of standard deviation s add about s²/2 to the cross-entropy. Healthy initialisers give

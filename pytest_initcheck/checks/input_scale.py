@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from pytest_initcheck.checks.base import Rule, Suspicion
-from pytest_initcheck.checks.code import standardised
-from pytest_initcheck.checks.gradients import SHARE_ERROR, SHARE_WARNING
-from pytest_initcheck.checks.paths import has_normalisation
+from pytest_initcheck.checks.depth import SHARE_ERROR, SHARE_WARNING
+from pytest_initcheck.checks.remedy_code import standardised
+from pytest_initcheck.checks.rule import Rule, Suspicion
 from pytest_initcheck.evidence import Evidence
+from pytest_initcheck.evidence.gradient_flow import has_normalisation
 from pytest_initcheck.records import Finding, Severity, TensorStats
 
 # The curvature in the first layer's weights grows with the square of its inputs: at 300 the

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pytest_initcheck.checks.base import Rule
-from pytest_initcheck.dependencies import Causality, Exchange, Samples
+from pytest_initcheck.checks.rule import Rule
 from pytest_initcheck.evidence import Evidence
+from pytest_initcheck.evidence.dependencies import Causality, Exchange, Samples
 from pytest_initcheck.records import Finding
 
 # Behind a layer that is dead, without values or without a slope, nothing can be seen to be read.

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from pytest_initcheck.checks.base import Rule
-from pytest_initcheck.checks.code import redraw
-from pytest_initcheck.checks.paths import producers
+from pytest_initcheck.checks.remedy_code import redraw
+from pytest_initcheck.checks.rule import Rule
 from pytest_initcheck.evidence import Evidence, Node
+from pytest_initcheck.evidence.gradient_flow import producers
 from pytest_initcheck.records import Finding
 
 # What the operation at which NaN is born says of the cause, and what to do.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pytest_initcheck.checks.base import Rule
-from pytest_initcheck.checks.code import rate
-from pytest_initcheck.checks.traits import all_gone, largest_gradient
+from pytest_initcheck.checks.remedy_code import rate
+from pytest_initcheck.checks.rule import Rule
 from pytest_initcheck.evidence import Evidence
+from pytest_initcheck.evidence.signals import all_gone, largest_gradient
 from pytest_initcheck.records import Finding, Severity
 
 # Of the way from a constant to the floor, what may be left where nothing moves any more.

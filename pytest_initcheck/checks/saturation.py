@@ -6,9 +6,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from pytest_initcheck.checks.base import Rule
-from pytest_initcheck.checks.code import drawn_small, redraw
-from pytest_initcheck.checks.paths import (
+from pytest_initcheck.checks.remedy_code import drawn_small, redraw
+from pytest_initcheck.checks.rule import Rule
+from pytest_initcheck.checks.transmission import Transmission, transmissions
+from pytest_initcheck.evidence import Evidence, Node, SiteKey
+from pytest_initcheck.evidence.gradient_flow import (
     between,
     is_bridge,
     is_gate,
@@ -17,9 +19,7 @@ from pytest_initcheck.checks.paths import (
     normalises,
     producers,
 )
-from pytest_initcheck.checks.traits import is_class_loss
-from pytest_initcheck.checks.transmission import Transmission, transmissions
-from pytest_initcheck.evidence import Evidence, Node, SiteKey
+from pytest_initcheck.evidence.signals import is_class_loss
 from pytest_initcheck.records import Finding
 
 _SOURCE = "Glorot, Bengio: Understanding the difficulty of training deep networks (2010)"

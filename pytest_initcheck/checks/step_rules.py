@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_initcheck.checks.base import Rule
+from pytest_initcheck.checks.rule import Rule
 
 _TRAINCHECK = "Jiang et al.: Training with Confidence: Catching Silent Errors (TrainCheck, 2025)"
 

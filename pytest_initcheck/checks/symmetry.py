@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pytest_initcheck.alike import groups_of, nearly
-from pytest_initcheck.checks.base import Rule
-from pytest_initcheck.checks.code import redraw
-from pytest_initcheck.checks.paths import next_layers, read_layers
-from pytest_initcheck.checks.traits import depth_of, finite_looks
+from pytest_initcheck.checks.remedy_code import redraw
+from pytest_initcheck.checks.rule import Rule
 from pytest_initcheck.evidence import Array, Evidence, Parameter
+from pytest_initcheck.evidence.gradient_flow import next_layers, read_layers
+from pytest_initcheck.evidence.signals import depth_of, finite_looks
+from pytest_initcheck.evidence.similar_rows import groups_of, nearly
 from pytest_initcheck.records import Finding
 
 # Rounding in another order of summation separates equal units by a few units in the last place,

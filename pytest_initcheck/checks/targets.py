@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pytest_initcheck.checks.base import Rule
 from pytest_initcheck.checks.cuts import is_solved
-from pytest_initcheck.checks.traits import is_class_loss, is_varied
+from pytest_initcheck.checks.rule import Rule
 from pytest_initcheck.evidence import Evidence
-from pytest_initcheck.objective.record import ObjectiveFacts
+from pytest_initcheck.evidence.objective import ObjectiveFacts
+from pytest_initcheck.evidence.signals import is_class_loss, is_varied
 from pytest_initcheck.records import Finding
 
 # In a batch of fewer samples chance may give all of them one class.

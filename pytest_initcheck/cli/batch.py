@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pytest_initcheck.capture.program import LossFunction, main_tensor
-from pytest_initcheck.capture.state import preserved
+from pytest_initcheck.capture.restore import preserved
 from pytest_initcheck.errors import InitcheckError
 
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from pytest_initcheck import report
 from pytest_initcheck.cli import FOUND, OK
 from pytest_initcheck.cli.target import build, find
-from pytest_initcheck.coding import encode
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.ignores import parse
 from pytest_initcheck.records import Entry, Finding, ModelRecord, SessionRecord, TestRecord
+from pytest_initcheck.serialization import encode
 from pytest_initcheck.session.failure import code_lines, profile_lines, remedies, worst_first
 from pytest_initcheck.session.provenance import provenance
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from pytest_initcheck import __version__
-from pytest_initcheck.settings import DEVICES
+from pytest_initcheck.session.settings import DEVICES
 
 DTYPES = ("float32", "float64", "bfloat16", "float16")
 DEFAULT_REPORT = "initcheck-report/index.html"

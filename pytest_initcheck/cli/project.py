@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from pytest_initcheck import options
 from pytest_initcheck.baseline import Baselines
 from pytest_initcheck.cli.parser import DEFAULT_REPORT
 from pytest_initcheck.errors import InitcheckError
-from pytest_initcheck.settings import Settings
+from pytest_initcheck.plugin import options
+from pytest_initcheck.session.settings import Settings
 
 PLUGIN = "pytest_initcheck.plugin"
 RUN = "run.json"

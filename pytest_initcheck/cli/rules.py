@@ -11,7 +11,7 @@ from typing import Any
 
 from pytest_initcheck import checks
 from pytest_initcheck.checks import Rule
-from pytest_initcheck.checks.outside import outside
+from pytest_initcheck.checks.external_rules import outside
 from pytest_initcheck.cli import OK
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.ignores import NEVER, covers, near

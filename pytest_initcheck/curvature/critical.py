@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from pytest_initcheck.capture import validate
-from pytest_initcheck.capture.opening import opened
+from pytest_initcheck.capture.prepare import opened
 from pytest_initcheck.capture.program import Forward, LossFunction, Program
-from pytest_initcheck.curvature.chance import constant_loss
+from pytest_initcheck.curvature.best_constant import constant_loss
 from pytest_initcheck.curvature.lanczos import Krylov, krylov
 from pytest_initcheck.curvature.point import CriticalPoint, Eigenvalue, predicted_decrease
 from pytest_initcheck.curvature.products import (

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pytest_initcheck.capture.program import Program, Result, refused
-from pytest_initcheck.capture.state import preserved
+from pytest_initcheck.capture.restore import preserved
 from pytest_initcheck.curvature.smooth import smooth
 from pytest_initcheck.curvature.vectors import Coordinates
 from pytest_initcheck.errors import InitcheckError

@@ -11,8 +11,8 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from pytest_initcheck.capture.kernels import unfused
-from pytest_initcheck.capture.quiet import Quiet
+from pytest_initcheck.capture.composite_calls import Quiet
+from pytest_initcheck.capture.eager import unfused
 from pytest_initcheck.capture.trace import Observer, Tracer
 
 _LOOKUPS = {functional.embedding, functional.embedding_bag}

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from pytest_initcheck.dependence.ask import dependencies
+from pytest_initcheck.dependence.perturb import dependencies
 
 __all__ = ["dependencies"]

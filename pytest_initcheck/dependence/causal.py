@@ -10,14 +10,14 @@ from torch import Tensor, nn
 
 from pytest_initcheck.dependence.axes import NotFinite, along, moved, readings
 from pytest_initcheck.dependence.change import inputs_of, is_mask, targets_of, with_row
+from pytest_initcheck.dependence.fingerprints import Spread
 from pytest_initcheck.dependence.follow import First, Second
-from pytest_initcheck.dependence.held import Diverged
+from pytest_initcheck.dependence.frozen_statistics import Diverged
 from pytest_initcheck.dependence.inputs import differs
 from pytest_initcheck.dependence.layout import Layout
-from pytest_initcheck.dependence.marks import Spread
 from pytest_initcheck.dependence.passes import Change, NotAsked, Passes, Seen
 from pytest_initcheck.dependence.steps import Move, Trail
-from pytest_initcheck.dependencies import Causality, Exchange
+from pytest_initcheck.evidence.dependencies import Causality, Exchange
 
 # What classes of language models that read from left to right are called in transformers.
 _HEADS = ("ForCausalLM", "LMHeadModel")

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pytest_initcheck.capture.places import named
+from pytest_initcheck.capture.batch_paths import named
 from pytest_initcheck.capture.program import TARGET_NAMES
 from pytest_initcheck.dependence.passes import Change
 

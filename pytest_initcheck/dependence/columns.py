@@ -12,7 +12,7 @@ from pytest_initcheck.dependence.change import differing, inputs_of, is_mask, ta
 from pytest_initcheck.dependence.choices import Choices
 from pytest_initcheck.dependence.inputs import differs
 from pytest_initcheck.dependence.passes import Change, NotAsked, Passes, Seen, shaken
-from pytest_initcheck.dependencies import Columns
+from pytest_initcheck.evidence.dependencies import Columns
 
 # What is left after as many passes is put to the proof; so many samples' columns can be asked.
 _PASSES = 3

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 import math
 
-from pytest_initcheck.dependence import kinds
-from pytest_initcheck.dependence.marks import Spread
+from pytest_initcheck.dependence import operations
+from pytest_initcheck.dependence.fingerprints import Spread
 from pytest_initcheck.dependence.steps import Move, Trail
-from pytest_initcheck.dependencies import Exchange
+from pytest_initcheck.evidence.dependencies import Exchange
 
 # Marks are coarse: a share has grown where it is so many times what it was.
 _GROWN = 1.3
@@ -47,9 +47,9 @@ class Exchanges:
         result = move.result
         if result is None or not move.moved:
             return False
-        if kinds.is_softmax(move):
+        if operations.is_softmax(move):
             self._note_softmax(result)
-        if move.operator in kinds.PRODUCTS or move.operator in ("sum", "mean"):
+        if move.operator in operations.PRODUCTS or move.operator in ("sum", "mean"):
             self._weighing[move.index] = _contracts(move, self._count)
         if move.is_view:
             self._note_view(move, result)
@@ -80,36 +80,40 @@ class Exchanges:
         return _up_to_fault([born[index] for index in sorted(born)]) or tuple(pooled)
 
     def _is_pooled(self, move: Move) -> bool:
-        axis = kinds.narrow_axis(move, self._count)
-        if axis is None or not kinds.pooled(move, self._count):
+        axis = operations.narrow_axis(move, self._count)
+        if axis is None or not operations.pooled(move, self._count):
             return False
         held = (_holding(spread, self._count, self._sample) for spread in move.moved)
         return any(found is not None for found in held)
 
     def _judged(self, move: Move, result: Spread) -> Exchange:
-        axis = kinds.narrow_axis(move, self._count)
-        if kinds.is_recurrence(move):
-            is_one = kinds.tokens(move.frames[-1], self._count) < 2
+        axis = operations.narrow_axis(move, self._count)
+        if operations.is_recurrence(move):
+            is_one = operations.tokens(move.frames[-1], self._count) < 2
             told = "one sequence along this axis"
             return _told(self._exchange(move), RECURRENCE, told, is_one)
-        if axis is not None and kinds.is_softmax(move) and kinds.softmax_axis(move) == axis:
+        if (
+            axis is not None
+            and operations.is_softmax(move)
+            and operations.softmax_axis(move) == axis
+        ):
             is_choice = math.prod(result.shape) == result.shape[axis]
             return _told(self._exchange(move), SOFTMAX, "a choice among the samples", is_choice)
-        if axis is not None and kinds.normalises_over(move, axis):
+        if axis is not None and operations.normalises_over(move, axis):
             is_set = len(result.shape) < 3
             return _told(self._exchange(move), NORM, "one set of values, normalised", is_set)
         return self._intended(move, result)
 
     def _intended(self, move: Move, result: Spread) -> Exchange:
-        if kinds.pairs(move, self._count):
-            positions = kinds.tokens(move.frames[-1], self._count)
-            if move.operator in kinds.PRODUCTS and _is_per_position(result.shape, positions):
+        if operations.pairs(move, self._count):
+            positions = operations.tokens(move.frames[-1], self._count)
+            if move.operator in operations.PRODUCTS and _is_per_position(result.shape, positions):
                 self._scores[move.index] = result.shape
                 self._positions = positions
             return self._exchange(move, explained="a similarity between samples")
-        if kinds.picks(move):
+        if operations.picks(move):
             return self._exchange(move, explained="rows picked by index or order")
-        if kinds.mixes_by_matrix(move):
+        if operations.mixes_by_matrix(move):
             return self._exchange(move, explained="mixed by a matrix that no sample changes")
         return self._exchange(move)
 
@@ -171,7 +175,7 @@ class Exchanges:
         return Exchange(
             owner=move.owner,
             operator=operator or move.operator.strip("_"),
-            axis=kinds.narrow_axis(move, self._count),
+            axis=operations.narrow_axis(move, self._count),
             fault=fault,
             explained=explained,
         )
@@ -218,6 +222,6 @@ def _contracts(move: Move, count: int) -> bool:
     result = move.result
     if result is None or not shapes:
         return False
-    if move.operator in kinds.PRODUCTS:
+    if move.operator in operations.PRODUCTS:
         return len(move.moved) > 1 and shapes[0][-1] == count
-    return any(shapes[0][axis] == count for axis in kinds.reduced(move, len(shapes[0])))
+    return any(shapes[0][axis] == count for axis in operations.reduced(move, len(shapes[0])))

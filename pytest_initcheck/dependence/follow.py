@@ -16,8 +16,8 @@ from torch.utils._pytree import tree_map
 
 from pytest_initcheck.capture.operators import flat_tensors, storage_key
 from pytest_initcheck.capture.program import tensors_of
-from pytest_initcheck.dependence.held import Diverged
-from pytest_initcheck.dependence.marks import Mark, Spread, mark, spread
+from pytest_initcheck.dependence.fingerprints import Mark, Spread, mark, spread
+from pytest_initcheck.dependence.frozen_statistics import Diverged
 from pytest_initcheck.dependence.steps import Frame, Move, Received, Step, Trail, Visit
 
 # Longer passes are not followed: it would take minutes.

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from pytest_initcheck.capture.places import named
+from pytest_initcheck.capture.batch_paths import named
+from pytest_initcheck.capture.composite_calls import Quiet
 from pytest_initcheck.capture.program import Program, copied, main_tensor, tensors_of
-from pytest_initcheck.capture.quiet import Quiet
-from pytest_initcheck.capture.state import preserved
-from pytest_initcheck.dependence.held import Held
+from pytest_initcheck.capture.restore import preserved
+from pytest_initcheck.dependence.frozen_statistics import Held
 
 # A parameter whose values are all below this hides what runs through it: zero-initialised heads,
 # gates and adapters, and the layer scales of 1e-4 and less.

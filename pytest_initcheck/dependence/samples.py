@@ -10,11 +10,11 @@ from pytest_initcheck.dependence.axes import NotFinite, along, moved, readings
 from pytest_initcheck.dependence.change import other_sample
 from pytest_initcheck.dependence.exchange import Exchanges
 from pytest_initcheck.dependence.follow import First, Second
-from pytest_initcheck.dependence.held import Diverged
-from pytest_initcheck.dependence.kinds import is_replayable
+from pytest_initcheck.dependence.frozen_statistics import Diverged
 from pytest_initcheck.dependence.layout import Layout
+from pytest_initcheck.dependence.operations import is_replayable
 from pytest_initcheck.dependence.passes import Change, NotAsked, Passes, Seen
-from pytest_initcheck.dependencies import Exchange, Samples
+from pytest_initcheck.evidence.dependencies import Exchange, Samples
 
 
 def ask_samples(passes: Passes, reference: Seen, layout: Layout) -> tuple[Samples, Seen]:

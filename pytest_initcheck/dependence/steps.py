@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from pytest_initcheck.dependence.marks import Mark, Spread
+from pytest_initcheck.dependence.fingerprints import Mark, Spread
 
 
 @dataclass(frozen=True)

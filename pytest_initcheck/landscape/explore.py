@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from pytest_initcheck.capture.state import preserved
+from pytest_initcheck.capture.restore import preserved
 from pytest_initcheck.landscape.ends import Ending, classify
 from pytest_initcheck.landscape.problem import (
     SEEDS,

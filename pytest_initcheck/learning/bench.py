@@ -9,16 +9,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pytest_initcheck.capture.holding import foreign
+from pytest_initcheck.capture.composite_calls import Quiet
+from pytest_initcheck.capture.optimizer_facts import foreign
+from pytest_initcheck.capture.optimizer_step import take_step
 from pytest_initcheck.capture.program import Program, refused
-from pytest_initcheck.capture.quiet import Quiet
-from pytest_initcheck.capture.state import clear_gradients, preserved
-from pytest_initcheck.capture.step import take_step
+from pytest_initcheck.capture.restore import clear_gradients, preserved
+from pytest_initcheck.evidence.learning import SEEN, Trial
+from pytest_initcheck.learning.bounds import Stakes
 from pytest_initcheck.learning.course import FITTED, course_of, goal_of, is_over
 from pytest_initcheck.learning.plans import Plan
 from pytest_initcheck.learning.probe import Probe, probe
-from pytest_initcheck.learning.result import SEEN, Trial
-from pytest_initcheck.learning.stakes import Stakes
 from pytest_initcheck.objective.tail import Tail
 
 # Swapping the outputs of samples costs a model that uses its inputs most of what it has gained.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from pytest_initcheck.learning.result import Course
-from pytest_initcheck.learning.stakes import Stakes
+from pytest_initcheck.evidence.learning import Course
+from pytest_initcheck.learning.bounds import Stakes
 
 # Half of what lies between the best constant prediction and the floor: no prediction that
 # ignores the inputs gets there, and a model that learns passes it on its way down, whether the

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pytest_initcheck.capture.composite_calls import Quiet
 from pytest_initcheck.capture.program import Program, tensors_of
-from pytest_initcheck.capture.quiet import Quiet
-from pytest_initcheck.capture.state import clear_gradients, preserved
+from pytest_initcheck.capture.restore import clear_gradients, preserved
 
 # A layer that runs so many times in one evaluation is a step of a recurrence.
 _STEPS = 8

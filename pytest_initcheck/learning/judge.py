@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pytest_initcheck.evidence.learning import SEEN, Outcome
 from pytest_initcheck.learning.bench import Tried, uses_inputs
-from pytest_initcheck.learning.result import SEEN, Outcome
-from pytest_initcheck.learning.stakes import Stakes
+from pytest_initcheck.learning.bounds import Stakes
 
 # Fewer different inputs than this are told apart by chance.
 FEWEST = 4

@@ -10,12 +10,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pytest_initcheck.capture.holding import foreign
-from pytest_initcheck.capture.opening import opened
+from pytest_initcheck.capture.composite_calls import Quiet, switch_off_dropout
+from pytest_initcheck.capture.optimizer_facts import foreign
+from pytest_initcheck.capture.prepare import opened
 from pytest_initcheck.capture.program import Forward, LossFunction, Program
-from pytest_initcheck.capture.quiet import Quiet, switch_off_dropout
-from pytest_initcheck.capture.state import preserved
+from pytest_initcheck.capture.restore import preserved
+from pytest_initcheck.evidence.learning import Learning
+from pytest_initcheck.evidence.objective import ObjectiveFacts
 from pytest_initcheck.learning.bench import Bench, Tried
+from pytest_initcheck.learning.bounds import Stakes, stakes_of
 from pytest_initcheck.learning.influence import is_fading
 from pytest_initcheck.learning.judge import (
     Conclusion,
@@ -26,9 +29,6 @@ from pytest_initcheck.learning.judge import (
     undecided,
 )
 from pytest_initcheck.learning.plans import MOST_STEPS, own, plans, trainable
-from pytest_initcheck.learning.result import Learning
-from pytest_initcheck.learning.stakes import Stakes, stakes_of
-from pytest_initcheck.objective.record import ObjectiveFacts
 from pytest_initcheck.objective.tail import Tail, record_tail
 from pytest_initcheck.training.progress import bar
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from pytest_initcheck.evidence.objective import Clipped
 from pytest_initcheck.objective.reach import is_normalised
-from pytest_initcheck.objective.record import Clipped
 from pytest_initcheck.objective.tail import Tail, name_on_tape, terms
 from pytest_initcheck.objective.tape import Call, Value
 

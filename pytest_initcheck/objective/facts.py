@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from pytest_initcheck.capture.program import Program
+from pytest_initcheck.evidence.objective import ObjectiveFacts
 from pytest_initcheck.objective import between
-from pytest_initcheck.objective.asking import calm_output, calmest, is_linear, sinks
+from pytest_initcheck.objective.class_order import inverted, is_over_one
 from pytest_initcheck.objective.code_cost import code_cost, main_share
 from pytest_initcheck.objective.lowest import Lowest
 from pytest_initcheck.objective.pairing import (
@@ -23,6 +24,7 @@ from pytest_initcheck.objective.pairing import (
     is_whole_copy,
     unread_targets,
 )
+from pytest_initcheck.objective.probes import calm_output, calmest, is_linear, sinks
 from pytest_initcheck.objective.reach import (
     are_logarithms,
     behind,
@@ -32,8 +34,6 @@ from pytest_initcheck.objective.reach import (
     free,
     reachable,
 )
-from pytest_initcheck.objective.record import ObjectiveFacts
-from pytest_initcheck.objective.sense import inverted, is_over_one
 from pytest_initcheck.objective.tail import Tail, record_tail
 
 __all__ = ["best_constant", "facts_of", "floor_of", "objective_facts"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pytest_initcheck.capture.places import named
+from pytest_initcheck.capture.batch_paths import named
 from pytest_initcheck.capture.program import Program, main_tensor
 from pytest_initcheck.objective.tail import Tail
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
 from pytest_initcheck.capture.program import Program, Result, tensors_of
-from pytest_initcheck.capture.summary import plain
+from pytest_initcheck.capture.tensor_stats import plain
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.objective.tape import Call, Tape, Value
 

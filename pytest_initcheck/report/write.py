@@ -8,9 +8,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from pytest_initcheck.coding import decode, encode
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.records import SessionRecord
+from pytest_initcheck.serialization import decode, encode
 
 FORMAT = 1  # 1: the first; raise it when a field changes its meaning
 DATA_NAME = "run.json"

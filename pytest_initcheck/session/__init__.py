@@ -1,9 +1,4 @@
-"""One test run: what its tests record, whether that still fits, and who writes it down."""
+"""One test run: what its tests record, whether that still fits, and who writes it down.
 
-from __future__ import annotations
-
-from pytest_initcheck.session.collector import Session
-from pytest_initcheck.session.provenance import provenance
-from pytest_initcheck.session.recorder import Recorder
-
-__all__ = ["Recorder", "Session", "provenance"]
+Nothing is imported here: a run that records nothing needs the ``settings`` alone.
+"""

@@ -11,12 +11,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
-from pytest_initcheck.coding import decode, encode
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.records import Entry, SessionRecord, TestRecord
+from pytest_initcheck.serialization import decode, encode
 from pytest_initcheck.session.provenance import now, provenance
 from pytest_initcheck.session.recorder import Placed
-from pytest_initcheck.settings import Settings
+from pytest_initcheck.session.settings import Settings
 
 PASSED = ("passed", "xpassed")
 MOST_IGNORES = 8

@@ -18,7 +18,7 @@ from pytest_initcheck.records import (
 )
 from pytest_initcheck.session.failure import Problem, baseline_text
 from pytest_initcheck.session.provenance import device_of
-from pytest_initcheck.settings import Scope
+from pytest_initcheck.session.settings import Scope
 
 if TYPE_CHECKING:
     from pytest_initcheck.baseline import Baselines

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from pytest_initcheck.checks.apply_ignores import sort_out
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.ignores import Given as GivenIgnores
 from pytest_initcheck.ignores import parse
@@ -16,16 +17,15 @@ from pytest_initcheck.stepping.calling import Given, Step, step_of
 from pytest_initcheck.stepping.facts import Start, seen, snapshot
 from pytest_initcheck.stepping.judge import frozen, judge
 from pytest_initcheck.stepping.judge_model import unheld
-from pytest_initcheck.stepping.keep import kept
 from pytest_initcheck.stepping.lightning import lightning_step, module_of
-from pytest_initcheck.stepping.look import Seen
+from pytest_initcheck.stepping.observations import Seen
+from pytest_initcheck.stepping.observer import Watcher
 from pytest_initcheck.stepping.reach import Reach, reach
 from pytest_initcheck.stepping.repeat import Runs
 from pytest_initcheck.stepping.report import StepReport
+from pytest_initcheck.stepping.restore import kept
 from pytest_initcheck.stepping.run import AGAIN, StepRaised, call_until_seen, one_call
 from pytest_initcheck.stepping.taps import tapped
-from pytest_initcheck.stepping.watch import Watcher
-from pytest_initcheck.suppression import sort_out
 
 STEPS = 3
 

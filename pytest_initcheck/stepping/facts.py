@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from pytest_initcheck.stepping.arguments import tensors_held
-from pytest_initcheck.stepping.look import Seen, Stranger, Weight
+from pytest_initcheck.stepping.observations import Seen, Stranger, Weight
+from pytest_initcheck.stepping.observer import Watcher
 from pytest_initcheck.stepping.track import Track, size
-from pytest_initcheck.stepping.watch import Watcher
 
 _NORMS = (
     nn.modules.batchnorm._NormBase,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from pytest_initcheck.stepping.look import Cut
+from pytest_initcheck.stepping.observations import Cut
 from pytest_initcheck.stepping.track import Track, size, total
 
 # Less is not looked at: it would not be told.

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from torch import nn
 
 from pytest_initcheck.checks import step_rules
-from pytest_initcheck.checks.base import Rule
+from pytest_initcheck.checks.rule import Rule
 from pytest_initcheck.records import Finding, Severity
 from pytest_initcheck.stepping.facts import is_norm
 from pytest_initcheck.stepping.judge_gradients import (
@@ -20,7 +20,7 @@ from pytest_initcheck.stepping.judge_gradients import (
 )
 from pytest_initcheck.stepping.judge_model import decay, freezing, mode, unheld
 from pytest_initcheck.stepping.judge_movement import still
-from pytest_initcheck.stepping.look import Seen
+from pytest_initcheck.stepping.observations import Seen
 from pytest_initcheck.stepping.repeat import Runs
 
 CHECK = "step"

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pytest_initcheck.checks import step_rules
 from pytest_initcheck.records import Finding
 from pytest_initcheck.stepping.handmade import LEAST
-from pytest_initcheck.stepping.look import Call, Seen, layers
-from pytest_initcheck.stepping.watch import OWN
+from pytest_initcheck.stepping.observations import Call, Seen, layers
+from pytest_initcheck.stepping.observer import OWN
 
 CHECK = "step"
 _NEGLIGIBLE = 1e-6

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from pytest_initcheck.checks import step_rules
 from pytest_initcheck.records import Finding
-from pytest_initcheck.stepping.look import Call, Seen, Stranger, Weight, layers
+from pytest_initcheck.stepping.observations import Call, Seen, Stranger, Weight, layers
 
 CHECK = "step"
 _PULL_WARNING = 1e-3

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from pytest_initcheck.checks import step_rules
 from pytest_initcheck.records import Finding
-from pytest_initcheck.stepping.look import Seen, Weight, layers
+from pytest_initcheck.stepping.observations import Seen, Weight, layers
 
 CHECK = "step"
 _CLEARED = (

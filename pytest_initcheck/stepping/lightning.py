@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from pytest_initcheck.stepping.arguments import has_training_step
 from pytest_initcheck.stepping.calling import Given, Step, step_of
-from pytest_initcheck.stepping.watch import Watcher
+from pytest_initcheck.stepping.observer import Watcher
 
 
 def module_of(train_step: Any) -> Any | None:

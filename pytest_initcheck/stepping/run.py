@@ -11,8 +11,8 @@ from torch import Tensor
 
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.stepping.calling import Step
-from pytest_initcheck.stepping.look import Call
-from pytest_initcheck.stepping.watch import Watcher
+from pytest_initcheck.stepping.observations import Call
+from pytest_initcheck.stepping.observer import Watcher
 
 # A scale of 2^16, which GradScaler begins with, has come down to 1 when 16 steps were skipped.
 MOST_SKIPS = 17

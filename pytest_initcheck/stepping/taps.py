@@ -16,8 +16,8 @@ from torch.optim.optimizer import (
     register_optimizer_step_pre_hook,
 )
 
+from pytest_initcheck.stepping.observer import Watcher
 from pytest_initcheck.stepping.track import Track, size, total
-from pytest_initcheck.stepping.watch import Watcher
 
 _CLIPS = ("clip_grad_norm_", "clip_grad_value_", "_clip_grads_with_norm_")
 _HOLDERS = ("_backward_hooks", "_post_accumulate_grad_hooks")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
-from pytest_initcheck.capture.state import preserved
+from pytest_initcheck.capture.restore import preserved
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.training.experiment import Experiment
 from pytest_initcheck.training.prepare import Pair, Prepared

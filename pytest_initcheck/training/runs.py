@@ -14,7 +14,7 @@ from pytest_initcheck.training import loop
 from pytest_initcheck.training.build import build, rehearse
 from pytest_initcheck.training.experiment import Experiment
 from pytest_initcheck.training.history import History
-from pytest_initcheck.training.looking import copies, look_at, movement
+from pytest_initcheck.training.layer_snapshots import copies, look_at, movement
 from pytest_initcheck.training.pooling import pooled_models
 from pytest_initcheck.training.prepare import Prepared, prepare
 from pytest_initcheck.training.progress import bar

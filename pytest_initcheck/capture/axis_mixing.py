@@ -1,0 +1,170 @@
+"""Follows the axes of the data through a pass, and sees where a reshape has mixed them up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from pytest_initcheck.capture.axis_layout import (
+    Layout,
+    Meant,
+    intended,
+    is_certain,
+    is_shuffle,
+    is_suspect,
+    laid_out,
+    named,
+)
+from pytest_initcheck.capture.axis_readers import mixed_in, reads
+from pytest_initcheck.capture.axis_rules import VIEWS, Call, made
+from pytest_initcheck.capture.operators import flat_tensors, storage_key
+from pytest_initcheck.capture.program import tensors_of
+from pytest_initcheck.evidence import Reshape
+
+Where = Callable[[], str | None]
+
+
+class Reshapes(TorchDispatchMode):
+    """A dispatch mode that knows of every tensor made of the batch which axes it has.
+
+    ``where`` names the module that runs, None outside of the model.
+    """
+
+    def __init__(self, where: Where) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._where = where
+        self._layouts: dict[int, tuple[StorageWeakRef, dict[Any, Layout]]] = {}
+        self._found: dict[Any, Reshape] = {}
+
+    @property
+    def found(self) -> tuple[Reshape, ...]:
+        """What was mixed up, in the order in which it was read."""
+        return tuple(self._found.values())
+
+    def add_data(self, batch: Any) -> None:
+        """Name the axes of the batch."""
+        for tensor in tensors_of(batch):
+            self._put(tensor, laid_out(named(tensor.shape)))
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        given = tuple((tensor, self._get(tensor)) for tensor in flat_tensors((args, kwargs)))
+        out = func(*args, **(kwargs or {}))
+        if any(layout is not None for _, layout in given):
+            self._note(func, args, given, flat_tensors(out))
+        return out
+
+    def _note(self, func: Any, args: Any, given: Any, results: list[Tensor]) -> None:
+        results = [t for t in results if t.layout == torch.strided and not t.is_nested]
+        if not results:
+            return
+        name, shape = func.overloadpacket.__name__.rstrip("_"), tuple(results[0].shape)
+        call = Call(name, args, given, shape, torch.Tag.pointwise in func.tags)
+        for layout, axes, is_ordered in reads(call):
+            self._read(call, layout, axes, is_ordered=is_ordered)
+        carried = made(call)
+        if carried is not None and name in VIEWS:
+            carried = self._seen(call, carried)
+        for result in results:
+            shape = tuple(result.shape)
+            # What an operator unknown here makes has axes of its own.
+            is_known = carried is not None and carried.shape == shape
+            self._put(result, carried if carried and is_known else laid_out(named(shape)))
+
+    def _seen(self, call: Call, layout: Layout) -> Layout:
+        """The layout with the reshape that laid its axes across each other, if one did."""
+        mixing = next((r for r in layout.regions() if is_suspect(r)), None)
+        given = call.at(0)
+        if mixing is None or given is None:
+            return layout
+        after, made_of = _plain(layout.shape), layout.made
+        is_told = layout.seen and _core(layout.seen) == _stripped(made_of, after)
+        if is_told or any(map(is_suspect, given.regions())):
+            return layout
+        # What was just viewed may be parts of the axes that a layer has made, or some as one.
+        before = next((b for b in (_plain(given.shape), made_of) if _meant(b, after)), made_of)
+        meant = _meant(before, after)
+        seen = Reshape(
+            owner=self._where(),
+            operator=call.name.strip("_"),
+            before=before,
+            after=after,
+            parts=meant.parts if meant else (),
+            order=meant.order if meant else (),
+            is_shuffle=meant is None and is_shuffle(*_stripped(before, after)),
+            is_certain=is_certain(mixing),
+        )
+        return replace(layout, seen=seen)
+
+    def _read(self, call: Call, layout: Layout, axes: set[int], *, is_ordered: bool) -> None:
+        seen = mixed_in(layout, axes, is_ordered=is_ordered)
+        if seen is None:
+            return
+        core = _core(seen)
+        # A view back to what was there before is told with the first.
+        if core[::-1] not in self._found:
+            read = replace(seen, reader=call.name.strip("_"), read_in=self._where())
+            self._found.setdefault(core, read)
+
+    def _get(self, tensor: Tensor) -> Layout | None:
+        held = self._layouts.get(storage_key(tensor))
+        return held[1].get(_seen_as(tensor)) if held else None
+
+    def _put(self, tensor: Tensor, layout: Layout) -> None:
+        key = storage_key(tensor)
+        if key and tensor.numel():
+            if key not in self._layouts:
+                # The weak reference keeps the address from being used again.
+                self._layouts[key] = StorageWeakRef(tensor.untyped_storage()), {}
+            self._layouts[key][1][_seen_as(tensor)] = layout
+
+
+def _seen_as(tensor: Tensor) -> Any:
+    return tensor.storage_offset(), tensor.shape, tensor.stride(), tensor.dtype
+
+
+def _plain(shape: Sequence[int]) -> tuple[int, ...]:
+    return tuple(size for size in shape if size > 1)
+
+
+def _stripped(
+    before: tuple[int, ...], after: tuple[int, ...]
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Both without the axes that they begin and end with alike."""
+    start = _alike(before, after)
+    before, after = before[start:], after[start:]
+    end = _alike(before[::-1], after[::-1])
+    return before[: len(before) - end], after[: len(after) - end]
+
+
+def _alike(before: tuple[int, ...], after: tuple[int, ...]) -> int:
+    """With how many equal sizes both begin."""
+    pairs = zip(before, after, strict=False)
+    return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(before), len(after)))
+
+
+def _core(seen: Reshape) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    return _stripped(seen.before, seen.after)
+
+
+def _meant(before: tuple[int, ...], after: tuple[int, ...]) -> Meant | None:
+    """How the axes had to be moved; those that stay where they are keep their places."""
+    given, taken = _stripped(before, after)
+    found = intended(given, taken)
+    if found is None or found.order == tuple(range(len(found.order))):
+        return None
+    start = _alike(before, after)
+    parts = (*before[:start], *found.parts, *before[start + len(given) :])
+    order = (*range(start), *(start + place for place in found.order))
+    return Meant(parts, (*order, *range(len(order), len(parts))))

@@ -1,0 +1,191 @@
+"""What operators do to the axes of their tensors: which they keep, move, join and make."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import Tensor
+
+from pytest_initcheck.capture.axis_layout import Atom, Layout, laid_out, named
+
+# The same values in another shape.
+VIEWS = frozenset(
+    {"view", "_unsafe_view", "_reshape_alias", "reshape", "_reshape_copy", "squeeze", "unsqueeze"}
+)
+# Beside what is pointwise: each value, or what is made of it, where it was.
+_KEPT = frozenset(
+    {
+        "clone", "alias", "detach", "_to_copy", "contiguous", "lift_fresh", "copy", "masked_fill",
+        "native_dropout", "native_batch_norm", "_native_batch_norm_legit", "native_group_norm",
+        "cudnn_batch_norm", "_softmax", "_log_softmax", "native_layer_norm", "cumsum",
+        "_batch_norm_with_update", "rrelu_with_noise",
+    }
+)  # fmt: skip
+REDUCED = frozenset({"mean", "sum", "amax", "amin", "logsumexp", "var", "std", "prod"})
+_CUT = frozenset(
+    {"slice", "split", "split_with_sizes", "chunk", "narrow", "unsafe_split", "constant_pad_nd"}
+)
+# Matrix products, by the place of the left factor among the arguments.
+PRODUCTS = {"mm": 0, "addmm": 1, "bmm": 0, "baddbmm": 1}
+Axes = list[tuple[Atom, ...]]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One operator, with the layouts of the tensors that it received; None where not known."""
+
+    name: str
+    args: tuple[Any, ...]
+    given: tuple[tuple[Tensor, Layout | None], ...]
+    shape: tuple[int, ...]
+    is_pointwise: bool
+
+    def at(self, place: int) -> Layout | None:
+        """The layout of an argument."""
+        wanted = self.args[place] if place < len(self.args) else None
+        return next((layout for tensor, layout in self.given if tensor is wanted), None)
+
+    @property
+    def known(self) -> list[Layout]:
+        """The layouts that are known, in the order of the arguments."""
+        return [layout for _, layout in self.given if layout is not None]
+
+
+def dims_of(call: Call, count: int) -> set[int]:
+    """The axes over which a call reduces."""
+    dims = call.args[1] if len(call.args) > 1 else None
+    if isinstance(dims, (list, tuple)) and dims:
+        return {dim % max(count, 1) for dim in dims}
+    return {*range(count)}
+
+
+def dim_of(call: Call, place: int) -> int:
+    """The axis that is the argument at a place, the first where none is given."""
+    found = call.args[place] if len(call.args) > place else 0
+    return found if isinstance(found, int) else 0
+
+
+def made(call: Call) -> Layout | None:
+    """The layout of what a call makes, None where its axes are its own."""
+    first = call.at(0)
+    if call.name in PRODUCTS:
+        return _product(call)
+    if call.name == "embedding":
+        place = call.at(1)
+        return laid_out([*place.axes(), *_units(call)]) if place else None
+    if call.name in ("cat", "stack"):
+        return _joined(call)
+    if call.is_pointwise:
+        return _pointwise(call)
+    if first is None:
+        return None
+    if call.name in _KEPT:
+        return first
+    if call.name in VIEWS:
+        # A view as another type has another number of values.
+        is_whole = math.prod(call.shape) == math.prod(first.shape)
+        return replace(first, shape=call.shape) if is_whole else None
+    return _moved(call, first)
+
+
+def _units(call: Call) -> Axes:
+    """The last axis of the result, as one that a layer made."""
+    return named(call.shape[-1:], unit=0)
+
+
+def _moved(call: Call, first: Layout) -> Layout | None:
+    name, axes = call.name, first.axes()
+    if name == "permute":
+        return laid_out([axes[axis] for axis in call.args[1]])
+    if name == "t":
+        return laid_out(axes[::-1])
+    if name == "transpose":
+        a, b = (axis % max(len(axes), 1) for axis in call.args[1:3])
+        order = {a: b, b: a}
+        return laid_out([axes[order.get(axis, axis)] for axis in range(len(axes))])
+    if name in ("select", "unbind"):
+        gone = dim_of(call, 1) % len(axes)
+        return laid_out([atoms for axis, atoms in enumerate(axes) if axis != gone])
+    if name == "convolution":
+        unit = named(call.shape[1:2], unit=0)
+        return laid_out(_resized(call.shape, [axes[0], *unit, *axes[2:]]))
+    if name == "expand":
+        return laid_out(_resized(call.shape, [()] * (len(call.shape) - len(axes)) + axes))
+    if name in REDUCED:
+        return _reduced(call, axes)
+    return _cut(call, first) if name in _CUT else None
+
+
+def _resized(shape: Sequence[int], axes: Axes) -> Axes:
+    """The axes, new ones where a size has changed."""
+    fresh = named(shape)
+    return [
+        old if laid_out([old]).shape[0] == size else new
+        for old, new, size in zip(axes, fresh, shape, strict=True)
+    ]
+
+
+def _cut(call: Call, first: Layout) -> Layout | None:
+    """What slices leave: axes that lie across each other are then put right on purpose."""
+    if first.shape == call.shape:
+        return first
+    if len(first.shape) != len(call.shape):
+        return None
+    changed = {i for i, size in enumerate(call.shape) if size != first.shape[i]}
+    for region in first.regions():
+        if region.kind is not None and changed & {*range(region.first, region.last + 1)}:
+            return None
+    axes = first.axes()
+    if any(atom.mixed for axis in changed for atom in axes[axis]):
+        return None
+    return laid_out(_resized(call.shape, axes))
+
+
+def _reduced(call: Call, axes: Axes) -> Layout:
+    gone = dims_of(call, len(axes))
+    if len(call.shape) == len(axes):
+        return laid_out([() if axis in gone else atoms for axis, atoms in enumerate(axes)])
+    return laid_out([atoms for axis, atoms in enumerate(axes) if axis not in gone])
+
+
+def _joined(call: Call) -> Layout | None:
+    first = call.known[0]
+    axes, axis = first.axes(), dim_of(call, 1)
+    if call.name == "stack":
+        axis %= len(axes) + 1
+        axes.insert(axis, ())
+    if len(axes) != len(call.shape):
+        return None
+    return laid_out(_resized(call.shape, axes))
+
+
+def _pointwise(call: Call) -> Layout | None:
+    alike = [layout for layout in call.known if layout.shape == call.shape]
+    if alike:
+        return next((layout for layout in alike if layout.seen is None), alike[0])
+    count = len(call.shape)
+    found = named(call.shape)
+    for layout in call.known:
+        axes = layout.axes()
+        for axis, atoms in enumerate(axes, count - len(axes)):
+            if axis >= 0 and laid_out([atoms]).shape[0] == call.shape[axis]:
+                found[axis] = atoms
+    return laid_out(found)
+
+
+def _product(call: Call) -> Layout | None:
+    """Rows of the left, columns of the right; what a weight makes are units."""
+    place = PRODUCTS[call.name]
+    left, right = call.at(place), call.at(place + 1)
+    rows = left.axes()[:-1] if left else None
+    columns = right.axes() if right else None
+    if rows is None and columns is not None:
+        rows = [*columns[:-2], *named(call.shape[-2:-1], unit=0)]
+    if rows is None:
+        return None
+    last = columns[-1:] if columns else _units(call)
+    seen = left.seen if left else None
+    return replace(laid_out([*rows, *last]), seen=seen)

@@ -1,0 +1,175 @@
+"""Measures layers and nonlinearities while a tracer follows the forward pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pytest_initcheck.capture.deferred_read import Ledger
+from pytest_initcheck.capture.nonlinearity import Nonlinearity
+from pytest_initcheck.capture.tensor_stats import Summary, summarise
+from pytest_initcheck.capture.trace import Observer, Tracer
+from pytest_initcheck.evidence import Node, OutputLook, SiteKey, SiteLook
+from pytest_initcheck.records import TensorStats
+
+# A relative slope of a twentieth: the unit passes on 5 % of the gradient that it could.
+SATURATED = 0.05
+# A recurrent loop calls one layer hundreds of times; more calls add cost, not knowledge.
+_CALLS = 16
+
+
+@dataclass
+class _Calls:
+    """The calls of one layer or nonlinearity, still on the device."""
+
+    outputs: list[Summary] = field(default_factory=list)
+    gradients: list[Summary] = field(default_factory=list)
+    slots: list[int] = field(default_factory=list)
+    nodes: list[int] = field(default_factory=list)
+    family: str = ""
+    width: int = 0
+
+
+class Recorder:
+    """The observer of one look."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._sites: dict[SiteKey, _Calls] = {}
+        self._layers: dict[str, _Calls] = {}
+        self._units: dict[str, tuple[int, bool]] = {}
+        self._inputs: dict[str, Summary] = {}
+        self.tracer: Tracer | None = None
+
+    def observer(self) -> Observer:
+        """The callbacks for a tracer."""
+        return Observer(self._see_layer, self._see_nonlinearity, self._see_input)
+
+    def _see_input(self, node: Node, tensor: Tensor) -> None:
+        if node.layer not in self._inputs and len(self._inputs) < _CALLS:
+            self._inputs[node.layer] = summarise(tensor, self._ledger)
+
+    def _see_layer(self, node: Node, output: Tensor, seen: Tensor | None) -> None:
+        is_spatial = "convolution" in node.operator and output.dim() > 2
+        self._units[node.layer] = (
+            output.shape[1 if is_spatial else -1] if output.dim() else 1,
+            is_spatial,
+        )
+        calls = self._layers.setdefault(node.layer, _Calls())
+        if len(calls.outputs) < _CALLS and output.is_floating_point():
+            calls.outputs.append(summarise(output, self._ledger))
+            if seen is not None:
+                calls.slots.append(self._ledger.put(variation(seen)))
+            self._watch(calls, output)
+
+    def _see_nonlinearity(
+        self, node: Node, found: Nonlinearity, slope: Tensor, output: Tensor
+    ) -> None:
+        if not slope.numel():
+            return
+        per_unit = slope.reshape(1, -1) if found.family == "softmax" else self._by_unit(node, slope)
+        key = SiteKey(node.owner, found.name, node.layer, per_unit.shape[0])
+        calls = self._sites.setdefault(key, _Calls(family=found.family))
+        calls.nodes.append(node.index)
+        calls.width = node.width or (output.shape[-1] if output.dim() else 1)
+        calls.slots.append(self._ledger.put(_slopes(per_unit, found)))
+        if len(calls.outputs) < _CALLS:
+            calls.outputs.append(summarise(output, self._ledger))
+            self._watch(calls, output)
+
+    def _watch(self, calls: _Calls, output: Tensor) -> None:
+        assert self.tracer is not None
+        self.tracer.hook_gradient(
+            output, lambda grad: calls.gradients.append(summarise(grad, self._ledger))
+        )
+
+    def _by_unit(self, node: Node, slope: Tensor) -> Tensor:
+        if slope.dim() == 0:
+            return slope.reshape(1, 1)
+        units, is_spatial = self._units.get(node.layer, (slope.shape[-1], False))
+        return (
+            slope.movedim(unit_axis(tuple(slope.shape), units, is_spatial), 0).flatten(1)
+            if slope.dim() > 1
+            else slope.reshape(-1, 1)
+        )
+
+    def sites(self, inside: set[int]) -> dict[SiteKey, SiteLook]:
+        """The nonlinearities, once the ledger has been read."""
+        return {key: self._site(calls, inside) for key, calls in self._sites.items()}
+
+    def _site(self, calls: _Calls, inside: set[int]) -> SiteLook:
+        total = np.sum([self._ledger[slot].reshape(4, -1) for slot in calls.slots], axis=0)
+        samples = total[0]
+        return SiteLook(
+            calls.family,
+            len(calls.slots),
+            samples,
+            total[1],
+            total[2],
+            total[3] / samples,
+            calls.width,
+            self._pooled(calls.outputs),
+            self._pooled(calls.gradients),
+            any(node in inside for node in calls.nodes),
+        )
+
+    def outputs(self) -> dict[str, OutputLook]:
+        """The layers' outputs, once the ledger has been read."""
+        found = {}
+        for layer, calls in self._layers.items():
+            stats = self._pooled(calls.outputs)
+            if stats is not None:
+                shares = [float(self._ledger[slot][0]) for slot in calls.slots]
+                known = [value for value in shares if value == value]
+                mean = sum(known) / len(known) if known else None
+                found[layer] = OutputLook(stats, mean, self._pooled(calls.gradients))
+        return found
+
+    def inputs(self) -> dict[str, TensorStats]:
+        """The data that layers received, by layer in order, once the ledger has been read."""
+        return {layer: summary.stats(self._ledger) for layer, summary in self._inputs.items()}
+
+    def _pooled(self, summaries: list[Summary]) -> TensorStats | None:
+        stats = [summary.stats(self._ledger) for summary in summaries]
+        if not stats:
+            return None
+        pooled = stats[0]
+        for other in stats[1:]:
+            pooled = pooled.merged(other)
+        return pooled
+
+
+def unit_axis(shape: tuple[int, ...], units: int, is_spatial: bool) -> int:
+    """The axis that counts units in an activation that follows a layer with ``units`` outputs."""
+    if is_spatial and len(shape) > 2 and shape[1] == units:
+        return 1
+    if shape[-1] == units:
+        return len(shape) - 1
+    if units in shape[1:]:
+        return shape.index(units, 1)
+    return 1 if len(shape) > 3 else len(shape) - 1
+
+
+def _slopes(per_unit: Tensor, found: Nonlinearity) -> Tensor:
+    # A NaN is no flat sample: it is counted as non-finite, not as dead.
+    samples = torch.full(per_unit.shape[:1], per_unit.shape[1], device=per_unit.device)
+    flat = (per_unit <= found.flat).sum(1)
+    saturated = (per_unit < SATURATED).sum(1)
+    wide = torch.float32 if per_unit.device.type == "mps" else torch.float64
+    parts = (samples, flat, saturated, per_unit.nan_to_num(0.0).sum(1))
+    return torch.stack([part.to(wide) for part in parts])
+
+
+def variation(output: Tensor) -> Tensor:
+    """Share of the mean square that differs between samples, NaN for a single sample."""
+    if output.dim() < 2 or output.shape[0] < 2:
+        return torch.full((1,), float("nan"), device=output.device)
+    rows = output.float() if output.dtype not in (torch.float32, torch.float64) else output
+    rows = rows.reshape(rows.shape[0], -1)
+    # Comparing with the first sample instead of the mean keeps equal samples at exactly zero.
+    shifted = rows - rows[:1]
+    variance = shifted.var(0, unbiased=False).mean()
+    return variance / rows.square().mean().clamp(min=torch.finfo(rows.dtype).tiny)

@@ -1,0 +1,244 @@
+"""One look at a model: a forward and a backward pass, measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pytest_initcheck.capture.axis_mixing import Reshapes
+from pytest_initcheck.capture.composite_calls import Quiet
+from pytest_initcheck.capture.deferred_read import Ledger
+from pytest_initcheck.capture.magnitude_spread import magnitudes
+from pytest_initcheck.capture.program import Program, Result, main_tensor, refused, tensors_of
+from pytest_initcheck.capture.restore import clear_gradients
+from pytest_initcheck.capture.signal_stats import Recorder, variation
+from pytest_initcheck.capture.tensor_stats import Summary, plain, projections, summarise
+from pytest_initcheck.capture.trace import Tracer, layer_of
+from pytest_initcheck.evidence import Look, Node, Parameter, ParameterLook, Reshape
+from pytest_initcheck.evidence.similar_rows import groups_of, nearly
+
+
+@dataclass(frozen=True)
+class Looked:
+    """A look with what the trace showed beside it."""
+
+    look: Look
+    nodes: tuple[Node, ...]
+    order: tuple[str, ...]
+    parameters: dict[str, Parameter]
+    result: Result
+    ends: frozenset[int]
+    reached: frozenset[int]
+    vanished: tuple[str, ...]
+    strays: tuple[str, ...]
+    goals: frozenset[int]
+    makers: tuple[frozenset[int], ...]
+    reshapes: tuple[Reshape, ...] = ()
+
+
+class Looker:
+    """Takes looks at one model; the first look learns which parameters are worth following."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.model = program.model
+        self._followed: set[str] | None = None
+        self.not_observed: tuple[str, ...] = ()
+        # The copy of the batch that the last look ran on, as the program left it.
+        self.seen: Any = None
+
+    def take(self, step: int, *, full: bool = True) -> Looked:
+        """Evaluate, measure and leave the gradients in place for an optimiser.
+
+        ``full`` adds the summaries of all weights and gradients.
+        """
+        ledger = Ledger()
+        recorder = Recorder(ledger)
+        tracer = Tracer(self.model, recorder.observer())
+        recorder.tracer = tracer
+        clear_gradients(self.model.parameters())
+        with torch.enable_grad(), Quiet(tracer), tracer.prepared():
+            # Inside of the tracer, whose own operations it must not see.
+            axes = Reshapes(tracer.here)
+            is_rooted = self.program.forward is not None
+            with tracer.running(is_rooted=is_rooted), nullcontext() if step else axes:
+                result = self.program.evaluate(lambda batch: self._see(batch, tracer, axes))
+            self.not_observed = tuple(sorted(tracer.foreign))
+            reached = tracer.backward.reached(result.loss)
+            self._backward(result)
+        slots = {
+            name: self._put(name, parameter, ledger, tracer.axes.get(name), full)
+            for name, parameter in self.model.named_parameters()
+        }
+        loss = ledger.put(result.loss)
+        targets, output = (self._side(side, ledger) for side in (result.targets, result.output))
+        differs = self._differs(result, ledger)
+        ledger.read()
+        inside, fed = inside_of(tracer.nodes), recorder.inputs()
+        look = Look(
+            step,
+            float(ledger[loss][0]),
+            {name: slot.look(ledger) for name, slot in slots.items()},
+            recorder.sites(inside),
+            recorder.outputs(),
+            next(iter(fed.values()), None),
+            targets.stats(ledger) if targets else None,
+            output.stats(ledger) if output else None,
+            fed,
+            None if differs is None else float(ledger[differs][0]),
+        )
+        parameters = describe(self.model, tracer)
+        ends, goals = tracer.makers(result.output), tracer.makers(result.loss)
+        if self._followed is None:
+            # Only rows that start alike can stay alike.
+            self._followed = {
+                name
+                for name, parameter in look.parameters.items()
+                if parameter.projections is not None
+                and (groups_of(parameter.projections) or nearly(parameter.projections))
+            } | _copied(look)
+        return Looked(
+            look,
+            tuple(tracer.nodes),
+            tuple(tracer.order),
+            parameters,
+            result,
+            ends,
+            reached,
+            () if step else tracer.used_weights.vanished(),
+            tracer.strays,
+            goals if self.program.forward is not None else ends,
+            tuple(tracer.makers(tensor) for tensor in tensors_of(result.output)),
+            axes.found,
+        )
+
+    def _see(self, batch: Any, tracer: Tracer, axes: Reshapes) -> None:
+        self.seen = batch
+        tracer.add_data(batch)
+        axes.add_data(batch)
+
+    def _backward(self, result: Result) -> None:
+        try:
+            # Not the tensor's method, which would switch `Quiet` off for the code that
+            # checkpoints run again.
+            torch.autograd.backward(result.loss)
+        except Exception as error:
+            wanted = "a model and a loss that autograd can differentiate on this batch"
+            raise refused("the backward pass", error, wanted) from error
+
+    def _put(
+        self, name: str, parameter: Tensor, ledger: Ledger, axis: int | None, full: bool
+    ) -> _Slots:
+        is_followed = self._followed is None or name in self._followed
+        rows = rows_of(parameter, axis or 0) if is_followed and parameter.dim() > 1 else None
+        gradient = parameter.grad
+        return _Slots(
+            summarise(parameter, ledger) if full or gradient is None else None,
+            summarise(gradient, ledger) if gradient is not None else None,
+            ledger.put(rows_of(gradient, axis).norm(dim=1))
+            if gradient is not None and axis is not None and gradient.layout == torch.strided
+            else None,
+            ledger.put(projections(rows)) if rows is not None and rows.numel() else None,
+            self._pulls(gradient, axis or 0, ledger) if is_followed else None,
+            ledger.put(magnitudes(parameter)) if self._followed is None else None,
+        )
+
+    def _pulls(self, gradient: Tensor | None, axis: int, ledger: Ledger) -> int | None:
+        # The first look does not know yet which rows are alike.
+        if self._followed is None or gradient is None or gradient.dim() < 2:
+            return None
+        return ledger.put(projections(rows_of(gradient, axis)))
+
+    def _differs(self, result: Result, ledger: Ledger) -> int | None:
+        """Where the output has one row per sample: how much of it differs between them."""
+        output = main_tensor(result.output) if result.output is not None else None
+        samples = next((t.shape[0] for t in tensors_of(self.program.batch) if t.dim()), 0)
+        if not isinstance(output, Tensor) or not output.is_floating_point() or output.is_sparse:
+            return None
+        if output.dim() == 0 or samples < 2 or output.shape[0] != samples:
+            return None
+        return ledger.put(variation(output.detach().reshape(samples, -1)))
+
+    def _side(self, value: Any, ledger: Ledger) -> Summary | None:
+        tensor = main_tensor(value) if value is not None else None
+        return summarise(tensor, ledger) if isinstance(tensor, Tensor) else None
+
+
+@dataclass(frozen=True)
+class _Slots:
+    """One parameter of one look, still on the device."""
+
+    weight: Summary | None
+    gradient: Summary | None
+    row_gradient: int | None
+    projections: int | None
+    pulls: int | None
+    magnitudes: int | None
+
+    def look(self, ledger: Ledger) -> ParameterLook:
+        return ParameterLook(
+            self.weight.stats(ledger) if self.weight else None,
+            self.gradient.stats(ledger) if self.gradient else None,
+            ledger[self.row_gradient] if self.row_gradient is not None else None,
+            ledger[self.projections].reshape(-1, 5) if self.projections is not None else None,
+            ledger[self.pulls].reshape(-1, 5) if self.pulls is not None else None,
+            *(ledger[self.magnitudes].tolist() if self.magnitudes is not None else ()),
+        )
+
+
+def rows_of(tensor: Tensor, axis: int) -> Tensor:
+    """A weight as a matrix with one row per output unit; below zero, of each layer in a stack."""
+    # What is stored of a sparse gradient are some of its rows.
+    dense = plain(tensor if tensor.layout == torch.strided else tensor.detach().to_dense())
+    if axis < 0 and dense.dim() > 2:
+        return dense.movedim(axis, 1).flatten(0, 1).flatten(1)
+    return dense.movedim(min(axis, dense.dim() - 1), 0).flatten(1)
+
+
+def _copied(look: Look) -> set[str]:
+    """Parameters whose rows equal those of another parameter."""
+    seen: dict[bytes, list[str]] = {}
+    for name, parameter in look.parameters.items():
+        if parameter.projections is not None:
+            seen.setdefault(parameter.projections.tobytes(), []).append(name)
+    return {name for names in seen.values() if len(names) > 1 for name in names}
+
+
+def inside_of(nodes: Sequence[Node]) -> set[int]:
+    """The nodes on whose output a later layer depends."""
+    inside: set[int] = set()
+    for node in reversed(nodes):
+        if node.is_layer or node.index in inside:
+            inside.update(node.inputs)
+    return inside
+
+
+def describe(model: nn.Module, tracer: Tracer) -> dict[str, Parameter]:
+    """What is known of every parameter before the first step; ties appear as aliases."""
+    kinds = {name: type(module).__name__ for name, module in model.named_modules()}
+    groups = {name: getattr(module, "groups", 1) for name, module in model.named_modules()}
+    names: dict[int, list[str]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        names.setdefault(id(parameter), []).append(name)
+    found = {}
+    for name, parameter in model.named_parameters():
+        layer, axis, shape = layer_of(name), tracer.axes.get(name), tuple(parameter.shape)
+        units = 0 if axis is None else shape[axis] * (shape[0] if axis < 0 else 1)
+        fan_in = parameter.numel() // max(units, 1) if axis is not None else 0
+        found[name] = Parameter(
+            name,
+            layer,
+            kinds.get(layer, "Parameter"),
+            shape,
+            parameter.requires_grad,
+            axis,
+            fan_in,
+            tuple(names[id(parameter)][1:]),
+            groups.get(layer, 1),
+        )
+    return found

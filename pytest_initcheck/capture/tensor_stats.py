@@ -1,0 +1,151 @@
+"""Summaries of tensors, computed on the device and read later through a ledger."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pytest_initcheck.capture.deferred_read import Ledger
+from pytest_initcheck.records import Histogram, TensorStats
+
+BINS = 32
+# A histogram of more values than this moves no bin by a visible amount, and costs time.
+SAMPLE = 1 << 16
+PIECE = 1 << 22
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A summary that is still on the device."""
+
+    slot: int
+    n: int
+    dtype: str
+    shape: tuple[int, ...]
+
+    def stats(self, ledger: Ledger) -> TensorStats:
+        """The summary as a record; the ledger has been read."""
+        row = ledger[self.slot]
+        finite, mean, variance, low, high, zeros = row[:6]
+        dtype = self.dtype
+        nonfinite = self.n - int(finite)
+        zero_share = float(zeros) / self.n if self.n else 0.0
+        if finite == 0:
+            return TensorStats(
+                self.n, None, None, None, None, zero_share, nonfinite, None, dtype, self.shape
+            )
+        counts = tuple(int(count) for count in row[6:])
+        histogram = Histogram(float(low), float(high), counts) if sum(counts) else None
+        return TensorStats(
+            self.n,
+            float(mean),
+            math.sqrt(max(float(variance), 0.0)),
+            float(low),
+            float(high),
+            zero_share,
+            nonfinite,
+            histogram,
+            dtype,
+            self.shape,
+        )
+
+
+def plain(tensor: Tensor) -> Tensor:
+    """The values of any tensor as a detached dense real floating tensor.
+
+    Complex values become their modulus, sparse tensors their stored values; half precision
+    becomes float32, since sums of many halves overflow.
+    """
+    tensor = tensor.detach()
+    if tensor.layout != torch.strided:
+        tensor = (
+            tensor.coalesce().values() if tensor.layout == torch.sparse_coo else tensor.to_dense()
+        )
+    if tensor.is_quantized:
+        tensor = tensor.dequantize()
+    if tensor.is_complex():
+        tensor = tensor.abs()
+    if tensor.dtype not in (torch.float32, torch.float64):
+        tensor = tensor.float()
+    return tensor
+
+
+def summarise(tensor: Tensor, ledger: Ledger) -> Summary:
+    """Put count, moments, range, zeros and histogram of a tensor's finite values on the ledger."""
+    shape, dtype = tuple(tensor.shape), str(tensor.dtype).removeprefix("torch.")
+    flat = plain(tensor).reshape(-1)
+    n = flat.numel()
+    if n == 0:
+        return Summary(ledger.put(torch.zeros(6 + BINS)), 0, dtype, shape)
+    wide = torch.float32 if flat.device.type == "mps" else torch.float64
+    low, high = torch.aminmax(flat)
+    finite = None if _is_tame(low, high) else flat.isfinite()
+    if finite is None:
+        head = [torch.full((), n), *_moments(flat, wide), low, high]
+    else:
+        head = _finite_moments(flat, finite, wide)
+    zeros = n - torch.count_nonzero(flat)
+    counts = _histogram(flat, finite, head[3], head[4])
+    row = torch.stack([part.to(flat.device, wide) for part in (*head, zeros)])
+    return Summary(ledger.put(torch.cat([row, counts.to(wide)])), n, dtype, shape)
+
+
+def _is_tame(low: Tensor, high: Tensor) -> bool:
+    # Elementwise tests of finiteness cost twenty times what the range does. On the CPU reading
+    # the range costs nothing; elsewhere it would wait for the device, so the slow way is taken.
+    # The squares of what lies beyond 1e15 overflow single precision.
+    return low.device.type == "cpu" and max(-float(low), float(high)) < 1e15
+
+
+def _moments(flat: Tensor, wide: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Mean and population variance; two passes, since one loses what is far from zero."""
+    mean = flat.sum(dtype=wide) / flat.numel()
+    spread = flat - mean.to(flat.dtype)
+    return mean, torch.dot(spread, spread).to(wide) / flat.numel()
+
+
+def _finite_moments(flat: Tensor, finite: Tensor, wide: torch.dtype) -> list[Tensor]:
+    """Count, mean, variance, least and greatest of the finite values."""
+    count = finite.sum()
+    safe = torch.where(finite, flat, 0.0).to(wide)
+    mean = safe.sum() / count.clamp(min=1)
+    variance = torch.where(finite, safe - mean, 0.0).square().sum() / count.clamp(min=1)
+    low = torch.where(finite, flat, math.inf).amin()
+    high = torch.where(finite, flat, -math.inf).amax()
+    return [count, mean, variance, low, high]
+
+
+def _histogram(flat: Tensor, finite: Tensor | None, low: Tensor, high: Tensor) -> Tensor:
+    # torch.histc and torch.histogram cost three times as much and break on NaN.
+    wide = torch.float32 if flat.device.type == "mps" else torch.float64
+    stride = max(1, math.ceil(flat.numel() / SAMPLE))
+    sample, low, high = flat[::stride].to(wide), low.to(wide), high.to(wide)
+    width = (high - low).clamp(min=torch.finfo(wide).tiny)
+    place = ((sample - low) / width * BINS).nan_to_num(0.0, 0.0, 0.0).clamp(0, BINS - 1).long()
+    if finite is not None:
+        place = torch.where(finite[::stride], place, BINS)
+    counts = torch.zeros(BINS + 1, dtype=torch.int64, device=flat.device)
+    return counts.scatter_add_(0, place, torch.ones_like(place))[:BINS]
+
+
+def projections(rows: Tensor, count: int = 4) -> Tensor:
+    """Each row of an (n, d) matrix times ``count`` fixed vectors, then its norm: (n, count + 1).
+
+    Rows are equal, up to a chance of measure zero, exactly where their projections are; the
+    vectors are the same in every call, so that moments can be compared. Cost O(n·d).
+    """
+    wide = torch.float32 if rows.device.type == "mps" else torch.float64
+    d = rows.shape[1]
+    # The caller's random streams must not move, so the vectors come from an own one.
+    vectors = np.random.default_rng(d).standard_normal((d, count)) / math.sqrt(max(d, 1))
+    basis = torch.as_tensor(vectors, dtype=wide, device=rows.device)
+    parts = []
+    # In pieces, since a copy of a large table in double precision would be twice its size.
+    for part in rows.split(max(1, PIECE // max(d, 1))):
+        exact = part.to(wide)
+        parts.append(torch.cat([exact @ basis, exact.norm(dim=1, keepdim=True)], dim=1))
+    return torch.cat(parts)

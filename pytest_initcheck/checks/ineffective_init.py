@@ -1,0 +1,77 @@
+"""Initialisation that was written where it has no effect, or over what has to stay zero."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pytest_initcheck.checks.rule import Rule
+from pytest_initcheck.evidence import Evidence
+from pytest_initcheck.records import Finding
+
+_CODES = {
+    "overwritten": "layer = dict(model.named_modules())[{name}]\n"
+    "with torch.no_grad():\n"
+    "    weight = layer.weight.detach().clone()\n"
+    "    layer.weight_v.copy_(weight)\n"
+    "    axes = [i for i, n in enumerate(layer.weight_g.shape) if n == 1]\n"
+    "    layer.weight_g.copy_(weight.norm(dim=axes, keepdim=True))",
+    "padding": "layer = dict(model.named_modules())[{name}]\n"
+    "with torch.no_grad():\n"
+    "    layer.weight[layer.padding_idx].zero_()",
+}
+
+
+class Leftovers:
+    """Reads module facts from before the first forward pass, which hides them."""
+
+    name = "leftovers"
+    rules: tuple[Rule, ...] = (
+        Rule(
+            "IC103",
+            "weights that are overwritten",
+            "the weight is computed from weight_g and weight_v before each forward pass: what an "
+            "initialiser wrote to it is lost",
+            "weight equal to weight_g · weight_v / ‖weight_v‖ before the first forward pass",
+            "PyTorch documentation: torch.nn.utils.weight_norm",
+            quantity="modules whose weight differs from what weight_g and weight_v make",
+            exempt="torch.nn.utils.parametrizations.weight_norm, where an assignment passes on to "
+            "the two parts; what is written in place to its weight goes to a copy, and is not seen",
+            severities=("warning",),
+            remedy="initialise weight_g and weight_v, or use "
+            "torch.nn.utils.parametrizations.weight_norm, which passes an assignment on",
+        ),
+        Rule(
+            "IC105",
+            "padding row that is not zero",
+            "the row of the padding index has been drawn like the others: padding adds noise, and "
+            "no gradient will take it away",
+            "row padding_idx all zero",
+            "PyTorch documentation: torch.nn.Embedding, padding_idx",
+            quantity="embeddings whose row padding_idx holds a value other than zero",
+            exempt="embeddings without padding_idx",
+            severities=("warning",),
+            remedy="zero the row after initialising: "
+            "embedding.weight[embedding.padding_idx].zero_()",
+        ),
+        Rule(
+            "IC108",
+            "dropout of nearly everything",
+            "dropout takes nine tenths of the values or more: its argument is the share that is "
+            "dropped, not the one that is kept",
+            "a rate of dropout below 0.9",
+            "Srivastava et al.: Dropout (2014), section A.4: 0.2 of inputs, 0.5 of hidden units",
+            quantity="modules of dropout with a rate of at least 0.9",
+            exempt="a rate of 1, which is told by what it does",
+            severities=("warning",),
+            remedy="pass the share that is to be dropped: p = 1 − keep_prob",
+        ),
+    )
+
+    def run(self, evidence: Evidence) -> Iterator[Finding]:
+        for rule, kind in zip(self.rules, ("overwritten", "padding", "dropping"), strict=True):
+            layers = evidence.oddities.get(kind, ())
+            if layers:
+                quantity = f"modules with {rule.title}"
+                form = _CODES.get(kind, "")
+                code = "\n".join(form.format(name=repr(layer)) for layer in layers).strip()
+                yield rule.found(self.name, "warning", layers, quantity, len(layers), 0, code=code)

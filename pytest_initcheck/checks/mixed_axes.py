@@ -1,0 +1,85 @@
+"""Axes that a reshape took for others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pytest_initcheck.checks.rule import Rule
+from pytest_initcheck.evidence import Evidence, Reshape
+from pytest_initcheck.records import Finding
+
+
+class Axes:
+    """Judges the reshapes after which something read an axis that holds parts of several."""
+
+    name = "axes"
+    rules: tuple[Rule, ...] = (
+        Rule(
+            "IC819",
+            "axes mixed up by a reshape",
+            "a view or reshape where a transposition was meant: it keeps the values in their order "
+            "in memory, so that what belonged to one position, or to one unit, is scattered over "
+            "several",
+            "what is read by its axis is that axis, whole axes joined, or a part of one (warning: "
+            "where no order of the axes, nor of their parts, explains the shape, or no layer made "
+            "the values)",
+            "PyTorch documentation: torch.permute moves axes, torch.Tensor.view keeps the order of "
+            "the values",
+            quantity="axes that are read by a convolution, a product, a softmax, a normalisation, "
+            "a reduction or a comparison, and hold parts of several axes that the program had made",
+            exempt="axes that are only joined, or only cut up, and what parts are joined to whole "
+            "axes in their order (frames stacked, channels unrolled, windows, heads, groups); "
+            "reshapes that are taken back, or sliced into place as in relative attention, before "
+            "anything reads; axes of equal size, which no shape tells apart; parameters, and what "
+            "is made of them alone",
+            severities=("error", "warning"),
+            remedy="move the axes with permute, transpose or pixel_shuffle, and reshape only to "
+            "join neighbours or to cut an axis up",
+        ),
+    )
+
+    def run(self, evidence: Evidence) -> Iterator[Finding]:
+        for found in evidence.reshapes:
+            yield self.rules[0].found(
+                self.name,
+                "error" if found.is_certain else "warning",
+                [found.owner] if found.owner else [],
+                "axes read that hold parts of several others",
+                float(sum(a != b for a, b in zip(found.after, _padded(found), strict=True))),
+                0.0,
+                cause=_told(found),
+                remedy=_meant(found),
+            )
+
+
+def _padded(found: Reshape) -> tuple[int, ...]:
+    return (*found.before, *(0,) * len(found.after))[: len(found.after)]
+
+
+def _told(found: Reshape) -> str:
+    return (
+        f"{found.operator} in {_place(found.owner)} takes {found.before} for {found.after}, which "
+        "keeps the values in their order in memory: what belonged to one position, or to one unit, "
+        f"is scattered over several when {found.reader} in {_place(found.read_in)} reads them"
+    )
+
+
+def _place(owner: str | None) -> str:
+    return "the loss" if owner is None else owner or "the model itself"
+
+
+def _meant(found: Reshape) -> str:
+    if found.is_shuffle:
+        name = "unshuffle" if found.after[-1] < found.before[-1] else "shuffle"
+        return f"torch.nn.functional.pixel_{name} in place of the {found.operator}"
+    if not found.order:
+        return ""
+    return f"in place of the {found.operator}, for axes {found.before}: {_call(found)}"
+
+
+def _call(found: Reshape) -> str:
+    """The code that makes the shape by moving axes."""
+    moved = tuple(found.parts[place] for place in found.order)
+    cut = "" if found.parts == found.before else f".reshape{found.parts}"
+    joined = "" if moved == found.after else f".reshape{found.after}"
+    return f"x{cut}.permute{found.order}{joined}"

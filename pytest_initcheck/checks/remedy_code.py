@@ -1,0 +1,160 @@
+"""Remedies as Python: code over ``model``, ``inputs``, ``targets``, ``batch`` and ``optimizer``.
+
+It is text, so that a reader sees and can paste exactly what `Diagnosis.try_remedy` runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from pytest_initcheck.evidence import Evidence, Parameter
+from pytest_initcheck.evidence.gradient_flow import is_norm, last_layer, next_layers
+
+_RECTIFIERS = ("relu", "relu6", "clamp", "threshold", "gelu", "silu", "mish", "elu", "celu",
+               "softplus", "hardswish", "leaky_relu", "prelu", "rrelu")  # fmt: skip
+_INIT = "torch.nn.init."
+
+
+def redraw(evidence: Evidence, layers: Iterable[str] | None = None, *, deep: bool = False) -> str:
+    """Draw the weights of some layers (default: all that mix features) anew, biases at zero.
+
+    The initialiser is that of the nonlinearity that follows. ``deep`` takes the gains which keep
+    a signal alive through many layers: 1/slope at rest, so 4 for a sigmoid, whose resting output
+    of one half its biases then take back.
+    """
+    chosen = set(evidence.order if layers is None else layers)
+    groups: dict[str, list[str]] = {}
+    for parameter in evidence.parameters.values():
+        if parameter.layer in chosen and parameter.trainable:
+            for line in _lines(evidence, parameter, deep):
+                groups.setdefault(line, []).append(parameter.name)
+    return "\n".join(_each(names, line) for line, names in groups.items())
+
+
+def _lines(evidence: Evidence, parameter: Parameter, deep: bool) -> list[str]:
+    if len(parameter.shape) < 2:
+        is_bias = parameter.name.rpartition(".")[2].startswith("bias")
+        return [f"{_INIT}zeros_(parameter)"] if is_bias else []
+    if is_table(evidence, parameter):
+        return [f"{_INIT}normal_(parameter, std={parameter.shape[-1] ** -0.5:.3g})"]
+    return [_initialiser(following(evidence, parameter.layer), deep)]
+
+
+def _initialiser(nonlinearity: str, deep: bool) -> str:
+    if nonlinearity in _RECTIFIERS:
+        return f"{_INIT}kaiming_normal_(parameter, nonlinearity='relu')"
+    if nonlinearity == "selu":
+        return f"{_INIT}kaiming_normal_(parameter, nonlinearity='linear')"
+    gains = {"tanh": 5 / 3, "sigmoid": 4.0, "hardsigmoid": 6.0, "softsign": 1.5}
+    gain = gains.get(nonlinearity, 1.0) if deep else 1.0
+    return f"{_INIT}xavier_uniform_(parameter{f', gain={gain:.3g}' if gain != 1 else ''})"
+
+
+def following(evidence: Evidence, layer: str) -> str:
+    """The nonlinearity that follows a layer, "" where none does."""
+    sites = evidence.start.sites.items()
+    return next(
+        (k.nonlinearity for k, s in sites if k.layer == layer and s.family != "softmax"), ""
+    )
+
+
+def restarted(evidence: Evidence) -> str:
+    """Draw all weights anew, those of the last layer a tenth as large."""
+    last = [p.name for p in evidence.trainable(last_layer(evidence)) if len(p.shape) > 1]
+    return _joined(redraw(evidence), scaled(last, 0.1))
+
+
+def is_table(evidence: Evidence, parameter: Parameter) -> bool:
+    """Whether rows of the parameter are looked up, as those of an embedding."""
+    return any(
+        "embedding" in node.operator and parameter.name in node.params for node in evidence.nodes
+    )
+
+
+def deepened(evidence: Evidence) -> str:
+    """Draw all weights anew so that a signal survives the depth, behind sigmoids too."""
+    sigmoids = {n.index for n in evidence.nodes if n.nonlinearity == "sigmoid"}
+    behind = (
+        node.layer
+        for start in evidence.nodes
+        if start.index in sigmoids
+        for node in next_layers(evidence, start)
+    )
+    with_bias = {p.layer for p in evidence.parameters.values() if p.name.endswith(".bias")}
+    centre = [layer for layer in dict.fromkeys(behind) if layer in with_bias]
+    return _joined(redraw(evidence, deep=True), centred(centre) if centre else "")
+
+
+def centred(layers: Sequence[str]) -> str:
+    """Biases that take back the resting output of the sigmoids before these layers, one half."""
+    return (
+        f"for name in {_listed(layers)}:\n"
+        "    layer = dict(model.named_modules())[name]\n"
+        "    with torch.no_grad():\n"
+        "        layer.bias.copy_(-layer.weight.flatten(1).sum(1) / 2)"
+    )
+
+
+def drawn_like(parameters: dict[str, float]) -> str:
+    """Draw each of the parameters anew from N(0, σ²), with the σ that it has."""
+    by_sigma: dict[str, list[str]] = {}
+    for name, sigma in parameters.items():
+        by_sigma.setdefault(f"{sigma:.3g}", []).append(name)
+    return "\n".join(
+        _each(names, f"{_INIT}normal_(parameter, std={sigma})") for sigma, names in by_sigma.items()
+    )
+
+
+def drawn_small(names: Sequence[str]) -> str:
+    """Draw parameters so that the products of what they make are small."""
+    return _each(names, f"{_INIT}xavier_uniform_(parameter, gain=0.25)") if names else ""
+
+
+def filled(names: Sequence[str], value: float) -> str:
+    """Set parameters to one value."""
+    return _each(names, f"{_INIT}constant_(parameter, {value:g})") if names else ""
+
+
+def scaled(names: Sequence[str], factor: float) -> str:
+    """Multiply parameters by a factor."""
+    return _each(names, f"parameter.mul_({factor:g})", "torch.no_grad()") if names else ""
+
+
+def standardised(evidence: Evidence, side: str) -> str:
+    """What a layer is fed, or the "targets", at mean zero and unit variance.
+
+    "" where code cannot reach them.
+    """
+    place = evidence.places.get(side, "")
+    if place.isidentifier():
+        return f"{place} = ({place} - {place}.mean()) / {place}.std()"
+    change = f"{place}.sub_({place}.mean()).div_({place}.std())"
+    return f"with torch.no_grad():\n    {change}" if place else ""
+
+
+def rate(text: str) -> str:
+    """Change the learning rate of every group: "= 0.01", "/= 10"."""
+    return f"for group in optimizer.param_groups:\n    group['lr'] {text}"
+
+
+def fresh_norms(evidence: Evidence, names: Iterable[str]) -> str:
+    """Gains of one and biases of zero for the normalisations among the parameters."""
+    mine = set(names)
+    norms = [n.params for n in evidence.nodes if is_norm(n) and mine & set(n.params)]
+    found = dict.fromkeys(name for params in norms for name in params)
+    gains = [name for name in found if not name.endswith("bias")]
+    return _joined(filled(gains, 1), filled([n for n in found if n.endswith("bias")], 0))
+
+
+def _joined(*parts: str) -> str:
+    return "\n".join(part for part in parts if part)
+
+
+def _each(names: Sequence[str], line: str, context: str = "") -> str:
+    # Scripted models have no get_parameter.
+    head = f"for name in {_listed(names)}:\n    parameter = dict(model.named_parameters())[name]\n"
+    return head + (f"    with {context}:\n        {line}" if context else f"    {line}")
+
+
+def _listed(names: Sequence[str]) -> str:
+    return "(" + ", ".join(map(repr, names)) + ("," if len(names) == 1 else "") + ")"

@@ -1,0 +1,206 @@
+"""Trainable weights that the optimiser does not move, or moves too far."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from pytest_initcheck.checks.cuts import unread_layers
+from pytest_initcheck.checks.remedy_code import rate
+from pytest_initcheck.checks.rule import Rule
+from pytest_initcheck.evidence import Evidence, Parameter
+from pytest_initcheck.evidence.loss_trajectory import BLOWN
+from pytest_initcheck.evidence.signals import (
+    largest_gradient,
+    largest_stride,
+    overshoots,
+    used_parameters,
+)
+from pytest_initcheck.records import Finding, Severity
+
+_BROKEN = frozenset(
+    {"IC101", "IC104", "IC301", "IC401", "IC402", "IC403", "IC501", "IC503", "IC504", "IC701"}
+)
+# A weight that moves by this part of itself in a step needs ten (a hundred) million steps to
+# become another one; float32 resolves 6e-8 of it.
+_SLOW_ERROR = 1e-8
+_SLOW_WARNING = 1e-7
+_STRAY = (
+    "the layers take part in the forward pass, but are not the model's: held in a plain list or "
+    "dict, or made anew in each pass, so that model.parameters() does not list them and no "
+    "optimiser gets them"
+)
+_IDLE = (
+    "the weights are trainable and get a gradient, but the optimiser does not hold them, or holds "
+    "them with a learning rate of zero"
+)
+_OVERSHOT = (
+    "gradient descent raises the loss on the very batch that it minimises, and the steps end no "
+    "lower than they began: the learning rate is too large for the curvature of these weights and "
+    "these data"
+)
+_SPIKED = (
+    "a step raises the loss on the very batch that it minimises several times over: the learning "
+    "rate is too large for these weights and these data"
+)
+
+
+class Movement:
+    """Parameters with a gradient that stay where they were, or that the first steps throw away."""
+
+    name = "movement"
+    rules: tuple[Rule, ...] = (
+        Rule(
+            "IC601",
+            "nothing moves",
+            "gradients arrive, but the weights hardly change: the learning rate is zero, or too "
+            "small for these gradients and the precision of the weights, or the optimiser holds "
+            "other tensors",
+            "some weight that a step moves by 1e-8 of itself (warning 1e-7): below that it would "
+            "take a hundred million steps to become another weight",
+            "IEEE 754: w + Δ equals w where |Δ| is below half a unit in the last place of w",
+            _BROKEN | {"IC809"},
+            quantity="largest update ratio of a weight in a step, ‖w − w₀‖ / (steps · ‖w₀‖); for "
+            "weights that start at zero relative to 1/√fan-in",
+            exempt="a loss that has been reduced by a thousandth or more; layers without gradient",
+            severities=("error", "warning"),
+            remedy="pass every trainable parameter to the optimiser, with a learning rate that "
+            "moves a weight by about a thousandth of itself in a step",
+        ),
+        Rule(
+            "IC602",
+            "weights that the optimiser does not move",
+            "the weights are trainable and get a gradient, but the optimiser does not hold them, "
+            "or with a learning rate of zero; layers in a plain list are not the model's",
+            "every trainable parameter held with a learning rate above 0",
+            "torch.optim: parameters are passed to the constructor",
+            _BROKEN | {"IC601", "IC809"},
+            quantity="trainable parameters with a gradient and a learning rate of zero, or none",
+            exempt="frozen parameters; forward=, which may train one network of several",
+            severities=("warning",),
+            remedy="keep layers in an nn.ModuleList, pass every trainable parameter to the "
+            "optimiser with a learning rate above zero, and freeze what is not to move",
+        ),
+        Rule(
+            "IC603",
+            "the first steps blow the loss up",
+            "within the first steps the loss on the very batch that they minimise grows several "
+            "times over: the learning rate is too large for these weights and these data",
+            "loss after the steps at most five times the first loss or chance (warning: at any "
+            "step from which it comes back), with the optimiser that was passed; where gradient "
+            "descent raises it, a rate "
+            "of at most 4 times the inverse of the largest curvature (12 for classes)",
+            "LeCun, Bottou, Orr, Müller: Efficient BackProp (1998), section 5: a step beyond "
+            "twice the inverse curvature diverges; Lewkowycz et al.: The large learning rate phase "
+            "of deep learning: the catapult mechanism (2020): up to 4 times it a network may still "
+            "recover, and a ReLU network up to 12 times",
+            _BROKEN | {"IC201", "IC303", "IC404", "IC502", "IC701", "IC702", "IC703", "IC704"},
+            quantity="loss after the steps over the larger of the first loss and chance; "
+            "the largest eigenvalue of the Hessian, if plain gradient descent raises the loss",
+            exempt="the default optimiser, which nobody chose for this model; the curvature of "
+            "models with normalisation, and under other optimisers than SGD",
+            severities=("error", "warning"),
+            remedy="divide the learning rate by ten until the first steps reduce the loss",
+            confirms=True,
+        ),
+        Rule(
+            "IC604",
+            "a layer that nothing reads",
+            "the layer runs, but what it makes reaches neither the model's output nor the loss: "
+            "it was computed and dropped, or overwritten, and cannot be trained",
+            "a path from every layer that the optimiser holds to the output or the loss (info "
+            "with the default optimiser)",
+            "by the chain rule",
+            _BROKEN,
+            quantity="layers that ran, whose output no path leads from",
+            exempt="layers under torch.no_grad; layers that the optimiser does not hold; outputs "
+            "that the model returns and the loss does not use",
+            severities=("warning", "info"),
+            remedy="use what the layer makes, or take the layer out",
+        ),
+    )
+
+    def run(self, evidence: Evidence) -> Iterator[Finding]:
+        yield from self._blown(evidence)
+        used = used_parameters(evidence)
+        driven = [
+            p
+            for p in evidence.parameters.values()
+            if p.trainable and p.name in used and (largest_gradient(evidence, p) or 0) > 0
+        ]  # fmt: skip
+        weights = [p for p in driven if len(p.shape) > 1] or driven
+        yield from self._slow(evidence, weights)
+        idle = [p.layer for p in driven if not evidence.rates.get(p.name)]
+        # A step of one network of several is no oversight.
+        idle = [] if evidence.loss.is_forward else idle
+        if strays := evidence.oddities.get("stray", ()):
+            yield self.rules[1].found(
+                self.name, "warning", strays, "parameters that the model does not hold",
+                len(strays), 0, cause=_STRAY,
+            )  # fmt: skip
+        elif idle:
+            yield self.rules[1].found(
+                self.name, "warning", tuple(dict.fromkeys(idle)), "learning rate", 0.0, 0.0,
+                cause=_IDLE,
+            )  # fmt: skip
+        if unread := unread_layers(evidence):
+            # Libraries build heads that some tasks drop; who chose an optimiser pays for them.
+            severity: Severity = "info" if evidence.is_default_optimizer else "warning"
+            yield self.rules[3].found(
+                self.name, severity, unread, "layers whose output nothing reads", len(unread), 0
+            )
+
+    def _slow(self, evidence: Evidence, weights: list[Parameter]) -> Iterator[Finding]:
+        steps = len(evidence.looks) - 1
+        ratios = {p.layer: _ratio(evidence, p) / steps for p in weights}
+        largest = max(ratios.values(), default=math.inf)
+        losses = evidence.trajectory
+        if largest >= _SLOW_WARNING or (losses.falls and not losses.is_tiny):
+            return
+        severity: Severity = "error" if largest < _SLOW_ERROR else "warning"
+        yield self.rules[0].found(
+            self.name,
+            severity,
+            tuple(ratios),
+            "largest update ratio in a step",
+            largest,
+            _SLOW_ERROR if severity == "error" else _SLOW_WARNING,
+            profile=ratios,
+            code=rate("= max(group['lr'], 0.01)"),
+        )
+
+    def _blown(self, evidence: Evidence) -> Iterator[Finding]:
+        losses, stride = evidence.trajectory, evidence.stride or 0.0
+        cause = ""
+        if losses.blown_up:
+            measured = "last loss of the steps over the first", losses.blown_up, BLOWN
+        elif overshoots(evidence):
+            quantity = "learning rate times the largest curvature, over 1 + momentum"
+            measured = quantity, stride, largest_stride(evidence)
+            cause = _OVERSHOT
+        elif losses.spiked:
+            measured = "largest loss during the steps over the first", losses.spiked, BLOWN
+            cause = _SPIKED
+        else:
+            return
+        is_error = losses.blown_up > 0 or overshoots(evidence) or not losses.recovers
+        yield self.rules[2].found(
+            self.name,
+            "error" if is_error else "warning",
+            (),
+            *measured,
+            cause=cause,
+            code=rate("/= 100"),
+        )
+
+
+def _ratio(evidence: Evidence, parameter: Parameter) -> float:
+    """How far the steps moved a weight, relative to its start or, from zero, to 1/√fan-in."""
+    short = parameter.name.removeprefix(parameter.layer + ".")
+    layers = (layer for layer in evidence.after.layers if layer.name == parameter.layer)
+    ratio = next((layer.update_ratio.get(short, 0.0) for layer in layers), 0.0)
+    if math.isfinite(ratio):
+        return ratio
+    stats = evidence.looks[-1].parameters[parameter.name].stats
+    size = stats.rms if stats is not None else None
+    return (size or 0.0) * math.sqrt(max(parameter.fan_in, 1)) if size is not None else math.inf

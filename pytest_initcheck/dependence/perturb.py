@@ -1,0 +1,118 @@
+"""``dependencies``: perturbs the batch a few times and sees which outputs move."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pytest_initcheck.capture.program import Program
+from pytest_initcheck.dependence.batch_position import is_placed
+from pytest_initcheck.dependence.causal import ask_causality, claimed
+from pytest_initcheck.dependence.change import inputs_of
+from pytest_initcheck.dependence.columns import ask_columns
+from pytest_initcheck.dependence.inputs import ask_inputs
+from pytest_initcheck.dependence.layout import Layout, layout_of
+from pytest_initcheck.dependence.passes import NotAsked, Passes, Seen, awake
+from pytest_initcheck.dependence.samples import ask_samples
+from pytest_initcheck.evidence.dependencies import Causality, Columns, Dependencies, Samples
+
+
+def dependencies(program: Program, *, causal: bool | None = None) -> Dependencies:
+    """What moves when one sample, one position or one input is perturbed.
+
+    Three to six passes, more where something leaks or is not read; the model is put back after
+    each. What it or the loss raises on a perturbed batch ends the question, never the diagnosis.
+    """
+    with awake(program.model):
+        passes = Passes(program)
+        try:
+            reference = passes.reference()
+        except Exception as error:
+            return Dependencies(not_asked=(_reason("nothing could be perturbed", error),))
+        return _Questions(passes, reference, causal).asked()
+
+
+class _Questions:
+    """Asks one after the other; each reason why one could not be asked is kept."""
+
+    def __init__(self, passes: Passes, reference: Seen, causal: bool | None) -> None:
+        self._passes, self._reference, self._causal = passes, reference, causal
+        self._not_asked: list[str] = []
+        self._known: dict[str, Seen] = {}
+        layout = layout_of(passes.program.batch)
+        self._layout = layout if isinstance(layout, Layout) else None
+        if not isinstance(layout, Layout):
+            self._not_asked.append(f"samples: {layout}")
+
+    def asked(self) -> Dependencies:
+        """All that was found."""
+        samples, causality = self._placed(self._samples()), self._causality()
+        count = self._layout.count if self._layout else 0
+        inputs = ask_inputs(self._passes, self._reference, count, self._known)
+        columns = self._columns(samples, inputs.read)
+        return Dependencies(
+            samples=samples,
+            causality=causality,
+            read=tuple(inputs.read),
+            unread=tuple(inputs.unread),
+            columns=columns,
+            not_asked=(*self._not_asked, *inputs.not_asked),
+        )
+
+    def _samples(self) -> Samples | None:
+        if self._layout is None:
+            return None
+        try:
+            found, seen = ask_samples(self._passes, self._reference, self._layout)
+        except NotAsked as reason:
+            self._not_asked.append(str(reason))
+            return None
+        except Exception as error:
+            self._not_asked.append(_reason("samples", error))
+            return None
+        inputs = inputs_of(self._passes.program.batch)
+        if len(inputs) == 1:
+            self._known = {next(iter(inputs)): seen}
+        return found
+
+    def _placed(self, samples: Samples | None) -> Samples | None:
+        """What was found of samples, with whether their place in the batch matters."""
+        if samples is None or samples.leaked or samples.axis:
+            return samples
+        try:
+            return replace(
+                samples, is_placed=is_placed(self._passes, self._reference, samples.count)
+            )
+        except NotAsked as reason:
+            self._not_asked.append(str(reason))
+        except Exception as error:
+            self._not_asked.append(_reason("place in the batch", error))
+        return samples
+
+    def _causality(self) -> Causality | None:
+        claim = claimed(self._passes.program.model, self._causal)
+        if claim is None:
+            return None
+        try:
+            return ask_causality(self._passes, self._reference, self._layout, claim)
+        except NotAsked as reason:
+            self._not_asked.append(str(reason))
+        except Exception as error:
+            self._not_asked.append(_reason("positions", error))
+        return None
+
+    def _columns(self, samples: Samples | None, read: list[str]) -> tuple[Columns, ...]:
+        # Where samples meet, what moves a sample may be a column of another.
+        if samples is None or samples.leaked or samples.axis or self._passes.program.forward:
+            return ()
+        try:
+            return ask_columns(self._passes, self._reference, samples.count, read)
+        except NotAsked as reason:
+            self._not_asked.append(str(reason))
+        except Exception as error:
+            self._not_asked.append(_reason("columns", error))
+        return ()
+
+
+def _reason(question: str, error: Exception) -> str:
+    text = " ".join(str(error).split())[:200]
+    return f"{question}: {type(error).__name__}" + (f": {text}" if text else "")

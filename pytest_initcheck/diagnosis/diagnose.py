@@ -1,0 +1,311 @@
+"""``diagnose``: looks at a model before and after a few real steps, and judges its start."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from pytest_initcheck.capture import validate
+from pytest_initcheck.capture.composite_calls import switch_off_dropout
+from pytest_initcheck.capture.module_anomalies import oddities
+from pytest_initcheck.capture.prepare import opened
+from pytest_initcheck.capture.program import Forward, LossFunction, Program, moved
+from pytest_initcheck.capture.restore import preserved
+from pytest_initcheck.checks import Check, judge
+from pytest_initcheck.checks.apply_ignores import sort_out
+from pytest_initcheck.checks.optimiser import Optimiser
+from pytest_initcheck.dependence import dependencies
+from pytest_initcheck.dependence.value_only import felt_layers
+from pytest_initcheck.diagnosis.gather import Optimizer, gather
+from pytest_initcheck.diagnosis.sharpness import with_sharpness
+from pytest_initcheck.diagnosis.sigma_range import SigmaRange, sigma_range, with_sigma
+from pytest_initcheck.diagnosis.try_remedy import Remedied, mechanical, run_code
+from pytest_initcheck.errors import InitcheckError
+from pytest_initcheck.evidence import Evidence
+from pytest_initcheck.evidence.dependencies import Dependencies
+from pytest_initcheck.evidence.learning import Learning
+from pytest_initcheck.evidence.objective import ObjectiveFacts
+from pytest_initcheck.ignores import Given, Ignore, parse
+from pytest_initcheck.learning.learns import learn
+from pytest_initcheck.objective.facts import objective_facts
+from pytest_initcheck.records import Finding, ModelRecord, RunRecord, Verdict
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from pytest_initcheck.curvature import CriticalPoint
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """What ``diagnose`` was called with, for what is asked of the diagnosis later."""
+
+    model: nn.Module
+    batch: Any
+    loss_fn: LossFunction | None = None
+    optimizer: Optimizer | None = None
+    steps: int = 5
+    forward: Forward | None = None
+    device: str | torch.device | None = None
+    checks: Sequence[Check] | None = None
+    ignore: tuple[Ignore, ...] = ()
+    causal: bool | None = None
+    thorough: bool = False
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What was measured at the start (``record``) and after the steps (``after``), and what is
+    wrong. ``losses`` holds the loss on the batch before each step and after the last;
+    ``subject`` is what was diagnosed, ``applied`` the code of the remedies that `try_remedy` ran
+    before. ``ignored`` are the findings that do not count, each with its reason;
+    ``unused_ignores`` the ignores that match none, ``proved`` what `dependencies` returns,
+    ``learning`` what `learns` says of the start where the diagnosis was thorough."""
+
+    record: ModelRecord
+    after: ModelRecord
+    findings: list[Finding]
+    losses: tuple[float, ...]
+    subject: Subject | None = field(default=None, repr=False, compare=False)
+    applied: tuple[str, ...] = ()
+    ignored: list[Finding] = field(default_factory=list)
+    unused_ignores: list[Ignore] = field(default_factory=list)
+    proved: Dependencies | None = field(default=None, repr=False, compare=False)
+    learning: Learning | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def verdict(self) -> Verdict:
+        """ "fail" with any error, "warn" with any warning, else "pass"."""
+        severities = {finding.severity for finding in self.findings}
+        if "error" in severities:
+            return "fail"
+        return "warn" if "warning" in severities else "pass"
+
+    def try_remedy(self, rounds: int = 3) -> Diagnosis:
+        """The diagnosis after the code that the findings carry as remedy has run.
+
+        It runs on the model and on copies of the data; the model is put back, bit for bit. What
+        is drawn anew is drawn from a fixed seed. Where the diagnosis after it carries further
+        code, that runs too, ``rounds`` times at most. The result is this diagnosis itself where
+        no finding carries code (``applied`` is empty); a remedy is no promise that the verdict
+        gets better. What the result is asked later, such as `sigma_range`, is about the model as
+        it stands, without the remedies.
+
+        Raises:
+            InitcheckError: the diagnosis was read from a file, or the code does not fit the model.
+        """
+        subject = self._asked()
+        found: Diagnosis = self
+        with preserved(subject.model, subject.loss_fn, subject.forward):
+            torch.default_generator.manual_seed(0)
+            if any(parameter.is_cuda for parameter in subject.model.parameters()):
+                torch.cuda.manual_seed_all(0)
+            Program(subject.model, subject.batch, None, subject.forward).materialise()
+            given = Remedied(subject.batch, subject.optimizer)
+            given = run_code(self.applied, subject.model, given)
+            for _ in range(rounds):
+                codes = mechanical(found.findings, found.applied)
+                if not codes:
+                    break
+                given = run_code(codes, subject.model, given)
+                retry = replace(subject, batch=given.batch, optimizer=given.optimizer)
+                found = replace(diagnose(**vars(retry)), applied=(*found.applied, *codes))
+        return replace(found, subject=subject)
+
+    def sigma_range(self, layer: str) -> SigmaRange:
+        """The smallest and the largest σ with which a layer does not saturate on this batch.
+
+        Its weights and biases are drawn from N(0, σ²), always from the same numbers; the other
+        layers keep theirs, and the model is put back. Found by bisection, to about one percent.
+
+        Raises:
+            InitcheckError: there is no such layer, or no nonlinearity follows it.
+        """
+        subject = self._asked()
+        batch = moved(subject.batch, _home(subject.model))
+        program = Program(subject.model, batch, subject.loss_fn, subject.forward)
+        return sigma_range(program, layer)
+
+    def critical_point(self, **options: Any) -> CriticalPoint:
+        """Where the model stands now: on a slope, a saddle, in a minimum or on flat ground.
+
+        It is the model as it is when this is called, trained or not, on the batch and with the
+        loss of the diagnosis. ``options`` are those of `pytest_initcheck.critical_point`, which
+        says what is measured and what is raised.
+        """
+        from pytest_initcheck.curvature import critical_point
+
+        subject = self._asked()
+        given = subject.batch, subject.loss_fn, subject.forward, subject.device
+        return critical_point(subject.model, *given, **options)
+
+    def dependencies(self) -> Dependencies:
+        """Which outputs moved when one sample, one position or one input was perturbed.
+
+        Measured at the start, with the statistics of the batch held and dropout switched off.
+
+        Raises:
+            InitcheckError: the diagnosis was read from a file.
+        """
+        if self.proved is None:
+            raise InitcheckError("this diagnosis does not hold what it measured; diagnose anew")
+        return self.proved
+
+    def _asked(self) -> Subject:
+        if self.subject is None:
+            raise InitcheckError(
+                "this diagnosis does not hold its model; call diagnose(model, batch, ...) anew"
+            )
+        return self.subject
+
+    def run_record(self) -> RunRecord:
+        """The diagnosis as the record that reports and baselines hold."""
+        return RunRecord(
+            curves={"loss": (self.losses,)},
+            before=self.record,
+            after=self.after,
+            meta=dict(self.record.meta),
+            shown=self.learning.shown if self.learning else {},
+        )
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per layer, moment ("start" or "after … steps") and tensor, with its moments."""
+        from pytest_initcheck.diagnosis.export import diagnosis_frame
+
+        return diagnosis_frame(self)
+
+    def plot(self) -> Figure:
+        """Histograms of weights, activations and gradients per layer, before and after."""
+        from pytest_initcheck.diagnosis.export import diagnosis_figure
+
+        return diagnosis_figure(self)
+
+    def __str__(self) -> str:
+        lines = [f"verdict: {self.verdict}", *(str(finding) for finding in self.findings)]
+        lines += [f"ignored ({finding.ignored}): {finding}" for finding in self.ignored]
+        lines += [f"fit: {self.learning}"] if self.learning else []
+        return "\n".join(lines)
+
+
+def diagnose(
+    model: nn.Module,
+    batch: Any,
+    loss_fn: LossFunction | None = None,
+    optimizer: Optimizer | None = None,
+    steps: int = 5,
+    forward: Forward | None = None,
+    device: str | torch.device | None = None,
+    *,
+    checks: Sequence[Check] | None = None,
+    ignore: Given = (),
+    causal: bool | None = None,
+    thorough: bool = False,
+) -> Diagnosis:
+    """Judge whether a model starts in a state from which it can learn.
+
+    Takes ``steps`` real optimisation steps on the batch, measures before and after, and puts
+    everything back bit for bit: parameters, buffers, gradients, modes, hooks and random streams.
+
+    Args:
+        model: any ``nn.Module`` with a trainable parameter; diagnosed in training mode.
+        batch: ``(inputs, targets)``, a mapping (called as ``model(**batch)``), or inputs alone.
+            ``inputs`` may be a tuple (``model(*inputs)``) or a mapping.
+        loss_fn: ``(output, targets) -> scalar``. Default: the output's ``.loss``; cross-entropy
+            for integer targets; mean squared error for floating targets of the output's shape.
+        optimizer: ``params -> torch.optim.Optimizer``. Default: SGD with lr 1e-2.
+        steps: how many steps, from 1 up. Default 5: a chain of zero-initialised parts (head,
+            gate, branch) needs three to four steps before a gradient reaches its end.
+        forward: ``(model, batch) -> scalar loss``, in place of ``loss_fn``.
+        device: move model and batch there for the diagnosis, and the model back after it.
+        checks: checks to run in place of the registered ones.
+        ignore: findings that shall not count: "IC201 encoder.*: reason", with a glob for the
+            layer, or a list of such; see `pytest_initcheck.Ignore`.
+        causal: whether no output may depend on a later position of the sequence. Default: what
+            a language model's own configuration says; without one it is not asked.
+        thorough: also ask whether the model can fit the batch, with at most 300 steps; see
+            `pytest_initcheck.learns`.
+
+    Raises:
+        InitcheckError: wrong use or bad input; the message says what to pass.
+    """
+    subject = Subject(
+        model=model,
+        batch=batch,
+        loss_fn=loss_fn,
+        optimizer=optimizer,
+        steps=steps,
+        forward=forward,
+        device=device,
+        checks=checks,
+        ignore=parse(ignore),
+        causal=causal,
+        thorough=thorough,
+    )
+    validate.check_steps(steps)
+    with validate.thawed(model) as was_frozen:
+        evidence = _evidence(subject, is_frozen=was_frozen)
+        checks = [Optimiser()] if was_frozen else checks
+        at_home = Program(model, moved(batch, _home(model)), loss_fn, forward)
+        found = sort_out(with_sigma(judge(evidence, checks), at_home), subject.ignore)
+    return Diagnosis(
+        evidence.before,
+        evidence.after,
+        found.findings,
+        evidence.trajectory.losses,
+        subject,
+        ignored=found.ignored,
+        unused_ignores=found.unused,
+        proved=evidence.dependencies,
+        learning=evidence.learning,
+    )
+
+
+def _evidence(subject: Subject, *, is_frozen: bool) -> Evidence:
+    """Everything that is measured: the model is opened once, and put back."""
+    model, loss_fn, forward = subject.model, subject.loss_fn, subject.forward
+    optimizer = None if is_frozen else subject.optimizer
+    with opened(model, subject.batch, loss_fn, forward, subject.device) as program:
+        odd = oddities(model)
+        program.materialise()
+        switch_off_dropout(model)
+        proved = dependencies(program, causal=subject.causal)
+        objective = _objective(program)
+        is_asked = subject.thorough and not is_frozen
+        learning = learn(program, optimizer, objective) if is_asked else None
+        evidence = gather(program, optimizer, subject.steps, objective)
+        felt = felt_layers(program, evidence)
+    evidence = replace(
+        evidence,
+        oddities={**odd, **evidence.oddities},
+        dependencies=proved,
+        learning=learning,
+        felt=felt,
+        holding=replace(evidence.holding, is_frozen=is_frozen),
+    )
+    return with_sharpness(
+        evidence,
+        model=model,
+        batch=subject.batch,
+        loss_fn=loss_fn,
+        forward=forward,
+        device=subject.device,
+    )
+
+
+def _objective(program: Program) -> ObjectiveFacts | None:
+    """What the loss can reach; None where it cannot be asked about these tensors."""
+    with preserved(program.model, program.loss_fn, program.forward):
+        try:
+            return objective_facts(program)
+        except (NotImplementedError, RuntimeError):
+            # Complex, sparse and nested tensors lack some of the operations.
+            return None
+
+
+def _home(model: nn.Module) -> torch.device:
+    return next(model.parameters()).device

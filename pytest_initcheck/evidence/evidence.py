@@ -1,0 +1,126 @@
+"""Everything that was measured of a start, as one value that the checks read."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, field
+
+from pytest_initcheck.evidence.dependencies import Dependencies
+from pytest_initcheck.evidence.graph import Node, Reshape
+from pytest_initcheck.evidence.learning import Learning
+from pytest_initcheck.evidence.loss_trajectory import LossTrajectory
+from pytest_initcheck.evidence.objective import ObjectiveFacts
+from pytest_initcheck.evidence.snapshot import Look, Parameter
+from pytest_initcheck.records import ModelRecord
+
+
+@dataclass(frozen=True)
+class LossFacts:
+    """The loss at the start beside what an uninformed prediction costs.
+
+    ``chance`` is the loss of a constant prediction (equal probabilities, or zero); ``spread`` its
+    standard error over the samples of the batch; ``growth`` the factor by which the loss of that
+    prediction grows when the batch is doubled (1 for a mean, 2 for a sum). ``is_forward`` says that
+    the caller passed ``forward``, which may train one network of several.
+    """
+
+    name: str
+    initial: float
+    chance: float | None = None
+    growth: float | None = None
+    classes: int | None = None
+    is_forward: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Holding:
+    """What the optimiser holds and does to it.
+
+    ``foreign`` counts its tensors that are not the model's and to which this loss gives no
+    gradient; ``is_empty`` says that it holds no parameter of the model; ``is_frozen`` that the
+    model has none to be trained. ``broken`` are the layers in which ``broken_at``, the first
+    such step, turned finite gradients into weights that are not finite. ``is_descent``: plain
+    gradient descent, with or without momentum. ``direction`` is the cosine between the first step
+    and the gradient, None where nothing moved; ``decay`` the part of a weight that decay takes in
+    a step.
+    """
+
+    foreign: int = 0
+    is_empty: bool = False
+    is_frozen: bool = False
+    broken: tuple[str, ...] = ()
+    broken_at: int = 0
+    is_descent: bool = False
+    direction: float | None = None
+    decay: float = 0.0
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a check reads. ``looks`` come in the order of the steps; the first is the start.
+
+    ``rates`` is the learning rate of every parameter that the optimiser holds; ``ends`` are the
+    nodes that made the model's output, ``goals`` those that made what is minimised (the output, or
+    the loss of ``forward``), ``reached`` those to which the autograd graph of the loss leads back;
+    ``oddities`` are modules by what is odd about them
+    ("overwritten" weights, a drawn "padding" row, "stray" parameters that they do not hold, and
+    layers whose weights have "vanished" on their way from the parameters);
+    ``places`` says where in the batch the measured "inputs" and "targets" lie; ``given`` is root
+    mean square and largest |value| of the batch's inputs, before the model does anything to them;
+    ``momentum`` is the optimiser's; ``stride`` the learning rate times the largest curvature at the
+    start, over 1 + momentum, where that was measured; ``objective`` is what the loss can reach,
+    None where it cannot be asked; ``born_at`` the node that made the first NaN or infinity;
+    ``holding`` what the optimiser holds; ``dependencies`` what moves when one sample, one position
+    or one input is perturbed; ``learning`` what `learns` found, where it was asked;
+    ``written`` the places of the batch that every pass changes again; ``felt`` the layers that
+    move the loss through numbers alone; ``reshapes`` those that
+    mixed axes up.
+    """
+
+    nodes: tuple[Node, ...]
+    parameters: dict[str, Parameter]
+    looks: tuple[Look, ...]
+    loss: LossFacts
+    before: ModelRecord
+    after: ModelRecord
+    order: tuple[str, ...] = ()
+    rates: dict[str, float] = field(default_factory=dict)
+    is_default_optimizer: bool = True
+    ends: frozenset[int] = frozenset()
+    reached: frozenset[int] = frozenset()
+    goals: frozenset[int] = frozenset()
+    oddities: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    places: dict[str, str] = field(default_factory=dict)
+    given: tuple[float, float] | None = None
+    momentum: float = 0.0
+    stride: float | None = None
+    objective: ObjectiveFacts | None = None
+    born_at: int | None = None
+    holding: Holding = field(default_factory=Holding)
+    dependencies: Dependencies = field(default_factory=Dependencies)
+    learning: Learning | None = None
+    written: tuple[str, ...] = ()
+    felt: tuple[str, ...] = ()
+    reshapes: tuple[Reshape, ...] = ()
+
+    @property
+    def start(self) -> Look:
+        """The look before the first step."""
+        return self.looks[0]
+
+    @functools.cached_property
+    def trajectory(self) -> LossTrajectory:
+        """The losses of the looks."""
+        facts = self.objective
+        is_open = facts is None or facts.is_bottomless
+        return LossTrajectory(
+            losses=tuple(look.loss for look in self.looks),
+            is_chosen=not self.is_default_optimizer,
+            chance=self.loss.chance,
+            constant=None if facts is None or is_open else facts.constant,
+            floor=None if facts is None or is_open else facts.reachable,
+        )
+
+    def trainable(self, layer: str) -> list[Parameter]:
+        """The parameters of a layer that an optimiser may move."""
+        return [p for p in self.parameters.values() if p.layer == layer and p.trainable]

@@ -1,0 +1,54 @@
+"""The forward graph of a model: its traced operations, and reshapes that mixed axes up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Node:
+    """One traced operation. ``inputs`` are indices of earlier nodes; -1 stands for the batch.
+
+    ``width`` is over how many values a softmax or a normalisation runs, 0 elsewhere;
+    ``shut_off`` marks what ran under ``torch.no_grad``, and
+    ``selects`` marks indices and masks, through which no gradient can pass; ``axis`` is the one
+    along which a softmax runs, counted from the end; ``reads`` tells the parts of earlier nodes
+    that it reads, by the node and by what identifies a view of it.
+    """
+
+    index: int
+    operator: str
+    owner: str
+    inputs: tuple[int, ...]
+    params: tuple[str, ...] = ()
+    layer: str = ""
+    is_layer: bool = False
+    nonlinearity: str = ""
+    shape: tuple[int, ...] = ()
+    width: int = 0
+    selects: bool = False
+    shut_off: bool = False
+    axis: int = -1
+    reads: frozenset[tuple[int, int]] = frozenset()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reshape:
+    """A reshape that laid axes across each other, before something read one of them by meaning.
+
+    ``before`` are the sizes of the axes that the program had made, ``after`` those that it took
+    for them. Probably meant was to cut ``before`` into ``parts``, permute these to ``order``, and
+    join them; ``is_shuffle`` says that a pixel_shuffle was. ``reader`` read it, in ``read_in``.
+    ``owner`` and ``read_in`` are None outside of the model, as in the loss.
+    """
+
+    owner: str | None
+    operator: str
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+    parts: tuple[int, ...] = ()
+    order: tuple[int, ...] = ()
+    is_shuffle: bool = False
+    is_certain: bool = True
+    reader: str = ""
+    read_in: str | None = None

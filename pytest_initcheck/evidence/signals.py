@@ -1,0 +1,132 @@
+"""Questions about a trace that several checks ask."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from pytest_initcheck.evidence import Evidence, Look, Parameter, SiteKey
+from pytest_initcheck.evidence.gradient_flow import is_norm, makers, normalises
+from pytest_initcheck.evidence.loss_trajectory import BLOWN
+
+# Learning rates in units of the inverse curvature from which a network does not come back. The
+# curvature of a cross-entropy falls as soon as the model is sure of something.
+STRIDE = 4.0
+STRIDE_CLASSES = 12.0
+
+
+def has_temperature(evidence: Evidence) -> bool:
+    """Whether a learned scalar sets the scale of normalised outputs, as in contrastive models."""
+    last = max((node.index for node in evidence.nodes if node.is_layer), default=-1)
+    is_bounded = any(normalises(node) for node in evidence.nodes[last + 1 :])
+    return is_bounded and any(
+        node.operator.rstrip("_") in ("mul", "div")
+        and any(math.prod(evidence.parameters[name].shape) == 1 for name in node.params)
+        for node in evidence.nodes[last + 1 :]
+    )
+
+
+def is_varied(evidence: Evidence) -> bool:
+    """Whether the samples of the batch differ in what the first layer receives."""
+    outputs = (evidence.start.outputs.get(layer) for layer in evidence.order)
+    shares = [o.variation for o in outputs if o is not None and o.variation is not None]
+    return bool(shares) and shares[0] > 0
+
+
+def used_parameters(evidence: Evidence) -> set[str]:
+    """Names of the parameters that took part in the forward pass on at least one value."""
+    return {
+        name
+        for node in evidence.nodes
+        for name in node.params
+        if all(size > 0 for size in node.shape)
+    }
+
+
+def largest_gradient(evidence: Evidence, parameter: Parameter) -> float | None:
+    """The largest |gradient| of a parameter over all looks; None where none ever came."""
+    found = []
+    for look in evidence.looks:
+        gradient = look.parameters[parameter.name].gradient
+        if gradient is not None:
+            found.append(_largest(gradient.min, gradient.max, gradient.nonfinite))
+    return max(found, default=None)
+
+
+def _largest(low: float | None, high: float | None, nonfinite: int) -> float:
+    return float("inf") if nonfinite else max(abs(low or 0.0), abs(high or 0.0))
+
+
+def all_gone(evidence: Evidence) -> bool:
+    """Whether no parameter gets any gradient in the last look."""
+    last = evidence.looks[-1].parameters.values()
+    gradients = [look.gradient for look in last if look.gradient is not None]
+    return bool(gradients) and all(g.zero_share == 1 for g in gradients)
+
+
+def depth_of(evidence: Evidence) -> Callable[[str], int]:
+    """A sort key for layer names: the order in which the layers ran, others last."""
+    order = {layer: i for i, layer in enumerate(evidence.order)}
+    return lambda layer: order.get(layer, len(order))
+
+
+def finite_looks(evidence: Evidence) -> list[Look]:
+    """The looks up to the first whose loss is not finite."""
+    found = []
+    for look in evidence.looks:
+        if look.loss != look.loss or look.loss in (float("inf"), float("-inf")):
+            break
+        found.append(look)
+    return found
+
+
+def overshoots(evidence: Evidence) -> bool:
+    """Whether gradient descent steps too far for the curvature it met, and has not come back.
+
+    The curvature is a reason to expect that the loss will grow; a loss that has fallen below its
+    start without ever growing several times over is the evidence that it does not.
+    """
+    trajectory = evidence.trajectory
+    is_calm = trajectory.last < trajectory.first and trajectory.peak < BLOWN
+    is_back = trajectory.is_finite and (is_calm or trajectory.has_learnt)
+    return (evidence.stride or 0.0) > largest_stride(evidence) and not is_back
+
+
+def largest_stride(evidence: Evidence) -> float:
+    """The learning rate, in units of the inverse curvature, from which nothing comes back."""
+    return STRIDE_CLASSES if is_class_loss(evidence) else STRIDE
+
+
+def is_class_loss(evidence: Evidence) -> bool:
+    """Whether the loss compares logits or probabilities with classes."""
+    targets, chance = evidence.start.targets, evidence.loss.chance
+    if evidence.loss.classes:
+        return True
+    if targets is None or chance is None or targets.mean is None or targets.min != 0:
+        return False
+    # Zeros and ones: then the mean is the share of ones, and so are the squared and the absolute
+    # error of predicting zero.
+    is_binary = targets.max == 1 and abs(targets.mean + targets.zero_share - 1) < 1e-6
+    return is_binary and abs(chance - targets.mean) > 1e-3
+
+
+def ends_in_classes(evidence: Evidence) -> bool:
+    """Whether the model's output is a softmax or the logarithm of one."""
+    return any(n.index in evidence.ends and "softmax" in n.operator for n in evidence.nodes)
+
+
+def pushed_by(evidence: Evidence, key: SiteKey) -> str:
+    """The normalisation before a nonlinearity whose bias outweighs its gain, "" if there is none.
+
+    What leaves a normalisation has the spread of the gain, so that a bias of three of them
+    switches a unit off.
+    """
+    reads = {index for node in makers(evidence, key) for index in node.inputs}
+    for node in evidence.nodes:
+        if node.index in reads and is_norm(node):
+            stats = {n: evidence.start.parameters[n].stats for n in node.params}
+            gain = next((s.rms for n, s in stats.items() if s and not n.endswith("bias")), 1.0)
+            bias = next((s.mean for n, s in stats.items() if s and n.endswith("bias")), 0.0)
+            if bias is not None and bias < -3 * (gain or 0.0):
+                return evidence.parameters[node.params[0]].layer
+    return ""

@@ -1,0 +1,112 @@
+"""What one forward and backward pass showed of every parameter, layer and nonlinearity."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from pytest_initcheck.records import TensorStats
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter as it stands before the first step.
+
+    ``axis`` is the axis of its output units, None where it has none (vectors, tables); it counts
+    from the end, below zero, in a stack of the weights of several layers along the first axis.
+    """
+
+    name: str
+    layer: str
+    kind: str
+    shape: tuple[int, ...]
+    trainable: bool
+    axis: int | None
+    fan_in: int
+    aliases: tuple[str, ...] = ()
+    groups: int = 1
+
+
+@dataclass(frozen=True)
+class ParameterLook:
+    """A parameter at one look: ``row_gradient`` is the gradient's norm per unit.
+
+    ``projections`` (units, 5) identify rows, ``pulls`` those of the gradient; None where no two
+    rows could be alike. ``least`` and ``median`` are of the |values| above zero, at the start.
+    """
+
+    stats: TensorStats | None
+    gradient: TensorStats | None = None
+    row_gradient: Array | None = None
+    projections: Array | None = None
+    pulls: Array | None = None
+    least: float | None = None
+    median: float | None = None
+
+
+@dataclass(frozen=True)
+class SiteKey:
+    """Where a nonlinearity stands: calls with an equal key are pooled."""
+
+    owner: str
+    nonlinearity: str
+    layer: str
+    units: int
+
+
+@dataclass(frozen=True)
+class SiteLook:
+    """A nonlinearity at one look; arrays hold one value per unit.
+
+    ``samples`` values were seen, ``flat`` of them passed no gradient, ``saturated`` of them had a
+    slope below a twentieth of the steepest, and ``slope`` is the mean relative slope.
+    """
+
+    family: str
+    calls: int
+    samples: Array
+    flat: Array
+    saturated: Array
+    slope: Array
+    width: int
+    output: TensorStats | None = None
+    gradient: TensorStats | None = None
+    is_inside: bool = True
+
+
+@dataclass(frozen=True)
+class OutputLook:
+    """The output of a layer before any nonlinearity, at one look.
+
+    ``variation`` is the share of the mean square of the layer's *input* that differs between
+    samples (0 when all samples look the same to the layer, about 1 when they are unrelated).
+    """
+
+    stats: TensorStats
+    variation: float | None
+    gradient: TensorStats | None = None
+
+
+@dataclass(frozen=True)
+class Look:
+    """Everything measured in one forward and backward pass.
+
+    ``inputs`` are the data that the first layer receives, ``fed`` those of every layer that
+    receives data on which no layer has worked; ``variation`` is the share of the mean square of
+    the model's output that differs between samples.
+    """
+
+    step: int
+    loss: float
+    parameters: dict[str, ParameterLook] = field(default_factory=dict)
+    sites: dict[SiteKey, SiteLook] = field(default_factory=dict)
+    outputs: dict[str, OutputLook] = field(default_factory=dict)
+    inputs: TensorStats | None = None
+    targets: TensorStats | None = None
+    result: TensorStats | None = None
+    fed: dict[str, TensorStats] = field(default_factory=dict)
+    variation: float | None = None

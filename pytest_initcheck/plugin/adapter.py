@@ -1,0 +1,111 @@
+"""The adapter to pytest: options, the fixture, and what happens around each test."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Generator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_initcheck.plugin import hooks, options
+from pytest_initcheck.plugin.controller import REPORT_ATTRIBUTE, Controller, is_worker
+
+if TYPE_CHECKING:
+    from pytest_initcheck.baseline import Baselines
+    from pytest_initcheck.plugin.fixture import Initcheck
+    from pytest_initcheck.plugin.outcome import Watch
+    from pytest_initcheck.session.settings import Settings
+
+MNIST_VARIABLE = "INITCHECK_MNIST"
+SETTINGS: pytest.StashKey[Settings] = pytest.StashKey()
+BASELINES: pytest.StashKey[dict[str, Baselines]] = pytest.StashKey()
+WATCH: pytest.StashKey[Watch] = pytest.StashKey()
+ENVIRONMENT: pytest.StashKey[str | None] = pytest.StashKey()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare options and ini names."""
+    options.add(parser)
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Declare the hooks for teams."""
+    pluginmanager.add_hookspecs(hooks)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Resolve the settings once; nothing else happens until a test asks for the fixture."""
+    config.addinivalue_line("markers", options.MARKER)
+    settings = config.stash[SETTINGS] = options.resolve(config)
+    config.stash[BASELINES] = {}
+    if settings.mnist is not None:
+        config.stash[ENVIRONMENT] = os.environ.get(MNIST_VARIABLE)
+        os.environ[MNIST_VARIABLE] = settings.mnist
+    if not is_worker(config):
+        config.pluginmanager.register(Controller(config, settings), "initcheck-controller")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Leave the environment as it was."""
+    if ENVIRONMENT not in config.stash:
+        return
+    before = config.stash[ENVIRONMENT]
+    if before is None:
+        os.environ.pop(MNIST_VARIABLE, None)
+    else:
+        os.environ[MNIST_VARIABLE] = before
+
+
+@pytest.fixture
+def initcheck(request: pytest.FixtureRequest) -> Initcheck:
+    """Diagnose models and experiments; recorded in the report, compared with the baselines."""
+    from pytest_initcheck.plugin.fixture import Initcheck
+    from pytest_initcheck.plugin.outcome import Watch
+
+    item: pytest.Item = request.node
+    settings = options.for_test(item, item.config.stash[SETTINGS])
+    watch = item.stash[WATCH] = Watch.of(settings, item.config.stash[BASELINES])
+    ask = functools.partial(item.ihook.pytest_initcheck_checks, config=item.config)
+    return Initcheck(watch.recorder, settings, ask)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Refuse a marker that says nothing or something wrong."""
+    fault = options.marker_fault(item)
+    if fault is not None:
+        pytest.fail(fault, pytrace=False)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """After the test's own assertions: fail it where a baseline is missing or has changed."""
+    __tracebackhide__ = True
+    try:
+        result = yield
+        watch = item.stash.get(WATCH, None)
+        if watch is not None:
+            watch.raise_baseline_problem()
+    finally:
+        watch = item.stash.get(WATCH, None)
+        if watch is not None:
+            watch.set_properties(item.user_properties)
+    return result
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Keep the outcome; at the end of the test send what it recorded along with the report."""
+    report = yield
+    watch = item.stash.get(WATCH, None)
+    if watch is not None:
+        watch.see(report, call)
+        if report.when == "teardown":
+            # One JSON string: it passes through xdist, and survives the crash of a worker.
+            report.__dict__[REPORT_ATTRIBUTE] = watch.text()
+            del item.stash[WATCH]
+    return report

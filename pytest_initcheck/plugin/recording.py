@@ -1,0 +1,176 @@
+"""The package's functions as methods that record and compare what they return."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from pytest_initcheck.errors import InitcheckError
+from pytest_initcheck.plugin.user_errors import call, quiet
+
+if TYPE_CHECKING:
+    from pytest_initcheck.diagnosis import Diagnosis
+    from pytest_initcheck.records import Comparison, RunRecord
+    from pytest_initcheck.session.recorder import Recorder
+    from pytest_initcheck.session.settings import Scope
+
+
+class Recording:
+    """Records for the report and compares with the baseline of the test.
+
+    A comparison that does not hold fails the test when it ends, so that what the test itself
+    asserts comes first. ``name`` is what an entry is called in the report and the baseline; it
+    defaults to a word for the method, with "-2" and so on where it is taken.
+    """
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        settings: Scope,
+        ask_team: Callable[[], Iterable[Any]] = tuple,
+    ) -> None:
+        self._recorder = recorder
+        self._settings = settings
+        self._ask_team = ask_team
+
+    @quiet
+    def diagnose(
+        self, model: Any, batch: Any, *args: Any, name: str = "diagnosis", **options: Any
+    ) -> Diagnosis:
+        """`pytest_initcheck.diagnose`, recorded; takes its arguments and raises its errors."""
+        return self._diagnose(name, model, batch, *args, **options)
+
+    def _diagnose(self, name: str, model: Any, batch: Any, *args: Any, **options: Any) -> Diagnosis:
+        from pytest_initcheck.checks.third_party import with_builtin
+        from pytest_initcheck.diagnosis import diagnose
+        from pytest_initcheck.ignores import parse
+
+        if options.get("checks") is None:
+            options["checks"] = with_builtin(self._ask_team()) or None
+        options["ignore"] = (*parse(options.get("ignore")), *self._settings.ignores)
+        if options.get("causal") is None:
+            options["causal"] = self._settings.causal
+        if options.get("thorough") is None:
+            options["thorough"] = self._settings.thorough
+        found = call(diagnose, model, batch, *args, **self._placed(options))
+        self._recorder.add(
+            name,
+            "diagnosis",
+            found.run_record(),
+            verdict=found.verdict,
+            findings=found.findings,
+            ignored=found.ignored,
+        )
+        self._recorder.note_ignores(found.unused_ignores)
+        return found
+
+    def _placed(self, options: dict[str, Any]) -> dict[str, Any]:
+        if self._settings.device is not None and options.get("device") is None:
+            options["device"] = chosen_device(self._settings.device)
+        return options
+
+    @quiet
+    def run(self, experiment: Any, *args: Any, name: str = "run", **options: Any) -> RunRecord:
+        """`pytest_initcheck.run`, recorded; takes its arguments and raises its errors."""
+        return self._run(name, experiment, *args, **options)
+
+    def _run(self, name: str, experiment: Any, *args: Any, **options: Any) -> RunRecord:
+        from pytest_initcheck.training import run
+
+        record = call(run, experiment, *args, **self._placed(options))
+        self._recorder.add(name, "run", record)
+        return record
+
+    @quiet
+    def sweep(self, experiment: Any, *args: Any, name: str = "sweep", **options: Any) -> Any:
+        """`pytest_initcheck.sweep`, recorded: one entry, "name: cell", for each run of it."""
+        from pytest_initcheck.training import sweep
+
+        cells = call(sweep, experiment, *args, **self._placed(options))
+        for cell, record in cells.items():
+            self._recorder.add(f"{name}: {cell}", "sweep", record)
+        return cells
+
+    @quiet
+    def escape(self, *args: Any, name: str = "escape", **options: Any) -> Any:
+        """`pytest_initcheck.escape`, recorded; takes its arguments and raises its errors."""
+        return self._escape(name, *args, **options)
+
+    def _escape(self, name: str, *args: Any, **options: Any) -> Any:
+        from pytest_initcheck.landscape import escape
+
+        found = call(escape, *args, **options)
+        self._recorder.add(name, "escape", found.run_record())
+        return found
+
+    @quiet
+    def compare(
+        self,
+        name: str,
+        record_or_metrics: Any,
+        rtol: float | None = None,
+        atol: float | None = None,
+    ) -> Comparison | None:
+        """Record anything under ``name`` and hold it against its baseline.
+
+        ``record_or_metrics`` is a record, something with ``run_record()`` (a diagnosis), a number,
+        or a mapping from metric to number, to one number per seed, or to one curve per seed.
+        ``rtol`` and ``atol`` replace the tolerances of the marker and of the baseline.
+
+        Returns what came out of it, None where comparison is off. A difference does not raise
+        here: it fails the test when it ends, together with all others.
+
+        Raises:
+            InitcheckError: something else was given; the message says what.
+        """
+        from pytest_initcheck.plugin.metrics import as_record
+
+        if not isinstance(name, str) or not name:
+            raise InitcheckError(f"compare: the name must be a text, not {name!r}")
+        kind, record = as_record(name, record_or_metrics)
+        judged = record_or_metrics if hasattr(record_or_metrics, "findings") else None
+        return self._recorder.add(
+            name,
+            kind,
+            record,
+            verdict=judged.verdict if judged is not None else None,
+            findings=judged.findings if judged is not None else (),
+            ignored=getattr(judged, "ignored", ()),
+            rtol=rtol,
+            atol=atol,
+        ).comparison
+
+    @quiet
+    def picture(self, title: str, figure: Any) -> None:
+        """Show a matplotlib figure (or the figure of an Axes) in the report.
+
+        Raises:
+            InitcheckError: it is not a figure.
+        """
+        from pytest_initcheck.plugin.pictures import drawn
+
+        self._recorder.pictures.append(drawn(title, figure))
+
+    @quiet
+    def mnist(self, *args: Any, **options: Any) -> Any:
+        """`pytest_initcheck.data.load_mnist`: the folder given by option, else the subset."""
+        from pytest_initcheck.data import load_mnist
+
+        return call(load_mnist, *args, **options)
+
+
+def chosen_device(device: str) -> str:
+    """ "cpu" or "cuda" for the value of the option; "auto" is cuda where there is one.
+
+    Raises:
+        InitcheckError: cuda is asked for and there is none.
+    """
+    import torch
+
+    there = torch.cuda.is_available()
+    if device == "cuda" and not there:
+        raise InitcheckError(
+            "the device is 'cuda' and torch finds none; use 'auto' or 'cpu' "
+            "(--initcheck-device, the marker's device=, or initcheck_device)"
+        )
+    return "cuda" if there and device != "cpu" else "cpu"

@@ -1,0 +1,63 @@
+"""Calls whose errors show the user's code, not the package's."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, ParamSpec, TypeVar
+
+from pytest_initcheck.errors import InitcheckError, InitcheckFailure
+
+P = ParamSpec("P")
+R = TypeVar("R")
+_HERE = str(Path(__file__).parents[1])
+
+
+def quiet(function: Callable[P, R]) -> Callable[P, R]:
+    """The function, with the package's own frames left out of the traceback of its errors."""
+
+    @functools.wraps(function)
+    def calls(*args: P.args, **kwargs: P.kwargs) -> R:
+        __tracebackhide__ = True
+        try:
+            return function(*args, **kwargs)
+        except (InitcheckError, InitcheckFailure) as error:
+            cause = error.__cause__
+            if cause is not None:
+                cause.with_traceback(users_part(cause.__traceback__))
+            raise error.with_traceback(None) from cause
+
+    return calls
+
+
+def call(function: Callable[..., R], *args: Any, **options: Any) -> R:
+    """Call the function; arguments that it does not take are an error of the caller.
+
+    Raises:
+        InitcheckError: the arguments do not fit the function's signature.
+    """
+    signature = inspect.signature(function)
+    try:
+        signature.bind(*args, **options)
+    except TypeError as error:
+        known = ", ".join(signature.parameters)
+        raise InitcheckError(f"{function.__name__}: {error}; it takes {known}") from None
+    return function(*args, **options)
+
+
+def users_part(traceback: TracebackType | None) -> TracebackType | None:
+    """The traceback from the first frame that is neither the package's nor torch's.
+
+    All of it where there is no such frame.
+    """
+    part = traceback
+    while part is not None and _is_inner(part.tb_frame.f_code.co_filename):
+        part = part.tb_next
+    return part or traceback
+
+
+def _is_inner(file: str) -> bool:
+    return file.startswith(_HERE) or "torch" in Path(file).parts
