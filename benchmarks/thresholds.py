@@ -366,7 +366,9 @@ class Measured:
         if not sharpness._is_suspicious(evidence):
             evidence = dataclasses.replace(evidence, stride=None)
         sorted_out = diagnosis.sort_out(diagnosis.judge(evidence, checks), self.ignores)
-        found = diagnosis.Diagnosis(evidence.before, evidence.after, sorted_out.findings, ())
+        found = diagnosis.Diagnosis(
+            record=evidence.before, after=evidence.after, findings=sorted_out.findings, losses=()
+        )
         first = found.findings[0].id if found.verdict != "pass" else ""
         wrong = self.case.wrong(found) if not self.case.known_miss(0) else ""
         return Outcome(found.verdict, first, wrong)

@@ -33,7 +33,7 @@ _OWN = re.compile(r"IC(\d{1,3})?\*|IC\d{1,3}\*?", re.IGNORECASE)
 Given: TypeAlias = "Ignore | str | Mapping[str, str] | Sequence[Any] | None"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Ignore:
     """A finding that shall not count, in the layers whose name matches, for a reason.
 
@@ -159,7 +159,7 @@ def _one(given: Any) -> Ignore:
         return _from_mapping(given)
     if isinstance(given, (list, tuple)) and _are_parts(given):
         id, *layer, reason = given
-        return Ignore(id, layer[0] if layer else "*", reason)
+        return Ignore(id=id, layer=layer[0] if layer else "*", reason=reason)
     raise InitcheckError(
         f"an ignore cannot be {given!r}; pass a text such as {EXAMPLE}, a tuple (id, layer, "
         "reason), a mapping with these keys, or a list of such"
@@ -175,7 +175,7 @@ def _from_text(text: str) -> Ignore:
         raise InitcheckError(
             f"the ignore {text.strip()!r} gives no reason; write {EXAMPLE}, with a colon"
         )
-    return Ignore(id, layer[0] if layer else "*", reason)
+    return Ignore(id=id, layer=layer[0] if layer else "*", reason=reason)
 
 
 def _from_mapping(given: Mapping[Any, Any]) -> Ignore:

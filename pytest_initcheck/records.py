@@ -45,7 +45,7 @@ class Histogram:
         return Histogram(low, high, tuple(counts))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TensorStats:
     """Summary of one tensor. Moments, range and histogram are of its finite values.
 
@@ -110,7 +110,7 @@ def _least(pick: Any, a: float | None, b: float | None) -> float | None:
     return pick(known) if known else None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class UnitStats:
     """How many units (features or channels) of an activation are dead or saturated.
 
@@ -126,7 +126,7 @@ class UnitStats:
     saturated: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LayerRecord:
     """One layer (a module with parameters of its own) at one moment.
 
@@ -146,7 +146,7 @@ class LayerRecord:
     update_ratio: dict[str, float] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ModelRecord:
     """All layers of a model at one moment, in the order in which they first ran."""
 
@@ -172,7 +172,7 @@ class ModelRecord:
         raise InitcheckError(f"no layer is called {name!r}; the record has {known}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RunRecord:
     """One training per seed, or anything else that has curves, metrics and models.
 
@@ -190,7 +190,7 @@ class RunRecord:
     shown: dict[str, tuple[Curve, ...]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Finding:
     """One thing that is wrong, why, and what to do.
 
@@ -246,7 +246,7 @@ def describe_units(units: tuple[int, ...], most: int = 8) -> str:
     return f"unit{'s' if len(units) > 1 else ''} {shown}{more}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Difference:
     """One value that left its tolerance; ``excess`` is |actual − expected| / allowed."""
 
@@ -257,7 +257,7 @@ class Difference:
     excess: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Comparison:
     """A record held against its baseline; differences come worst first.
 
@@ -282,7 +282,7 @@ class Picture:
     data: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Entry:
     """One recorded thing of one test: a diagnosis, a run, a sweep, an escape or plain metrics.
 
@@ -298,7 +298,7 @@ class Entry:
     ignored: tuple[Finding, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TestRecord:
     """All that one test recorded, with its outcome."""
 

@@ -34,7 +34,7 @@ class Band(NamedTuple):
     upper: tuple[float, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ShareVerdict:
     """Whether ``successes`` of ``n`` seeds are in keeping with a required share.
 

@@ -49,13 +49,13 @@ def compare(
     found = [difference for check in checks if (difference := check.judge(alpha)) is not None]
     found.sort(key=lambda difference: -difference.excess)
     return Comparison(
-        "changed" if found else "match",
-        tuple(found),
-        values,
-        tuple(_notes(mine, stored, device)),
-        file,
-        stored.expected(),
-        dict(stored.provenance),
+        status="changed" if found else "match",
+        differences=tuple(found),
+        compared=values,
+        notes=tuple(_notes(mine, stored, device)),
+        file=file,
+        expected=stored.expected(),
+        provenance=dict(stored.provenance),
     )
 
 
@@ -74,7 +74,9 @@ def _checks(actual: Stored, expected: Stored, fixed: Fixed | None) -> Iterator[C
     for moment in ("before", "after"):
         mine, theirs = getattr(a, moment), getattr(e, moment)
         if mine is not None and theirs is not None:
-            pairs[moment] = Pair(moment, mine, theirs, fixed, trained=moment == "after")
+            pairs[moment] = Pair(
+                moment=moment, actual=mine, expected=theirs, fixed=fixed, trained=moment == "after"
+            )
         elif mine is not theirs:
             yield same(moment, mine and "recorded", theirs and "recorded")
     for name in _names(a.metrics, e.metrics):
@@ -83,8 +85,13 @@ def _checks(actual: Stored, expected: Stored, fixed: Fixed | None) -> Iterator[C
         yield from seeds.metric(name, *values, fixed, curves)
     for name in _names(actual.bands, expected.bands):
         loss = pairs["before"].curve_allowed if name == "loss" and "before" in pairs else None
-        bands = actual.bands.get(name), expected.bands.get(name)
-        yield from seeds.BandPair(f"curve {name}", *bands, fixed, loss).checks()
+        yield from seeds.BandPair(
+            key=f"curve {name}",
+            actual=actual.bands.get(name),
+            expected=expected.bands.get(name),
+            fixed=fixed,
+            loss=loss,
+        ).checks()
     for pair in pairs.values():
         yield from pair.checks()
 

@@ -51,7 +51,13 @@ def same(key: str, actual: Any, expected: Any) -> Check:
     def judge(_: float) -> Difference | None:
         if actual == expected:
             return None
-        return Difference(key, shown(actual), shown(expected), "equal", math.inf)
+        return Difference(
+            key=key,
+            actual=shown(actual),
+            expected=shown(expected),
+            allowed="equal",
+            excess=math.inf,
+        )
 
     return Check(judge)
 
@@ -69,7 +75,13 @@ def apart(key: str, actual: float, expected: float, allowed: float) -> Differenc
     if distance <= allowed:
         return None
     excess = distance / allowed if allowed > 0 else math.inf
-    return Difference(key, shown(actual), shown(expected), f"± {allowed:.3g}", excess)
+    return Difference(
+        key=key,
+        actual=shown(actual),
+        expected=shown(expected),
+        allowed=f"± {allowed:.3g}",
+        excess=excess,
+    )
 
 
 def within(key: str, actual: float, expected: float, bounds: Bounds) -> Check:
@@ -82,6 +94,8 @@ def within(key: str, actual: float, expected: float, bounds: Bounds) -> Check:
         allowed = abs((high if actual > high else low) - expected)
         excess = abs(actual - expected) / allowed if allowed > 0 else math.inf
         text = f"{low:.4g} to {high:.4g}"
-        return Difference(key, shown(actual), shown(expected), text, excess)
+        return Difference(
+            key=key, actual=shown(actual), expected=shown(expected), allowed=text, excess=excess
+        )
 
     return Check(judge)

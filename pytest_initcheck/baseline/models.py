@@ -19,7 +19,7 @@ from pytest_initcheck.records import LayerRecord, ModelRecord, TensorStats, Unit
 _NOISE = 1e-6
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Pair:
     """Two looks at one model; ``trained`` where optimisation has tied the weights together."""
 
@@ -54,7 +54,14 @@ class Pair:
         }
         for name, (n_a, n_e) in sizes_of.items():
             a, e = getattr(self.actual, name), getattr(self.expected, name)
-            yield from TensorPair(self.key(name), a, e, n_a, n_e, self.fixed).checks()
+            yield from TensorPair(
+                key=self.key(name),
+                actual=a,
+                expected=e,
+                n_actual=n_a,
+                n_expected=n_e,
+                fixed=self.fixed,
+            ).checks()
 
     def _loss(self) -> Iterator[Check]:
         a, e = self.actual.loss, self.expected.loss
@@ -165,10 +172,16 @@ class Layer:
 
     def _weights(self) -> Iterator[Check]:
         a, e = self.actual.weights, self.expected.weights
-        numbers = self._numbers("weights") if self.pair.trained else (math.inf, math.inf)
+        mine, theirs = self._numbers("weights") if self.pair.trained else (math.inf, math.inf)
         for name in _all_names(a, e):
-            key = self._key("weights", name)
-            yield from TensorPair(key, a.get(name), e.get(name), *numbers, self.pair.fixed).checks()
+            yield from TensorPair(
+                key=self._key("weights", name),
+                actual=a.get(name),
+                expected=e.get(name),
+                n_actual=mine,
+                n_expected=theirs,
+                fixed=self.pair.fixed,
+            ).checks()
 
     def _signals(self) -> Iterator[Check]:
         a, e = self.actual, self.expected
@@ -186,10 +199,16 @@ class Layer:
             key = self._key("gradients", name)
             tensors.append((key, a.gradients.get(name), e.gradients.get(name), "gradients"))
         for key, mine, theirs, which in tensors:
-            numbers = self._numbers(which)
-            noise = self.pair.noise if which == "gradients" else 0.0
+            n_mine, n_theirs = self._numbers(which)
             yield from TensorPair(
-                key, mine, theirs, *numbers, self.pair.fixed, noise, vanishing
+                key=key,
+                actual=mine,
+                expected=theirs,
+                n_actual=n_mine,
+                n_expected=n_theirs,
+                fixed=self.pair.fixed,
+                noise=self.pair.noise if which == "gradients" else 0.0,
+                vanishing=vanishing,
             ).checks()
 
     def _is_noise(self, *gradients: TensorStats | None) -> bool:

@@ -74,7 +74,7 @@ def _band(data: Any, path: Path) -> Band:
     _demand(all(c <= seeds for c in nonfinite), (*path, "nonfinite"), f"counts up to {seeds}")
     fits = all((m is None) == (c == seeds) for m, c in zip(mean, nonfinite, strict=True))
     _demand(fits, (*path, "mean"), "null exactly where no seed has a finite value")
-    return Band(seeds, length, mean, sd, nonfinite)
+    return Band(seeds=seeds, length=length, mean=mean, sd=sd, nonfinite=nonfinite)
 
 
 def _model(data: Any, path: Path) -> ModelRecord:
@@ -143,7 +143,7 @@ def _head(name: str, data: Any, path: Path) -> LayerRecord:
     if has_units:
         _fields(data, path, unit_fields, set(data))
     return LayerRecord(
-        name,
+        name=name,
         kind=_text(data["kind"], (*path, "kind")),
         nonlinearity=_text(data["nonlinearity"], (*path, "nonlinearity"))
         if "nonlinearity" in data
@@ -155,9 +155,9 @@ def _head(name: str, data: Any, path: Path) -> LayerRecord:
 
 def _units(data: Any, path: Path) -> UnitStats:
     return UnitStats(
-        _count(data["units"], (*path, "units")),
-        _share(data["dead_share"], (*path, "dead_share")),
-        _share(data["saturated_share"], (*path, "saturated_share")),
+        count=_count(data["units"], (*path, "units")),
+        dead_share=_share(data["dead_share"], (*path, "dead_share")),
+        saturated_share=_share(data["saturated_share"], (*path, "saturated_share")),
     )
 
 
@@ -170,7 +170,7 @@ def _tensor(data: Any, path: Path) -> TensorStats:
     _demand(nonfinite <= n, (*path, "nonfinite"), f"at most n = {n}, found {nonfinite}")
     values = {key: _maybe_number(data[key], (*path, key)) for key in numbers}
     stats = TensorStats(
-        n,
+        n=n,
         **values,
         zero_share=_share(data["zero_share"], (*path, "zero_share")),
         nonfinite=nonfinite,

@@ -27,7 +27,7 @@ _CHANNEL_SECOND = ("Conv", "BatchNorm", "InstanceNorm", "GroupNorm")
 _NORMALISES = ("Norm",)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Sizes:
     """Independent values per seed: of each layer's activations, of the outputs, of gradients."""
 
@@ -61,7 +61,13 @@ def sizes(model: ModelRecord, is_drawn: bool = True) -> Sizes:
         layers[layer.name] = 1 / (inverse + (1 / width if is_drawn else 0.0))
         inverse += share
         total += share
-    return Sizes(layers, 1 / inverse, 1 / total, samples, 0.5 ** _narrowest(model.layers))
+    return Sizes(
+        layers=layers,
+        outputs=1 / inverse,
+        gradients=1 / total,
+        samples=samples,
+        vanishing=0.5 ** _narrowest(model.layers),
+    )
 
 
 def units(layer: LayerRecord) -> int:

@@ -34,7 +34,9 @@ def metric(
         yield same(key, _kinds(actual), _kinds(expected))
         return
     bands = [None if v is None else band(tuple((x,) for x in v)) for v in (actual, expected)]
-    yield from BandPair(key, bands[0], bands[1], fixed, spread=usual_spread(curves)).checks()
+    yield from BandPair(
+        key=key, actual=bands[0], expected=bands[1], fixed=fixed, spread=usual_spread(curves)
+    ).checks()
 
 
 def usual_spread(bands: Sequence[Band | None]) -> float:
@@ -47,7 +49,7 @@ def _kinds(values: Curve) -> str:
     return ", ".join(sorted({str(value) for value in values}))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BandPair:
     """A curve over seeds in both records.
 
@@ -101,7 +103,13 @@ class BandPair:
             if abs(shares[0] - shares[1]) <= allowed:
                 return None
         texts = [f"{n} of {s} seeds" for n, s in ((mine, a.seeds), (theirs, e.seeds))]
-        return Difference(f"{key} not finite", texts[0], texts[1], "equal", math.inf)
+        return Difference(
+            key=f"{key} not finite",
+            actual=texts[0],
+            expected=texts[1],
+            allowed="equal",
+            excess=math.inf,
+        )
 
     def _allowed(
         self, a: Band, e: Band, i: int, alpha: float, values: tuple[float, float]

@@ -66,7 +66,7 @@ class Baselines:
         file = self.path(nodeid)
         stored = self.stored(nodeid, entry_name)
         if stored is None:
-            return Comparison("missing", file=_shown(file))
+            return Comparison(status="missing", file=_shown(file))
         return compare(record, stored, rtol=rtol, atol=atol, device=device, file=_shown(file))
 
     def entries(self, nodeid: str) -> tuple[str, ...]:

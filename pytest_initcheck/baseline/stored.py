@@ -24,7 +24,7 @@ MOST_POINTS = 64
 LONGEST = 100_000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Band:
     """A curve over seeds: mean and sample standard deviation at no more than 64 of its points.
 
@@ -125,7 +125,9 @@ def band(curves: tuple[Curve, ...]) -> Band:
         mean.append(_finite(statistics.fmean(values)) if values else None)
         sd.append(_finite(_deviation(values)) or 0.0)
         nonfinite.append(len(curves) - len(values))
-    return Band(len(curves), length, tuple(mean), tuple(sd), tuple(nonfinite))
+    return Band(
+        seeds=len(curves), length=length, mean=tuple(mean), sd=tuple(sd), nonfinite=tuple(nonfinite)
+    )
 
 
 def _deviation(values: list[float]) -> float:
@@ -169,7 +171,11 @@ def _units(units: UnitStats | None) -> UnitStats | None:
     # Which units are dead is chance; only how many can be compared.
     if units is None:
         return None
-    return UnitStats(units.count, rounded(units.dead_share), rounded(units.saturated_share))
+    return UnitStats(
+        count=units.count,
+        dead_share=rounded(units.dead_share),
+        saturated_share=rounded(units.saturated_share),
+    )
 
 
 def _tensors(tensors: dict[str, TensorStats]) -> dict[str, TensorStats]:

@@ -16,7 +16,7 @@ from pytest_initcheck.records import TensorStats
 _VALUES = 9
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TensorPair:
     """The statistics of one tensor in both; ``n_…`` are independent values per seed.
 

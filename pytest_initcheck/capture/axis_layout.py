@@ -14,7 +14,7 @@ Kind = Literal["crossed", "stacked", "torn"]
 _keys = itertools.count(1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Atom:
     """An axis that the program has made, or a part of one.
 
@@ -167,7 +167,7 @@ def _cut(region: Region) -> list[tuple[Atom, ...]]:
 def named(shape: Sequence[int], *, unit: int | None = None) -> list[tuple[Atom, ...]]:
     """Axes that are new; ``unit`` is the one that counts a layer's outputs."""
     return [
-        (Atom(size, next(_keys), is_unit=axis == unit),) if size > 1 else ()
+        (Atom(size=size, key=next(_keys), is_unit=axis == unit),) if size > 1 else ()
         for axis, size in enumerate(shape)
     ]
 

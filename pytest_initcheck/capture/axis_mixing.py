@@ -70,7 +70,13 @@ class Reshapes(TorchDispatchMode):
         if not results:
             return
         name, shape = func.overloadpacket.__name__.rstrip("_"), tuple(results[0].shape)
-        call = Call(name, args, given, shape, torch.Tag.pointwise in func.tags)
+        call = Call(
+            name=name,
+            args=args,
+            given=given,
+            shape=shape,
+            is_pointwise=torch.Tag.pointwise in func.tags,
+        )
         for layout, axes, is_ordered in reads(call):
             self._read(call, layout, axes, is_ordered=is_ordered)
         carried = made(call)

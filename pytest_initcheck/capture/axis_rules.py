@@ -33,7 +33,7 @@ PRODUCTS = {"mm": 0, "addmm": 1, "bmm": 0, "baddbmm": 1}
 Axes = list[tuple[Atom, ...]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Call:
     """One operator, with the layouts of the tensors that it received; None where not known."""
 

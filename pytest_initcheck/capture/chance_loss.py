@@ -27,19 +27,26 @@ def loss_facts(program: Program, looked: Looked) -> LossFacts:
     output, targets = looked.result.output, looked.result.targets
     if program.forward is not None:
         chance = _chance_of_forward(program, looked)
-        return LossFacts(name, initial, chance, None, _classes_at(chance, output), is_forward=True)
+        return LossFacts(
+            name=name,
+            initial=initial,
+            chance=chance,
+            growth=None,
+            classes=_classes_at(chance, output),
+            is_forward=True,
+        )
     if not tensors_of(targets) or _has_own_loss(output):
         output = main_tensor(output)
     if not tensors_of(targets) or not tensors_of(output):
-        return LossFacts(name, initial)
+        return LossFacts(name=name, initial=initial)
     constant = uninformed(output, looked)
     chance = no_grad_loss(program, constant, targets)
     if chance is None or not math.isfinite(chance):
-        return LossFacts(name, initial)
+        return LossFacts(name=name, initial=initial)
     twice = no_grad_loss(program, _doubled(constant), _doubled(targets))
     growth = twice / chance if twice is not None and chance > 0 else None
     classes = _classes(main_tensor(output), targets, nothing_to_lose=chance == initial == 0)
-    return LossFacts(name, initial, chance, growth, classes)
+    return LossFacts(name=name, initial=initial, chance=chance, growth=growth, classes=classes)
 
 
 def uninformed(output: Any, looked: Looked) -> Any:

@@ -31,14 +31,14 @@ def model_record(
     layers = [_layer(name, look, parameters, movement or {}, used) for name in dict.fromkeys(order)]
     layers += [_site_record(key, site) for key, site in look.sites.items() if key not in used]
     return ModelRecord(
-        tuple(layers),
-        look.loss,
-        look.inputs,
-        look.result,
-        look.targets,
-        moment,
-        dict(meta),
-        tuple(not_observed),
+        layers=tuple(layers),
+        loss=look.loss,
+        inputs=look.inputs,
+        outputs=look.result,
+        targets=look.targets,
+        moment=moment,
+        meta=dict(meta),
+        not_observed=tuple(not_observed),
     )
 
 
@@ -57,15 +57,15 @@ def _layer(
         used.add(key)
     output = look.outputs.get(name)
     return LayerRecord(
-        name,
-        next((p.kind for p in own.values()), ""),
-        key.nonlinearity if key else None,
-        {short: p.stats for short, p in looks.items() if p.stats},
-        {short: p.gradient for short, p in looks.items() if p.gradient},
-        site.output if site else output.stats if output else None,
-        site.gradient if site else output.gradient if output else None,
-        unit_stats(site) if site else None,
-        {short: movement[p.name] for short, p in own.items() if p.name in movement},
+        name=name,
+        kind=next((p.kind for p in own.values()), ""),
+        nonlinearity=key.nonlinearity if key else None,
+        weights={short: p.stats for short, p in looks.items() if p.stats},
+        gradients={short: p.gradient for short, p in looks.items() if p.gradient},
+        activations=site.output if site else output.stats if output else None,
+        activation_gradients=site.gradient if site else output.gradient if output else None,
+        units=unit_stats(site) if site else None,
+        update_ratio={short: movement[p.name] for short, p in own.items() if p.name in movement},
     )
 
 
@@ -77,9 +77,9 @@ def _following(layer: str, look: Look) -> SiteKey | None:
 
 def _site_record(key: SiteKey, site: SiteLook) -> LayerRecord:
     return LayerRecord(
-        f"{key.owner or key.layer or 'model'}:{key.nonlinearity}",
-        "activation",
-        key.nonlinearity,
+        name=f"{key.owner or key.layer or 'model'}:{key.nonlinearity}",
+        kind="activation",
+        nonlinearity=key.nonlinearity,
         activations=site.output,
         activation_gradients=site.gradient,
         units=unit_stats(site) if site.family != "softmax" else None,
@@ -93,9 +93,9 @@ def unit_stats(site: SiteLook) -> UnitStats:
         (site.saturated >= _MOST * site.samples) if site.family == "squashing" else site.samples < 0
     )
     return UnitStats(
-        len(site.samples),
-        float(dead.mean()),
-        float(saturated.mean()),
-        tuple(int(i) for i in dead.nonzero()[0][:_NAMED]),
-        tuple(int(i) for i in saturated.nonzero()[0][:_NAMED]),
+        count=len(site.samples),
+        dead_share=float(dead.mean()),
+        saturated_share=float(saturated.mean()),
+        dead=tuple(int(i) for i in dead.nonzero()[0][:_NAMED]),
+        saturated=tuple(int(i) for i in saturated.nonzero()[0][:_NAMED]),
     )

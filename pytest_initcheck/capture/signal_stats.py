@@ -21,7 +21,7 @@ SATURATED = 0.05
 _CALLS = 16
 
 
-@dataclass
+@dataclass(kw_only=True)
 class _Calls:
     """The calls of one layer or nonlinearity, still on the device."""
 
@@ -33,7 +33,7 @@ class _Calls:
     width: int = 0
 
 
-class Recorder:
+class SignalRecorder:
     """The observer of one look."""
 
     def __init__(self, ledger: Ledger) -> None:
@@ -104,16 +104,16 @@ class Recorder:
         total = np.sum([self._ledger[slot].reshape(4, -1) for slot in calls.slots], axis=0)
         samples = total[0]
         return SiteLook(
-            calls.family,
-            len(calls.slots),
-            samples,
-            total[1],
-            total[2],
-            total[3] / samples,
-            calls.width,
-            self._pooled(calls.outputs),
-            self._pooled(calls.gradients),
-            any(node in inside for node in calls.nodes),
+            family=calls.family,
+            calls=len(calls.slots),
+            samples=samples,
+            flat=total[1],
+            saturated=total[2],
+            slope=total[3] / samples,
+            width=calls.width,
+            output=self._pooled(calls.outputs),
+            gradient=self._pooled(calls.gradients),
+            is_inside=any(node in inside for node in calls.nodes),
         )
 
     def outputs(self) -> dict[str, OutputLook]:

@@ -16,14 +16,14 @@ from pytest_initcheck.capture.deferred_read import Ledger
 from pytest_initcheck.capture.magnitude_spread import magnitudes
 from pytest_initcheck.capture.program import Program, Result, main_tensor, refused, tensors_of
 from pytest_initcheck.capture.restore import clear_gradients
-from pytest_initcheck.capture.signal_stats import Recorder, variation
+from pytest_initcheck.capture.signal_stats import SignalRecorder, variation
 from pytest_initcheck.capture.tensor_stats import Summary, plain, projections, summarise
 from pytest_initcheck.capture.trace import Tracer, layer_of
 from pytest_initcheck.evidence import Look, Node, Parameter, ParameterLook, Reshape
 from pytest_initcheck.evidence.similar_rows import groups_of, nearly
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Looked:
     """A look with what the trace showed beside it."""
 
@@ -58,7 +58,7 @@ class Looker:
         ``full`` adds the summaries of all weights and gradients.
         """
         ledger = Ledger()
-        recorder = Recorder(ledger)
+        recorder = SignalRecorder(ledger)
         tracer = Tracer(self.model, recorder.observer())
         recorder.tracer = tracer
         clear_gradients(self.model.parameters())
@@ -81,16 +81,16 @@ class Looker:
         ledger.read()
         inside, fed = inside_of(tracer.nodes), recorder.inputs()
         look = Look(
-            step,
-            float(ledger[loss][0]),
-            {name: slot.look(ledger) for name, slot in slots.items()},
-            recorder.sites(inside),
-            recorder.outputs(),
-            next(iter(fed.values()), None),
-            targets.stats(ledger) if targets else None,
-            output.stats(ledger) if output else None,
-            fed,
-            None if differs is None else float(ledger[differs][0]),
+            step=step,
+            loss=float(ledger[loss][0]),
+            parameters={name: slot.look(ledger) for name, slot in slots.items()},
+            sites=recorder.sites(inside),
+            outputs=recorder.outputs(),
+            inputs=next(iter(fed.values()), None),
+            targets=targets.stats(ledger) if targets else None,
+            result=output.stats(ledger) if output else None,
+            fed=fed,
+            variation=None if differs is None else float(ledger[differs][0]),
         )
         parameters = describe(self.model, tracer)
         ends, goals = tracer.makers(result.output), tracer.makers(result.loss)
@@ -103,18 +103,18 @@ class Looker:
                 and (groups_of(parameter.projections) or nearly(parameter.projections))
             } | _copied(look)
         return Looked(
-            look,
-            tuple(tracer.nodes),
-            tuple(tracer.order),
-            parameters,
-            result,
-            ends,
-            reached,
-            () if step else tracer.used_weights.vanished(),
-            tracer.strays,
-            goals if self.program.forward is not None else ends,
-            tuple(tracer.makers(tensor) for tensor in tensors_of(result.output)),
-            axes.found,
+            look=look,
+            nodes=tuple(tracer.nodes),
+            order=tuple(tracer.order),
+            parameters=parameters,
+            result=result,
+            ends=ends,
+            reached=reached,
+            vanished=() if step else tracer.used_weights.vanished(),
+            strays=tracer.strays,
+            goals=goals if self.program.forward is not None else ends,
+            makers=tuple(tracer.makers(tensor) for tensor in tensors_of(result.output)),
+            reshapes=axes.found,
         )
 
     def _see(self, batch: Any, tracer: Tracer, axes: Reshapes) -> None:
@@ -138,14 +138,16 @@ class Looker:
         rows = rows_of(parameter, axis or 0) if is_followed and parameter.dim() > 1 else None
         gradient = parameter.grad
         return _Slots(
-            summarise(parameter, ledger) if full or gradient is None else None,
-            summarise(gradient, ledger) if gradient is not None else None,
-            ledger.put(rows_of(gradient, axis).norm(dim=1))
+            weight=summarise(parameter, ledger) if full or gradient is None else None,
+            gradient=summarise(gradient, ledger) if gradient is not None else None,
+            row_gradient=ledger.put(rows_of(gradient, axis).norm(dim=1))
             if gradient is not None and axis is not None and gradient.layout == torch.strided
             else None,
-            ledger.put(projections(rows)) if rows is not None and rows.numel() else None,
-            self._pulls(gradient, axis or 0, ledger) if is_followed else None,
-            ledger.put(magnitudes(parameter)) if self._followed is None else None,
+            projections=ledger.put(projections(rows))
+            if rows is not None and rows.numel()
+            else None,
+            pulls=self._pulls(gradient, axis or 0, ledger) if is_followed else None,
+            magnitudes=ledger.put(magnitudes(parameter)) if self._followed is None else None,
         )
 
     def _pulls(self, gradient: Tensor | None, axis: int, ledger: Ledger) -> int | None:
@@ -169,7 +171,7 @@ class Looker:
         return summarise(tensor, ledger) if isinstance(tensor, Tensor) else None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Slots:
     """One parameter of one look, still on the device."""
 
@@ -181,13 +183,18 @@ class _Slots:
     magnitudes: int | None
 
     def look(self, ledger: Ledger) -> ParameterLook:
+        place = self.magnitudes
+        least, median = (None, None) if place is None else ledger[place].tolist()
         return ParameterLook(
-            self.weight.stats(ledger) if self.weight else None,
-            self.gradient.stats(ledger) if self.gradient else None,
-            ledger[self.row_gradient] if self.row_gradient is not None else None,
-            ledger[self.projections].reshape(-1, 5) if self.projections is not None else None,
-            ledger[self.pulls].reshape(-1, 5) if self.pulls is not None else None,
-            *(ledger[self.magnitudes].tolist() if self.magnitudes is not None else ()),
+            stats=self.weight.stats(ledger) if self.weight else None,
+            gradient=self.gradient.stats(ledger) if self.gradient else None,
+            row_gradient=ledger[self.row_gradient] if self.row_gradient is not None else None,
+            projections=ledger[self.projections].reshape(-1, 5)
+            if self.projections is not None
+            else None,
+            pulls=ledger[self.pulls].reshape(-1, 5) if self.pulls is not None else None,
+            least=least,
+            median=median,
         )
 
 
@@ -231,14 +238,14 @@ def describe(model: nn.Module, tracer: Tracer) -> dict[str, Parameter]:
         units = 0 if axis is None else shape[axis] * (shape[0] if axis < 0 else 1)
         fan_in = parameter.numel() // max(units, 1) if axis is not None else 0
         found[name] = Parameter(
-            name,
-            layer,
-            kinds.get(layer, "Parameter"),
-            shape,
-            parameter.requires_grad,
-            axis,
-            fan_in,
-            tuple(names[id(parameter)][1:]),
-            groups.get(layer, 1),
+            name=name,
+            layer=layer,
+            kind=kinds.get(layer, "Parameter"),
+            shape=shape,
+            trainable=parameter.requires_grad,
+            axis=axis,
+            fan_in=fan_in,
+            aliases=tuple(names[id(parameter)][1:]),
+            groups=groups.get(layer, 1),
         )
     return found

@@ -36,21 +36,30 @@ class Summary:
         zero_share = float(zeros) / self.n if self.n else 0.0
         if finite == 0:
             return TensorStats(
-                self.n, None, None, None, None, zero_share, nonfinite, None, dtype, self.shape
+                n=self.n,
+                mean=None,
+                std=None,
+                min=None,
+                max=None,
+                zero_share=zero_share,
+                nonfinite=nonfinite,
+                histogram=None,
+                dtype=dtype,
+                shape=self.shape,
             )
         counts = tuple(int(count) for count in row[6:])
         histogram = Histogram(float(low), float(high), counts) if sum(counts) else None
         return TensorStats(
-            self.n,
-            float(mean),
-            math.sqrt(max(float(variance), 0.0)),
-            float(low),
-            float(high),
-            zero_share,
-            nonfinite,
-            histogram,
-            dtype,
-            self.shape,
+            n=self.n,
+            mean=float(mean),
+            std=math.sqrt(max(float(variance), 0.0)),
+            min=float(low),
+            max=float(high),
+            zero_share=zero_share,
+            nonfinite=nonfinite,
+            histogram=histogram,
+            dtype=dtype,
+            shape=self.shape,
         )
 
 

@@ -42,7 +42,7 @@ def layer_of(parameter: str) -> str:
     return plain if plain != parameter else parameter.rpartition(".")[0] or parameter
 
 
-@dataclass
+@dataclass(kw_only=True)
 class _Origin:
     """Where the content of a storage comes from."""
 
@@ -310,16 +310,16 @@ class Tracer(TorchDispatchMode):
             order, layer = len(self.nodes), layer_of(weights[-1].params[0])
             self._note_layer(layer, operator, args, tensors, origins)
         node = Node(
-            len(self.nodes),
-            operator,
-            self._stack[-1].name,
-            tuple(dict.fromkeys(origin.node for origin in data)),
-            params,
-            layer,
-            is_layer,
-            found.name if found else "",
-            tuple(results[0].shape) if results else (),
-            width_of(operator, args),
+            index=len(self.nodes),
+            operator=operator,
+            owner=self._stack[-1].name,
+            inputs=tuple(dict.fromkeys(origin.node for origin in data)),
+            params=params,
+            layer=layer,
+            is_layer=is_layer,
+            nonlinearity=found.name if found else "",
+            shape=tuple(results[0].shape) if results else (),
+            width=width_of(operator, args),
             axis=axis_of(operator, args),
             shut_off=not torch.is_grad_enabled(),
             reads=parts_read(
@@ -394,4 +394,4 @@ class Tracer(TorchDispatchMode):
         key = storage_key(tensor)
         if key:
             # The weak reference keeps the address from being used again.
-            self._origins[key] = _Origin(StorageWeakRef(tensor.untyped_storage()), **facts)
+            self._origins[key] = _Origin(alive=StorageWeakRef(tensor.untyped_storage()), **facts)

@@ -22,15 +22,15 @@ class Growth:
     name = "growth"
     rules: tuple[Rule, ...] = (
         Rule(
-            "IC405",
-            "exploding signal",
-            "the weights multiply the signal from layer to layer, and no normalisation takes it "
-            "back: the outputs are far from the scale of any target",
-            "root mean square of the last layer's output at most a hundred times that of the "
+            id="IC405",
+            title="exploding signal",
+            cause="the weights multiply the signal from layer to layer, and no normalisation "
+            "takes it back: the outputs are far from the scale of any target",
+            limit="root mean square of the last layer's output at most a hundred times that of the "
             "data, or of 1 where that is more",
-            "LeCun, Bottou, Orr, Müller: Efficient BackProp (1998), section 5, on the stable "
-            "learning rate; He, Zhang, Ren, Sun: Delving Deep into Rectifiers (2015)",
-            frozenset(
+            reference="LeCun, Bottou, Orr, Müller: Efficient BackProp (1998), section 5, on the "
+            "stable learning rate; He, Zhang, Ren, Sun: Delving Deep into Rectifiers (2015)",
+            follows=frozenset(
                 {"IC104", "IC201", "IC303", "IC404", "IC501", "IC502", "IC503", "IC701", "IC703"}
             ),
             quantity="root mean square of each layer's output, relative to the data's",
@@ -54,8 +54,8 @@ class Growth:
                 "error",
                 [layer for layer, value in growth.items() if value > _GROWTH],
                 "root mean square of the last layer's output over the data's",
-                growth[last],
-                _GROWTH,
+                measured=growth[last],
+                limit=_GROWTH,
                 profile=growth,
                 code=redraw(evidence),
             )

@@ -108,8 +108,8 @@ def useless(ignore: Ignore) -> Finding:
         "info",
         (),
         "findings that the ignore matches",
-        0,
-        1,
+        measured=0,
+        limit=1,
         remedy=advice,
         cause=f"the ignore '{ignore}' matches nothing in this diagnosis",
     )

@@ -47,15 +47,15 @@ class Contract:
     name = "contract"
     rules: tuple[Rule, ...] = (
         Rule(
-            "IC801",
-            "squashed twice",
-            "the outputs are squashed into a narrow range, and the loss squashes them again: it "
-            "takes for logits what are no logits, and cannot come near its floor however long one "
-            "trains",
-            "at most a tenth (error: a third) of what can be learnt out of reach",
-            "PyTorch documentation: CrossEntropyLoss and BCEWithLogitsLoss expect unnormalised "
-            "logits; NaJaeMin92/pytorch-DANN#7, yudi-mars/daisyRec#15",
-            _BROKEN,
+            id="IC801",
+            title="squashed twice",
+            cause="the outputs are squashed into a narrow range, and the loss squashes them "
+            "again: it takes for logits what are no logits, and cannot come near its floor "
+            "however long one trains",
+            limit="at most a tenth (error: a third) of what can be learnt out of reach",
+            reference="PyTorch documentation: CrossEntropyLoss and BCEWithLogitsLoss expect "
+            "unnormalised logits; NaJaeMin92/pytorch-DANN#7, yudi-mars/daisyRec#15",
+            follows=_BROKEN,
             quantity="lowest loss that any values of the last layer reach, through what is done to "
             "them, above the lowest that any output has, over that of the best constant output",
             exempt="logarithms of probabilities, which a softmax leaves as they are; scores with "
@@ -67,14 +67,14 @@ class Contract:
             "loss squash them; or take a loss for probabilities",
         ),
         Rule(
-            "IC802",
-            "output cannot reach the targets",
-            "the last operation of the model bounds its outputs, and the targets lie beyond: no "
-            "weights bring the loss near its floor",
-            "at most a tenth (error: a third) of what can be learnt out of reach",
-            "LeCun, Bottou, Orr, Müller: Efficient BackProp (1998), section 4.5, on targets within "
-            "the range of the sigmoid",
-            _BROKEN | {"IC804", "IC401"},
+            id="IC802",
+            title="output cannot reach the targets",
+            cause="the last operation of the model bounds its outputs, and the targets lie "
+            "beyond: no weights bring the loss near its floor",
+            limit="at most a tenth (error: a third) of what can be learnt out of reach",
+            reference="LeCun, Bottou, Orr, Müller: Efficient BackProp (1998), section 4.5, on "
+            "targets within the range of the sigmoid",
+            follows=_BROKEN | {"IC804", "IC401"},
             quantity="as for IC801",
             exempt="bounded outputs whose targets lie within the bounds, but for a few; targets "
             "made by the loss itself",
@@ -83,16 +83,16 @@ class Contract:
             "operation out, or scale and shift behind it",
         ),
         Rule(
-            "IC803",
-            "loss without a lower bound",
-            "the loss falls without end as the outputs grow, whatever the input: it takes them for "
-            "something that they are not, such as scores for logarithms of probabilities, or "
-            "targets for probabilities",
-            "with classes or probabilities as targets, a loss that one number added to all "
+            id="IC803",
+            title="loss without a lower bound",
+            cause="the loss falls without end as the outputs grow, whatever the input: it takes "
+            "them for something that they are not, such as scores for logarithms of "
+            "probabilities, or targets for probabilities",
+            limit="with classes or probabilities as targets, a loss that one number added to all "
             "outputs does not send below any bound, and that is not linear in them",
-            "PyTorch documentation: NLLLoss and CTCLoss expect log-probabilities, "
+            reference="PyTorch documentation: NLLLoss and CTCLoss expect log-probabilities, "
             "BCEWithLogitsLoss targets between 0 and 1; a cross-entropy is at least 0",
-            _BROKEN,
+            follows=_BROKEN,
             quantity="the loss after adding 1,000 and 10,000 to all values of a last layer; the "
             "loss of the outputs times 0, 1/2, 2 and −3",
             exempt="losses without targets from the batch, or with weights for them beside, as of "
@@ -101,13 +101,13 @@ class Contract:
             "scores to CrossEntropyLoss; bring binary targets to 0 and 1",
         ),
         Rule(
-            "IC804",
-            "values outside of the loss's domain",
-            "the loss takes a logarithm or a root of outputs that lie outside of its domain, and "
-            "a clamp hides it: where it does, no gradient comes through",
-            "at most a twentieth (error: a quarter) of the values clamped",
-            "by definition of the logarithm",
-            _BROKEN,
+            id="IC804",
+            title="values outside of the loss's domain",
+            cause="the loss takes a logarithm or a root of outputs that lie outside of its "
+            "domain, and a clamp hides it: where it does, no gradient comes through",
+            limit="at most a twentieth (error: a quarter) of the values clamped",
+            reference="by definition of the logarithm",
+            follows=_BROKEN,
             quantity="share of values that a clamp or nan_to_num between output and logarithm "
             "changes by more than a guard against rounding does",
             exempt="guards at the ends of a range that the outputs keep",
@@ -116,14 +116,14 @@ class Contract:
             "take the loss that expects unnormalised values",
         ),
         Rule(
-            "IC818",
-            "term of the loss without gradient",
-            "a term of the loss is made of what the model gives, but no gradient leads back: it "
-            "was detached, rounded, or differentiated without create_graph=True, so that it "
-            "moves nothing",
-            "no such term (error: a tenth of the loss)",
-            "by the chain rule",
-            _BROKEN,
+            id="IC818",
+            title="term of the loss without gradient",
+            cause="a term of the loss is made of what the model gives, but no gradient leads "
+            "back: it was detached, rounded, or differentiated without create_graph=True, so that "
+            "it moves nothing",
+            limit="no such term (error: a tenth of the loss)",
+            reference="by the chain rule",
+            follows=_BROKEN,
             quantity="share of the loss in terms of its sum that carry no gradient",
             exempt="detached factors and targets within a term that has a gradient",
             severities=("error", "warning"),
@@ -131,14 +131,15 @@ class Contract:
             "to torch.autograd.grad",
         ),
         Rule(
-            "IC821",
-            "loss that rewards the wrong answer",
-            "being sure of the wrong classes costs less than being sure of the right ones: the "
-            "loss has the wrong sign, as where a score to be maximised (Dice, IoU, accuracy) is "
-            "minimised, or classes and targets are coded the other way round",
-            "the loss of the right classes below that of the wrong ones",
-            "Milletari, Navab, Ahmadi: V-Net (2016), section 3: the Dice coefficient is maximised",
-            _BROKEN | {"IC803"},
+            id="IC821",
+            title="loss that rewards the wrong answer",
+            cause="being sure of the wrong classes costs less than being sure of the right ones: "
+            "the loss has the wrong sign, as where a score to be maximised (Dice, IoU, accuracy) "
+            "is minimised, or classes and targets are coded the other way round",
+            limit="the loss of the right classes below that of the wrong ones",
+            reference="Milletari, Navab, Ahmadi: V-Net (2016), section 3: the Dice coefficient is "
+            "maximised",
+            follows=_BROKEN | {"IC803"},
             quantity="loss of logits of 12 for the right classes, of 0, and of 12 for the wrong "
             "ones, in the place of what the last sigmoid or softmax before the loss gets",
             exempt="losses without classes from the batch; a sigmoid or softmax of which only "
@@ -176,8 +177,8 @@ class Contract:
             (),
             f"share of what can be learnt that is out of reach (lowest loss within reach "
             f"{facts.reachable:.4g}, best constant {facts.constant:.4g})",
-            lost,
-            _LOST_ERROR if lost > _LOST_ERROR else limit,
+            measured=lost,
+            limit=_LOST_ERROR if lost > _LOST_ERROR else limit,
             cause=f"{rule.cause} ({_noun(bound)} before the loss)",
         )
 
@@ -190,8 +191,8 @@ class Contract:
             "error",
             (),
             "lowest loss that was found for other outputs",
-            facts.reachable if facts.reachable is not None else facts.loss,
-            0.0,
+            measured=facts.reachable if facts.reachable is not None else facts.loss,
+            limit=0.0,
             cause=cause,
         )
 
@@ -199,7 +200,7 @@ class Contract:
         if facts.inverted is not None:
             right, wrong = facts.inverted
             quantity = "loss of being sure of the right classes (beside that of the wrong ones)"
-            yield self.rules[5].found(self.name, "error", (), quantity, right, wrong)
+            yield self.rules[5].found(self.name, "error", (), quantity, measured=right, limit=wrong)
 
     def _dead(self, facts: ObjectiveFacts) -> Iterator[Finding]:
         if facts.dead_term:
@@ -209,8 +210,8 @@ class Contract:
                 "error" if is_error else "warning",
                 (),
                 "share of the loss in terms without gradient",
-                facts.dead_term,
-                _DEAD_ERROR if is_error else 0.0,
+                measured=facts.dead_term,
+                limit=_DEAD_ERROR if is_error else 0.0,
             )
 
     def _hidden(self, evidence: Evidence, facts: ObjectiveFacts) -> Iterator[Finding]:
@@ -224,8 +225,8 @@ class Contract:
             "error" if is_error else "warning",
             (),
             f"share of values that {hidden.by} hides from {hidden.before}",
-            hidden.share,
-            _HIDDEN_ERROR if is_error else _HIDDEN_WARNING,
+            measured=hidden.share,
+            limit=_HIDDEN_ERROR if is_error else _HIDDEN_WARNING,
         )
 
 

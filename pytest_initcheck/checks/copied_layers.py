@@ -23,12 +23,13 @@ class Copies:
     name = "copies"
     rules: tuple[Rule, ...] = (
         Rule(
-            "IC203",
-            "copies that stay equal",
-            "two layers start with equal weights and get equal gradients: they remain one layer",
-            "difference of the moves of two copies, relative to the move, above 1e-3",
-            _SOURCE,
-            frozenset({"IC201", "IC101", "IC104", "IC501"}),
+            id="IC203",
+            title="copies that stay equal",
+            cause="two layers start with equal weights and get equal gradients: they remain one "
+            "layer",
+            limit="difference of the moves of two copies, relative to the move, above 1e-3",
+            reference=_SOURCE,
+            follows=frozenset({"IC201", "IC101", "IC104", "IC501"}),
             quantity="difference of the moves of layers that start with equal weights, relative "
             "to the move",
             exempt="one tensor under two names, which is tied; constants and formulas (identity, "
@@ -37,13 +38,13 @@ class Copies:
             remedy="initialise each layer anew after copying, such as with reset_parameters()",
         ),
         Rule(
-            "IC204",
-            "copied layers",
-            "layers start as copies of each other, as deepcopy makes them; training separates "
-            "them, but they begin less diverse than drawn weights",
-            "no equal random weights",
-            _SOURCE,
-            frozenset({"IC201", "IC203", "IC101", "IC104", "IC501"}),
+            id="IC204",
+            title="copied layers",
+            cause="layers start as copies of each other, as deepcopy makes them; training "
+            "separates them, but they begin less diverse than drawn weights",
+            limit="no equal random weights",
+            reference=_SOURCE,
+            follows=frozenset({"IC201", "IC203", "IC101", "IC104", "IC501"}),
             quantity="layers with equal random weights that the steps move apart",
             exempt="as for IC203",
             severities=("warning",),
@@ -105,8 +106,8 @@ class Copies:
             severity,
             layers,
             "layers with equal weights",
-            len(layers),
-            0,
+            measured=len(layers),
+            limit=0,
             code=drawn_like(
                 {
                     p.name: stats.std or 0.0

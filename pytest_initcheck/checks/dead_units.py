@@ -38,12 +38,14 @@ class DeadUnits:
     name = "dead"
     rules: tuple[Rule, ...] = (
         Rule(
-            "IC301",
-            "dead layer",
-            "no unit of the layer is active on any sample: nothing passes it, forward or backward",
-            "some active unit",
-            "Lu, Shin, Su, Karniadakis: Dying ReLU and Initialization (2019), arXiv 1903.06733",
-            frozenset({"IC101", "IC102", "IC104", "IC501", "IC502", "IC503", "IC701"}),
+            id="IC301",
+            title="dead layer",
+            cause="no unit of the layer is active on any sample: nothing passes it, forward or "
+            "backward",
+            limit="some active unit",
+            reference="Lu, Shin, Su, Karniadakis: Dying ReLU and Initialization (2019), arXiv "
+            "1903.06733",
+            follows=frozenset({"IC101", "IC102", "IC104", "IC501", "IC502", "IC503", "IC701"}),
             quantity="share of units whose nonlinearity is flat on every sample of every look, and "
             "whose weights get no gradient",
             exempt="zeros after a rectifier as such; layers of fewer than 22 units that still get "
@@ -52,14 +54,17 @@ class DeadUnits:
             "torch.nn.init.kaiming_normal_(weight, nonlinearity='relu')",
         ),
         Rule(
-            "IC302",
-            "dead units",
-            "more units are never active than drawing their weights about zero explains: the "
+            id="IC302",
+            title="dead units",
+            cause="more units are never active than drawing their weights about zero explains: the "
             "layer's bias or the mean of its weights pushes them down",
-            "half of the units plus five standard errors, and five standard errors more never "
-            "active than always active",
-            "Lu, Shin, Su, Karniadakis: Dying ReLU and Initialization (2019), arXiv 1903.06733",
-            frozenset({"IC101", "IC102", "IC104", "IC301", "IC501", "IC502", "IC503", "IC701"}),
+            limit="half of the units plus five standard errors, and five standard errors more "
+            "never active than always active",
+            reference="Lu, Shin, Su, Karniadakis: Dying ReLU and Initialization (2019), arXiv "
+            "1903.06733",
+            follows=frozenset(
+                {"IC101", "IC102", "IC104", "IC301", "IC501", "IC502", "IC503", "IC701"}
+            ),
             quantity="units that are never active, and those that are always active, over all "
             "samples of all looks",
             exempt="where as many units are always active as never: alike samples do that",
@@ -68,15 +73,15 @@ class DeadUnits:
             "be surer",
         ),
         Rule(
-            "IC304",
-            "rectified output",
-            "the output itself is rectified: it cannot fall below zero, and where it would it "
-            "passes no gradient; the model can die within its first steps",
-            "no rectifier on the output (error where all gradients are gone after the steps, or "
-            "where the first loss for classes is 1.5 above that of the same outputs made smaller, "
-            "since the large gradients push all wrong classes below zero at once)",
-            "PyTorch documentation: CrossEntropyLoss expects unnormalised logits",
-            frozenset({"IC101", "IC104", "IC301", "IC501", "IC502", "IC503"}),
+            id="IC304",
+            title="rectified output",
+            cause="the output itself is rectified: it cannot fall below zero, and where it would "
+            "it passes no gradient; the model can die within its first steps",
+            limit="no rectifier on the output (error where all gradients are gone after the "
+            "steps, or where the first loss for classes is 1.5 above that of the same outputs "
+            "made smaller, since the large gradients push all wrong classes below zero at once)",
+            reference="PyTorch documentation: CrossEntropyLoss expects unnormalised logits",
+            follows=frozenset({"IC101", "IC104", "IC301", "IC501", "IC502", "IC503"}),
             quantity="rectifiers between the last layer and the output, but for a softmax",
             exempt="a rectifier that a pooling follows, as in SqueezeNet",
             severities=("error", "warning"),
@@ -112,8 +117,8 @@ class DeadUnits:
             "error",
             tuple(gone),
             "share of units that no sample activates",
-            1.0,
-            _bound(len(first)),
+            measured=1.0,
+            limit=_bound(len(first)),
             units=tuple(range(len(first))),
             code=_revived(evidence, gone),
         )
@@ -134,8 +139,8 @@ class DeadUnits:
             "error" if is_error else "warning",
             [rectified.layer or rectified.owner],
             quantity,
-            measured,
-            limit,
+            measured=measured,
+            limit=limit,
         )
 
     def _partly(self, evidence: Evidence, found: dict[str, tuple[Array, float]]) -> Finding:
@@ -145,8 +150,8 @@ class DeadUnits:
             "error" if dead.mean() >= _MOST else "warning",
             tuple(found),
             "share of units that no sample activates",
-            float(dead.mean()),
-            limit,
+            measured=float(dead.mean()),
+            limit=limit,
             units=tuple(int(unit) for unit in np.flatnonzero(dead)),
             code=_revived(evidence, found),
         )

@@ -38,15 +38,15 @@ class Gradients:
     name = "gradients"
     rules: tuple[Rule, ...] = (
         Rule(
-            "IC402",
-            "vanishing signal",
-            "the differences between samples shrink from layer to layer until the last layer "
+            id="IC402",
+            title="vanishing signal",
+            cause="the differences between samples shrink from layer to layer until the last layer "
             "sees the same input for all of them, and can only learn a constant",
-            "share of the last layer's input that differs between samples, relative to the "
+            limit="share of the last layer's input that differs between samples, relative to the "
             "data's, at least 1e-5 (warning 1e-4): its inverse is the number of steps that "
             "gradient descent needs to use that part",
-            _DEPTH,
-            BROKEN | {"IC106", "IC303", "IC201"},
+            reference=_DEPTH,
+            follows=BROKEN | {"IC106", "IC303", "IC201"},
             quantity="share of the mean square of the last layer's input that differs between "
             "samples, relative to that of the first",
             exempt="where the steps are opening the path (the share grows more than tenfold), as "
@@ -60,13 +60,13 @@ class Gradients:
             surrogate=True,
         ),
         Rule(
-            "IC403",
-            "vanishing gradient",
-            "each layer multiplies the gradient by a factor below one, so that the first layers "
-            "get none that counts",
-            "norm at the first layer over norm at the last at least 1e-5",
-            _DEPTH,
-            BROKEN | {"IC303", "IC201", "IC402"},
+            id="IC403",
+            title="vanishing gradient",
+            cause="each layer multiplies the gradient by a factor below one, so that the first "
+            "layers get none that counts",
+            limit="norm at the first layer over norm at the last at least 1e-5",
+            reference=_DEPTH,
+            follows=BROKEN | {"IC303", "IC201", "IC402"},
             quantity="norm of the loss gradient at the output of the first layer over that at the "
             "last, the largest over the looks",
             exempt="what a layer that starts at zero takes away; models of one layer; absolute "
@@ -76,13 +76,14 @@ class Gradients:
             surrogate=True,
         ),
         Rule(
-            "IC404",
-            "exploding gradient",
-            "each layer multiplies the gradient by a factor above one, and no normalisation "
+            id="IC404",
+            title="exploding gradient",
+            cause="each layer multiplies the gradient by a factor above one, and no normalisation "
             "takes it back",
-            "norm at the first layer over norm at the last at most 1e4, without normalisation",
-            _DEPTH,
-            BROKEN | {"IC303", "IC703"},
+            limit="norm at the first layer over norm at the last at most 1e4, without "
+            "normalisation",
+            reference=_DEPTH,
+            follows=BROKEN | {"IC303", "IC703"},
             quantity="norm of the loss gradient at the output of the first layer over that at the "
             "last, the largest over the looks",
             exempt="models with normalisation, which takes the scale of the weights back; fewer "
@@ -115,8 +116,8 @@ class Gradients:
             "error" if share < SHARE_ERROR else "warning",
             [maker, *begins],
             "share of the last layer's input that differs between samples",
-            share,
-            SHARE_ERROR if share < SHARE_ERROR else SHARE_WARNING,
+            measured=share,
+            limit=SHARE_ERROR if share < SHARE_ERROR else SHARE_WARNING,
             profile={n: value / start for n, value in shares.items()},
             code="" if is_sudden else deepened(evidence),
             cause=_sudden(evidence, maker, begins[0]) if is_sudden else "",
@@ -137,8 +138,8 @@ class Gradients:
                 "error",
                 [n for n, v in along.items() if v < _PROFILE],
                 "gradient norm at the first layer over that at the last",
-                along[names[0]],
-                _PROFILE,
+                measured=along[names[0]],
+                limit=_PROFILE,
                 profile=along,
                 code=deepened(evidence),
             )
@@ -149,8 +150,8 @@ class Gradients:
                 "error",
                 names,
                 "gradient norm at the first layer over that at the last",
-                ratio,
-                _GROWTH,
+                measured=ratio,
+                limit=_GROWTH,
                 profile={n: v / values[-1] for n, v in norms.items()},
                 code=redraw(evidence),
             )

@@ -10,11 +10,12 @@ from pytest_initcheck.checks.step_rules import STEP
 _SHARE = "Clopper and Pearson, Biometrika 26 (1934)"
 
 IGNORE = Rule(
-    "IC001",
-    "ignore that matches nothing",
-    "an ignore names a finding that is not there (any more): it would hide the next one like it",
-    "at least one finding of the diagnosis that the ignore matches",
-    "docs/writing-tests.md, Ignoring a finding",
+    id="IC001",
+    title="ignore that matches nothing",
+    cause="an ignore names a finding that is not there (any more): it would hide the next one "
+    "like it",
+    limit="at least one finding of the diagnosis that the ignore matches",
+    reference="docs/writing-tests.md, Ignoring a finding",
     quantity="findings of the diagnosis that the ignore matches; what is told as the consequence "
     "of another finding is not counted",
     exempt="ignores of the ini file, of a class and of a module: a note at the end of the run "
@@ -23,36 +24,37 @@ IGNORE = Rule(
     remedy="remove the ignore, or correct its id or layer pattern",
 )
 ESCAPE = Rule(
-    "IC901",
-    "too few seeds escape",
-    "the optimiser ends elsewhere on more seeds than the probability that was asked for allows",
-    "a number of escapes that the asked share explains with 95 % confidence",
-    _SHARE,
+    id="IC901",
+    title="too few seeds escape",
+    cause="the optimiser ends elsewhere on more seeds than the probability that was asked for "
+    "allows",
+    limit="a number of escapes that the asked share explains with 95 % confidence",
+    reference=_SHARE,
     quantity="share of the seeds whose end the condition reached= accepts",
     exempt="anything but what assert_escapes asserts",
     remedy="change the optimiser (more momentum, another step size, noise on the gradient), the "
     "start or the number of steps; or ask for a smaller probability",
 )
 ACCURACY = Rule(
-    "IC902",
-    "too few seeds reach the accuracy",
-    "the training ends below the accuracy on more seeds than the probability that was asked for "
-    "allows",
-    "a number of successes that the asked share explains with 95 % confidence",
-    _SHARE,
+    id="IC902",
+    title="too few seeds reach the accuracy",
+    cause="the training ends below the accuracy on more seeds than the probability that was asked "
+    "for allows",
+    limit="a number of successes that the asked share explains with 95 % confidence",
+    reference=_SHARE,
     quantity="share of the seeds whose accuracy at the end is at least the one asked for",
     exempt="anything but what assert_reaches asserts",
     remedy="compare the curves of the seeds in the report: all low means that the start or the "
     "step size is bad, some low that it depends on chance; or ask for less",
 )
 STUCK = Rule(
-    "IC903",
-    "stuck at a critical point",
-    "training stands still on a saddle, on flat ground, or in a minimum that is no better than "
-    "the best constant prediction",
-    "on a saddle or flat ground none; in a minimum a loss below that of the best constant "
+    id="IC903",
+    title="stuck at a critical point",
+    cause="training stands still on a saddle, on flat ground, or in a minimum that is no better "
+    "than the best constant prediction",
+    limit="on a saddle or flat ground none; in a minimum a loss below that of the best constant "
     "prediction, or the loss= that was passed",
-    "Dauphin et al.: Identifying and attacking the saddle point problem (2014); docs/"
+    reference="Dauphin et al.: Identifying and attacking the saddle point problem (2014); docs/"
     "critical-points.md",
     quantity="gradient, extreme eigenvalues of the Hessian, and loss",
     exempt="anything but what assert_not_stuck asserts; a slope, where the model still moves",

@@ -12,16 +12,16 @@ from pytest_initcheck.evidence.learning import SEEN, Learning
 from pytest_initcheck.records import Finding
 
 _RULE = Rule(
-    "IC820",
-    "does not fit its own batch",
-    "real steps on the batch, with the optimiser that was passed and with Adam at three rates, get "
-    "the loss no lower than a prediction that ignores the inputs",
-    "a loss that closes 3 % of what lies between the best constant prediction and the lowest loss "
-    "that the loss function allows on these targets; warning: the optimiser that was passed stands "
-    "still or diverges where another closes half of it",
-    "Karpathy: A Recipe for Training Neural Networks (2019), overfit one batch, input-independent "
-    "baseline; Zhang et al.: Understanding deep learning requires rethinking generalization "
-    "(2017): networks memorise any labels",
+    id="IC820",
+    title="does not fit its own batch",
+    cause="real steps on the batch, with the optimiser that was passed and with Adam at three "
+    "rates, get the loss no lower than a prediction that ignores the inputs",
+    limit="a loss that closes 3 % of what lies between the best constant prediction and the "
+    "lowest loss that the loss function allows on these targets; warning: the optimiser that was "
+    "passed stands still or diverges where another closes half of it",
+    reference="Karpathy: A Recipe for Training Neural Networks (2019), overfit one batch, "
+    "input-independent baseline; Zhang et al.: Understanding deep learning requires rethinking "
+    "generalization (2017): networks memorise any labels",
     quantity="lowest loss on the batch in at most 300 steps, without dropout and with the same "
     "random numbers in every step",
     exempt="diagnoses that are not thorough; whatever docs/learns.md lists as undecided: losses "
@@ -63,8 +63,8 @@ class Fit:
             "error",
             (),
             f"lowest loss in {learning.steps} steps" if is_known else "no finite loss",
-            learning.loss if is_known else None,
-            _limit(learning),
+            measured=learning.loss if is_known else None,
+            limit=_limit(learning),
             cause=f"it does not fit its own batch: {learning.reason} ({learning.bounds})",
         )
 
@@ -76,7 +76,7 @@ class Fit:
             "warning",
             (),
             f"lowest loss in {own.steps} steps of {own.optimizer}",
-            own.loss if math.isfinite(own.loss) else None,
+            measured=own.loss if math.isfinite(own.loss) else None,
             cause=f"it {own.course} with the optimiser that was passed, where "
             f"{learning.optimizer} gets to {learning.loss:.4g} ({learning.bounds})",
             remedy="change the learning rate towards one that fits the batch, and check that the "

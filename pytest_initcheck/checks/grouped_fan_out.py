@@ -34,15 +34,15 @@ class GroupedFan:
     name = "fan"
     rules: tuple[Rule, ...] = (
         Rule(
-            "IC106",
-            "fan-out that ignores groups",
-            "the standard deviation is that of fan-out over all groups, although each input "
+            id="IC106",
+            title="fan-out that ignores groups",
+            cause="the standard deviation is that of fan-out over all groups, although each input "
             "channel feeds one group only: the weights are too small by the square root of the "
             "number of groups, and no normalisation follows",
-            "standard deviation away from gain / √(out_channels · kernel size) by more than four "
-            "standard errors, for four groups or more and the gains of torch.nn.init",
-            "He, Zhang, Ren, Sun: Delving Deep into Rectifiers (2015), section 2.2",
-            frozenset({"IC101", "IC104", "IC501"}),
+            limit="standard deviation away from gain / √(out_channels · kernel size) by more than "
+            "four standard errors, for four groups or more and the gains of torch.nn.init",
+            reference="He, Zhang, Ren, Sun: Delving Deep into Rectifiers (2015), section 2.2",
+            follows=frozenset({"IC101", "IC104", "IC501"}),
             quantity="standard deviation of the weights of a grouped convolution",
             exempt="where a normalisation follows; where weights of another fan-out have the same "
             "standard deviation, as with one σ for all; where the fan-in of a group explains it as "
@@ -63,8 +63,8 @@ class GroupedFan:
             "warning",
             tuple(p.layer for p in found.values()),
             "standard deviation of the weights",
-            spread[first.name],
-            spread[first.name] * math.sqrt(first.groups),
+            measured=spread[first.name],
+            limit=spread[first.name] * math.sqrt(first.groups),
             code=drawn_like({n: spread[n] * math.sqrt(p.groups) for n, p in found.items()}),
         )
 

@@ -27,12 +27,12 @@ class Leftovers:
     name = "leftovers"
     rules: tuple[Rule, ...] = (
         Rule(
-            "IC103",
-            "weights that are overwritten",
-            "the weight is computed from weight_g and weight_v before each forward pass: what an "
-            "initialiser wrote to it is lost",
-            "weight equal to weight_g · weight_v / ‖weight_v‖ before the first forward pass",
-            "PyTorch documentation: torch.nn.utils.weight_norm",
+            id="IC103",
+            title="weights that are overwritten",
+            cause="the weight is computed from weight_g and weight_v before each forward pass: "
+            "what an initialiser wrote to it is lost",
+            limit="weight equal to weight_g · weight_v / ‖weight_v‖ before the first forward pass",
+            reference="PyTorch documentation: torch.nn.utils.weight_norm",
             quantity="modules whose weight differs from what weight_g and weight_v make",
             exempt="torch.nn.utils.parametrizations.weight_norm, where an assignment passes on to "
             "the two parts; what is written in place to its weight goes to a copy, and is not seen",
@@ -41,12 +41,12 @@ class Leftovers:
             "torch.nn.utils.parametrizations.weight_norm, which passes an assignment on",
         ),
         Rule(
-            "IC105",
-            "padding row that is not zero",
-            "the row of the padding index has been drawn like the others: padding adds noise, and "
-            "no gradient will take it away",
-            "row padding_idx all zero",
-            "PyTorch documentation: torch.nn.Embedding, padding_idx",
+            id="IC105",
+            title="padding row that is not zero",
+            cause="the row of the padding index has been drawn like the others: padding adds "
+            "noise, and no gradient will take it away",
+            limit="row padding_idx all zero",
+            reference="PyTorch documentation: torch.nn.Embedding, padding_idx",
             quantity="embeddings whose row padding_idx holds a value other than zero",
             exempt="embeddings without padding_idx",
             severities=("warning",),
@@ -54,12 +54,13 @@ class Leftovers:
             "embedding.weight[embedding.padding_idx].zero_()",
         ),
         Rule(
-            "IC108",
-            "dropout of nearly everything",
-            "dropout takes nine tenths of the values or more: its argument is the share that is "
-            "dropped, not the one that is kept",
-            "a rate of dropout below 0.9",
-            "Srivastava et al.: Dropout (2014), section A.4: 0.2 of inputs, 0.5 of hidden units",
+            id="IC108",
+            title="dropout of nearly everything",
+            cause="dropout takes nine tenths of the values or more: its argument is the share "
+            "that is dropped, not the one that is kept",
+            limit="a rate of dropout below 0.9",
+            reference="Srivastava et al.: Dropout (2014), section A.4: 0.2 of inputs, 0.5 of "
+            "hidden units",
             quantity="modules of dropout with a rate of at least 0.9",
             exempt="a rate of 1, which is told by what it does",
             severities=("warning",),
@@ -74,4 +75,6 @@ class Leftovers:
                 quantity = f"modules with {rule.title}"
                 form = _CODES.get(kind, "")
                 code = "\n".join(form.format(name=repr(layer)) for layer in layers).strip()
-                yield rule.found(self.name, "warning", layers, quantity, len(layers), 0, code=code)
+                yield rule.found(
+                    self.name, "warning", layers, quantity, measured=len(layers), limit=0, code=code
+                )

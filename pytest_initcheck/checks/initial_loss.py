@@ -35,18 +35,18 @@ class InitialLoss:
     name = "initial_loss"
     rules: tuple[Rule, ...] = (
         Rule(
-            "IC703",
-            "initial loss far above chance",
-            "the outputs are too large at the start: the model is confidently wrong, and the "
+            id="IC703",
+            title="initial loss far above chance",
+            cause="the outputs are too large at the start: the model is confidently wrong, and the "
             "first steps are spent on undoing it",
-            "cross-entropy: above the lowest of the same outputs times a number from 0 to 1 by 2, "
-            "or by as much again, whichever is more (warning: 1.5 or three quarters), plus three "
-            "standard errors of the batch; other losses, ten times that lowest, with outputs of "
-            "ten times the targets' size",
-            "E[loss] ≈ ln C + s²/2 for logits of standard deviation s, up to the freezing at "
-            "s = √(2 ln C) of Derrida: Random-energy model (1981); Chizat, Oyallon, Bach: On Lazy "
-            "Training (2019)",
-            frozenset(
+            limit="cross-entropy: above the lowest of the same outputs times a number from 0 to 1 "
+            "by 2, or by as much again, whichever is more (warning: 1.5 or three quarters), plus "
+            "three standard errors of the batch; other losses, ten times that lowest, with "
+            "outputs of ten times the targets' size",
+            reference="E[loss] ≈ ln C + s²/2 for logits of standard deviation s, up to the "
+            "freezing at s = √(2 ln C) of Derrida: Random-energy model (1981); Chizat, Oyallon, "
+            "Bach: On Lazy Training (2019)",
+            follows=frozenset(
                 {"IC104", "IC201", "IC303", "IC306", "IC501", "IC502", "IC503", "IC701", "IC704"}
             ),
             quantity="the first loss L(1), and the least L(α) for α in [0, 1], where α multiplies "
@@ -59,12 +59,12 @@ class InitialLoss:
             confirms=True,
         ),
         Rule(
-            "IC704",
-            "loss sums instead of averages",
-            "the loss grows with the size of the batch: gradients and the right learning rate "
-            "depend on how many samples there are",
-            "the loss of a doubled batch over that of the batch below 1.5",
-            "Goyal et al.: Accurate, Large Minibatch SGD (2017), section 2.1",
+            id="IC704",
+            title="loss sums instead of averages",
+            cause="the loss grows with the size of the batch: gradients and the right learning "
+            "rate depend on how many samples there are",
+            limit="the loss of a doubled batch over that of the batch below 1.5",
+            reference="Goyal et al.: Accurate, Large Minibatch SGD (2017), section 2.1",
             quantity="loss of a constant prediction on the doubled batch over that on the batch",
             exempt="as for IC703",
             severities=("error", "warning"),
@@ -85,8 +85,8 @@ class InitialLoss:
                 "warning",
                 (),
                 "loss of a doubled batch over that of the batch",
-                facts.growth,
-                1.5,
+                measured=facts.growth,
+                limit=1.5,
             )
         if severity:
             yield self.rules[0].found(
@@ -94,8 +94,8 @@ class InitialLoss:
                 severity,
                 _heads(evidence),
                 f"first loss (of smaller outputs {calm_loss(evidence):.4g})",
-                facts.initial,
-                limit * scale,
+                measured=facts.initial,
+                limit=limit * scale,
                 code=restarted(evidence),
             )
 

@@ -15,13 +15,14 @@ class Rewritten:
     name = "rewritten batch"
     rules: tuple[Rule, ...] = (
         Rule(
-            "IC109",
-            "the batch is changed in place",
-            "model or loss write to a tensor of the batch, and once more in every pass: where the "
-            "batch, or the data that it is a view of, are kept, each epoch sees other data",
-            "what a pass leaves in the batch is what the next one leaves there",
-            "PyTorch documentation: Tensor Views; operators that end in an underscore, and "
-            "augmented assignments such as x -= …, write to the data of all views",
+            id="IC109",
+            title="the batch is changed in place",
+            cause="model or loss write to a tensor of the batch, and once more in every pass: "
+            "where the batch, or the data that it is a view of, are kept, each epoch sees other "
+            "data",
+            limit="what a pass leaves in the batch is what the next one leaves there",
+            reference="PyTorch documentation: Tensor Views; operators that end in an underscore, "
+            "and augmented assignments such as x -= …, write to the data of all views",
             quantity="tensors of the batch that one pass changes, and a second pass on the same "
             "tensors changes again, by more than rounding",
             exempt="what a second pass leaves as it is: ReLU, a clamp, centring, normalisation in "
@@ -40,8 +41,8 @@ class Rewritten:
                 "warning",
                 [],
                 "tensors of the batch that every pass changes again",
-                float(len(places)),
-                0.0,
+                measured=float(len(places)),
+                limit=0.0,
                 cause=f"every pass writes to {' and '.join(places)} in place: where the batch, or "
                 "the data that it is a view of, are kept, each epoch sees other data",
             )

@@ -33,16 +33,16 @@ class InputScale:
     name = "input_scale"
     rules: tuple[Rule, ...] = (
         Rule(
-            "IC701",
-            "input scale",
-            "the inputs are far from unit scale, which the initialisers assume: the data, not "
-            "the weights, drives the first layer",
-            "root mean square at most 300 (30 warning; 10 where it explains saturation, a high "
-            "first loss or steps that overshoot); without normalisation largest value at least "
-            "1/100 (1/30 warning), and a share of at least 1e-5 (1e-4 warning) of the mean square "
-            "that differs between samples",
-            _SOURCE,
-            frozenset({"IC104", "IC501"}),
+            id="IC701",
+            title="input scale",
+            cause="the inputs are far from unit scale, which the initialisers assume: the data, "
+            "not the weights, drives the first layer",
+            limit="root mean square at most 300 (30 warning; 10 where it explains saturation, a "
+            "high first loss or steps that overshoot); without normalisation largest value at "
+            "least 1/100 (1/30 warning), and a share of at least 1e-5 (1e-4 warning) of the mean "
+            "square that differs between samples",
+            reference=_SOURCE,
+            follows=frozenset({"IC104", "IC501"}),
             quantity="root mean square and largest absolute value of what the first layer gets",
             exempt="token ids; data that the model itself scales; small or alike inputs where the "
             "model normalises; batches whose samples are all equal",
@@ -51,13 +51,13 @@ class InputScale:
             surrogate=True,
         ),
         Rule(
-            "IC702",
-            "target scale",
-            "the targets are far from unit scale: the output layer first has to grow by that "
+            id="IC702",
+            title="target scale",
+            cause="the targets are far from unit scale: the output layer first has to grow by that "
             "factor, and the first loss is its square",
-            "root mean square of regression targets at most 100",
-            _SOURCE,
-            frozenset({"IC104", "IC501", "IC701", "IC803"}),
+            limit="root mean square of regression targets at most 100",
+            reference=_SOURCE,
+            follows=frozenset({"IC104", "IC501", "IC701", "IC803"}),
             quantity="root mean square of the floating targets that the loss reads",
             exempt="classes; a model whose outputs have the scale of the targets; a loss that no "
             "constant prediction can be given to",
@@ -87,8 +87,8 @@ class InputScale:
                 "error",
                 (),
                 "root mean square of the targets",
-                rms,
-                _TARGETS,
+                measured=rms,
+                limit=_TARGETS,
                 code=standardised(evidence, "targets"),
             )
 
@@ -144,8 +144,8 @@ class InputScale:
             severity,
             [layer] if layer else evidence.order[:1],
             quantity,
-            measured,
-            limit,
+            measured=measured,
+            limit=limit,
             code=standardised(evidence, layer or next(iter(evidence.start.fed))),
         )
 

@@ -28,16 +28,16 @@ class Leaks:
     name = "dependencies"
     rules: tuple[Rule, ...] = (
         Rule(
-            "IC805",
-            "samples leak into each other",
-            "an operation runs along the axis of the samples: a softmax, a mean, attention, a "
-            "recurrence or a reshaping over the wrong axis. What is predicted for a sample then "
+            id="IC805",
+            title="samples leak into each other",
+            cause="an operation runs along the axis of the samples: a softmax, a mean, attention, "
+            "a recurrence or a reshaping over the wrong axis. What is predicted for a sample then "
             "depends on which others the batch holds",
-            "no sample's output moves when another sample is replaced, or when it is put "
+            limit="no sample's output moves when another sample is replaced, or when it is put "
             "at another place",
-            "Lightning-AI/pytorch-lightning #1237, which asks for this very test, and "
+            reference="Lightning-AI/pytorch-lightning #1237, which asks for this very test, and "
             "lightning-bolts #568, where batch normalisation set off its false alarm",
-            frozenset({"IC104", "IC501", "IC819"}),
+            follows=frozenset({"IC104", "IC501", "IC819"}),
             quantity="samples whose output moves when one other is replaced, with batch statistics "
             "held, dropout off and parameters near zero filled with noise",
             exempt="statistics of the batch beside the samples' own values (normalisation), "
@@ -48,16 +48,16 @@ class Leaks:
             "transpose or permute in place of view",
         ),
         Rule(
-            "IC806",
-            "a causal model sees the future",
-            "an output depends on positions that come after it: the mask is missing, inverted, "
-            "shifted or along another axis, a convolution is padded on both sides, or a "
+            id="IC806",
+            title="a causal model sees the future",
+            cause="an output depends on positions that come after it: the mask is missing, "
+            "inverted, shifted or along another axis, a convolution is padded on both sides, or a "
             "normalisation or a recurrence runs over all positions",
-            "no output moves at a position before the one that is replaced (warning: where the "
-            "class is that of a causal language model, but its config.is_decoder is false)",
-            "huggingface/transformers #48745: four causal language models attended to the future "
-            "from v5.9.0 on",
-            frozenset({"IC104", "IC501"}),
+            limit="no output moves at a position before the one that is replaced (warning: where "
+            "the class is that of a causal language model, but its config.is_decoder is false)",
+            reference="huggingface/transformers #48745: four causal language models attended to "
+            "the future from v5.9.0 on",
+            follows=frozenset({"IC104", "IC501"}),
             quantity="positions before the one that is replaced whose output moves, with batch "
             "statistics held, dropout off and parameters near zero filled with noise",
             severities=("error", "warning"),
@@ -67,13 +67,14 @@ class Leaks:
             "diagonal for nn.MultiheadAttention; pad convolutions on the left only",
         ),
         Rule(
-            "IC807",
-            "an input that nothing reads",
-            "the model takes this input, or this column of it, but neither its output nor the loss "
-            "changes with it: it is passed on to nothing, overwritten, or cancelled",
-            "some bit of the output or of the loss changes with the input, and with each column",
-            "docs/dependencies.md: the same pass, bit for bit, with another input",
-            _DEAD | {"IC814"},
+            id="IC807",
+            title="an input that nothing reads",
+            cause="the model takes this input, or this column of it, but neither its output nor "
+            "the loss changes with it: it is passed on to nothing, overwritten, or cancelled",
+            limit="some bit of the output or of the loss changes with the input, and with each "
+            "column",
+            reference="docs/dependencies.md: the same pass, bit for bit, with another input",
+            follows=_DEAD | {"IC814"},
             quantity="bits of output and loss that change when the values of the input, or of its "
             "column in ten samples or more, go to other samples, with parameters near zero filled "
             "with noise",
@@ -114,8 +115,8 @@ class Leaks:
             "error",
             [fault.owner] if fault.owner else [],
             "samples whose output depends on another sample",
-            float(len(found.leaked)),
-            0.0,
+            measured=float(len(found.leaked)),
+            limit=0.0,
             cause=f"samples depend on each other: {fault.fault} ({fault.operator} in "
             f"{_owner(fault)}{axis})",
         )
@@ -127,8 +128,8 @@ class Leaks:
                 "error",
                 [],
                 "samples with another output at another place",
-                1.0,
-                0.0,
+                measured=1.0,
+                limit=0.0,
                 cause=_PLACED,
                 remedy="give every sample of a batch the same: broadcast along axis 0",
             )
@@ -138,8 +139,8 @@ class Leaks:
                 "error",
                 [],
                 "samples whose output depends on another sample",
-                float(len(found.leaked)),
-                0.0,
+                measured=float(len(found.leaked)),
+                limit=0.0,
                 cause=f"samples depend on each other: {found.swapped}",
             )
 
@@ -153,8 +154,8 @@ class Leaks:
             "error" if found.is_certain else "warning",
             [start.owner] if start is not None and start.owner else [],
             "positions whose output depends on a later position",
-            float(len(found.earlier)),
-            0.0,
+            measured=float(len(found.earlier)),
+            limit=0.0,
             cause=f"the model is causal ({found.declared}), but its output moves from position "
             f"{found.earlier[0]} on when position {found.perturbed} of {found.place} is replaced"
             f"{where}",
@@ -167,7 +168,7 @@ class Leaks:
             "warning",
             [],
             f"outputs that move with {place}",
-            0.0,
+            measured=0.0,
             cause=cause,
         )
 

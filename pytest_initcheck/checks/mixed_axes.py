@@ -15,16 +15,16 @@ class Axes:
     name = "axes"
     rules: tuple[Rule, ...] = (
         Rule(
-            "IC819",
-            "axes mixed up by a reshape",
-            "a view or reshape where a transposition was meant: it keeps the values in their order "
-            "in memory, so that what belonged to one position, or to one unit, is scattered over "
-            "several",
-            "what is read by its axis is that axis, whole axes joined, or a part of one (warning: "
-            "where no order of the axes, nor of their parts, explains the shape, or no layer made "
-            "the values)",
-            "PyTorch documentation: torch.permute moves axes, torch.Tensor.view keeps the order of "
-            "the values",
+            id="IC819",
+            title="axes mixed up by a reshape",
+            cause="a view or reshape where a transposition was meant: it keeps the values in "
+            "their order in memory, so that what belonged to one position, or to one unit, is "
+            "scattered over several",
+            limit="what is read by its axis is that axis, whole axes joined, or a part of one "
+            "(warning: where no order of the axes, nor of their parts, explains the shape, or no "
+            "layer made the values)",
+            reference="PyTorch documentation: torch.permute moves axes, torch.Tensor.view keeps "
+            "the order of the values",
             quantity="axes that are read by a convolution, a product, a softmax, a normalisation, "
             "a reduction or a comparison, and hold parts of several axes that the program had made",
             exempt="axes that are only joined, or only cut up, and what parts are joined to whole "
@@ -45,8 +45,10 @@ class Axes:
                 "error" if found.is_certain else "warning",
                 [found.owner] if found.owner else [],
                 "axes read that hold parts of several others",
-                float(sum(a != b for a, b in zip(found.after, _padded(found), strict=True))),
-                0.0,
+                measured=float(
+                    sum(a != b for a, b in zip(found.after, _padded(found), strict=True))
+                ),
+                limit=0.0,
                 cause=_told(found),
                 remedy=_meant(found),
             )

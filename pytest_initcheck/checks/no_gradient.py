@@ -24,14 +24,15 @@ class Unreached:
     name = "cuts"
     rules: tuple[Rule, ...] = (
         Rule(
-            "IC401",
-            "layer without gradient",
-            "the layer takes part in the output, but its gradient is exactly zero in every step",
-            "some non-zero gradient within the steps taken (error where a detach, an index or "
-            "a rebuilt tensor cuts the layer off, or where every path from the data to the output "
-            "runs through it; warning where torch.no_grad keeps it out; else info)",
-            "by the chain rule, some factor on every path to the loss is zero",
-            BROKEN | {"IC303", "IC402", "IC403", "IC302", "IC703"},
+            id="IC401",
+            title="layer without gradient",
+            cause="the layer takes part in the output, but its gradient is exactly zero in every "
+            "step",
+            limit="some non-zero gradient within the steps taken (error where a detach, an index "
+            "or a rebuilt tensor cuts the layer off, or where every path from the data to the "
+            "output runs through it; warning where torch.no_grad keeps it out; else info)",
+            reference="by the chain rule, some factor on every path to the loss is zero",
+            follows=BROKEN | {"IC303", "IC402", "IC403", "IC302", "IC703"},
             quantity="largest |gradient| of a layer's weights over all looks",
             exempt="layers that the loss does not ask for: an unused head, an expert without "
             "samples; a gradient that is zero before the first step and not after it; calls whose "
@@ -48,7 +49,7 @@ class Unreached:
         if is_unreached(evidence) and not evidence.holding.is_frozen:
             quantity = "parameters that get a gradient"
             yield self.rules[0].found(
-                self.name, "error", evidence.order, quantity, 0, 1, cause=_UNREACHED
+                self.name, "error", evidence.order, quantity, measured=0, limit=1, cause=_UNREACHED
             )
         elif found:
             yield self._cut(found)
@@ -61,8 +62,8 @@ class Unreached:
             found[0].severity,
             [cut.layer for cut in found],
             "largest gradient over all steps",
-            0.0,
-            0.0,
+            measured=0.0,
+            limit=0.0,
             cause=_told(found[0]),
         )
 
@@ -73,8 +74,8 @@ class Unreached:
             "warning",
             [lost.layer for lost in found],
             "share of the layer's calls to which a gradient comes back",
-            found[0].share,
-            1.0,
+            measured=found[0].share,
+            limit=1.0,
             cause="the output depends on all calls of the layer, and a part of the data is read by "
             f"those alone that get no gradient: what {source} makes goes on into {reader} without "
             "its gradient, as after detach()",

@@ -41,45 +41,45 @@ class NonFinite:
     name = "nonfinite"
     rules: tuple[Rule, ...] = (
         Rule(
-            "IC501",
-            "non-finite weights",
-            "a parameter holds NaN or infinity, as memory does that was never initialised",
-            "no non-finite value",
-            _IEEE,
+            id="IC501",
+            title="non-finite weights",
+            cause="a parameter holds NaN or infinity, as memory does that was never initialised",
+            limit="no non-finite value",
+            reference=_IEEE,
             quantity="NaN and infinite values in parameters before the first step",
             exempt="buffers",
             remedy="initialise every parameter after creating it",
         ),
         Rule(
-            "IC502",
-            "non-finite activations",
-            "a layer turns finite data into NaN or infinity: values overflow, or a logarithm, "
-            "root or quotient leaves its domain",
-            "no non-finite value",
-            _IEEE,
-            frozenset({"IC104", "IC501"}),
+            id="IC502",
+            title="non-finite activations",
+            cause="a layer turns finite data into NaN or infinity: values overflow, or a "
+            "logarithm, root or quotient leaves its domain",
+            limit="no non-finite value",
+            reference=_IEEE,
+            follows=frozenset({"IC104", "IC501"}),
             quantity="NaN and infinite values in the outputs of layers and nonlinearities",
             exempt="values that a mask puts at minus infinity before a softmax",
             remedy="reduce the scale of weights or inputs, or use a nonlinearity that stays finite",
         ),
         Rule(
-            "IC503",
-            "non-finite loss",
-            "the loss is NaN or infinite although every layer's output is finite",
-            "no non-finite value",
-            _IEEE,
-            frozenset({"IC104", "IC501", "IC502"}),
+            id="IC503",
+            title="non-finite loss",
+            cause="the loss is NaN or infinite although every layer's output is finite",
+            limit="no non-finite value",
+            reference=_IEEE,
+            follows=frozenset({"IC104", "IC501", "IC502"}),
             quantity="the loss before the first step",
             exempt="a loss that only later steps make infinite, which IC603 tells",
             remedy="use a loss that is computed from logits, and inputs in its domain",
         ),
         Rule(
-            "IC504",
-            "non-finite gradients",
-            "the loss is finite but its gradient is not",
-            "no non-finite value",
-            _IEEE,
-            frozenset({"IC104", "IC501", "IC502", "IC503"}),
+            id="IC504",
+            title="non-finite gradients",
+            cause="the loss is finite but its gradient is not",
+            limit="no non-finite value",
+            reference=_IEEE,
+            follows=frozenset({"IC104", "IC501", "IC502", "IC503"}),
             quantity="NaN and infinite values in the gradients of parameters at the first look",
             exempt="frozen parameters",
             remedy="look for a root, logarithm or division at zero in the backward pass",
@@ -133,8 +133,8 @@ class NonFinite:
                 "error",
                 layers,
                 f"non-finite values of {seen!r}" if seen else "non-finite values behind it",
-                counts[seen] if seen else None,
-                0 if seen else None,
+                measured=counts[seen] if seen else None,
+                limit=0 if seen else None,
                 cause=told,
                 remedy=remedy,
             )
@@ -154,7 +154,14 @@ class NonFinite:
         self, index: int, layers: tuple[str, ...], count: int, code: str = "", cause: str = ""
     ) -> Finding:
         return self.rules[index].found(
-            self.name, "error", layers, "non-finite values", count, 0, code=code, cause=cause
+            self.name,
+            "error",
+            layers,
+            "non-finite values",
+            measured=count,
+            limit=0,
+            code=code,
+            cause=cause,
         )
 
 

@@ -35,40 +35,42 @@ class Optimiser:
     name = "optimiser"
     rules: tuple[Rule, ...] = (
         Rule(
-            "IC808",
-            "the optimiser makes NaN of finite gradients",
-            "loss and gradients are finite, and the step that the optimiser makes of them is not: "
-            "it divides by a zero of its own, such as a vanished eps, or its rate is not finite",
-            "finite weights after a step from finite weights and gradients",
-            "IEEE 754: 0/0 is NaN; pytorch/pytorch#26218 on eps in half precision",
-            _WEIGHTS,
+            id="IC808",
+            title="the optimiser makes NaN of finite gradients",
+            cause="loss and gradients are finite, and the step that the optimiser makes of them "
+            "is not: it divides by a zero of its own, such as a vanished eps, or its rate is not "
+            "finite",
+            limit="finite weights after a step from finite weights and gradients",
+            reference="IEEE 754: 0/0 is NaN; pytorch/pytorch#26218 on eps in half precision",
+            follows=_WEIGHTS,
             quantity="weights that are not finite after the first such step",
             exempt="steps from gradients that are not finite (IC504)",
             remedy="pass an eps that the precision of the weights can hold (1e-8 is 0 in half "
             "precision), and a finite learning rate",
         ),
         Rule(
-            "IC809",
-            "the optimiser holds other tensors",
-            "the optimiser holds no parameter of the model, or parameters that are not the "
+            id="IC809",
+            title="the optimiser holds other tensors",
+            cause="the optimiser holds no parameter of the model, or parameters that are not the "
             "model's any more: they were replaced after it was built, or belong to a copy; or "
             "all parameters are frozen",
-            "the model's own trainable parameters",
-            "torch.optim: parameters are passed to the constructor; zjunlp/HVPNeT#5",
-            _WEIGHTS,
+            limit="the model's own trainable parameters",
+            reference="torch.optim: parameters are passed to the constructor; zjunlp/HVPNeT#5",
+            follows=_WEIGHTS,
             quantity="tensors that the optimiser holds, which are not the model's and get no "
             "gradient from this loss, beside parameters of the model that it does not hold",
             exempt="parameters of the loss; frozen parameters beside trainable ones",
             remedy="build the optimiser after the model is complete, from model.parameters()",
         ),
         Rule(
-            "IC810",
-            "nothing can move after the first steps",
-            "after the steps no parameter gets any gradient, although some did at the start: the "
-            "first steps have left the range in which there is one",
-            "some gradient after the steps, or a loss at its floor",
-            "by the chain rule; Lu, Shin, Su, Karniadakis: Dying ReLU and Initialization (2019)",
-            _WEIGHTS
+            id="IC810",
+            title="nothing can move after the first steps",
+            cause="after the steps no parameter gets any gradient, although some did at the "
+            "start: the first steps have left the range in which there is one",
+            limit="some gradient after the steps, or a loss at its floor",
+            reference="by the chain rule; Lu, Shin, Su, Karniadakis: Dying ReLU and "
+            "Initialization (2019)",
+            follows=_WEIGHTS
             | {"IC101", "IC301", "IC302", "IC303", "IC304", "IC401", "IC601", "IC603", "IC701"}
             | {"IC702", "IC703", "IC704", "IC802", "IC804", "IC808", "IC809", "IC815"},
             quantity="largest gradient of all parameters in the last look",
@@ -77,15 +79,15 @@ class Optimiser:
             "and targets of unit scale",
         ),
         Rule(
-            "IC815",
-            "the optimiser works against the loss",
-            "the steps go up the gradient, or weight decay takes so much of every weight that "
-            "nothing learnt will last",
-            "a step with a component down the gradient; decay that takes at most 1/200 (error: "
-            "1/50) of a weight in a step; a momentum below 1",
-            "Loshchilov, Hutter: Decoupled Weight Decay Regularization (2019); Polyak: Some "
-            "methods of speeding up the convergence of iteration methods (1964), for momentum",
-            _WEIGHTS,
+            id="IC815",
+            title="the optimiser works against the loss",
+            cause="the steps go up the gradient, or weight decay takes so much of every weight "
+            "that nothing learnt will last",
+            limit="a step with a component down the gradient; decay that takes at most 1/200 "
+            "(error: 1/50) of a weight in a step; a momentum below 1",
+            reference="Loshchilov, Hutter: Decoupled Weight Decay Regularization (2019); Polyak: "
+            "Some methods of speeding up the convergence of iteration methods (1964), for momentum",
+            follows=_WEIGHTS,
             quantity="cosine of first step and gradient; learning rate times weight decay",
             exempt="the default optimiser; steps that leave the weights as they are",
             severities=("error", "warning"),
@@ -103,8 +105,8 @@ class Optimiser:
                 held.broken,
                 f"step after which weights are not finite, although its gradients were (of "
                 f"{len(evidence.looks) - 1})",
-                held.broken_at,
-                0,
+                measured=held.broken_at,
+                limit=0,
             )
         yield from self._against(evidence)
         if not held.is_frozen:
@@ -130,8 +132,8 @@ class Optimiser:
                 "error",
                 tuple(dict.fromkeys(missing)),
                 quantity,
-                held.foreign if is_count else 0,
-                0 if is_count else 1,
+                measured=held.foreign if is_count else 0,
+                limit=0 if is_count else 1,
                 cause=cause,
                 remedy=_THAW if held.is_frozen else "",
             )
@@ -146,8 +148,8 @@ class Optimiser:
                 "error",
                 (),
                 "cosine of the first step and the gradient",
-                held.direction,
-                _UPHILL,
+                measured=held.direction,
+                limit=_UPHILL,
                 cause="the steps go up the gradient: the loss is maximised",
             )
         elif held.is_descent and evidence.momentum >= 1:
@@ -156,8 +158,8 @@ class Optimiser:
                 "warning",
                 (),
                 "part of the past that momentum forgets in a step",
-                1 - evidence.momentum,
-                0.0,
+                measured=1 - evidence.momentum,
+                limit=0.0,
                 cause=_UNDAMPED,
                 code="for group in optimizer.param_groups:\n    group['momentum'] = 0.9",
             )
@@ -168,8 +170,8 @@ class Optimiser:
                 severity,
                 (),
                 "part of a weight that decay takes in a step",
-                held.decay,
-                _DECAY_ERROR if severity == "error" else _DECAY_WARNING,
+                measured=held.decay,
+                limit=_DECAY_ERROR if severity == "error" else _DECAY_WARNING,
                 cause="weight decay takes so much of every weight that nothing learnt will last",
                 code="for group in optimizer.param_groups:\n    group['weight_decay'] = 1e-4",
             )
@@ -187,8 +189,8 @@ class Optimiser:
             "error",
             (),
             f"largest gradient after the steps (loss {losses.last:.4g})",
-            0.0,
-            0.0,
+            measured=0.0,
+            limit=0.0,
             code=rate("/= 100"),
         )
 

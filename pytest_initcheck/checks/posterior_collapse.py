@@ -16,18 +16,18 @@ class Collapse:
     name = "collapse"
     rules: tuple[Rule, ...] = (
         Rule(
-            "IC822",
-            "the divergence outweighs the reconstruction",
-            "a nat in the code costs more than it can gain: the divergence is a sum where the "
-            "reconstruction is a mean, or its weight is too large. The best that training can "
+            id="IC822",
+            title="the divergence outweighs the reconstruction",
+            cause="a nat in the code costs more than it can gain: the divergence is a sum where "
+            "the reconstruction is a mean, or its weight is too large. The best that training can "
             "find is a code that says nothing (posterior collapse)",
-            "above the price of a nat, 2 c λ, where c λ is what the largest principal component of "
-            "the targets is worth to the loss, or what all of them are worth over the nats that "
-            "tell one sample from all others",
-            "Rose: Deterministic annealing (1998), on the first split of a code at 2 c λ; Lucas, "
-            "Tucker, Grosse, Norouzi: Don't Blame the ELBO! (2019): a linear variational "
-            "autoencoder uses a component whose variance is above that of the noise",
-            frozenset({"IC104", "IC501", "IC502", "IC503", "IC803"}),
+            limit="above the price of a nat, 2 c λ, where c λ is what the largest principal "
+            "component of the targets is worth to the loss, or what all of them are worth over "
+            "the nats that tell one sample from all others",
+            reference="Rose: Deterministic annealing (1998), on the first split of a code at 2 c "
+            "λ; Lucas, Tucker, Grosse, Norouzi: Don't Blame the ELBO! (2019): a linear "
+            "variational autoencoder uses a component whose variance is above that of the noise",
+            follows=frozenset({"IC104", "IC501", "IC502", "IC503", "IC803"}),
             quantity="loss of the best constant output less the lowest, times twice the share of "
             "the largest principal component or 1/ln N, over what a nat of all samples costs",
             exempt="losses without a divergence of means and log-variances from N(0, 1); a weight "
@@ -52,6 +52,6 @@ class Collapse:
                 "error",
                 (),
                 "what a nat in the code can gain over what it costs",
-                gain,
-                1.0,
+                measured=gain,
+                limit=1.0,
             )

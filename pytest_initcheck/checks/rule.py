@@ -10,7 +10,7 @@ from pytest_initcheck.evidence import Evidence
 from pytest_initcheck.records import Finding, Severity
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Rule:
     """One finding that a check can make, as docs/checks.md explains it.
 
@@ -54,18 +54,18 @@ class Rule:
     ) -> Finding:
         """A finding of this rule at the first of ``layers`` (empty: the model as a whole)."""
         return Finding(
-            self.id,
-            check,
-            severity,
-            layers[0] if layers else "",
-            quantity,
-            measured,
-            limit,
-            cause or self.cause,
-            remedy or self.remedy,
-            self.reference,
-            units,
-            tuple(layers),
+            id=self.id,
+            check=check,
+            severity=severity,
+            layer=layers[0] if layers else "",
+            quantity=quantity,
+            measured=measured,
+            limit=limit,
+            cause=cause or self.cause,
+            remedy=remedy or self.remedy,
+            reference=self.reference,
+            units=units,
+            layers=tuple(layers),
             profile=dict(profile or {}),
             remedy_code=code,
         )

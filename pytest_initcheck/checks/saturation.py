@@ -38,14 +38,14 @@ class Saturation:
     name = "saturation"
     rules: tuple[Rule, ...] = (
         Rule(
-            "IC303",
-            "saturated layer",
-            "what enters the nonlinearity is so large that most units sit where it is flat, and "
-            "their gradient is lost",
-            "half of the units pass at least a tenth of the gradient they could (warning: a "
+            id="IC303",
+            title="saturated layer",
+            cause="what enters the nonlinearity is so large that most units sit where it is flat, "
+            "and their gradient is lost",
+            limit="half of the units pass at least a tenth of the gradient they could (warning: a "
             "quarter)",
-            _SOURCE,
-            frozenset({"IC104", "IC201", "IC501", "IC502", "IC701"}),
+            reference=_SOURCE,
+            follows=frozenset({"IC104", "IC201", "IC501", "IC502", "IC701"}),
             quantity="median over the units of the mean slope of the nonlinearity, relative to its "
             "steepest",
             exempt="the model's output; gates that a bias holds open or shut, such as the forget "
@@ -56,13 +56,13 @@ class Saturation:
             confirms=True,
         ),
         Rule(
-            "IC305",
-            "saturated attention",
-            "the scores are so large that the softmax puts nearly all weight on one position, "
-            "and its gradient is lost",
-            "mean of 1 − Σp², relative to uniform attention, at least one half",
-            "Vaswani et al.: Attention Is All You Need (2017), section 3.2.1",
-            frozenset({"IC104", "IC501", "IC502", "IC701"}),
+            id="IC305",
+            title="saturated attention",
+            cause="the scores are so large that the softmax puts nearly all weight on one "
+            "position, and its gradient is lost",
+            limit="mean of 1 − Σp², relative to uniform attention, at least one half",
+            reference="Vaswani et al.: Attention Is All You Need (2017), section 3.2.1",
+            follows=frozenset({"IC104", "IC501", "IC502", "IC701"}),
             quantity="mean over all softmaxes of 1 − Σp², relative to that of equal weights",
             exempt="a softmax on the output, or over a single position; scores of normalised "
             "queries and keys, whose gain is a temperature to learn; masked positions do not count",
@@ -70,12 +70,12 @@ class Saturation:
             remedy="divide the scores by the square root of the head's width",
         ),
         Rule(
-            "IC306",
-            "softmax over one unit",
-            "a softmax over a single value is always 1: the output is constant and no gradient "
-            "comes from it",
-            "at least two units (warning where other paths lead round the softmax)",
-            "by definition of softmax",
+            id="IC306",
+            title="softmax over one unit",
+            cause="a softmax over a single value is always 1: the output is constant and no "
+            "gradient comes from it",
+            limit="at least two units (warning where other paths lead round the softmax)",
+            reference="by definition of softmax",
             quantity="values under a softmax that ends the model, or that follows a layer of one "
             "unit; classes of a cross-entropy",
             exempt="attention over a single position",
@@ -110,8 +110,8 @@ class Saturation:
             "error" if is_error else "warning",
             tuple(layers),
             f"median relative slope of the {key.nonlinearity}",
-            passed.median,
-            limit,
+            measured=passed.median,
+            limit=limit,
             units=tuple(int(unit) for unit in np.flatnonzero(passed.start < limit)),
             code=redraw(evidence, layers),
         )
@@ -134,8 +134,8 @@ class Saturation:
                 "warning",
                 tuple(slopes),
                 "mean relative slope of the softmax",
-                next(iter(slopes.values())),
-                _ATTENTION,
+                measured=next(iter(slopes.values())),
+                limit=_ATTENTION,
                 profile=slopes,
                 code=drawn_small(list(dict.fromkeys(scales))),
             )
@@ -154,8 +154,8 @@ class Saturation:
                 "error" if is_cut else "warning",
                 (layer,),
                 "units under the softmax",
-                1,
-                2,
+                measured=1,
+                limit=2,
             )
 
 

@@ -7,13 +7,13 @@ from pytest_initcheck.checks.rule import Rule
 _TRAINCHECK = "Jiang et al.: Training with Confidence: Catching Silent Errors (TrainCheck, 2025)"
 
 LEFTOVER = Rule(
-    "IC851",
-    "gradients that are not zeroed",
-    "the gradient that an optimiser has already used is still there when the next backward adds "
-    "its own, so that every step goes along the sum of all gradients so far",
-    "none: what a step used is gone before the next backward, or at the latest before the next "
-    "step of that optimiser",
-    f"{_TRAINCHECK}; torch.autograd: backward adds to .grad",
+    id="IC851",
+    title="gradients that are not zeroed",
+    cause="the gradient that an optimiser has already used is still there when the next backward "
+    "adds its own, so that every step goes along the sum of all gradients so far",
+    limit="none: what a step used is gone before the next backward, or at the latest before the "
+    "next step of that optimiser",
+    reference=f"{_TRAINCHECK}; torch.autograd: backward adds to .grad",
     quantity="norm of the gradient that is left from the step before, over that of the backward "
     "that adds to it",
     exempt="gradients that are gathered over several backwards before one step, in one call or "
@@ -23,12 +23,12 @@ LEFTOVER = Rule(
     "optimizer.step(), and for every optimiser",
 )
 UNHELD = Rule(
-    "IC852",
-    "weights that no optimiser holds",
-    "the weights are trainable and backward gives them a gradient, but no optimiser has them: they "
-    "never move, and their gradient grows from step to step, for nobody zeroes it",
-    "every trainable parameter with a gradient in a group of some optimiser",
-    "torch.optim: parameters are passed to the constructor, or by add_param_group",
+    id="IC852",
+    title="weights that no optimiser holds",
+    cause="the weights are trainable and backward gives them a gradient, but no optimiser has "
+    "them: they never move, and their gradient grows from step to step, for nobody zeroes it",
+    limit="every trainable parameter with a gradient in a group of some optimiser",
+    reference="torch.optim: parameters are passed to the constructor, or by add_param_group",
     quantity="trainable parameters with a gradient that are in no group",
     exempt="frozen parameters; those without a gradient, such as a teacher's under no_grad; those "
     "that the step moves by hand, such as an average of weights",
@@ -37,12 +37,12 @@ UNHELD = Rule(
     "pass all optimisers as a list",
 )
 TWICE = Rule(
-    "IC853",
-    "weights that are stepped twice on one gradient",
-    "one gradient moves the same weights twice: they are in two groups or optimisers, twice in "
-    "one, or step() is called twice",
-    "one step for each gradient",
-    "torch.optim: a parameter belongs in one group",
+    id="IC853",
+    title="weights that are stepped twice on one gradient",
+    cause="one gradient moves the same weights twice: they are in two groups or optimisers, twice "
+    "in one, or step() is called twice",
+    limit="one step for each gradient",
+    reference="torch.optim: a parameter belongs in one group",
     quantity="parameters that are twice in an optimiser's groups, or that move again on a "
     "gradient that has moved them",
     exempt="optimisers that wrap others; several optimisers over the same weights, each with a "
@@ -51,12 +51,12 @@ TWICE = Rule(
     "call step() once for each backward",
 )
 REPLACED = Rule(
-    "IC854",
-    "optimiser of weights that were replaced",
-    "the model's weights were replaced after the optimiser was built, so that it steps the old "
-    "tensors, which get no gradient, and the new ones never move",
-    "the optimiser's tensors are the model's, as it now is",
-    "torch.optim: an optimiser keeps the tensors that it was given",
+    id="IC854",
+    title="optimiser of weights that were replaced",
+    cause="the model's weights were replaced after the optimiser was built, so that it steps the "
+    "old tensors, which get no gradient, and the new ones never move",
+    limit="the optimiser's tensors are the model's, as it now is",
+    reference="torch.optim: an optimiser keeps the tensors that it was given",
     quantity="trainable parameters with a gradient that no optimiser holds, while one holds as "
     "many tensors without gradient that the model does not have",
     exempt="tensors of others, such as a loss's own weights, that get a gradient",
@@ -64,13 +64,14 @@ REPLACED = Rule(
     "a new head, a resized embedding, parametrizations, a copy), or add_param_group the new ones",
 )
 CLIPPED = Rule(
-    "IC855",
-    "clipping that cuts every step",
-    "the gradient is cut by orders of magnitude in every step: the bound, and no longer the "
+    id="IC855",
+    title="clipping that cuts every step",
+    cause="the gradient is cut by orders of magnitude in every step: the bound, and no longer the "
     "gradient, sets the size of the step",
-    "some step in which the gradient is cut to no less than a thirtieth (error: a thousandth)",
-    "Pascanu, Mikolov, Bengio: On the difficulty of training recurrent neural networks (2013): the "
-    "bound is to be about the gradient's usual norm, from half to ten times it",
+    limit="some step in which the gradient is cut to no less than a thirtieth (error: a "
+    "thousandth)",
+    reference="Pascanu, Mikolov, Bengio: On the difficulty of training recurrent neural networks "
+    "(2013): the bound is to be about the gradient's usual norm, from half to ten times it",
     quantity="norm of the gradient before clipping over that after it, in the step where it is cut "
     "least",
     exempt="clipping that lets some step pass; factors of single samples or weights, noise and "
@@ -80,13 +81,14 @@ CLIPPED = Rule(
     "divide the learning rate instead if steps are too large",
 )
 SCALER = Rule(
-    "IC856",
-    "loss scaler that does not let the step through",
-    "the loss scaler skips the optimiser's step in every call, or the step goes past it with "
+    id="IC856",
+    title="loss scaler that does not let the step through",
+    cause="the loss scaler skips the optimiser's step in every call, or the step goes past it with "
     "gradients that are still multiplied by the scale",
-    "some step that is not skipped, within 17 calls: from 2^16 down to 1 the scale has halved 16 "
-    "times by then; scaler.step(optimizer) wherever the loss was scaled",
-    "Micikevicius et al.: Mixed Precision Training (2018), section 3.2; torch.amp.GradScaler",
+    limit="some step that is not skipped, within 17 calls: from 2^16 down to 1 the scale has "
+    "halved 16 times by then; scaler.step(optimizer) wherever the loss was scaled",
+    reference="Micikevicius et al.: Mixed Precision Training (2018), section 3.2; "
+    "torch.amp.GradScaler",
     quantity="calls in which the scaler skips the step; the scale of gradients that are stepped "
     "unscaled",
     exempt="skips at the beginning, by which the scaler finds its scale; a scaler that is off",
@@ -95,12 +97,12 @@ SCALER = Rule(
     "scaler",
 )
 MODE = Rule(
-    "IC857",
-    "not in training mode",
-    "the model is in eval mode while its weights are trained: dropout is off, and normalisations "
-    "take statistics that no longer follow the data",
-    "model.training is true at some forward pass with gradients in every call",
-    f"{_TRAINCHECK}; torch.nn.Module.train",
+    id="IC857",
+    title="not in training mode",
+    cause="the model is in eval mode while its weights are trained: dropout is off, and "
+    "normalisations take statistics that no longer follow the data",
+    limit="model.training is true at some forward pass with gradients in every call",
+    reference=f"{_TRAINCHECK}; torch.nn.Module.train",
     quantity="calls in which every forward pass with gradients runs in eval mode",
     exempt="single layers that are set to eval mode, such as frozen batch normalisation; forward "
     "passes without gradients; a pass in eval mode beside one in training mode, as for attacks",
@@ -109,13 +111,13 @@ MODE = Rule(
     "keep normalisations still, set only these to eval mode",
 )
 FROZEN = Rule(
-    "IC858",
-    "only norms or biases are trainable",
-    "no weight matrix is trainable: all that moves are gains of normalisations or biases, as where "
-    "a loop freezes more than it was meant to",
-    "some trainable parameter that is neither a bias nor of a normalisation",
-    f"{_TRAINCHECK}: all but the norms frozen; Ben Zaken et al.: BitFit (2022), which trains "
-    "biases on purpose",
+    id="IC858",
+    title="only norms or biases are trainable",
+    cause="no weight matrix is trainable: all that moves are gains of normalisations or biases, "
+    "as where a loop freezes more than it was meant to",
+    limit="some trainable parameter that is neither a bias nor of a normalisation",
+    reference=f"{_TRAINCHECK}: all but the norms frozen; Ben Zaken et al.: BitFit (2022), which "
+    "trains biases on purpose",
     quantity="share of the model's values that are trainable",
     exempt="a trainable head, adapter, prompt or other weight beside frozen ones; models without "
     "frozen weights",
@@ -124,14 +126,14 @@ FROZEN = Rule(
     "[n for n, p in model.named_parameters() if p.requires_grad]",
 )
 DECAY = Rule(
-    "IC859",
-    "weight decay that undoes an initialiser",
-    "weight decay pulls gains that start at one to zero about as fast as their gradient moves "
-    "them: a gain of one is neutral, and a decayed one shrinks the signal",
-    "learning rate times decay below 1e-3, where decay alone takes 63 % of a one within a thousand "
-    "steps (info: 1e-4, a tenth), or less than a twentieth of what else moves the gain",
-    "Loshchilov, Hutter: Decoupled Weight Decay Regularization (2019); He et al.: Bag of Tricks "
-    "for Image Classification (2019), section 3.1: no decay of biases and gains",
+    id="IC859",
+    title="weight decay that undoes an initialiser",
+    cause="weight decay pulls gains that start at one to zero about as fast as their gradient "
+    "moves them: a gain of one is neutral, and a decayed one shrinks the signal",
+    limit="learning rate times decay below 1e-3, where decay alone takes 63 % of a one within a "
+    "thousand steps (info: 1e-4, a tenth), or less than a twentieth of what else moves the gain",
+    reference="Loshchilov, Hutter: Decoupled Weight Decay Regularization (2019); He et al.: Bag "
+    "of Tricks for Image Classification (2019), section 3.1: no decay of biases and gains",
     quantity="learning rate times weight decay, in groups that hold tensors that start at one "
     "everywhere",
     exempt="what starts at zero, which decay leaves there; decay that gradients outrun",
@@ -139,12 +141,13 @@ DECAY = Rule(
     remedy="give gains and biases a group of their own with weight_decay=0",
 )
 DIFFERS = Rule(
-    "IC860",
-    "two runs that differ",
-    "two runs from the same state, with the same random streams, do not give the same weights: "
-    "the step takes something from elsewhere, such as a generator without seed or the clock",
-    "the same weights, buffers and gradients after two calls, up to rounding",
-    "torch: Reproducibility (notes/randomness)",
+    id="IC860",
+    title="two runs that differ",
+    cause="two runs from the same state, with the same random streams, do not give the same "
+    "weights: the step takes something from elsewhere, such as a generator without seed or the "
+    "clock",
+    limit="the same weights, buffers and gradients after two calls, up to rounding",
+    reference="torch: Reproducibility (notes/randomness)",
     quantity="distance of the two runs over how far they went",
     exempt="what closures, globals and objects of the step hold is put back before the second "
     "run; data from an iterator that goes on is told as info; on a GPU a tenth is rounding",
@@ -153,33 +156,33 @@ DIFFERS = Rule(
     "step holds; pass data as batch; torch.use_deterministic_algorithms(True) names operators",
 )
 STILL = Rule(
-    "IC861",
-    "the step moves nothing",
-    "the step changes no trainable weight of the model",
-    "some trainable weight that changes within the calls",
-    f"{_TRAINCHECK}; torch.optim: zero_grad, backward, step",
+    id="IC861",
+    title="the step moves nothing",
+    cause="the step changes no trainable weight of the model",
+    limit="some trainable weight that changes within the calls",
+    reference=f"{_TRAINCHECK}; torch.optim: zero_grad, backward, step",
     quantity="trainable parameters that have changed",
     exempt="learning rates that a scheduler holds at zero; a frozen model beside other weights "
     "that are trained; what another finding explains",
     remedy="zero_grad(), backward(), step(), in this order, with the model that was passed",
 )
 NONFINITE = Rule(
-    "IC862",
-    "steps along gradients that are not finite",
-    "the optimiser steps along NaN or inf, which makes the weights NaN for good",
-    "finite gradients wherever an optimiser steps",
-    "IEEE 754: NaN propagates",
+    id="IC862",
+    title="steps along gradients that are not finite",
+    cause="the optimiser steps along NaN or inf, which makes the weights NaN for good",
+    limit="finite gradients wherever an optimiser steps",
+    reference="IEEE 754: NaN propagates",
     quantity="parameters with a gradient that is not finite",
     exempt="steps that a scaler skips",
     remedy="assert_healthy names the layer where it begins; under float16 use a scaler",
 )
 BEFORE = Rule(
-    "IC863",
-    "step before backward",
-    "the optimiser steps before backward in every call: along the gradient of the call before, "
-    "which is of other data and older weights",
-    "a backward before the step, in some call",
-    "torch.optim: zero_grad, backward, step",
+    id="IC863",
+    title="step before backward",
+    cause="the optimiser steps before backward in every call: along the gradient of the call "
+    "before, which is of other data and older weights",
+    limit="a backward before the step, in some call",
+    reference="torch.optim: zero_grad, backward, step",
     quantity="calls in which the first step comes before the first backward",
     exempt="gradients that are gathered over several calls",
     severities=("warning",),

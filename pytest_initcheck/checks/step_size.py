@@ -51,15 +51,16 @@ class Movement:
     name = "movement"
     rules: tuple[Rule, ...] = (
         Rule(
-            "IC601",
-            "nothing moves",
-            "gradients arrive, but the weights hardly change: the learning rate is zero, or too "
-            "small for these gradients and the precision of the weights, or the optimiser holds "
-            "other tensors",
-            "some weight that a step moves by 1e-8 of itself (warning 1e-7): below that it would "
-            "take a hundred million steps to become another weight",
-            "IEEE 754: w + Δ equals w where |Δ| is below half a unit in the last place of w",
-            _BROKEN | {"IC809"},
+            id="IC601",
+            title="nothing moves",
+            cause="gradients arrive, but the weights hardly change: the learning rate is zero, or "
+            "too small for these gradients and the precision of the weights, or the optimiser "
+            "holds other tensors",
+            limit="some weight that a step moves by 1e-8 of itself (warning 1e-7): below that it "
+            "would take a hundred million steps to become another weight",
+            reference="IEEE 754: w + Δ equals w where |Δ| is below half a unit in the last place "
+            "of w",
+            follows=_BROKEN | {"IC809"},
             quantity="largest update ratio of a weight in a step, ‖w − w₀‖ / (steps · ‖w₀‖); for "
             "weights that start at zero relative to 1/√fan-in",
             exempt="a loss that has been reduced by a thousandth or more; layers without gradient",
@@ -68,13 +69,13 @@ class Movement:
             "moves a weight by about a thousandth of itself in a step",
         ),
         Rule(
-            "IC602",
-            "weights that the optimiser does not move",
-            "the weights are trainable and get a gradient, but the optimiser does not hold them, "
-            "or with a learning rate of zero; layers in a plain list are not the model's",
-            "every trainable parameter held with a learning rate above 0",
-            "torch.optim: parameters are passed to the constructor",
-            _BROKEN | {"IC601", "IC809"},
+            id="IC602",
+            title="weights that the optimiser does not move",
+            cause="the weights are trainable and get a gradient, but the optimiser does not hold "
+            "them, or with a learning rate of zero; layers in a plain list are not the model's",
+            limit="every trainable parameter held with a learning rate above 0",
+            reference="torch.optim: parameters are passed to the constructor",
+            follows=_BROKEN | {"IC601", "IC809"},
             quantity="trainable parameters with a gradient and a learning rate of zero, or none",
             exempt="frozen parameters; forward=, which may train one network of several",
             severities=("warning",),
@@ -82,19 +83,20 @@ class Movement:
             "optimiser with a learning rate above zero, and freeze what is not to move",
         ),
         Rule(
-            "IC603",
-            "the first steps blow the loss up",
-            "within the first steps the loss on the very batch that they minimise grows several "
-            "times over: the learning rate is too large for these weights and these data",
-            "loss after the steps at most five times the first loss or chance (warning: at any "
-            "step from which it comes back), with the optimiser that was passed; where gradient "
-            "descent raises it, a rate "
-            "of at most 4 times the inverse of the largest curvature (12 for classes)",
-            "LeCun, Bottou, Orr, Müller: Efficient BackProp (1998), section 5: a step beyond "
-            "twice the inverse curvature diverges; Lewkowycz et al.: The large learning rate phase "
-            "of deep learning: the catapult mechanism (2020): up to 4 times it a network may still "
-            "recover, and a ReLU network up to 12 times",
-            _BROKEN | {"IC201", "IC303", "IC404", "IC502", "IC701", "IC702", "IC703", "IC704"},
+            id="IC603",
+            title="the first steps blow the loss up",
+            cause="within the first steps the loss on the very batch that they minimise grows "
+            "several times over: the learning rate is too large for these weights and these data",
+            limit="loss after the steps at most five times the first loss or chance (warning: at "
+            "any step from which it comes back), with the optimiser that was passed; where "
+            "gradient descent raises it, a rate of at most 4 times the inverse of the largest "
+            "curvature (12 for classes)",
+            reference="LeCun, Bottou, Orr, Müller: Efficient BackProp (1998), section 5: a step "
+            "beyond twice the inverse curvature diverges; Lewkowycz et al.: The large learning "
+            "rate phase of deep learning: the catapult mechanism (2020): up to 4 times it a "
+            "network may still recover, and a ReLU network up to 12 times",
+            follows=_BROKEN
+            | {"IC201", "IC303", "IC404", "IC502", "IC701", "IC702", "IC703", "IC704"},
             quantity="loss after the steps over the larger of the first loss and chance; "
             "the largest eigenvalue of the Hessian, if plain gradient descent raises the loss",
             exempt="the default optimiser, which nobody chose for this model; the curvature of "
@@ -104,14 +106,14 @@ class Movement:
             confirms=True,
         ),
         Rule(
-            "IC604",
-            "a layer that nothing reads",
-            "the layer runs, but what it makes reaches neither the model's output nor the loss: "
-            "it was computed and dropped, or overwritten, and cannot be trained",
-            "a path from every layer that the optimiser holds to the output or the loss (info "
-            "with the default optimiser)",
-            "by the chain rule",
-            _BROKEN,
+            id="IC604",
+            title="a layer that nothing reads",
+            cause="the layer runs, but what it makes reaches neither the model's output nor the "
+            "loss: it was computed and dropped, or overwritten, and cannot be trained",
+            limit="a path from every layer that the optimiser holds to the output or the loss "
+            "(info with the default optimiser)",
+            reference="by the chain rule",
+            follows=_BROKEN,
             quantity="layers that ran, whose output no path leads from",
             exempt="layers under torch.no_grad; layers that the optimiser does not hold; outputs "
             "that the model returns and the loss does not use",
@@ -136,18 +138,23 @@ class Movement:
         if strays := evidence.oddities.get("stray", ()):
             yield self.rules[1].found(
                 self.name, "warning", strays, "parameters that the model does not hold",
-                len(strays), 0, cause=_STRAY,
+                measured=len(strays), limit=0, cause=_STRAY,
             )  # fmt: skip
         elif idle:
             yield self.rules[1].found(
-                self.name, "warning", tuple(dict.fromkeys(idle)), "learning rate", 0.0, 0.0,
-                cause=_IDLE,
+                self.name, "warning", tuple(dict.fromkeys(idle)), "learning rate",
+                measured=0.0, limit=0.0, cause=_IDLE,
             )  # fmt: skip
         if unread := unread_layers(evidence):
             # Libraries build heads that some tasks drop; who chose an optimiser pays for them.
             severity: Severity = "info" if evidence.is_default_optimizer else "warning"
             yield self.rules[3].found(
-                self.name, severity, unread, "layers whose output nothing reads", len(unread), 0
+                self.name,
+                severity,
+                unread,
+                "layers whose output nothing reads",
+                measured=len(unread),
+                limit=0,
             )
 
     def _slow(self, evidence: Evidence, weights: list[Parameter]) -> Iterator[Finding]:
@@ -163,8 +170,8 @@ class Movement:
             severity,
             tuple(ratios),
             "largest update ratio in a step",
-            largest,
-            _SLOW_ERROR if severity == "error" else _SLOW_WARNING,
+            measured=largest,
+            limit=_SLOW_ERROR if severity == "error" else _SLOW_WARNING,
             profile=ratios,
             code=rate("= max(group['lr'], 0.01)"),
         )

@@ -42,13 +42,14 @@ class Symmetry:
     name = "symmetry"
     rules: tuple[Rule, ...] = (
         Rule(
-            "IC201",
-            "units that stay equal",
-            "units start with equal weights and get equal gradients, so that no step can ever "
-            "separate them: together they compute what one unit could",
-            "distance between the gradients of two units, relative to the gradient, above rounding",
-            "Goodfellow, Bengio, Courville: Deep Learning (2016), section 8.4",
-            frozenset({"IC101", "IC104", "IC501", "IC502", "IC503"}),
+            id="IC201",
+            title="units that stay equal",
+            cause="units start with equal weights and get equal gradients, so that no step can "
+            "ever separate them: together they compute what one unit could",
+            limit="distance between the gradients of two units, relative to the gradient, above "
+            "rounding",
+            reference="Goodfellow, Bengio, Courville: Deep Learning (2016), section 8.4",
+            follows=frozenset({"IC101", "IC104", "IC501", "IC502", "IC503"}),
             quantity="distance between the gradients of units that start equal, relative to the "
             "gradient, over all steps",
             exempt="equal units that get different gradients (one constant layer, a constant "
@@ -56,14 +57,15 @@ class Symmetry:
             remedy="draw the weights at random, such as torch.nn.init.xavier_uniform_(weight)",
         ),
         Rule(
-            "IC202",
-            "units that are nearly equal",
-            "half of the units or more start with nearly the same weights and get nearly the same "
-            "gradients: they separate, but slowly, and until then compute what one unit could",
-            "distance between the gradients of two units that start within 1e-3 of each other, "
-            "relative to the gradient, above 1e-2",
-            "Goodfellow, Bengio, Courville: Deep Learning (2016), section 8.4",
-            frozenset({"IC101", "IC104", "IC501", "IC502", "IC503"}),
+            id="IC202",
+            title="units that are nearly equal",
+            cause="half of the units or more start with nearly the same weights and get nearly "
+            "the same gradients: they separate, but slowly, and until then compute what one unit "
+            "could",
+            limit="distance between the gradients of two units that start within 1e-3 of each "
+            "other, relative to the gradient, above 1e-2",
+            reference="Goodfellow, Bengio, Courville: Deep Learning (2016), section 8.4",
+            follows=frozenset({"IC101", "IC104", "IC501", "IC502", "IC503"}),
             quantity="distance between the gradients of units that start nearly equal, relative to "
             "the gradient, over all steps",
             exempt="as for IC201; where fewer than half of the units are close to another",
@@ -92,8 +94,8 @@ class Symmetry:
             "warning" if index else "error",
             layers,
             "relative distance between the gradients of equal units",
-            first.apart,
-            _NEAR if index else _tolerance(evidence, first.parameter),
+            measured=first.apart,
+            limit=_NEAR if index else _tolerance(evidence, first.parameter),
             units=tuple(int(unit) for unit in units),
             code=redraw(evidence, layers),
         )

@@ -31,27 +31,29 @@ class Targets:
     name = "targets"
     rules: tuple[Rule, ...] = (
         Rule(
-            "IC811",
-            "shapes that broadcast in the loss",
-            "outputs and targets of different shapes are made into one larger than both: each "
-            "output is compared with the targets of all samples, and their mean is the best answer",
-            "no pair of output and targets whose broadcast is larger than both, where a constant "
-            "has the lowest loss, or where the targets may change places at no cost",
-            "PyTorch documentation: broadcasting semantics; MSELoss warns of it",
-            _DATA,
+            id="IC811",
+            title="shapes that broadcast in the loss",
+            cause="outputs and targets of different shapes are made into one larger than both: "
+            "each output is compared with the targets of all samples, and their mean is the best "
+            "answer",
+            limit="no pair of output and targets whose broadcast is larger than both, where a "
+            "constant has the lowest loss, or where the targets may change places at no cost",
+            reference="PyTorch documentation: broadcasting semantics; MSELoss warns of it",
+            follows=_DATA,
             quantity="values of the broadcast of outputs and targets, over those of the larger",
             exempt="comparisons of all pairs for which a constant is not the best answer",
             remedy="give both one shape: output.squeeze(-1), or targets.unsqueeze(-1)",
         ),
         Rule(
-            "IC812",
-            "targets ask for nothing",
-            "one and the same output for every sample already has the lowest loss that there is: "
-            "the targets are the same for all, or the loss cannot use what tells them apart",
-            "a loss of the best constant output above the lowest loss, and some gradient in the "
-            "first steps",
-            "by definition",
-            _DATA | {"IC811", "IC306", "IC401"},
+            id="IC812",
+            title="targets ask for nothing",
+            cause="one and the same output for every sample already has the lowest loss that "
+            "there is: the targets are the same for all, or the loss cannot use what tells them "
+            "apart",
+            limit="a loss of the best constant output above the lowest loss, and some gradient in "
+            "the first steps",
+            reference="by definition",
+            follows=_DATA | {"IC811", "IC306", "IC401"},
             quantity="loss of the best constant output, beside the lowest of any output",
             exempt="losses that read no targets from the batch; equal targets in a batch of fewer "
             "than eight samples",
@@ -60,13 +62,13 @@ class Targets:
             "class indices), their scaling, and the order of the batch",
         ),
         Rule(
-            "IC813",
-            "the answer is in the input",
-            "the model is given what it is asked for: it need not learn anything else",
-            "first loss at least half of what the best constant output costs above the lowest; "
-            "targets that are no copy of an input of their own",
-            "Kaufman, Rosset, Perlich: Leakage in Data Mining (2012)",
-            _DATA,
+            id="IC813",
+            title="the answer is in the input",
+            cause="the model is given what it is asked for: it need not learn anything else",
+            limit="first loss at least half of what the best constant output costs above the "
+            "lowest; targets that are no copy of an input of their own",
+            reference="Kaufman, Rosset, Perlich: Leakage in Data Mining (2012)",
+            follows=_DATA,
             quantity="first loss of untrained weights for classes, or the input that equals the "
             "targets",
             exempt="losses for numbers, whose models may start from a good guess; autoencoders",
@@ -75,14 +77,15 @@ class Targets:
             "the targets out of the inputs",
         ),
         Rule(
-            "IC814",
-            "same output for every sample",
-            "the outputs do not depend on the samples, neither at the start nor after the steps: "
-            "only a constant can be learnt",
-            "some difference between the outputs of different samples (warning: between inputs)",
-            "Karpathy: A Recipe for Training Neural Networks (2019): the input-independent "
-            "baseline",
-            _DATA
+            id="IC814",
+            title="same output for every sample",
+            cause="the outputs do not depend on the samples, neither at the start nor after the "
+            "steps: only a constant can be learnt",
+            limit="some difference between the outputs of different samples (warning: between "
+            "inputs)",
+            reference="Karpathy: A Recipe for Training Neural Networks (2019): the "
+            "input-independent baseline",
+            follows=_DATA
             | {"IC101", "IC102", "IC107", "IC201", "IC301", "IC302", "IC303", "IC304", "IC306"}
             | {"IC401", "IC402", "IC403", "IC701", "IC601", "IC809"},
             quantity="share of the outputs' mean square that differs between samples, the largest "
@@ -93,26 +96,27 @@ class Targets:
             "drops it, a mean over the batch, weights of zero",
         ),
         Rule(
-            "IC816",
-            "outputs are compared with the targets of others",
-            "changing one target moves the gradient of other outputs than its own: between model "
-            "and loss the order of values is not the same, as after a view where a permute was "
-            "meant",
-            "the gradient of a target's own output moves with it",
-            "by the chain rule",
-            _DATA | {"IC811", "IC819"},
+            id="IC816",
+            title="outputs are compared with the targets of others",
+            cause="changing one target moves the gradient of other outputs than its own: between "
+            "model and loss the order of values is not the same, as after a view where a permute "
+            "was meant",
+            limit="the gradient of a target's own output moves with it",
+            reference="by the chain rule",
+            follows=_DATA | {"IC811", "IC819"},
             quantity="outputs whose gradient moves as one target changes",
             exempt="losses that compare samples with each other; forward=",
             remedy="bring outputs and targets into one order of axes before flattening: "
             "output.permute(0, 2, 3, 1).reshape(-1, classes)",
         ),
         Rule(
-            "IC817",
-            "targets that nothing reads",
-            "the loss does not depend on some of the targets: a part of the task is not trained",
-            "every tensor of the targets read by the loss",
-            "by definition",
-            _DATA,
+            id="IC817",
+            title="targets that nothing reads",
+            cause="the loss does not depend on some of the targets: a part of the task is not "
+            "trained",
+            limit="every tensor of the targets read by the loss",
+            reference="by definition",
+            follows=_DATA,
             quantity="tensors of the targets that the loss does not read",
             exempt="batches that are no pair of inputs and targets; whole targets left aside by "
             "a loss that needs none",
@@ -129,22 +133,33 @@ class Targets:
             return
         if facts.has_equal_inputs and facts.sides and not facts.has_equal_targets:
             yield self.rules[3].found(
-                self.name, "warning", (), "samples whose inputs differ from the first", 0, 1,
-                cause=_EQUAL,
+                self.name, "warning", (), "samples whose inputs differ from the first",
+                measured=0, limit=1, cause=_EQUAL,
             )  # fmt: skip
         yield from self._nothing(facts)
         if facts.is_unpaired and not facts.asks_nothing and facts.broadcast is not None:
             first, second = facts.broadcast
             quantity = f"move of the loss as samples change places (shapes {first} and {second})"
-            yield self.rules[0].found(self.name, "error", (), quantity, 0.0, 0.0)
+            yield self.rules[0].found(self.name, "error", (), quantity, measured=0.0, limit=0.0)
         if is_solved(evidence) and not facts.asks_nothing and facts.samples > 1:
             yield self.rules[1].found(
-                self.name, "warning", (), "largest gradient over all steps", 0.0, 0.0, cause=_SOLVED
+                self.name,
+                "warning",
+                (),
+                "largest gradient over all steps",
+                measured=0.0,
+                limit=0.0,
+                cause=_SOLVED,
             )
         yield from self._given_away(evidence, facts)
         if facts.mispaired:
             yield self.rules[4].found(
-                self.name, "error", (), "outputs that move with the target of another", 1, 0
+                self.name,
+                "error",
+                (),
+                "outputs that move with the target of another",
+                measured=1,
+                limit=0,
             )
         if facts.unread:
             yield self.rules[5].found(
@@ -152,8 +167,8 @@ class Targets:
                 "warning",
                 (),
                 f"targets that the loss does not read ({', '.join(facts.unread)})",
-                len(facts.unread),
-                0,
+                measured=len(facts.unread),
+                limit=0,
             )
 
     def _nothing(self, facts: ObjectiveFacts) -> Iterator[Finding]:
@@ -166,8 +181,8 @@ class Targets:
                 "error",
                 (),
                 f"loss of the best constant output (shapes {first} and {second})",
-                facts.constant,
-                _least(facts),
+                measured=facts.constant,
+                limit=_least(facts),
             )
         elif not facts.has_equal_targets or facts.samples >= _MANY:
             yield self.rules[1].found(
@@ -175,8 +190,8 @@ class Targets:
                 "warning" if facts.has_equal_targets else "error",
                 (),
                 f"loss of the best constant output (of the best one {facts.least:.4g})",
-                facts.constant,
-                _least(facts),
+                measured=facts.constant,
+                limit=_least(facts),
             )
 
     def _given_away(self, evidence: Evidence, facts: ObjectiveFacts) -> Iterator[Finding]:
@@ -191,8 +206,8 @@ class Targets:
                 "error" if is_causal else "warning",
                 (),
                 f"inputs that equal the targets ({facts.copied})",
-                1,
-                0,
+                measured=1,
+                limit=0,
             )
             return
         # A model that compares samples, or adds to its input, starts from a good guess.
@@ -203,8 +218,8 @@ class Targets:
                 "warning",
                 (),
                 f"first loss (best constant {facts.constant:.4g})",
-                facts.loss,
-                _limit(facts),
+                measured=facts.loss,
+                limit=_limit(facts),
             )
 
     def _is_low(self, facts: ObjectiveFacts) -> bool:
@@ -223,8 +238,8 @@ class Targets:
                 "error",
                 (),
                 "share of the outputs' mean square that differs between samples",
-                max(known),
-                _ROUNDING,
+                measured=max(known),
+                limit=_ROUNDING,
             )
 
 

@@ -25,14 +25,15 @@ class Memory:
     name = "memory"
     rules: tuple[Rule, ...] = (
         Rule(
-            "IC104",
-            "uninitialised memory",
-            "the values are what memory happened to hold: the parameter was created empty, as by "
-            "to_empty after the meta device, and no initialiser wrote to it",
-            "every value normal (not denormal), and the largest at most a million times the median",
-            "IEEE 754: the exponents of arbitrary bytes spread over the whole range; "
+            id="IC104",
+            title="uninitialised memory",
+            cause="the values are what memory happened to hold: the parameter was created empty, "
+            "as by to_empty after the meta device, and no initialiser wrote to it",
+            limit="every value normal (not denormal), and the largest at most a million times the "
+            "median",
+            reference="IEEE 754: the exponents of arbitrary bytes spread over the whole range; "
             "PyTorch documentation: torch.nn.Module.to_empty",
-            frozenset({"IC501"}),
+            follows=frozenset({"IC501"}),
             quantity="smallest |value| above zero, and the largest over the median of those above "
             "zero, of every trainable parameter",
             exempt="frozen parameters and buffers; memory that happens to look like a draw, which "
@@ -55,8 +56,8 @@ class Memory:
                 "error",
                 tuple(found),
                 quantity,
-                measured,
-                limit,
+                measured=measured,
+                limit=limit,
                 code=redraw(evidence, found),
             )
 

@@ -28,13 +28,13 @@ class ZeroWeights:
     name = "zero"
     rules: tuple[Rule, ...] = (
         Rule(
-            "IC101",
-            "zero weights without gradient",
-            "the weights are zero and so is their gradient, in every step: each factor of the "
-            "product that would move them is zero",
-            "some non-zero gradient within the steps taken",
-            "Goodfellow, Bengio, Courville: Deep Learning (2016), section 8.4",
-            frozenset({"IC104", "IC501", "IC306"}),
+            id="IC101",
+            title="zero weights without gradient",
+            cause="the weights are zero and so is their gradient, in every step: each factor of "
+            "the product that would move them is zero",
+            limit="some non-zero gradient within the steps taken",
+            reference="Goodfellow, Bengio, Courville: Deep Learning (2016), section 8.4",
+            follows=frozenset({"IC104", "IC501", "IC306"}),
             quantity="largest |gradient| of the zero weights over all looks; largest weight as the "
             "layer uses it, where it is made of parameters",
             exempt="zero weights that receive a gradient within the steps (a zero head, one zero "
@@ -44,14 +44,14 @@ class ZeroWeights:
             "torch.nn.init.kaiming_normal_(weight); leave at most one matrix of a path at zero",
         ),
         Rule(
-            "IC102",
-            "zero gain cuts the path",
-            "the gain of a normalisation is zero and nothing runs beside it, so that what follows "
-            "sees the same input for every sample; weight and bias may have been swapped",
-            "a zero gain only where a residual connection passes the signal on",
-            "Goyal et al.: Accurate, Large Minibatch SGD (2017), section 5.1, on zero gains in "
-            "residual blocks",
-            frozenset({"IC101", "IC104", "IC501"}),
+            id="IC102",
+            title="zero gain cuts the path",
+            cause="the gain of a normalisation is zero and nothing runs beside it, so that what "
+            "follows sees the same input for every sample; weight and bias may have been swapped",
+            limit="a zero gain only where a residual connection passes the signal on",
+            reference="Goyal et al.: Accurate, Large Minibatch SGD (2017), section 5.1, on zero "
+            "gains in residual blocks",
+            follows=frozenset({"IC101", "IC104", "IC501"}),
             quantity="largest |gain| of a normalisation through which every path to the output "
             "runs",
             exempt="where something runs beside the zero gain, such as a residual connection; a "
@@ -59,13 +59,14 @@ class ZeroWeights:
             remedy="start the gain at one: torch.nn.init.ones_(norm.weight)",
         ),
         Rule(
-            "IC107",
-            "normalisation over one value",
-            "a value less its own mean is zero: a normalisation over a single value hands on its "
-            "bias, whatever it gets",
-            "at least two values",
-            "Ba, Kiros, Hinton: Layer Normalization (2016); Wu, He: Group Normalization (2018)",
-            frozenset({"IC104", "IC501"}),
+            id="IC107",
+            title="normalisation over one value",
+            cause="a value less its own mean is zero: a normalisation over a single value hands "
+            "on its bias, whatever it gets",
+            limit="at least two values",
+            reference="Ba, Kiros, Hinton: Layer Normalization (2016); Wu, He: Group Normalization "
+            "(2018)",
+            follows=frozenset({"IC104", "IC501"}),
             quantity="values over which a layer or group normalisation takes mean and variance",
             exempt="as for IC102",
             remedy="normalise over two features or more, or leave the normalisation out",
@@ -87,8 +88,8 @@ class ZeroWeights:
             "error",
             layers,
             "largest gradient of the zero weights",
-            0.0,
-            0.0,
+            measured=0.0,
+            limit=0.0,
             code=redraw(evidence, layers),
         )
 
@@ -104,8 +105,8 @@ class ZeroWeights:
         ]
         if gone:
             yield self.rules[0].found(
-                self.name, "error", gone, "largest weight as the layer uses it", 0.0, 0.0,
-                cause=_VANISHED, remedy=_FINER,
+                self.name, "error", gone, "largest weight as the layer uses it",
+                measured=0.0, limit=0.0, cause=_VANISHED, remedy=_FINER,
             )  # fmt: skip
 
     def _cut(self, evidence: Evidence) -> Iterator[Finding]:
@@ -123,8 +124,8 @@ class ZeroWeights:
             "error",
             gains,
             "largest |gain|",
-            0.0,
-            0.0,
+            measured=0.0,
+            limit=0.0,
             code=fresh_norms(evidence, node.params)
             or filled([n for n in node.params if not n.endswith("bias")], 1),
         )
@@ -135,8 +136,8 @@ class ZeroWeights:
             "error",
             [evidence.parameters[name].layer for name in node.params[:1]] or [node.owner],
             "values under the normalisation",
-            1,
-            2,
+            measured=1,
+            limit=2,
         )
 
     def _zeros(self, evidence: Evidence) -> Iterator[Parameter]:

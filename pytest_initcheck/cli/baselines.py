@@ -68,7 +68,7 @@ def _comparisons(baselines: Baselines, test: TestRecord) -> Iterator[tuple[str, 
         recorded = {entry.name for entry in test.entries}
         for name in baselines.entries(test.nodeid):
             if name not in recorded:
-                yield name, Comparison("obsolete", file=str(baselines.path(test.nodeid)))
+                yield name, Comparison(status="obsolete", file=str(baselines.path(test.nodeid)))
 
 
 def _comparison(baselines: Baselines, nodeid: str, entry: Entry) -> Comparison:

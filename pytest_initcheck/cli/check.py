@@ -104,15 +104,15 @@ def _optimizer(kind: str, lr: float | None, parameters: Any) -> torch.optim.Opti
 
 def _session(target: str, diagnosis: Diagnosis) -> SessionRecord:
     entry = Entry(
-        "diagnosis",
-        "diagnosis",
-        diagnosis.run_record(),
-        diagnosis.verdict,
-        tuple(diagnosis.findings),
+        name="diagnosis",
+        kind="diagnosis",
+        record=diagnosis.run_record(),
+        verdict=diagnosis.verdict,
+        findings=tuple(diagnosis.findings),
         ignored=tuple(diagnosis.ignored),
     )
     outcome = "failed" if diagnosis.verdict == "fail" else "passed"
-    test = TestRecord(target, outcome, entries=(entry,))
+    test = TestRecord(nodeid=target, outcome=outcome, entries=(entry,))
     return SessionRecord(report.FORMAT, provenance([entry]), (test,))
 
 

@@ -28,7 +28,7 @@ class Eigenvalue:
         return f"{self.value:.4g} ± {self.error:.1g}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CriticalPoint:
     """Where a model stands on the loss of one batch.
 

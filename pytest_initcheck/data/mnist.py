@@ -24,7 +24,7 @@ FILES = {
 SUBFOLDERS = ("", "raw", "MNIST/raw")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Mnist:
     """Handwritten digits with their labels.
 

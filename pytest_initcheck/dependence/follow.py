@@ -73,7 +73,9 @@ class Follower(TorchDispatchMode):
     def _received(self, func: Any, arguments: dict[str, Any], tensors: list[Tensor]) -> Received:
         sources = tuple(dict.fromkeys(i for t in tensors if (i := self._maker(t)) is not None))
         marks = tuple(mark(tensor) for tensor in tensors)
-        return Received(func, arguments, tuple(tensors), marks, sources)
+        return Received(
+            func=func, arguments=arguments, tensors=tuple(tensors), marks=marks, sources=sources
+        )
 
     def _note(self, received: Received, out: Any) -> Any:
         index, self._count = self._count, self._count + 1
@@ -131,7 +133,9 @@ class First(Follower):
     def see(self, index: int, received: Received, out: Any) -> Any:
         operator = received.operator
         outputs = tuple(mark(tensor) for tensor in flat_tensors(out))
-        step = Step(operator, received.sources, received.marks, outputs)
+        step = Step(
+            operator=operator, sources=received.sources, inputs=received.marks, outputs=outputs
+        )
         if self._keeps(operator) and self._bytes < _MOST_KEPT:
             step.kept = tree_map(_copy, out)
             self._bytes += sum(t.numel() * t.element_size() for t in flat_tensors(out))
@@ -153,15 +157,15 @@ class Second(Follower):
             raise Diverged
         first = steps[index]
         move = Move(
-            index,
-            received.func,
-            received.operator,
-            tuple(self.frames),
-            received.arguments,
-            received.tensors,
-            _spreads(first.inputs, received.marks),
-            _spreads(first.outputs, tuple(mark(tensor) for tensor in flat_tensors(out))),
-            received.sources,
+            index=index,
+            func=received.func,
+            operator=received.operator,
+            frames=tuple(self.frames),
+            arguments=received.arguments,
+            tensors=received.tensors,
+            inputs=_spreads(first.inputs, received.marks),
+            outputs=_spreads(first.outputs, tuple(mark(tensor) for tensor in flat_tensors(out))),
+            sources=received.sources,
         )
         if self._visit(move) and first.kept is not None:
             return tree_map(_copy, first.kept)

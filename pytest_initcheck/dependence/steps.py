@@ -21,7 +21,7 @@ class Frame:
     is_float: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Received:
     """What an operation was given."""
 
@@ -36,7 +36,7 @@ class Received:
         return "recurrence" if self.func is None else str(self.func.overloadpacket.__name__)
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Step:
     """One operation of the first pass; ``sources`` are the steps whose results it read."""
 
@@ -47,7 +47,7 @@ class Step:
     kept: Any = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Move:
     """One operation of the second pass, with what moved of its inputs and of its outputs.
 

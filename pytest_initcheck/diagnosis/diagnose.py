@@ -58,7 +58,7 @@ class Subject:
     thorough: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Diagnosis:
     """What was measured at the start (``record``) and after the steps (``after``), and what is
     wrong. ``losses`` holds the loss on the batch before each step and after the last;
@@ -253,11 +253,11 @@ def diagnose(
         at_home = Program(model, moved(batch, _home(model)), loss_fn, forward)
         found = sort_out(with_sigma(judge(evidence, checks), at_home), subject.ignore)
     return Diagnosis(
-        evidence.before,
-        evidence.after,
-        found.findings,
-        evidence.trajectory.losses,
-        subject,
+        record=evidence.before,
+        after=evidence.after,
+        findings=found.findings,
+        losses=evidence.trajectory.losses,
+        subject=subject,
         ignored=found.ignored,
         unused_ignores=found.unused,
         proved=evidence.dependencies,

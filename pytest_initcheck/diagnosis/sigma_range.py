@@ -13,7 +13,7 @@ from pytest_initcheck.capture.composite_calls import Quiet
 from pytest_initcheck.capture.deferred_read import Ledger
 from pytest_initcheck.capture.program import Program
 from pytest_initcheck.capture.restore import preserved
-from pytest_initcheck.capture.signal_stats import Recorder
+from pytest_initcheck.capture.signal_stats import SignalRecorder
 from pytest_initcheck.capture.trace import Tracer
 from pytest_initcheck.checks.depth import SHARE_WARNING
 from pytest_initcheck.checks.saturation import OPEN
@@ -124,11 +124,11 @@ class _Measure:
         shares = [outputs[name].variation for name in behind[:1]]
         return all(share is None or share >= SHARE_WARNING for share in shares)
 
-    def _look(self, sigma: float) -> Recorder:
+    def _look(self, sigma: float) -> SignalRecorder:
         model = self.program.model
         draw_normal(model, sigma, [self.layer], torch.Generator().manual_seed(0))
         ledger = Ledger()
-        recorder = Recorder(ledger)
+        recorder = SignalRecorder(ledger)
         recorder.tracer = tracer = Tracer(model, recorder.observer())
         with torch.enable_grad(), Quiet(tracer), tracer.prepared(), tracer.running():
             self.program.evaluate(tracer.add_data)

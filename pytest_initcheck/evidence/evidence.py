@@ -14,7 +14,7 @@ from pytest_initcheck.evidence.snapshot import Look, Parameter
 from pytest_initcheck.records import ModelRecord
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LossFacts:
     """The loss at the start beside what an uninformed prediction costs.
 
@@ -55,7 +55,7 @@ class Holding:
     decay: float = 0.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Evidence:
     """What a check reads. ``looks`` come in the order of the steps; the first is the start.
 

@@ -12,7 +12,7 @@ from pytest_initcheck.records import TensorStats
 Array = np.ndarray[Any, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Parameter:
     """A parameter as it stands before the first step.
 
@@ -31,7 +31,7 @@ class Parameter:
     groups: int = 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ParameterLook:
     """A parameter at one look: ``row_gradient`` is the gradient's norm per unit.
 
@@ -58,7 +58,7 @@ class SiteKey:
     units: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SiteLook:
     """A nonlinearity at one look; arrays hold one value per unit.
 
@@ -91,7 +91,7 @@ class OutputLook:
     gradient: TensorStats | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Look:
     """Everything measured in one forward and backward pass.
 

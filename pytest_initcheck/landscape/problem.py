@@ -19,7 +19,7 @@ NoiseOn = Literal["gradient", "loss"]
 SEEDS = 8
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Problem:
     """An objective, where to start on it, and how to walk; every field is valid."""
 

@@ -22,7 +22,7 @@ Predicate = Callable[[Tensor], object]
 _SHOWN = 8
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Escape:
     """Trajectories of an optimiser on an objective, one per seed.
 

@@ -75,7 +75,7 @@ def cuts(tail: Tail) -> Iterator[tuple[Value, str]]:
     calls = list(after_output(tail))
     for place, call in enumerate(calls):
         if call.name in _CUTS and _is_squashed_behind(call, calls[place + 1 :]):
-            yield Value("call", call=call), call.name
+            yield Value(kind="call", call=call), call.name
 
 
 def _is_squashed_behind(call: Call, later: Sequence[Call]) -> bool:

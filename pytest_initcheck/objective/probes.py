@@ -60,7 +60,7 @@ def is_linear(tail: Tail) -> bool:
     with torch.no_grad():
         known = tail.play(tail.start)
     made += [
-        (Value("call", call=call), known[id(call)][0])
+        (Value(kind="call", call=call), known[id(call)][0])
         for call in after_output(tail)
         if call.name == "softmax" and _is_only_reader(tail, call)
     ]

@@ -49,7 +49,7 @@ _RANDOM = frozenset(
 Kind = Literal["call", "constant", "data", "head", "parameter"]
 
 
-@dataclass(eq=False)
+@dataclass(kw_only=True, eq=False)
 class Value:
     """A tensor on the tape: made by a call, constant, from the batch, or free.
 
@@ -166,15 +166,22 @@ class Tape(TorchFunctionMode):
             # Data from which the caller asks for a gradient remain data.
             if not result.requires_grad or (is_data and name not in ("grad",)):
                 # What takes no gradient is a constant to the training.
-                kept = Value("data", origins=origins) if is_data else Value("constant")
+                kept = Value(kind="data", origins=origins) if is_data else Value(kind="constant")
                 self._values[result] = dataclasses.replace(kept, is_cut=is_cut)
             elif kind == "parameter":
-                self._values[result] = Value("parameter", name=values[0].name, key=id(result))
+                self._values[result] = Value(kind="parameter", name=values[0].name, key=id(result))
             else:
                 opaque = name if name == "grad" else ""
                 # Terms of a sum, whose gradients may be asked for.
                 held = result if kind == "call" and result.dim() == 0 else None
-                self._values[result] = Value(kind, held, call, place, opaque, key=next(self._keys))
+                self._values[result] = Value(
+                    kind=kind,
+                    tensor=held,
+                    call=call,
+                    place=place,
+                    name=opaque,
+                    key=next(self._keys),
+                )
 
     def _kind(self, name: str, values: list[Value]) -> Kind:
         """What a call makes: a head, a parameter seen otherwise, or what has to be played again."""
@@ -194,16 +201,16 @@ class Tape(TorchFunctionMode):
         if id(tensor) in self._parameters:
             name = self._parameters[id(tensor)]
             kind: Kind = "parameter" if tensor.requires_grad else "constant"
-            return Value(kind, tensor, name=name, key=name)
+            return Value(kind=kind, tensor=tensor, name=name, key=name)
         if id(tensor) in self._data:
-            return Value("data", tensor, origins=frozenset({self._places[id(tensor)]}))
+            return Value(kind="data", tensor=tensor, origins=frozenset({self._places[id(tensor)]}))
         known = self._values.get(tensor)
         # What a custom function made without a gradient gets one when it is handed out.
         is_given = known is not None and known.kind == "constant" and tensor.grad_fn is not None
         if tensor.requires_grad and (known is None or is_given):
-            known = self._values[tensor] = Value("head", key=next(self._keys))
+            known = self._values[tensor] = Value(kind="head", key=next(self._keys))
         if known is None:
-            return Value("constant", tensor)
+            return Value(kind="constant", tensor=tensor)
         held = None if known.kind == "call" and tensor.dim() else tensor
         value: Value = dataclasses.replace(known, tensor=held)
         return value

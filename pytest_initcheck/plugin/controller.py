@@ -35,7 +35,7 @@ class Controller:
         from pytest_initcheck.session.collector import Session
 
         if self.session is None:
-            self.session = Session(self.settings)
+            self.session = Session(settings=self.settings)
         return self.session
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -81,7 +81,7 @@ class Controller:
 
         for report in self.crashes:
             message = str(report.longrepr)
-            collected.add(TestRecord(report.nodeid, "crashed", message=message))
+            collected.add(TestRecord(nodeid=report.nodeid, outcome="crashed", message=message))
         collected.notes.extend(self.notes)
 
     def _keep_for_commands(self, collected: Session) -> None:

@@ -11,7 +11,7 @@ from pytest_initcheck.errors import InitcheckError, InitcheckFailure
 from pytest_initcheck.records import TestRecord
 from pytest_initcheck.report import summary
 from pytest_initcheck.session.collector import PASSED, to_text
-from pytest_initcheck.session.recorder import Recorder
+from pytest_initcheck.session.recorder import TestRecorder
 from pytest_initcheck.session.settings import Scope
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ PREFIX = "initcheck."
 class Watch:
     """What one test records and how it ends; ``deferred`` is the failure that we raised."""
 
-    recorder: Recorder
+    recorder: TestRecorder
     reports: dict[str, pytest.TestReport] = field(default_factory=dict)
     message: str = ""
     deferred: InitcheckFailure | None = None
@@ -39,7 +39,7 @@ class Watch:
 
             folder = str(settings.baselines)
             baselines = known.setdefault(folder, Baselines(settings.baselines))
-        return cls(Recorder(settings, baselines))
+        return cls(TestRecorder(settings=settings, baselines=baselines))
 
     def raise_baseline_problem(self) -> None:
         """Fail the test where a record does not fit its baseline."""

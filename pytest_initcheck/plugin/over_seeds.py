@@ -99,8 +99,8 @@ def _finding(check: str, quantity: str, share: ShareVerdict, cause: str) -> Find
         "error",
         (),
         quantity,
-        share.share,
-        share.required,
+        measured=share.share,
+        limit=share.required,
         remedy=rule.remedy,
         cause=cause,
     )

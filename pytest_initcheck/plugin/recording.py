@@ -11,7 +11,7 @@ from pytest_initcheck.plugin.user_errors import call, quiet
 if TYPE_CHECKING:
     from pytest_initcheck.diagnosis import Diagnosis
     from pytest_initcheck.records import Comparison, RunRecord
-    from pytest_initcheck.session.recorder import Recorder
+    from pytest_initcheck.session.recorder import TestRecorder
     from pytest_initcheck.session.settings import Scope
 
 
@@ -25,7 +25,7 @@ class Recording:
 
     def __init__(
         self,
-        recorder: Recorder,
+        recorder: TestRecorder,
         settings: Scope,
         ask_team: Callable[[], Iterable[Any]] = tuple,
     ) -> None:

@@ -33,7 +33,7 @@ class Band:
     high: tuple[Point, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CurveView:
     """One line chart."""
 
@@ -190,7 +190,7 @@ def _depth(
             lines.append(Line(series, tuple(points)))
     values = [y for line in lines for _, y in line.points]
     log = any(y > 0 for y in values) and min(values) >= 0
-    return CurveView(title, "layer", tuple(lines), log=log, names=names)
+    return CurveView(title=title, x_label="layer", lines=tuple(lines), log=log, names=names)
 
 
 def _activation_std(layer: LayerRecord) -> float | None:

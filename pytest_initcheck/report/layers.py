@@ -59,7 +59,7 @@ class HistogramView:
         return text + (f", {lost} not finite" if lost else "")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LayerView:
     """One layer as the table shows it."""
 
@@ -72,7 +72,7 @@ class LayerView:
     histograms: tuple[HistogramView, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LayersView:
     """All layers of an entry."""
 

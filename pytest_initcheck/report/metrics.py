@@ -13,7 +13,7 @@ from pytest_initcheck.report.curves import deviation_of, mean_of
 MOST_COLUMNS = 6
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MetricRow:
     """One metric: its values per seed, summarised, and the baseline's mean."""
 
@@ -28,7 +28,7 @@ class MetricRow:
     expected_values: tuple[float, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class OverviewRow:
     """One entry of a test that has several."""
 

@@ -30,7 +30,7 @@ MOST_MESSAGE = 20_000
 _ADDRESS = re.compile(r"https?://[^\s<>\"']+")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Count:
     """One value of one axis: how many tests have it, and the filter that shows them."""
 
@@ -41,7 +41,7 @@ class Count:
     share: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FindingView:
     """One finding, in words."""
 
@@ -73,7 +73,7 @@ class WorstView:
     expected: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ComparisonView:
     """An entry against its baseline."""
 
@@ -94,7 +94,7 @@ class PictureView:
     source: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class EntryView:
     """One recorded thing of a test."""
 
@@ -121,7 +121,7 @@ class EntryView:
         return series_of(self.curves)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TestView:
     """One test, closed until it is opened."""
 
@@ -143,7 +143,7 @@ class TestView:
     search: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PageView:
     """The whole page."""
 
@@ -192,7 +192,9 @@ def _counts(axis: str, counts: Mapping[str, int], labels: Mapping[str, str]) -> 
     total = sum(counts.values()) or 1
     kept = ("fail", "warn", "pass", "changed", "missing", "new", "match")
     return tuple(
-        Count(axis, value, labels.get(value, value), count, count / total)
+        Count(
+            axis=axis, value=value, label=labels.get(value, value), count=count, share=count / total
+        )
         for value, count in counts.items()
         if count or value in kept
     )

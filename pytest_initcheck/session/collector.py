@@ -48,7 +48,7 @@ def from_text(text: str) -> Sent:
     return Sent(decode(TestRecord, data["test"]), tuple(data["obsolete"]), ignores)
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Session:
     """Collects the tests' records, decides about the baselines, and writes.
 

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 Placed = tuple[str, str]
 
 
-@dataclass
-class Recorder:
+@dataclass(kw_only=True)
+class TestRecorder:
     """The entries and pictures of one test, and which of them left their baseline."""
 
     settings: Scope
@@ -57,7 +57,12 @@ class Recorder:
         the test itself asserts comes first.
         """
         entry = Entry(
-            self._unused(name), kind, record, verdict, tuple(findings), ignored=tuple(ignored)
+            name=self._unused(name),
+            kind=kind,
+            record=record,
+            verdict=verdict,
+            findings=tuple(findings),
+            ignored=tuple(ignored),
         )
         if self.baselines is not None:
             entry = self._compared(entry, rtol, atol)
@@ -84,7 +89,7 @@ class Recorder:
             comparison = self._comparison(entry, rtol, atol)
         except BaselineError as error:
             fault = str(error)
-            comparison = Comparison("missing", notes=(fault,))
+            comparison = Comparison(status="missing", notes=(fault,))
         if self.settings.update and comparison.status == "missing":
             comparison = replace(comparison, status="new")
         elif not self.settings.update and comparison.status != "match":
@@ -119,10 +124,10 @@ class Recorder:
     def test_record(self, outcome: str, duration: float, message: str) -> TestRecord:
         """All of it, once the outcome of the test is known."""
         return TestRecord(
-            self.settings.nodeid,
-            outcome,
-            duration,
-            message,
-            tuple(self.entries),
-            tuple(self.pictures),
+            nodeid=self.settings.nodeid,
+            outcome=outcome,
+            duration=duration,
+            message=message,
+            entries=tuple(self.entries),
+            pictures=tuple(self.pictures),
         )

@@ -82,12 +82,12 @@ def check_step(
     calls = watcher.calls if watcher is not None else []
     found = sort_out(findings, ignores)
     return StepReport(
-        found.findings,
-        tuple(call.loss for call in calls if call.loss is not None),
-        len(calls),
-        _meta(model, optimizers),
-        found.ignored,
-        found.unused,
+        findings=found.findings,
+        losses=tuple(call.loss for call in calls if call.loss is not None),
+        calls=len(calls),
+        meta=_meta(model, optimizers),
+        ignored=found.ignored,
+        unused_ignores=found.unused,
     )
 
 
@@ -108,7 +108,7 @@ class _Job:
             self.train_step, self.given.model, self.given.optimizer, self.given.scaler,
             self.given.batch,
         )  # fmt: skip
-        runs = Runs(self.given.model, found.iterators)
+        runs = Runs(model=self.given.model, iterators=found.iterators)
         watcher, evidence = self._first(found, runs)
         if not evidence.calls:
             return list(unheld(evidence)), watcher

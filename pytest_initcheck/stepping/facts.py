@@ -40,13 +40,13 @@ def seen(watcher: Watcher, start: Start, passed: list[Any]) -> Seen:
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     matters = tuple(name for name, m in model.named_modules() if depends_on_mode(m))
     return Seen(
-        watcher.calls,
-        weights,
-        list(_strangers(watcher, start, passed)),
-        matters,
-        _containers(model),
-        tuple(dict.fromkeys(names.get(key, "") for key in twice)),
-        any("initial_lr" in group for o in passed for group in o.param_groups),
+        calls=watcher.calls,
+        weights=weights,
+        strangers=list(_strangers(watcher, start, passed)),
+        eval_matters=matters,
+        containers=_containers(model),
+        twice=tuple(dict.fromkeys(names.get(key, "") for key in twice)),
+        is_warming=any("initial_lr" in group for o in passed for group in o.param_groups),
     )
 
 
@@ -70,17 +70,17 @@ def _weights(watcher: Watcher, start: Start, held: set[int]) -> Iterator[Weight]
         pulls = watcher.pulls.get(key, [])
         is_reached = parameter.grad is not None if track is None else track.is_reached
         yield Weight(
-            name,
-            tuple(parameter.shape),
-            key in norms,
-            parameter.requires_grad or start.trainable.get(key, False) or is_reached,
-            is_reached,
-            first is not None and not _equal(parameter, first),
-            key in held,
-            watcher.rates.get(key),
-            1 if first is not None and _is_one(first) else None,
-            max(pulls, default=0.0),
-            _outrun(parameter, first, sum(pulls)),
+            name=name,
+            shape=tuple(parameter.shape),
+            is_norm=key in norms,
+            trainable=parameter.requires_grad or start.trainable.get(key, False) or is_reached,
+            reached=is_reached,
+            moved=first is not None and not _equal(parameter, first),
+            held=key in held,
+            rate=watcher.rates.get(key),
+            starts_at=1 if first is not None and _is_one(first) else None,
+            pull=max(pulls, default=0.0),
+            outrun=_outrun(parameter, first, sum(pulls)),
         )
 
 

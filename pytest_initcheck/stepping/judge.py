@@ -78,8 +78,8 @@ def differs(runs: Runs) -> Iterator[Finding]:
         "error" if severity == "error" else "info",
         layers,
         "distance of two runs over how far they went",
-        measured,
-        limit,
+        measured=measured,
+        limit=limit,
         cause=cause,
     )
 
@@ -98,8 +98,8 @@ def frozen(model: nn.Module) -> list[Finding]:
             "error",
             (),
             "trainable parameters",
-            0,
-            1,
+            measured=0,
+            limit=1,
             cause="every parameter is frozen (requires_grad=False), of the model and in the "
             f"optimiser: none of its {len(weights)} layers can learn",
         )

@@ -38,8 +38,8 @@ def leftover(seen: Seen) -> Iterator[Finding]:
         "error",
         _own(names),
         "gradient left from the step before, over the new one",
-        max(left.values()),
-        0.0,
+        measured=max(left.values()),
+        limit=0.0,
         cause=cause,
     )
 
@@ -65,8 +65,8 @@ def twice(seen: Seen) -> Iterator[Finding]:
         "error",
         _own([name for name in names if name]),
         "parameters stepped twice",
-        len(names),
-        0,
+        measured=len(names),
+        limit=0,
         cause=cause,
     )
 
@@ -77,7 +77,7 @@ def nonfinite(seen: Seen) -> Iterator[Finding]:
     if names:
         yield step_rules.NONFINITE.found(
             CHECK, "error", _own(names), "parameters with a gradient that is not finite",
-            len(names), 0,
+            measured=len(names), limit=0,
         )  # fmt: skip
 
 
@@ -92,8 +92,8 @@ def scaler(seen: Seen) -> Iterator[Finding]:
             "error",
             (),
             "calls in which the scaler skips the step",
-            len(skipping),
-            len(skipping) - 1,
+            measured=len(skipping),
+            limit=len(skipping) - 1,
             cause="the loss scaler skips the step in every call, for the gradients hold NaN or inf "
             f"every time{came}",
         )
@@ -104,8 +104,8 @@ def scaler(seen: Seen) -> Iterator[Finding]:
             "error",
             (),
             "scale of the gradients that are stepped",
-            max(scale for call in past for scale in call.scales),
-            1.0,
+            measured=max(scale for call in past for scale in call.scales),
+            limit=1.0,
             cause="the loss is scaled, but optimizer.step() is called in place of "
             "scaler.step(optimizer): the step goes along gradients that are multiplied by the "
             "scale, and nothing is skipped where they overflow",
@@ -139,8 +139,8 @@ def clipped(seen: Seen) -> Iterator[Finding]:
         "error" if least >= _CUT_ERROR else "warning",
         (),
         "gradient before clipping over that after it",
-        least,
-        _CUT_ERROR if least >= _CUT_ERROR else LEAST,
+        measured=least,
+        limit=_CUT_ERROR if least >= _CUT_ERROR else LEAST,
         cause=cause,
     )
 
@@ -180,7 +180,12 @@ def before_backward(seen: Seen) -> Iterator[Finding]:
     late = [c for c in seen.calls[1:] if c.uses and _is_late(c)]
     if late and len(late) == len(seen.calls) - 1:
         yield step_rules.BEFORE.found(
-            CHECK, "warning", (), "calls in which step comes before backward", len(late), 0
+            CHECK,
+            "warning",
+            (),
+            "calls in which step comes before backward",
+            measured=len(late),
+            limit=0,
         )
 
 

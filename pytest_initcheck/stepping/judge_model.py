@@ -25,8 +25,8 @@ def unheld(seen: Seen) -> Iterator[Finding]:
             "error",
             layers([w.name for w in replaced]),
             "weights of which the optimiser holds an old tensor",
-            len(replaced),
-            0,
+            measured=len(replaced),
+            limit=0,
         )
     rest = [w for w in lost if w not in replaced]
     if rest:
@@ -35,8 +35,8 @@ def unheld(seen: Seen) -> Iterator[Finding]:
             "error",
             layers([w.name for w in rest]),
             "trainable parameters in no group",
-            len(rest),
-            0,
+            measured=len(rest),
+            limit=0,
         )
 
 
@@ -79,8 +79,8 @@ def mode(seen: Seen) -> Iterator[Finding]:
             "warning",
             tuple(parts),
             "parts in eval mode whose weights are trained",
-            len(parts),
-            0,
+            measured=len(parts),
+            limit=0,
             cause="a part of the model is in eval mode while its weights are trained: its dropout "
             "is off",
         )
@@ -129,8 +129,8 @@ def _in_eval(seen: Seen, count: int, is_first: bool) -> Finding:
         "error" if off else "warning",
         tuple(n for n in off if n),
         "calls in eval mode",
-        count,
-        0,
+        measured=count,
+        limit=0,
         cause=cause,
     )
 
@@ -161,8 +161,8 @@ def freezing(seen: Seen) -> Iterator[Finding]:
         "error" if are_norms else "warning",
         layers([w.name for w in matrices]),
         "share of the model that is trainable",
-        count / every,
-        None,
+        measured=count / every,
+        limit=None,
         cause=f"all {len(matrices)} weight matrices are frozen: only parameters of {what} are "
         "trainable",
     )
@@ -189,8 +189,8 @@ def decay(seen: Seen) -> Iterator[Finding]:
         "warning" if is_strong else "info",
         layers([w.name for w in pulled]),
         "learning rate times weight decay",
-        pull,
-        _PULL_WARNING if is_strong else _PULL_INFO,
+        measured=pull,
+        limit=_PULL_WARNING if is_strong else _PULL_INFO,
         cause=f"{step_rules.DECAY.cause}; alone, it takes {taken:.0%} of a one in a thousand steps",
     )
 

@@ -33,8 +33,8 @@ def still(seen: Seen) -> Iterator[Finding]:
             "error",
             layers([w.name for w in trained if len(w.shape) > 1] or [w.name for w in trained]),
             "trainable parameters that have changed",
-            0,
-            1,
+            measured=0,
+            limit=1,
             cause=cause,
         )
 

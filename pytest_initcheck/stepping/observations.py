@@ -8,7 +8,7 @@ from typing import Literal
 Cut = Literal["", "norm", "value"]
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Use:
     """One gradient that an optimiser took: in ``step()``, or at the end of a closure.
 
@@ -43,7 +43,7 @@ class Clip:
     is_scaled: bool = False
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Call:
     """One call of the step.
 
@@ -77,7 +77,7 @@ class Call:
         return len(self.uses) - len(self.taken)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Weight:
     """What is known of one parameter after the calls.
 
@@ -119,7 +119,7 @@ class Stranger:
     moved: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Seen:
     """All that the checks read.
 

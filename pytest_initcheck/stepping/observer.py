@@ -32,7 +32,7 @@ class Watcher:
         self.is_clipping = False
         self.pending: list[tuple[list[Tensor], Clip]] = []
         for name, parameter in model.named_parameters():
-            self.tracks[id(parameter)] = Track(name, parameter)
+            self.tracks[id(parameter)] = Track(name=name, parameter=parameter)
         for optimizer in optimizers:
             self.meet(optimizer)
 
@@ -41,7 +41,7 @@ class Watcher:
         self.optimizers.setdefault(id(optimizer), optimizer)
         strange = [t for t in tensors_held(optimizer) if id(t) not in self.tracks]
         for tensor in strange:
-            self.tracks[id(tensor)] = Track(OWN, tensor)
+            self.tracks[id(tensor)] = Track(name=OWN, parameter=tensor)
         return [self.tracks[id(tensor)] for tensor in dict.fromkeys(strange)]
 
     @property
@@ -90,7 +90,12 @@ class Watcher:
         tracks = self._tracks(optimizer)
         call = self.call
         self._confirm_clips()
-        use = Use(id(optimizer), type(optimizer).__name__, in_closure, call.backwards > 0)
+        use = Use(
+            key=id(optimizer),
+            owner=type(optimizer).__name__,
+            in_closure=in_closure,
+            had_backward=call.backwards > 0,
+        )
         use.is_skipped = is_skipped
         use.cleared = tuple(t.name for t in tracks if t.is_fresh and t.norm == 0 < t.own)
         for track in tracks:

@@ -25,7 +25,7 @@ _TORCH = ("torch.optim", "torch.amp", "torch.cuda.amp", "torch.utils.data")
 _MODULE_OWN = {"_parameters", "_buffers", "_modules"}
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Reach:
     """What can be put back: modules, tensors, containers, cells and globals, by what holds them.
 

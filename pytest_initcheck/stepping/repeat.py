@@ -15,7 +15,7 @@ from pytest_initcheck.stepping.track import size
 _ATOMIC = 0.1
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Runs:
     """The model before, after two calls, and after two more from the same state."""
 

@@ -8,7 +8,7 @@ from pytest_initcheck.ignores import Ignore
 from pytest_initcheck.records import Curve, Finding, RunRecord, Verdict
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StepReport:
     """What is wrong with a training step.
 

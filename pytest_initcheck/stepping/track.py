@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Track:
     """One parameter's gradient on its way through a step.
 

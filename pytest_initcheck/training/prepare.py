@@ -30,7 +30,7 @@ class Pair:
         return self.inputs.index_select(0, index), self.targets.index_select(0, index)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Prepared:
     """An experiment with its data ready: what both training loops work on."""
 
@@ -73,7 +73,14 @@ def prepare(experiment: Experiment, device: str | torch.device | None = None) ->
         validation = _pair("validation", experiment.validation, experiment.dtype, place)
         _check_alike(train, validation)
     loss, name = _loss(experiment, train)
-    return Prepared(experiment, place, train, validation, loss, name)
+    return Prepared(
+        experiment=experiment,
+        device=place,
+        train=train,
+        validation=validation,
+        loss=loss,
+        loss_name=name,
+    )
 
 
 def find_device(device: str | torch.device | None) -> torch.device:

@@ -124,7 +124,10 @@ class Writer(nn.Module):
 
     def __init__(self, mask):
         super().__init__()
-        self.embedding, self.place = nn.Embedding(50, 32), nn.Parameter(torch.randn(12, 32) / 10)
+        self.embedding, self.place = (
+            nn.Embedding(50, 32),
+            nn.Parameter(torch.randn(12, 32) / 10),
+        )
         self.norm, self.head = nn.LayerNorm(32), nn.Linear(32, 50)
         self.mix, self.mask = nn.MultiheadAttention(32, 4, batch_first=True), mask
 

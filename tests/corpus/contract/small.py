@@ -40,7 +40,10 @@ class Shift(nn.Module):
 
     def __init__(self, width, *, scaled):
         super().__init__()
-        self.shift, self.log = nn.Parameter(torch.zeros(width)), nn.Parameter(torch.zeros(width))
+        self.shift, self.log = (
+            nn.Parameter(torch.zeros(width)),
+            nn.Parameter(torch.zeros(width)),
+        )
         self.register_buffer("ready", torch.tensor(False))
         self.scaled = scaled
 

@@ -26,7 +26,10 @@ class TiedCoder(nn.Module):
     def __init__(self, sigma):
         super().__init__()
         self.weight = nn.Parameter(torch.randn(64, 784) * sigma)
-        self.bias, self.back = nn.Parameter(torch.zeros(64)), nn.Parameter(torch.zeros(784))
+        self.bias, self.back = (
+            nn.Parameter(torch.zeros(64)),
+            nn.Parameter(torch.zeros(784)),
+        )
 
     def forward(self, x):
         h = torch.sigmoid(functional.linear(x, self.weight, self.bias))

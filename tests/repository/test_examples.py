@@ -1,0 +1,101 @@
+"""The example project: passes as it is, and says what is wrong once its start is broken."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+WEIGHTS = 'nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")'
+BIASES = "nn.init.zeros_(layer.bias)"
+HEALTHY = "tests/test_reader.py::test_starts_healthy"
+
+BROKEN = [
+    (WEIGHTS, "nn.init.zeros_(layer.weight)", "layer 'strokes'", "IC101 zero"),
+    (WEIGHTS, "nn.init.constant_(layer.weight, 0.01)", "layer 'strokes'", "IC201 symmetry"),
+    (WEIGHTS, "nn.init.normal_(layer.weight, std=1.0)", "layer 'hidden'", "IC303 saturation"),
+    (BIASES, "nn.init.constant_(layer.bias, -9.0)", "layer 'strokes'", "IC301 dead"),
+]
+
+
+class Copy:
+    """A copy of the example, run in a process of its own by the interpreter that runs this."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "postcodes"
+        shutil.copytree(EXAMPLES, self.folder, ignore=shutil.ignore_patterns(".*", "__pycache__"))
+
+    def change(self, line: str, other: str) -> None:
+        file = self.folder / "postcodes" / "reader.py"
+        text = file.read_text(encoding="utf-8")
+        assert text.count(line) == 1
+        file.write_text(text.replace(line, other), encoding="utf-8")
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        # An environment of a stranger's: no option, path or data of this session's.
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "INITCHECK"))}
+        kept.pop("PYTHONPATH", None)
+        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
+        return subprocess.run(
+            command, cwd=self.folder, env=kept, capture_output=True, text=True, timeout=300
+        )
+
+    def baselines(self) -> str:
+        return (self.folder / "baselines" / "tests" / "test_reader.json").read_text()
+
+
+@pytest.fixture
+def example(tmp_path):
+    return Copy(tmp_path)
+
+
+def test_passes_and_writes_a_report(example):
+    before = example.baselines()
+    done = example.run("--initcheck-report=report/index.html")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "3 passed" in done.stdout
+    assert "baselines: 3 match" in done.stdout
+    page = (example.folder / "report" / "index.html").read_text(encoding="utf-8")
+    assert "test_starts_healthy" in page
+    assert (example.folder / "report" / "run.json").is_file()
+    assert example.baselines() == before
+
+
+@pytest.mark.parametrize(("line", "other", "layer", "rule"), BROKEN, ids=[b[3] for b in BROKEN])
+def test_a_broken_start_fails_in_words(example, line, other, layer, rule):
+    example.change(line, other)
+    done = example.run(HEALTHY)
+    assert done.returncode == 1, done.stdout + done.stderr
+    first = next(text for text in done.stdout.splitlines() if "InitcheckFailure: fail: " in text)
+    assert layer in first
+    assert f"[{rule}]" in first
+    for word in ("cause: ", "remedy: ", "report: pytest "):
+        assert f"E       {word}" in done.stdout
+    assert "pytest_initcheck/" not in done.stdout, "frames of the plugin hide what is wrong"
+
+
+def test_the_readme_names_what_is_found():
+    rows = (EXAMPLES / "README.md").read_text(encoding="utf-8").splitlines()
+    for _, other, layer, rule in BROKEN:
+        (row,) = [row for row in rows if row.startswith(f"| `{other}`")]
+        assert rule.split()[0] in row
+        if "`" in row.split("|")[2]:
+            assert layer.split("'")[1] in row
+
+
+def test_another_healthy_start_differs_until_it_is_accepted(example):
+    example.change(WEIGHTS, "nn.init.xavier_uniform_(layer.weight)")
+    before = example.baselines()
+    done = example.run(HEALTHY)
+    assert done.returncode == 1
+    assert "InitcheckFailure" not in done.stdout
+    assert "changed: 'healthy' is not as in its baseline" in done.stdout
+    assert f"accept: pytest {HEALTHY} --initcheck-update" in done.stdout
+    assert example.baselines() == before
+    assert example.run(HEALTHY, "--initcheck-update").returncode == 0
+    assert example.baselines() != before

@@ -1,0 +1,120 @@
+"""README and docs: their files are written, their Python is run, their commands do what is shown.
+
+A Python block that starts with ``# name.py`` is a file of the page's project; any other is run in
+it. Of a console block every ``$ `` command runs, and every line shown below it must occur in what
+it prints, ``…`` standing for anything. Commands that install or clone are not run.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from pytest_initcheck import cli
+from pytest_initcheck.checks import rules
+
+ROOT = Path(__file__).parents[2]
+PAGES = ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
+BLOCK = re.compile(r"^```(python|console)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+NOT_RUN = ("git", "make", "pip", "cd")
+
+
+def blocks(page: str, kind: str) -> list[str]:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    return [block for language, block in BLOCK.findall(text) if language == kind]
+
+
+def named(block: str) -> str | None:
+    found = re.match(r"# (\w+\.py)\n", block)
+    return found[1] if found else None
+
+
+def shown(block: str) -> list[tuple[str, list[str]]]:
+    """The commands of a console block, each with the lines shown below it."""
+    found: list[tuple[str, list[str]]] = []
+    for line in block.splitlines():
+        if line.startswith("$ "):
+            found.append((line[2:], []))
+        elif line.strip():
+            found[-1][1].append(line)
+    return found
+
+
+def is_in(line: str, output: str) -> bool:
+    parts = [re.escape(part.strip()) for part in line.split("…")]
+    return re.search(".*".join(parts), output) is not None
+
+
+@pytest.fixture
+def page_project(pytester, warm, monkeypatch, request):
+    """A folder with the page's files; the modules that its code imports are forgotten after it."""
+    before = set(sys.modules)
+    files = {named(block): block for block in blocks(request.param, "python") if named(block)}
+    for name, block in files.items():
+        (pytester.path / name).write_text(block, encoding="utf-8")
+    # Folders that a page's commands name: pytest would take those of this repository's ini file.
+    (pytester.path / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(pytester.path)
+    yield request.param
+    for name in set(sys.modules) - before:
+        if name.partition(".")[0] + ".py" in files:
+            del sys.modules[name]
+
+
+def run(pytester, capsys, command: str) -> str:
+    program, *arguments = shlex.split(command, comments=True)
+    if program == "pytest":
+        result = pytester.runpytest_inprocess("-p", "no:hypothesispytest", *arguments)
+        capsys.readouterr()
+        return result.stdout.str()
+    assert program == "initcheck", f"{command}: only pytest and initcheck are run"
+    assert cli.main(arguments) in (0, 1, 2)
+    printed = capsys.readouterr()
+    return printed.out + printed.err
+
+
+@pytest.mark.parametrize("page_project", PAGES, indirect=True, ids=PAGES)
+def test_code_and_commands_of_a_page(page_project, pytester, capsys):
+    space: dict[str, object] = {"__name__": "page"}
+    for block in blocks(page_project, "python"):
+        if not named(block):
+            exec(compile(block, page_project, "exec"), space)
+    for block in blocks(page_project, "console"):
+        for command, lines in shown(block):
+            if command.split()[0] in NOT_RUN:
+                continue
+            output = run(pytester, capsys, command)
+            for line in lines:
+                assert is_in(line, output), f"{command}: {line!r} is not in\n{output}"
+
+
+def test_links_lead_somewhere():
+    for page in PAGES:
+        text = (ROOT / page).read_text(encoding="utf-8")
+        for target in re.findall(r"\]\(([^)#]+)", text):
+            if not target.startswith("http"):
+                assert ((ROOT / page).parent / target).exists(), f"{page}: {target}"
+
+
+def test_every_rule_is_explained_as_it_is():
+    page = ROOT / "docs" / "checks.md"
+    text = page.read_text(encoding="utf-8")
+    known = {rule.id: rule for rule in rules()}
+    found = dict(re.findall(r"<!-- (IC\d+) -->\n(.*?)<!-- end -->", text, re.DOTALL))
+    assert sorted(found) == sorted(known), "docs/checks.md: add or remove blocks"
+    for id, rule in known.items():
+        for fact in (rule.title, rule.cause, rule.limit, rule.reference):
+            assert fact in found[id], f"{id} has changed: run python docs/rules.py"
+
+
+def test_the_readme_names_every_rule_and_option():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for rule in rules():
+        assert rule.id in text, rule.id
+    options = (ROOT / "pytest_initcheck" / "plugin" / "options.py").read_text(encoding="utf-8")
+    for name in re.findall(r'"(--initcheck-[a-z]+|initcheck_[a-z]+)"', options):
+        assert f"`{name}" in text, name

@@ -1,0 +1,1 @@
+"""What tests of several rooms share: models, batches, records and how to read findings."""
