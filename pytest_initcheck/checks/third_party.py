@@ -40,12 +40,12 @@ class TeamCheck:
 
 
 def with_builtin(answers: Iterable[Any]) -> list[Check]:
-    """The built-in checks and those in the hook's answers; empty where these hold none.
+    """All available checks and those in the hook's answers; empty where these hold none.
 
     Raises:
         InitcheckError: an answer is not a list of checks.
     """
-    from pytest_initcheck.checks import registered
+    from pytest_initcheck.checks import available
 
     mine: list[Check] = []
     for answer in answers:
@@ -54,7 +54,7 @@ def with_builtin(answers: Iterable[Any]) -> list[Check]:
                 f"pytest_initcheck_checks gave {type(answer).__name__}; return a list of checks"
             )
         mine += [_team_check(check) for check in answer]
-    return [*registered(), *mine] if mine else []
+    return [*available(), *mine] if mine else []
 
 
 def _team_check(check: Any) -> TeamCheck:

@@ -40,7 +40,7 @@ def rules(arguments: argparse.Namespace) -> int:
 def _chosen(known: Sequence[Rule], ids: Sequence[str]) -> list[Rule]:
     found: dict[str, Rule] = {}
     for id in ids:
-        mine = {rule.id: rule for rule in known if covers(id.upper(), rule.id)}
+        mine = {rule.id: rule for rule in known if covers(id.upper(), rule.id.upper())}
         if not mine:
             hint = near(id, (rule.id for rule in known))
             raise InitcheckError(f"no rule has the id {id}{hint}; initcheck rules lists all")
@@ -50,7 +50,7 @@ def _chosen(known: Sequence[Rule], ids: Sequence[str]) -> list[Rule]:
 
 def _checks() -> dict[str, str]:
     """The name of the check that finds it, by id."""
-    found = {rule.id: check.name for check in checks.registered() for rule in check.rules}
+    found = {rule.id: check.name for check in checks.available() for rule in check.rules}
     return found | {rule.id: name for name, rule in outside()}
 
 
