@@ -7,7 +7,7 @@ from typing import Any
 
 from pytest_initcheck.checks.external_rules import outside
 from pytest_initcheck.checks.rule import Check, Rule
-from pytest_initcheck.checks.third_party import TeamCheck
+from pytest_initcheck.checks.team_check import TeamCheck
 from pytest_initcheck.extensions import CHECKS, Extension, extensions
 
 # What a check is given and may yield. It rises when a field of the evidence changes its meaning or

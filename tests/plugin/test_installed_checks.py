@@ -120,7 +120,7 @@ def test_a_broken_one_is_one_error_that_names_its_distribution(distributions, po
 def test_two_distributions_with_one_rule_id(distributions):
     distributions.add("acme", checks=POINT, code=ACME)
     distributions.add("bcme", checks="loud = bcme:Loud", code=ACME)
-    with pytest.raises(InitcheckError, match="bcme .*ACME1 is there already, of acme"):
+    with pytest.raises(InitcheckError, match=r"bcme .*ACME1 is there already, of acme"):
         checks.available()
 
 
