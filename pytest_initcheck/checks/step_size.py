@@ -177,7 +177,7 @@ class Movement:
         )
 
     def _blown(self, evidence: Evidence) -> Iterator[Finding]:
-        losses, stride = evidence.trajectory, evidence.stride or 0.0
+        losses, stride = evidence.trajectory, evidence.sharpness or 0.0
         cause = ""
         if losses.blown_up:
             measured = "last loss of the steps over the first", losses.blown_up, BLOWN
