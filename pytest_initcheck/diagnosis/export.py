@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from pytest_initcheck.records import LayerRecord, ModelRecord, TensorStats
+from pytest_initcheck.records import LayerRecord, ModelRecord, TensorStats, Verdict
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-    from pytest_initcheck.diagnosis import Diagnosis
 
 _COLUMNS = [
     "layer", "kind", "nonlinearity", "moment", "tensor", "n", "mean", "std", "min", "max",
@@ -22,7 +20,20 @@ _COLUMNS = [
 _PANELS = ("weights", "activations", "gradients")
 
 
-def diagnosis_frame(diagnosis: Diagnosis) -> pd.DataFrame:
+class Judged(Protocol):
+    """What is shown of a `Diagnosis`; it knows its exports, not the other way round."""
+
+    @property
+    def record(self) -> ModelRecord: ...
+
+    @property
+    def after(self) -> ModelRecord: ...
+
+    @property
+    def verdict(self) -> Verdict: ...
+
+
+def diagnosis_frame(diagnosis: Judged) -> pd.DataFrame:
     """One row per layer, moment and tensor."""
     rows = [row for record in (diagnosis.record, diagnosis.after) for row in model_rows(record)]
     frame: pd.DataFrame = pd.DataFrame(rows, columns=_COLUMNS)
@@ -57,7 +68,7 @@ def tensors_of(layer: LayerRecord) -> Iterator[tuple[str, TensorStats]]:
         yield "activation gradient", layer.activation_gradients
 
 
-def diagnosis_figure(diagnosis: Diagnosis) -> Figure:
+def diagnosis_figure(diagnosis: Judged) -> Figure:
     """A row of three histograms per layer with weights: weights, activations, gradients."""
     names = [layer.name for layer in diagnosis.record.layers if layer.weights or layer.activations]
     after = {layer.name: layer for layer in diagnosis.after.layers}

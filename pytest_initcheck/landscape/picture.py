@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from pytest_initcheck.errors import InitcheckError
-
-if TYPE_CHECKING:
-    from pytest_initcheck.landscape.result import Escape
+from pytest_initcheck.landscape.problem import Problem
 
 _POINTS = 400
 _GRID = 80
@@ -19,7 +17,28 @@ _SHOWN = 8
 _FAR = 20.0
 
 
-def draw(escape: Escape, span: tuple[float, float] | None = None) -> Figure:
+class Walked(Protocol):
+    """What is drawn of an `Escape`; the result knows its picture, not the other way round."""
+
+    @property
+    def problem(self) -> Problem: ...
+
+    @property
+    def trajectories(self) -> Tensor: ...
+
+    @property
+    def values(self) -> Tensor: ...
+
+    @property
+    def optimizer(self) -> str: ...
+
+    @property
+    def seeds(self) -> tuple[int, ...]: ...
+
+    def summary(self) -> str: ...
+
+
+def draw(escape: Walked, span: tuple[float, float] | None = None) -> Figure:
     """The picture of `Escape.plot`."""
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
@@ -39,7 +58,7 @@ def _checked(span: tuple[float, float] | None) -> None:
         raise InitcheckError(f"span={span!r}: pass (low, high) with low < high")
 
 
-def _on_curve(axes: Any, escape: Escape, span: tuple[float, float] | None) -> None:
+def _on_curve(axes: Any, escape: Walked, span: tuple[float, float] | None) -> None:
     low, high = span or _range(escape.trajectories)
     w = torch.linspace(low, high, _POINTS, dtype=escape.trajectories.dtype)
     axes.plot(w, _values(escape, w[:, None]), label="objective function")
@@ -55,14 +74,14 @@ def _on_curve(axes: Any, escape: Escape, span: tuple[float, float] | None) -> No
     axes.legend(fontsize="x-small")
 
 
-def _different(escape: Escape) -> list[int]:
+def _different(escape: Walked) -> list[int]:
     """The rows with trajectories of their own; without noise all seeds share one."""
     points = torch.cat([escape.trajectories.flatten(1), escape.values], 1).cpu()
     first = {row.numpy().tobytes(): i for i, row in reversed(list(enumerate(points)))}
     return sorted(first.values())
 
 
-def _drawn(escape: Escape) -> list[tuple[int, str]]:
+def _drawn(escape: Walked) -> list[tuple[int, str]]:
     """Which trajectories are drawn, and what each is called."""
     rows = _different(escape)
     if len(rows) == 1:
@@ -70,7 +89,7 @@ def _drawn(escape: Escape) -> list[tuple[int, str]]:
     return [(row, f"seed {escape.seeds[row]}") for row in rows[:_SHOWN]]
 
 
-def _on_contours(axes: Any, escape: Escape, span: tuple[float, float] | None) -> None:
+def _on_contours(axes: Any, escape: Walked, span: tuple[float, float] | None) -> None:
     ranges = [span or _range(escape.trajectories[..., i]) for i in range(2)]
     x, y = (torch.linspace(*r, _GRID, dtype=escape.trajectories.dtype) for r in ranges)
     points = torch.cartesian_prod(x, y)
@@ -83,7 +102,7 @@ def _on_contours(axes: Any, escape: Escape, span: tuple[float, float] | None) ->
     axes.set(xlabel="w0", ylabel="w1", xlim=ranges[0], ylim=ranges[1])
 
 
-def _over_steps(axes: Any, escape: Escape, span: tuple[float, float] | None) -> None:
+def _over_steps(axes: Any, escape: Walked, span: tuple[float, float] | None) -> None:
     for row, label in _drawn(escape):
         axes.plot(escape.values[row], linewidth=0.8, label=label)
     axes.set(xlabel="step", ylabel="objective")
@@ -99,7 +118,7 @@ def _range(values: Tensor) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def _values(escape: Escape, points: Tensor) -> Tensor:
+def _values(escape: Walked, points: Tensor) -> Tensor:
     problem = escape.problem
     shape = problem.start.shape
     with torch.no_grad():
