@@ -13,6 +13,9 @@ from pytest_initcheck.errors import InitcheckError
 
 CHECKS = "pytest_initcheck.checks"
 PANELS = "pytest_initcheck.panels"
+# What a check or a panel is given and may yield. A number rises when something that it is given goes
+# or changes its meaning; what is added does not raise it.
+PROTOCOLS = {CHECKS: 1, PANELS: 1}
 ADVICE = "repair, upgrade or uninstall it"
 
 
@@ -31,10 +34,10 @@ class Extension:
         group = self.point.group
         return InitcheckError(f"{self} (entry points {group}): {what}; {ADVICE}")
 
-    def objects(self, method: str, protocol: int) -> Iterator[Any]:
+    def objects(self, method: str) -> Iterator[Any]:
         """What it adds: one object or a list, or what a class or a function makes of these.
 
-        Each has a method of this name and speaks no later ``protocol`` than this one.
+        Each has a method of this name and speaks no later ``protocol`` than this version.
 
         Raises:
             InitcheckError: it cannot be loaded, or is something else.
@@ -42,7 +45,7 @@ class Extension:
         for one in self._made(method):
             if isinstance(one, type) or not callable(getattr(one, method, None)):
                 raise self.fault(f"{type(one).__name__} has no method {method}")
-            self._check_protocol(one, protocol)
+            self._check_protocol(one)
             yield one
 
     def _made(self, method: str) -> list[Any]:
@@ -55,7 +58,8 @@ class Extension:
             raise self.fault(f"cannot be loaded: {type(error).__name__}: {error}") from error
         return list(made) if isinstance(made, (list, tuple)) else [made]
 
-    def _check_protocol(self, one: Any, known: int) -> None:
+    def _check_protocol(self, one: Any) -> None:
+        known = PROTOCOLS[self.point.group]
         spoken = getattr(one, "protocol", 1)
         if type(spoken) is not int or spoken < 1:
             raise self.fault(f"protocol is {spoken!r}, which must be a whole number from 1 up")

@@ -8,11 +8,9 @@ from typing import Any
 from pytest_initcheck.checks.external_rules import outside
 from pytest_initcheck.checks.rule import Check, Rule
 from pytest_initcheck.checks.team_check import TeamCheck
-from pytest_initcheck.extensions import CHECKS, Extension, extensions
+from pytest_initcheck.extensions import CHECKS, PROTOCOLS, Extension, extensions
 
-# What a check is given and may yield. It rises when a field of the evidence changes its meaning or
-# goes; fields that are added do not raise it.
-PROTOCOL = 1
+PROTOCOL = PROTOCOLS[CHECKS]
 
 
 def installed(builtin: Iterable[Check]) -> list[Check]:
@@ -31,7 +29,7 @@ def installed(builtin: Iterable[Check]) -> list[Check]:
 
 
 def _objects(extension: Extension) -> Iterable[Any]:
-    return extension.objects("run", PROTOCOL)
+    return extension.objects("run")
 
 
 def _valid(check: Any, extension: Extension, owners: dict[str, str]) -> Check:

@@ -76,7 +76,7 @@ class Panels:
 
 
 def _valid(extension: Extension) -> list[Any]:
-    found = list(extension.objects("parts", PROTOCOL))
+    found = list(extension.objects("parts"))
     for one in found:
         if not isinstance(getattr(one, "title", None), str) or not one.title:
             raise extension.fault("a panel has a title, which is a text")

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol, TypeAlias
 
+from pytest_initcheck.extensions import PANELS, PROTOCOLS
 from pytest_initcheck.records import Entry
 
-# What a panel is given and may return; it rises as that of checks does.
-PROTOCOL = 1
+PROTOCOL = PROTOCOLS[PANELS]
 MOST_ROWS = 500
 
 
