@@ -13,9 +13,11 @@ from pytest_initcheck.errors import InitcheckError
 
 CHECKS = "pytest_initcheck.checks"
 PANELS = "pytest_initcheck.panels"
-# What a check or a panel is given and may yield. A number rises when something that it is given goes
-# or changes its meaning; what is added does not raise it.
-PROTOCOLS = {CHECKS: 1, PANELS: 1}
+# What a check or a panel is given and may yield. A number rises when something that they are given
+# goes or changes its meaning; what is added does not raise it.
+CHECK_PROTOCOL = 1
+PANEL_PROTOCOL = 1
+PROTOCOLS = {CHECKS: CHECK_PROTOCOL, PANELS: PANEL_PROTOCOL}
 ADVICE = "repair, upgrade or uninstall it"
 
 

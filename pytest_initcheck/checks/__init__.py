@@ -17,7 +17,7 @@ from pytest_initcheck.checks.ineffective_init import Leftovers
 from pytest_initcheck.checks.initial_loss import InitialLoss
 from pytest_initcheck.checks.inplace_inputs import Rewritten
 from pytest_initcheck.checks.input_scale import InputScale
-from pytest_initcheck.checks.installed import PROTOCOL, installed
+from pytest_initcheck.checks.installed import installed
 from pytest_initcheck.checks.leaks import Leaks
 from pytest_initcheck.checks.mixed_axes import Axes
 from pytest_initcheck.checks.no_gradient import Unreached
@@ -32,6 +32,7 @@ from pytest_initcheck.checks.targets import Targets
 from pytest_initcheck.checks.uninitialised import Memory
 from pytest_initcheck.checks.zero_weights import ZeroWeights
 from pytest_initcheck.evidence import Evidence
+from pytest_initcheck.extensions import CHECK_PROTOCOL as PROTOCOL
 from pytest_initcheck.records import Finding
 
 __all__ = ["PROTOCOL", "Check", "Rule", "available", "judge", "registered", "rules"]

@@ -8,9 +8,7 @@ from typing import Any
 from pytest_initcheck.checks.external_rules import outside
 from pytest_initcheck.checks.rule import Check, Rule
 from pytest_initcheck.checks.team_check import TeamCheck
-from pytest_initcheck.extensions import CHECKS, PROTOCOLS, Extension, extensions
-
-PROTOCOL = PROTOCOLS[CHECKS]
+from pytest_initcheck.extensions import CHECKS, Extension, extensions
 
 
 def installed(builtin: Iterable[Check]) -> list[Check]:

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_initcheck.errors import InitcheckError
+from pytest_initcheck.extensions import PANEL_PROTOCOL as PROTOCOL
 from pytest_initcheck.extensions import PANELS, Extension, extensions
 from pytest_initcheck.records import Entry
 from pytest_initcheck.report.panels.how_measured import HowMeasured
 from pytest_initcheck.report.panels.panel import (
-    PROTOCOL,
     Drawing,
     Facts,
     Panel,

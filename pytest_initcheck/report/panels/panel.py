@@ -7,10 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol, TypeAlias
 
-from pytest_initcheck.extensions import PANELS, PROTOCOLS
 from pytest_initcheck.records import Entry
 
-PROTOCOL = PROTOCOLS[PANELS]
 MOST_ROWS = 500
 
 
