@@ -56,7 +56,7 @@ class Extension:
             # A class, or a function that makes one anew each time: a check may keep state.
             is_maker = isinstance(target, type) or not hasattr(target, method)
             made = target() if callable(target) and is_maker else target
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise self.fault(f"cannot be loaded: {type(error).__name__}: {error}") from error
         return list(made) if isinstance(made, (list, tuple)) else [made]
 

@@ -2,13 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from pytest_initcheck.checks.external_rules import outside
-from pytest_initcheck.checks.rule import Check, Rule
+from pytest_initcheck.checks.rule import Check, Rule, Suspicion
 from pytest_initcheck.checks.team_check import TeamCheck
+from pytest_initcheck.evidence import Evidence
 from pytest_initcheck.extensions import CHECKS, Extension, extensions
+from pytest_initcheck.records import Finding
+
+
+class InstalledCheck(TeamCheck):
+    """A check whose faults are told with the distribution that they come from."""
+
+    def __init__(self, check: Any, extension: Extension) -> None:
+        super().__init__(check)
+        self.extension = extension
+        self.distribution = extension.distribution
+
+    def run(self, evidence: Evidence) -> Iterator[Finding | Suspicion]:
+        """The check's findings, and suspicions.
+
+        Raises:
+            InitcheckError: it raises, or yields something else.
+        """
+        try:
+            yield from super().run(evidence)
+        except Exception as error:
+            told = f"the check {self.name!r} raised {type(error).__name__}: {error}"
+            raise self.extension.fault(told) from error
 
 
 def installed(builtin: Iterable[Check]) -> list[Check]:
@@ -42,4 +65,4 @@ def _valid(check: Any, extension: Extension, owners: dict[str, str]) -> Check:
         if rule.id in owners:
             raise extension.fault(f"the rule {rule.id} is there already, of {owners[rule.id]}")
         owners[rule.id] = extension.distribution
-    return TeamCheck(check)
+    return InstalledCheck(check, extension)

@@ -54,6 +54,12 @@ def _checks() -> dict[str, str]:
     return found | {rule.id: name for name, rule in outside()}
 
 
+def _distributions() -> dict[str, str]:
+    """Which distribution brings it, by the ids of the rules that are not the package's own."""
+    found = [(getattr(check, "distribution", ""), check) for check in checks.available()]
+    return {rule.id: name for name, check in found if name for rule in check.rules}
+
+
 def _listed(known: Sequence[Rule]) -> list[str]:
     finds = _checks()
     rows = [("id", "check", "severity", "title")]
@@ -75,6 +81,7 @@ def _facts(rule: Rule, known: Sequence[Rule]) -> list[tuple[str, str]]:
     ignoring = NEVER.get(rule.id)
     return [
         ("check", _checks()[rule.id]),
+        ("brought by", _distributions().get(rule.id, "")),
         ("severity", " or ".join(rule.severities)),
         ("cause", rule.cause),
         ("measured", rule.quantity),

@@ -77,7 +77,11 @@ def test_its_rules_are_listed_and_explained(distributions, capsys):
         line.split()[:2] == ["ACME1", "loud"] for line in capsys.readouterr().out.split("\n")
     )
     assert main(["rules", "acme1"]) == 0
-    assert "it is too loud" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "it is too loud" in out
+    assert "brought by:   acme" in out
+    assert main(["rules", "IC101"]) == 0
+    assert "brought by" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -98,6 +102,7 @@ BROKEN = {
     "import": ("loud = nothing_there:Loud", ACME, "cannot be loaded: ModuleNotFoundError"),
     "attribute": ("loud = acme:Quiet", ACME, "cannot be loaded: AttributeError"),
     "crash": (POINT, "raise ValueError('no')", "cannot be loaded: ValueError: no"),
+    "exit": (POINT, "import sys; sys.exit(3)", "cannot be loaded: SystemExit: 3"),
     "type": ("loud = acme:LOUD", ACME, "has no method run"),
     "name": (POINT, ACME.replace('name = "loud"', "name = 3"), "a check has a name"),
     "rules": (POINT, ACME.replace("rules = (LOUD,)", ""), "'loud' lists no rules"),
@@ -115,6 +120,21 @@ def test_a_broken_one_is_one_error_that_names_its_distribution(distributions, po
         checks.available()
     assert words in str(raised.value)
     assert "repair, upgrade or uninstall it" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("yield evidence.nothing_like_it", "raised AttributeError: "),
+        ("yield 'loud'", "gave str; yield pytest_initcheck.Finding objects"),
+    ],
+)
+def test_one_that_fails_on_evidence_names_its_distribution(models, distributions, line, words):
+    distributions.add("acme", checks=POINT, code=ACME.partition("yield")[0] + line)
+    models.test(test_a=DIAGNOSES)
+    said = models.run(OFF).stdout.str()
+    assert "'loud' of the distribution acme" in said
+    assert words in said
 
 
 def test_two_distributions_with_one_rule_id(distributions):
