@@ -79,7 +79,11 @@ class Suspicion:
 
 
 class Check(Protocol):
-    """A check. Register an own one through the hook ``pytest_initcheck_checks``."""
+    """A check. Register an own one through the hook ``pytest_initcheck_checks``.
+
+    It may carry ``aspects``, a set of "symmetry", "dead", "saturation" and "gradients": the
+    assertions of the fixture that its errors fail.
+    """
 
     name: str
     rules: tuple[Rule, ...]
