@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.nn.modules import module as module_hooks
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.hooks import RemovableHandle
 
 from pytest_initcheck.capture.autograd_graph import BackwardGraph
 from pytest_initcheck.capture.eager import unfused
 from pytest_initcheck.capture.effective_weights import UsedWeights
+from pytest_initcheck.capture.modes import Arguments, OperatorMode, Options
 from pytest_initcheck.capture.nonlinearity import Nonlinearity, recognise
 from pytest_initcheck.capture.operators import (
     MIXING,
@@ -70,7 +70,7 @@ class _Frame:
     flags: ExitStack = field(default_factory=ExitStack)
 
 
-class Tracer(TorchDispatchMode):
+class Tracer(OperatorMode):
     """A dispatch mode that observes a model however its author wrote it.
 
     Below autograd every operator passes here: modules, functions, methods, in-place calls,
@@ -210,14 +210,7 @@ class Tracer(TorchDispatchMode):
         if self._stack:
             self._stack.pop().flags.close()
 
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        kwargs = kwargs or {}
+    def called(self, func: Any, args: Arguments, kwargs: Options) -> Any:
         self.flush()
         if not self._stack or self._is_paused:
             return func(*args, **kwargs)
