@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from pytest_initcheck.checks.activation_growth import Growth
-from pytest_initcheck.checks.causes import RANK, attach, outranked
+from pytest_initcheck.checks.causes import attach, outranked
 from pytest_initcheck.checks.contract import Contract
 from pytest_initcheck.checks.copied_layers import Copies
 from pytest_initcheck.checks.dead_units import DeadUnits
@@ -33,7 +33,7 @@ from pytest_initcheck.checks.uninitialised import Memory
 from pytest_initcheck.checks.zero_weights import ZeroWeights
 from pytest_initcheck.evidence import Evidence
 from pytest_initcheck.extensions import CHECK_PROTOCOL as PROTOCOL
-from pytest_initcheck.records import Finding
+from pytest_initcheck.records import RANK, Finding
 
 __all__ = ["PROTOCOL", "Check", "Rule", "available", "judge", "registered", "rules"]
 

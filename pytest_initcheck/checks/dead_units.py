@@ -36,6 +36,7 @@ class DeadUnits:
     """
 
     name = "dead"
+    aspects = frozenset({"dead"})
     rules: tuple[Rule, ...] = (
         Rule(
             id="IC301",

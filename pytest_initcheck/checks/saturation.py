@@ -36,6 +36,7 @@ class Saturation:
     """Judges each unit by the slope of its own nonlinearity, relative to the steepest."""
 
     name = "saturation"
+    aspects = frozenset({"saturation"})
     rules: tuple[Rule, ...] = (
         Rule(
             id="IC303",

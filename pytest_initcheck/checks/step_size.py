@@ -49,6 +49,7 @@ class Movement:
     """Parameters with a gradient that stay where they were, or that the first steps throw away."""
 
     name = "movement"
+    aspects = frozenset({"gradients"})
     rules: tuple[Rule, ...] = (
         Rule(
             id="IC601",

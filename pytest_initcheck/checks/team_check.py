@@ -17,6 +17,7 @@ class TeamCheck:
     def __init__(self, check: Any) -> None:
         self.check = check
         self.name: str = check.name
+        self.aspects: frozenset[str] = frozenset(getattr(check, "aspects", ()))
         self.rules: tuple[Rule, ...] = tuple(getattr(check, "rules", ()))
 
     def run(self, evidence: Evidence) -> Iterable[Finding | Suspicion]:

@@ -153,13 +153,13 @@ class Diagnosis:
         """One row per layer, moment ("start" or "after … steps") and tensor, with its moments."""
         from pytest_initcheck.diagnosis.export import diagnosis_frame
 
-        return diagnosis_frame(self)
+        return diagnosis_frame((self.record, self.after))
 
     def plot(self) -> Figure:
         """Histograms of weights, activations and gradients per layer, before and after."""
         from pytest_initcheck.diagnosis.export import diagnosis_figure
 
-        return diagnosis_figure(self)
+        return diagnosis_figure(self.record, self.after, f"verdict: {self.verdict}")
 
     def __str__(self) -> str:
         lines = [f"verdict: {self.verdict}", *(str(finding) for finding in self.findings)]

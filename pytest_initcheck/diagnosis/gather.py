@@ -38,7 +38,14 @@ def gather(subject: Subject, *, is_frozen: bool = False) -> Evidence:
         is_asked = subject.thorough and not is_frozen
         learning = learn(program, optimizer, objective) if is_asked else None
         with preserved(model, *functions):
-            observed = observe(program, optimizer, subject.steps, objective, odd, is_frozen)
+            observed = observe(
+                program,
+                optimizer,
+                subject.steps,
+                objective=objective,
+                oddities=odd,
+                is_frozen=is_frozen,
+            )
         return Evidence.of(
             observed,
             dependencies=proved,

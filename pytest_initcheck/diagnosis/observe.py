@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,8 +24,9 @@ from pytest_initcheck.capture.program import Program
 from pytest_initcheck.capture.restore import preserved
 from pytest_initcheck.capture.snapshot import Looked, Looker
 from pytest_initcheck.errors import InitcheckError
-from pytest_initcheck.evidence import Holding, Look, Observed
+from pytest_initcheck.evidence import Look, Observed
 from pytest_initcheck.evidence.objective import ObjectiveFacts
+from pytest_initcheck.records import ModelRecord
 
 Optimizer = Callable[[list[Tensor]], torch.optim.Optimizer]
 _NOTHING: Mapping[str, tuple[str, ...]] = MappingProxyType({})
@@ -33,6 +36,7 @@ def observe(
     program: Program,
     optimizer: Optimizer | None,
     steps: int,
+    *,
     objective: ObjectiveFacts | None = None,
     oddities: Mapping[str, tuple[str, ...]] = _NOTHING,
     is_frozen: bool = False,
@@ -51,26 +55,16 @@ def observe(
     starts = {name: p.detach().clone() for name, p in model.named_parameters()}
     held = replace(holding(model, made, is_empty=is_empty), is_frozen=is_frozen)
     with preserved(*foreign(model, made)):
-        looks, held = _stepped(looker, first, made, steps, held, starts)
-    movement = _movement(model, starts)
+        looks, shown = _stepped(looker, first, made, steps, starts)
     meta = _meta(program, made, steps)
-    before, after = (
-        model_record(
-            looked.look, first.parameters, first.nodes, moment=moment, meta=meta, movement=moves,
-            not_observed=looker.not_observed,
-        )
-        for looked, moment, moves in (
-            (first, "start", {}),
-            (looks[-1], f"after {steps} steps", movement),
-        )
-    )  # fmt: skip
+    record = functools.partial(_record, looker, first, meta)
     return Observed(
         nodes=first.nodes,
         parameters=first.parameters,
         looks=tuple(looked.look for looked in looks),
         loss=facts,
-        before=before,
-        after=after,
+        before=record(first, "start", {}),
+        after=record(looks[-1], f"after {steps} steps", _movement(model, starts)),
         order=first.order,
         rates=_rates(model, made),
         is_default_optimizer=optimizer is None,
@@ -84,8 +78,27 @@ def observe(
         places=places(program.batch, {**first.look.fed, "targets": first.look.targets}),
         given=given_scale(program.batch),
         momentum=float(made.param_groups[0].get("momentum", 0.0)),
-        holding=held,
+        holding=replace(held, **shown),
         written=rewritten,
+    )
+
+
+def _record(
+    looker: Looker,
+    first: Looked,
+    meta: dict[str, str],
+    looked: Looked,
+    moment: str,
+    movement: dict[str, float],
+) -> ModelRecord:
+    return model_record(
+        looked.look,
+        first.parameters,
+        first.nodes,
+        moment=moment,
+        meta=meta,
+        movement=movement,
+        not_observed=looker.not_observed,
     )
 
 
@@ -94,20 +107,19 @@ def _stepped(
     first: Looked,
     optimizer: torch.optim.Optimizer,
     steps: int,
-    held: Holding,
     starts: dict[str, Tensor],
-) -> tuple[list[Looked], Holding]:
-    """Take the steps, with a look after each; what they show of the optimiser is noted."""
-    looks, model = [first], looker.model
+) -> tuple[list[Looked], dict[str, Any]]:
+    """Take the steps, with a look after each; and what they show of the optimiser."""
+    looks, model, shown = [first], looker.model, dict[str, Any]()
     for step in range(1, steps + 1):
-        is_sound = not held.broken and _is_sound(looks[-1].look)
+        is_sound = not shown.get("broken") and _is_sound(looks[-1].look)
         take_step(optimizer, looker.program)
         if step == 1:
-            held = replace(held, direction=direction(model, starts))
+            shown["direction"] = direction(model, starts)
         if is_sound and (broken := broken_layers(model)):
-            held = replace(held, broken=broken, broken_at=step)
+            shown |= {"broken": broken, "broken_at": step}
         looks.append(looker.take(step, full=step == steps))
-    return looks, held
+    return looks, shown
 
 
 def _goals(program: Program, first: Looked, objective: ObjectiveFacts | None) -> frozenset[int]:

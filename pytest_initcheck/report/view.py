@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from pytest_initcheck.records import (
+    RANK,
     Comparison,
     Difference,
     Entry,
@@ -272,7 +273,7 @@ def _message(text: str) -> str:
 def _entry(entry: Entry, anchor: str, alone: bool, state: PageState) -> EntryView:
     record, comparison = entry.record, entry.comparison
     expected = comparison.expected if comparison else None
-    findings = sorted(entry.findings, key=lambda f: summary.SEVERITIES.index(f.severity))
+    findings = sorted(entry.findings, key=lambda f: RANK[f.severity])
     status = comparison.status if comparison else summary.NONE
     return EntryView(
         name=entry.name,
