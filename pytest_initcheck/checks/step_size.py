@@ -26,9 +26,9 @@ _BROKEN = frozenset(
 _SLOW_ERROR = 1e-8
 _SLOW_WARNING = 1e-7
 _STRAY = (
-    "the layers take part in the forward pass, but are not the model's: held in a plain list or "
-    "dict, or made anew in each pass, so that model.parameters() does not list them and no "
-    "optimiser gets them"
+    "the weights take part in the forward pass, but are not the model's: held in a plain list or "
+    "dict, as a tensor that is no nn.Parameter, or made anew in each pass, so that "
+    "model.parameters() does not list them and the optimiser does not get them"
 )
 _IDLE = (
     "the weights are trainable and get a gradient, but the optimiser does not hold them, or holds "
@@ -72,15 +72,18 @@ class Movement:
             id="IC602",
             title="weights that the optimiser does not move",
             cause="the weights are trainable and get a gradient, but the optimiser does not hold "
-            "them, or with a learning rate of zero; layers in a plain list are not the model's",
+            "them, or with a learning rate of zero; layers in a plain list and plain tensors "
+            "are not the model's",
             limit="every trainable parameter held with a learning rate above 0",
             reference="torch.optim: parameters are passed to the constructor",
             follows=_BROKEN | {"IC601", "IC809"},
             quantity="trainable parameters with a gradient and a learning rate of zero, or none",
-            exempt="frozen parameters; forward=, which may train one network of several",
+            exempt="frozen parameters; forward=, which may train one network of several; what the "
+            "model does not hold and the optimiser does",
             severities=("warning",),
-            remedy="keep layers in an nn.ModuleList, pass every trainable parameter to the "
-            "optimiser with a learning rate above zero, and freeze what is not to move",
+            remedy="keep layers in an nn.ModuleList and weights in an nn.Parameter, pass every "
+            "trainable parameter to the optimiser with a learning rate above zero, and freeze what "
+            "is not to move",
         ),
         Rule(
             id="IC603",
