@@ -91,6 +91,9 @@ def _missing(evidence: Evidence, layer: str, choices: set[int]) -> Cut | None:
     if layer in evidence.felt:
         return Cut(layer=layer, kind="numbers", dominates=not evidence.loss.is_forward)
     nodes = calls_of(evidence, layer)
+    if nodes and all(node.index in evidence.reached for node in nodes):
+        # What the layer makes has its gradient: its weights are cut off, and told as such.
+        return None
     dominates = any(is_bridge(evidence, node) for node in nodes)
     if not is_asked(evidence, layer, dominates=dominates):
         return None
