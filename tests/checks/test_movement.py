@@ -32,6 +32,20 @@ def test_rates_that_would_take_millions_of_steps_are_told(rate, severity):
         assert set(finding.profile) == {"0", "2", "4"}
 
 
+@pytest.mark.parametrize(("rate", "is_told"), [(1e-7, True), (1e-6, False), (1e-5, False)])
+def test_adaptive_rates_below_those_of_fine_tuning_are_told(rate, is_told):
+    found = diagnose(body(), labelled(), optimizer=adam(rate))
+    assert ("IC601" in told(found)) == is_told, str(found)
+    if is_told:
+        assert (named(found, "IC601").severity, named(found, "IC601").limit) == ("warning", 2e-6)
+
+
+def test_a_small_rate_for_small_weights_is_no_small_rate():
+    """Large networks are tuned with rates of 1e-7, whose weights are as small."""
+    model = weighted(body(), lambda w: nn.init.normal_(w, 0, 0.02))
+    assert "IC601" not in told(diagnose(model, labelled(), optimizer=adam(1e-7)))
+
+
 def test_a_rate_below_the_precision_of_the_weights_is_told():
     x, y = labelled()
     model = body().to(torch.bfloat16)
