@@ -26,7 +26,9 @@ class ObjectiveFacts:
     the lowest that the model's own last operations allow (``bound`` names the one before the
     output), ``constant`` the lowest of an output that is the same for every sample; None where
     the question cannot be asked. ``calmest`` is the lowest loss of the last layers' outputs
-    times some number up to 1, ``calm_output`` of the outputs, where the layers did not make them.
+    times some number up to 1, ``calm_output`` of the outputs, where the layers did not make them;
+    ``is_prior`` that the first loss is high for what the samples' outputs have in common, and that
+    this holds of nearly all targets.
 
     ``least`` is ``floor``, or ``reachable`` where ``constant`` is of what the last layers make.
 
@@ -71,6 +73,7 @@ class ObjectiveFacts:
     least: float | None = None
     calmest: float | None = None
     calm_output: float | None = None
+    is_prior: bool = False
     is_bottomless: bool = False
     is_open: bool = False
     sinks: bool = False

@@ -24,7 +24,7 @@ from pytest_initcheck.objective.pairing import (
     is_whole_copy,
     unread_targets,
 )
-from pytest_initcheck.objective.probes import calm_output, calmest, is_linear, sinks
+from pytest_initcheck.objective.probes import calm_output, calmest, is_linear, is_prior, sinks
 from pytest_initcheck.objective.reach import (
     are_logarithms,
     behind,
@@ -66,6 +66,7 @@ def facts_of(tail: Tail) -> ObjectiveFacts:
         samples=tail.samples,
         calmest=calmest(tail),
         calm_output=calm_output(tail),
+        is_prior=bool(_asked(is_prior, tail)),
         sinks=sinks(tail, by_scale=kind == "classes"),
         is_linear=is_linear(tail),
         is_unnormalised=between.is_unnormalised(tail),
