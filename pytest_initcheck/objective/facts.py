@@ -181,8 +181,9 @@ def _are_shares(tensor: Tensor) -> bool:
 
 
 def _rms(sides: Sequence[Tensor]) -> float | None:
-    sizes = [float(t.float().square().mean().sqrt()) for t in sides if t.is_floating_point()]
-    return max(sizes, default=None)
+    floating = [t.float() for t in sides if t.is_floating_point()]
+    known = [t[t.isfinite()] for t in floating]
+    return max((float(t.square().mean().sqrt()) for t in known if t.numel()), default=None)
 
 
 def _range(tail: Tail) -> tuple[float, float] | None:
