@@ -39,6 +39,10 @@ _SINKS = (
     "something that they are not, or has the wrong sign"
 )
 _BROKEN = frozenset({"IC104", "IC306", "IC501", "IC502"})
+_IDLE = (
+    "a term of the loss moves with the parameters that the optimiser holds, but its gradient comes "
+    "to others alone, as that of a judge on detached outputs: it trains nothing in this step"
+)
 
 
 class Contract:
@@ -124,7 +128,8 @@ class Contract:
             limit="no such term (error: a tenth of the loss)",
             reference="by the chain rule",
             follows=_BROKEN,
-            quantity="share of the loss in terms of its sum that carry no gradient",
+            quantity="share of the loss in terms of its sum that carry no gradient; behind "
+            "forward= with an optimiser of some parameters, that carry none to these",
             exempt="detached factors and targets within a term that has a gradient",
             severities=("error", "warning"),
             remedy="leave out the detach, .item() or .data in this term; pass create_graph=True "
@@ -161,6 +166,16 @@ class Contract:
             yield from self._inverted(facts)
         yield from self._hidden(evidence, facts)
         yield from self._dead(facts)
+        if evidence.idle_terms and not facts.dead_term:
+            yield self.rules[4].found(
+                self.name,
+                "warning",
+                (),
+                "share of the loss in terms that train nothing the optimiser holds",
+                measured=evidence.idle_terms,
+                limit=0.0,
+                cause=_IDLE,
+            )
 
     def _out_of_reach(self, facts: ObjectiveFacts) -> Iterator[Finding]:
         lost, bound = facts.lost or 0.0, facts.bound

@@ -32,6 +32,7 @@ from pytest_initcheck.evidence.objective import ObjectiveFacts
 from pytest_initcheck.ignores import Given, Ignore, parse
 from pytest_initcheck.learning.learns import learn
 from pytest_initcheck.objective.facts import objective_facts
+from pytest_initcheck.objective.idle_terms import idle_share
 from pytest_initcheck.records import Finding, ModelRecord, RunRecord, Verdict
 
 if TYPE_CHECKING:
@@ -279,12 +280,15 @@ def _evidence(subject: Subject, *, is_frozen: bool) -> Evidence:
         learning = learn(program, optimizer, objective) if is_asked else None
         evidence = gather(program, optimizer, subject.steps, objective)
         felt = felt_layers(program, evidence)
+        is_partial = program.forward is not None and not evidence.is_default_optimizer
+        idle = idle_share(program, evidence.rates) if is_partial else 0.0
     evidence = replace(
         evidence,
         oddities={**odd, **evidence.oddities},
         dependencies=proved,
         learning=learning,
         felt=felt,
+        idle_terms=idle,
         holding=replace(evidence.holding, is_frozen=is_frozen),
     )
     return with_sharpness(

@@ -73,7 +73,8 @@ class Evidence:
     ``holding`` what the optimiser holds; ``dependencies`` what moves when one sample, one position
     or one input is perturbed; ``learning`` what `learns` found, where it was asked;
     ``written`` the places of the batch that every pass changes again; ``felt`` the layers that
-    move the loss through numbers alone; ``reshapes`` those that
+    move the loss through numbers alone; ``idle_terms`` the share of the loss in terms that move
+    with what the optimiser holds and pull at other parameters alone; ``reshapes`` those that
     mixed axes up.
     """
 
@@ -101,6 +102,7 @@ class Evidence:
     learning: Learning | None = None
     written: tuple[str, ...] = ()
     felt: tuple[str, ...] = ()
+    idle_terms: float = 0.0
     reshapes: tuple[Reshape, ...] = ()
 
     @property
