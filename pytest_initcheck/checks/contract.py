@@ -39,6 +39,10 @@ _SINKS = (
     "something that they are not, or has the wrong sign"
 )
 _BROKEN = frozenset({"IC104", "IC306", "IC501", "IC502"})
+_WITHIN = (
+    "a likelihood within the loss takes for logits what was squashed before: it squashes again, "
+    "and stays far from its floor even where the model is sure and right"
+)
 _IDLE = (
     "a term of the loss moves with the parameters that the optimiser holds, but its gradient comes "
     "to others alone, as that of a judge on detached outputs: it trains nothing in this step"
@@ -56,7 +60,8 @@ class Contract:
             cause="the outputs are squashed into a narrow range, and the loss squashes them "
             "again: it takes for logits what are no logits, and cannot come near its floor "
             "however long one trains",
-            limit="at most a tenth (error: a third) of what can be learnt out of reach",
+            limit="at most a tenth (error: a third of the whole loss) of what can be learnt out of "
+            "reach, also of a likelihood within the loss",
             reference="PyTorch documentation: CrossEntropyLoss and BCEWithLogitsLoss expect "
             "unnormalised logits; NaJaeMin92/pytorch-DANN#7, yudi-mars/daisyRec#15",
             follows=_BROKEN,
@@ -186,15 +191,19 @@ class Contract:
         if lost <= limit or not facts.sides or not bound:
             return
         rule = self.rules[0 if facts.squashes_again else 1]
+        within = facts.within_loss if is_in_loss else None
+        reach, idle = within or (facts.reachable, facts.constant)
+        # What weighs a likelihood within the loss may bring the whole to its floor.
+        is_error = lost > _LOST_ERROR and within is None
         yield rule.found(
             self.name,
-            "error" if lost > _LOST_ERROR else "warning",
+            "error" if is_error else "warning",
             (),
             f"share of what can be learnt that is out of reach (lowest loss within reach "
-            f"{facts.reachable:.4g}, best constant {facts.constant:.4g})",
+            f"{reach:.4g}, best constant {idle:.4g})",
             measured=lost,
-            limit=_LOST_ERROR if lost > _LOST_ERROR else limit,
-            cause=f"{rule.cause} ({_noun(bound)} before the loss)",
+            limit=_LOST_ERROR if is_error else limit,
+            cause=f"{_WITHIN if within else rule.cause} ({_noun(bound)} before the loss)",
         )
 
     def _unbounded(self, facts: ObjectiveFacts) -> Finding | None:

@@ -43,7 +43,8 @@ class ObjectiveFacts:
     each other, by products or distances. ``is_over_one``: the loss takes a softmax over a single
     value; ``inverted`` is the loss of the right and of the wrong classes, where these cost less.
     ``lost_in_loss`` is what a squashing between output and loss, ``bound_in_loss``, puts out of
-    reach where another follows.
+    reach where another follows; ``within_loss`` the lowest and the best constant of a likelihood
+    within the loss, where that is what it is of.
 
     ``broadcast`` are the shapes of an output and of targets that the loss made into one larger than
     both, and ``is_unpaired`` that these may change places at no cost; ``clipped`` is what hides
@@ -92,6 +93,7 @@ class ObjectiveFacts:
     main_share: float | None = None
     lost_in_loss: float = 0.0
     bound_in_loss: str = ""
+    within_loss: tuple[float, float] | None = None
     sides: int = 0
     targets: Literal["", "classes", "shares", "numbers"] = ""
     target_rms: float | None = None

@@ -30,11 +30,13 @@ from pytest_initcheck.objective.reach import (
     behind,
     best_constant,
     constant,
+    constant_output,
     floor_of,
     free,
     reachable,
 )
 from pytest_initcheck.objective.tail import Tail, record_tail
+from pytest_initcheck.objective.tape import Value
 
 __all__ = ["best_constant", "facts_of", "floor_of", "objective_facts"]
 
@@ -134,18 +136,38 @@ def _is_downhill(tail: Tail, reach: Lowest, beyond: Lowest) -> bool:
 
 
 def _with_squashing_in_loss(facts: ObjectiveFacts, tail: Tail) -> ObjectiveFacts:
-    """The facts with what a squashing before another costs."""
+    """The facts with what a squashing before another costs the loss, or a likelihood within."""
     if facts.constant is None or facts.reachable is None:
         return facts
     for value, name in between.cuts(tail):
-        with torch.no_grad():
-            start = tail.seen(value, tail.play(tail.start))
-        floor = free(behind(tail, value, start))
-        worth = facts.constant - floor.value
-        if math.isfinite(worth) and worth > 0 and not floor.is_bottomless:
-            lost = max((facts.reachable - floor.value) / worth, 0.0)
-            return dataclasses.replace(facts, lost_in_loss=lost, bound_in_loss=name)
+        if (lost := _lost(tail, value, facts.reachable, facts.constant)) is not None:
+            facts = dataclasses.replace(facts, lost_in_loss=lost, bound_in_loss=name)
+            break
+    if facts.lost_in_loss:
+        return facts
+    for inner, value, name in between.likelihoods(tail):
+        within, idle = _value(reachable(inner)), _value(constant_output(_behind(inner, value)))
+        if within is not None and idle is not None:
+            lost = _lost(inner, value, within, idle) or 0.0
+            return dataclasses.replace(
+                facts, lost_in_loss=lost, bound_in_loss=name, within_loss=(within, idle)
+            )
     return facts
+
+
+def _lost(tail: Tail, value: Value, within: float, idle: float) -> float | None:
+    """What a squashing puts out of reach, of what lies between a constant and the floor."""
+    floor = free(_behind(tail, value))
+    worth = idle - floor.value
+    if not math.isfinite(worth) or worth <= 0 or floor.is_bottomless:
+        return None
+    return max((within - floor.value) / worth, 0.0)
+
+
+def _behind(tail: Tail, value: Value) -> Tail:
+    with torch.no_grad():
+        start = tail.seen(value, tail.play(tail.start))
+    return behind(tail, value, start)
 
 
 def _asked(question: Callable[[Tail], float | None], tail: Tail) -> float | None:
