@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from pytest_initcheck.checks.cuts import unasked_heads
 from pytest_initcheck.checks.rule import Rule
 from pytest_initcheck.evidence import Evidence
 from pytest_initcheck.evidence.objective import ObjectiveFacts
@@ -42,6 +43,10 @@ _BROKEN = frozenset({"IC104", "IC306", "IC501", "IC502"})
 _WITHIN = (
     "a likelihood within the loss takes for logits what was squashed before: it squashes again, "
     "and stays far from its floor even where the model is sure and right"
+)
+_ALONE = (
+    "a term of the loss is made of the batch alone, so that it moves nothing, and what the layer "
+    "gives reaches no term: one was meant to be made of it"
 )
 _IDLE = (
     "a term of the loss moves with the parameters that the optimiser holds, but its gradient comes "
@@ -135,7 +140,8 @@ class Contract:
             follows=_BROKEN,
             quantity="share of the loss in terms of its sum that carry no gradient; behind "
             "forward= with an optimiser of some parameters, that carry none to these",
-            exempt="detached factors and targets within a term that has a gradient",
+            exempt="detached factors and targets within a term that has a gradient; a term of the "
+            "batch alone where the loss reads every layer that the optimiser holds",
             severities=("error", "warning"),
             remedy="leave out the detach, .item() or .data in this term; pass create_graph=True "
             "to torch.autograd.grad",
@@ -171,16 +177,7 @@ class Contract:
             yield from self._inverted(facts)
         yield from self._hidden(evidence, facts)
         yield from self._dead(facts)
-        if evidence.idle_terms and not facts.dead_term:
-            yield self.rules[4].found(
-                self.name,
-                "warning",
-                (),
-                "share of the loss in terms that train nothing the optimiser holds",
-                measured=evidence.idle_terms,
-                limit=0.0,
-                cause=_IDLE,
-            )
+        yield from self._idle(evidence, facts)
 
     def _out_of_reach(self, facts: ObjectiveFacts) -> Iterator[Finding]:
         lost, bound = facts.lost or 0.0, facts.bound
@@ -236,6 +233,22 @@ class Contract:
                 "share of the loss in terms without gradient",
                 measured=facts.dead_term,
                 limit=_DEAD_ERROR if is_error else 0.0,
+            )
+
+    def _idle(self, evidence: Evidence, facts: ObjectiveFacts) -> Iterator[Finding]:
+        """Terms that have no gradient, or one that the optimiser does not use."""
+        if facts.dead_term:
+            return
+        if evidence.idle_terms:
+            quantity = "share of the loss in terms that train nothing the optimiser holds"
+            measured = evidence.idle_terms
+            yield self.rules[4].found(
+                self.name, "warning", (), quantity, measured=measured, limit=0.0, cause=_IDLE
+            )
+        elif facts.has_data_term and (heads := unasked_heads(evidence)):
+            quantity = "layers whose output the loss does not read, beside a term of data alone"
+            yield self.rules[4].found(
+                self.name, "warning", heads, quantity, measured=len(heads), limit=0, cause=_ALONE
             )
 
     def _hidden(self, evidence: Evidence, facts: ObjectiveFacts) -> Iterator[Finding]:

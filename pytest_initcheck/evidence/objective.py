@@ -61,9 +61,10 @@ class ObjectiveFacts:
     and ``main_share`` the share of the largest principal component of what is reconstructed.
 
     ``dead_term``: the share of the loss in terms of a sum that were made of the model's outputs
-    and carry no gradient. ``mispaired``: a target is compared with outputs of others. ``unread``
-    are targets that the loss does not read, ``copied`` is the input, or its column, that equals
-    the targets, and ``is_whole_copy`` that the only input does.
+    and carry no gradient; ``has_data_term``: one is made of the batch alone. ``mispaired``: a
+    target is compared with outputs of others. ``unread`` are targets that the loss does not read,
+    ``copied`` is the input, or its column, that equals the targets, and ``is_whole_copy`` that the
+    only input does.
     """
 
     loss: float
@@ -101,6 +102,7 @@ class ObjectiveFacts:
     has_equal_targets: bool = False
     mispaired: bool = False
     dead_term: float = 0.0
+    has_data_term: bool = False
     has_equal_inputs: bool = False
     outputs: tuple[int, ...] = ()
     unread: tuple[str, ...] = ()

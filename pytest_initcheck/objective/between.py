@@ -238,3 +238,9 @@ def dead_term(tail: Tail) -> float:
         else:
             alive += size
     return dead / (dead + alive) if dead else 0.0
+
+
+def has_data_term(tail: Tail) -> bool:
+    """Whether a term of the loss's sum is made of the batch alone."""
+    found = terms(tail.root)
+    return len(found) > 1 and any(v.kind == "data" and not v.is_cut for v in found)

@@ -84,6 +84,7 @@ def facts_of(tail: Tail) -> ObjectiveFacts:
         is_unpaired=bool(_asked(between.is_unpaired, tail)),
         clipped=between.clipped(tail),
         dead_term=between.dead_term(tail),
+        has_data_term=between.has_data_term(tail),
         outputs=tail.places,
         sides=len(sides),
         targets=kind,
