@@ -18,6 +18,7 @@ from pytest_initcheck.checks.initial_loss import InitialLoss
 from pytest_initcheck.checks.inplace_inputs import Rewritten
 from pytest_initcheck.checks.input_scale import InputScale
 from pytest_initcheck.checks.leaks import Leaks
+from pytest_initcheck.checks.linear_model import LinearModel
 from pytest_initcheck.checks.mixed_axes import Axes
 from pytest_initcheck.checks.no_gradient import Unreached
 from pytest_initcheck.checks.nonfinite import NonFinite
@@ -52,6 +53,7 @@ def registered() -> list[Check]:
         Symmetry(),
         DeadUnits(),
         Saturation(),
+        LinearModel(),
         Unreached(),
         Gradients(),
         InitialLoss(),
