@@ -181,7 +181,9 @@ class Contract:
 
     def _out_of_reach(self, facts: ObjectiveFacts) -> Iterator[Finding]:
         lost, bound = facts.lost or 0.0, facts.bound
-        is_in_loss = facts.lost_in_loss > lost
+        # A likelihood that is the whole loss, or all that counts of it, is told as such.
+        is_known = facts.within_loss is not None and lost > _LOST_WARNING
+        is_in_loss = facts.lost_in_loss > lost and not is_known
         if is_in_loss:
             lost, bound = facts.lost_in_loss, facts.bound_in_loss
         limit = _LOST_COSINES if bound in _COSINES else _LOST_WARNING

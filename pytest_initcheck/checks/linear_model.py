@@ -9,6 +9,8 @@ from pytest_initcheck.evidence import Evidence, Node
 from pytest_initcheck.records import Finding
 
 _MATRICES = frozenset({"addmm", "mm", "mv", "addmv", "linear", "matmul", "bmm"})
+# Of what can be learnt, the part that is as good as nothing.
+_POOR = 0.2
 # What a linear function of its input is.
 _SUMS = frozenset(
     {"add", "sub", "neg", "mean", "sum", "cat", "stack", "view", "reshape", "_unsafe_view", "clone",
@@ -29,44 +31,50 @@ class LinearModel:
             "are no factors of a smaller rank: however many there are, they represent what a "
             "single one does",
             limit="some nonlinearity, normalisation or product on the way from the inputs to the "
-            "last layer",
+            "last layer (warning where the best line reaches less than a fifth of what lies "
+            "between the best constant and the floor, beyond what as many numbers reach by chance, "
+            "and the steps were not seen to learn; else info)",
             reference="by associativity: W₂(W₁x + b₁) + b₂ = (W₂W₁)x + W₂b₁ + b₂",
             follows=frozenset({"IC104", "IC501"}),
             quantity="trained layers of a model of sums and products with weights alone",
             exempt="a single layer; hidden layers that are narrower than what they stand between; "
-            "convolutions and tables; frozen layers; a hidden layer that is an output, too; a "
-            "model that was seen to learn from the inputs in the steps",
-            severities=("warning",),
+            "convolutions and tables; frozen layers; a hidden layer that is an output, too",
+            severities=("warning", "info"),
             remedy="put a nonlinearity such as torch.nn.ReLU() between the layers, or leave one "
             "layer out",
         ),
     )
 
     def run(self, evidence: Evidence) -> Iterator[Finding]:
-        if evidence.trajectory.has_learnt:
+        layers = linear_layers(evidence)
+        if not layers:
             return
-        layers = _chain(evidence)
-        if layers:
-            names = tuple(dict.fromkeys(node.layer for node in layers))
-            quantity = "layers that are one linear function together"
-            yield self.rules[0].found(
-                self.name, "warning", names, quantity, measured=len(names), limit=1
-            )
+        line = evidence.line
+        is_poor = line is not None and line < _POOR
+        share = "" if line is None else f", which reach {max(line, 0):.0%} of what can be learnt"
+        yield self.rules[0].found(
+            self.name,
+            "warning" if is_poor and not evidence.trajectory.has_learnt else "info",
+            layers,
+            f"layers that are one linear function together{share}",
+            measured=len(layers),
+            limit=1,
+        )
 
 
-def _chain(evidence: Evidence) -> list[Node]:
+def linear_layers(evidence: Evidence) -> tuple[str, ...]:
     """The layers of a linear model of which two are no factors of a smaller rank; else none."""
     heads = _heads(evidence)
     inside = _before(evidence, heads)
     nodes = [node for node in evidence.nodes if node.index in inside | set(heads)]
     layers = [node for node in nodes if node.is_layer]
-    names = [node.layer for node in layers]
+    names = tuple(node.layer for node in layers)
     if len(set(names)) < 2 or len(set(names)) < len(names):
-        return []
+        return ()
     if not all(_is_linear(evidence, node) for node in nodes) or inside & evidence.ends:
-        return []
+        return ()
     hidden = [node for node in layers if node.index in inside]
-    return layers if any(_is_wide(evidence, node, layers) for node in hidden) else []
+    return names if any(_is_wide(evidence, node, layers) for node in hidden) else ()
 
 
 def _heads(evidence: Evidence) -> list[int]:

@@ -17,6 +17,7 @@ from pytest_initcheck.capture.program import Forward, LossFunction, Program, mov
 from pytest_initcheck.capture.restore import preserved
 from pytest_initcheck.checks import Check, judge
 from pytest_initcheck.checks.apply_ignores import sort_out
+from pytest_initcheck.checks.linear_model import linear_layers
 from pytest_initcheck.checks.optimiser import Optimiser
 from pytest_initcheck.dependence import dependencies
 from pytest_initcheck.dependence.value_only import felt_layers
@@ -31,6 +32,7 @@ from pytest_initcheck.evidence.learning import Learning
 from pytest_initcheck.evidence.objective import ObjectiveFacts
 from pytest_initcheck.ignores import Given, Ignore, parse
 from pytest_initcheck.learning.learns import learn
+from pytest_initcheck.objective.best_line import best_line
 from pytest_initcheck.objective.facts import objective_facts
 from pytest_initcheck.objective.idle_terms import idle_share
 from pytest_initcheck.records import Finding, ModelRecord, RunRecord, Verdict
@@ -281,6 +283,7 @@ def _evidence(subject: Subject, *, is_frozen: bool) -> Evidence:
         evidence = gather(program, optimizer, subject.steps, objective)
         felt = felt_layers(program, evidence)
         is_partial = program.forward is not None and not evidence.is_default_optimizer
+        line = best_line(program) if linear_layers(evidence) else None
         idle = idle_share(program, evidence.rates) if is_partial else 0.0
     evidence = replace(
         evidence,
@@ -289,6 +292,7 @@ def _evidence(subject: Subject, *, is_frozen: bool) -> Evidence:
         learning=learning,
         felt=felt,
         idle_terms=idle,
+        line=line,
         holding=replace(evidence.holding, is_frozen=is_frozen),
     )
     return with_sharpness(

@@ -74,8 +74,9 @@ class Evidence:
     or one input is perturbed; ``learning`` what `learns` found, where it was asked;
     ``written`` the places of the batch that every pass changes again; ``felt`` the layers that
     move the loss through numbers alone; ``idle_terms`` the share of the loss in terms that move
-    with what the optimiser holds and pull at other parameters alone; ``reshapes`` those that
-    mixed axes up.
+    with what the optimiser holds and pull at other parameters alone; ``line`` the share of what can
+    be learnt that a linear function of the inputs reaches, where the model is one; ``reshapes``
+    those that mixed axes up.
     """
 
     nodes: tuple[Node, ...]
@@ -103,6 +104,7 @@ class Evidence:
     written: tuple[str, ...] = ()
     felt: tuple[str, ...] = ()
     idle_terms: float = 0.0
+    line: float | None = None
     reshapes: tuple[Reshape, ...] = ()
 
     @property
