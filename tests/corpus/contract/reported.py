@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..case import BAD, FAIL, PASS, WARN
+from ..case import BAD, FAIL, MILD, PASS, WARN
 from ..causes import CUT_TERM, LEFT, ONE_LAYER, SILENT, SQUASHED, STILL
 from ..nets import Through, adam, mlp
 from ..unusual.builders import Model
@@ -232,7 +232,8 @@ CASES = [
         optimizer=of_generator), PASS),
     row("actor of a step with its critic", given(rival, groups, forward=actor_and_critic,
         optimizer=of_generator), PASS),
-    row("focal loss of squashed logits", given(net(None, 5), several, focal(torch.sigmoid)), BAD,
+    # Clean classes are learnt in spite of it, rare and noisy ones worse.
+    row("focal loss of squashed logits", given(net(None, 5), several, focal(torch.sigmoid)), WARN,
         SQUASHED),
     row("focal loss of capped logits", given(net(None, 5), several,
         focal(lambda o: 15 * (o / 15).tanh())), PASS),
@@ -249,7 +250,8 @@ CASES = [
     row("head on a fixed projection", given(projected, numbers(), mse), PASS),
     row("one line", given(straight(20, 1), halves, bce), PASS),
     row("Adam at 1e-7", given(net(), groups, optimizer=adam(1e-7)), BAD, STILL),
-    row("Adam at 1e-6", given(net(), groups, optimizer=adam(1e-6)), PASS),
+    # Too small for a start, and what large models are tuned with.
+    row("Adam at 1e-6", given(net(), groups, optimizer=adam(1e-6)), MILD),
     row("prior of rare classes", given(expecting(-4.6), rare, per_positive, optimizer=adam(3e-3)),
         PASS),
 ]  # fmt: skip
