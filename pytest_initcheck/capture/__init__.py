@@ -37,6 +37,7 @@ def look(
     with preserved(model, loss_fn, forward), torch.inference_mode(False):
         program = Program(model, batch, loss_fn, forward)
         program.materialise()
+        validate.check_finite(program)
         looked = Looker(program).take(0)
     meta = {"model": type(model).__name__, "loss": program.loss_name}
     return model_record(looked.look, looked.parameters, looked.nodes, moment=moment, meta=meta)

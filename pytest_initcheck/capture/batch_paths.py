@@ -73,4 +73,7 @@ def _is_target(name: str) -> bool:
 
 def _scale(tensor: Tensor) -> tuple[float, float]:
     values = plain(tensor.values() if tensor.is_nested else tensor)
+    finite = values.isfinite()
+    if not bool(finite.all()):
+        values = values[finite] if bool(finite.any()) else torch.zeros(1)
     return float(values.square().mean().sqrt()), float(values.abs().max())

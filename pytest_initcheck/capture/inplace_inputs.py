@@ -59,7 +59,10 @@ def _pairs(before: Any, after: Any) -> Iterator[tuple[str, Tensor, Tensor]]:
 
 
 def _is_same(old: Tensor, new: Tensor) -> bool:
-    return old.shape == new.shape and old.dtype == new.dtype and torch.equal(old, new)
+    if old.shape != new.shape or old.dtype != new.dtype:
+        return False
+    # What is missing in both is the same.
+    return torch.equal(old, new) or bool(((old == new) | ((old != old) & (new != new))).all())
 
 
 def _moved(old: Tensor, first: Tensor, second: Tensor) -> bool:
@@ -68,7 +71,9 @@ def _moved(old: Tensor, first: Tensor, second: Tensor) -> bool:
         return True
     if not first.is_floating_point() or not first.numel() or not old.numel():
         return not torch.equal(first, second)
-    largest = max(float(tensor.detach().abs().max()) for tensor in (old, first))
+    missing = (first != first) & (second != second)
+    first, second = (tensor.detach().masked_fill(missing, 0.0) for tensor in (first, second))
+    largest = max(float(tensor.detach().nan_to_num().abs().max()) for tensor in (old, first))
     eps = torch.finfo(first.dtype).eps
     allowed = (_ROUNDING if eps < 1e-4 else _COARSE) * eps * largest
     # Written so that NaN is a change.

@@ -35,7 +35,7 @@ class Looked:
     ends: frozenset[int]
     reached: frozenset[int]
     vanished: tuple[str, ...]
-    strays: tuple[str, ...]
+    strays: tuple[tuple[str, Tensor], ...]
     goals: frozenset[int]
     makers: tuple[frozenset[int], ...]
     reshapes: tuple[Reshape, ...] = ()

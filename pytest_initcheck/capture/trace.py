@@ -88,8 +88,8 @@ class Tracer(OperatorMode):
             self._claim(parameter, params=(name,), is_parameter=True)
 
     @property
-    def strays(self) -> tuple[str, ...]:
-        """Where trainable parameters lie that got a gradient, and that the model does not hold."""
+    def strays(self) -> tuple[tuple[str, Tensor], ...]:
+        """Weights that got a gradient and that the model does not hold, and where they lie."""
         return self._strays.found
 
     def made(self, node: Node, inputs: list[Tensor], results: list[Tensor]) -> None:

@@ -19,6 +19,7 @@ from pytest_initcheck.checks.inplace_inputs import Rewritten
 from pytest_initcheck.checks.input_scale import InputScale
 from pytest_initcheck.checks.installed import installed
 from pytest_initcheck.checks.leaks import Leaks
+from pytest_initcheck.checks.linear_model import LinearModel
 from pytest_initcheck.checks.mixed_axes import Axes
 from pytest_initcheck.checks.no_gradient import Unreached
 from pytest_initcheck.checks.nonfinite import NonFinite
@@ -57,6 +58,7 @@ def registered() -> list[Check]:
         Symmetry(),
         DeadUnits(),
         Saturation(),
+        LinearModel(),
         Unreached(),
         Gradients(),
         InitialLoss(),

@@ -8,7 +8,7 @@ whether the output depends on the data in any other way.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -91,6 +91,9 @@ def _missing(evidence: Evidence, layer: str, choices: set[int]) -> Cut | None:
     if layer in evidence.value_only:
         return Cut(layer=layer, kind="numbers", dominates=not evidence.loss.is_forward)
     nodes = calls_of(evidence, layer)
+    if nodes and all(node.index in evidence.reached for node in nodes):
+        # What the layer makes has its gradient: its weights are cut off, and told as such.
+        return None
     dominates = any(is_bridge(evidence, node) for node in nodes)
     if not is_asked(evidence, layer, dominates=dominates):
         return None
@@ -214,6 +217,30 @@ def _gets_none(evidence: Evidence) -> bool:
     return bool(trainable) and not any(largest_gradient(evidence, p) for p in trainable)
 
 
+def unasked_heads(evidence: Evidence) -> list[str]:
+    """Layers of an optimiser that was passed which the output holds, and the loss leaves alone."""
+    if evidence.is_default_optimizer or not evidence.ends or not evidence.goals:
+        return []
+    shown, asked = (_leading(evidence, ends) for ends in (evidence.ends, evidence.goals))
+    held = (p.layer for p in evidence.parameters.values() if evidence.rates.get(p.name))
+    return [
+        layer
+        for layer in dict.fromkeys(held)
+        if (mine := {node.index for node in calls_of(evidence, layer)} & shown)
+        and not mine & asked
+        and all(largest_gradient(evidence, p) is None for p in evidence.trainable(layer))
+    ]
+
+
+def _leading(evidence: Evidence, ends: Collection[int]) -> set[int]:
+    """The operations from which a path leads to one of some others."""
+    leading = set(ends)
+    for node in reversed(evidence.nodes):
+        if node.index in leading:
+            leading.update(node.inputs)
+    return leading
+
+
 def unread_layers(evidence: Evidence) -> list[str]:
     """Layers that the optimiser holds and that ran, whose outputs nothing reads.
 
@@ -222,10 +249,7 @@ def unread_layers(evidence: Evidence) -> list[str]:
     goals = evidence.goals | evidence.ends
     if not goals or (evidence.is_default_optimizer and evidence.loss.is_forward):
         return []
-    leading = set(goals)
-    for node in reversed(evidence.nodes):
-        if node.index in leading:
-            leading.update(node.inputs)
+    leading = _leading(evidence, goals)
     ran = [node for node in evidence.nodes if node.is_layer]
     read = {node.layer for node in ran if node.index in leading or node.shut_off}
     unread = dict.fromkeys(node.layer for node in ran if node.layer not in read)

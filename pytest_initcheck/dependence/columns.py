@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pytest_initcheck.dependence.change import differing, inputs_of, is_mask, targets_of
+from pytest_initcheck.dependence.change import differing, inputs_of, is_mask, is_same, targets_of
 from pytest_initcheck.dependence.choices import Choices
 from pytest_initcheck.dependence.inputs import differs
 from pytest_initcheck.dependence.passes import Change, NotAsked, Passes, Seen, shaken
@@ -98,7 +98,7 @@ def _is_table(tensor: Tensor, count: int) -> bool:
 
 def _tested(table: Tensor, other: Tensor) -> list[int]:
     """In how many samples each column has another value."""
-    differ = (table != other).reshape(len(table), -1, table.shape[-1]).any(1)
+    differ = (~is_same(table, other)).reshape(len(table), -1, table.shape[-1]).any(1)
     counts: list[int] = differ.sum(0).tolist()
     return counts
 

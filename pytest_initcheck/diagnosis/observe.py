@@ -71,7 +71,7 @@ def observe(
         ends=first.ends,
         reached=first.reached,
         reshapes=first.reshapes,
-        oddities={**oddities, **_oddities(first)},
+        oddities={**oddities, **_oddities(first, made)},
         goals=_goals(program, first, objective),
         objective=objective,
         born_at=born,
@@ -139,8 +139,10 @@ def _optimizer(optimizer: Optimizer | None, model: nn.Module) -> tuple[torch.opt
         return torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.0), True
 
 
-def _oddities(first: Looked) -> dict[str, tuple[str, ...]]:
-    found = {"stray": first.strays, "vanished": first.vanished}
+def _oddities(first: Looked, optimizer: torch.optim.Optimizer) -> dict[str, tuple[str, ...]]:
+    held = {id(tensor) for group in optimizer.param_groups for tensor in group["params"]}
+    strays = dict.fromkeys(place for place, tensor in first.strays if id(tensor) not in held)
+    found = {"stray": tuple(strays), "vanished": first.vanished}
     return {kind: layers for kind, layers in found.items() if layers}
 
 

@@ -129,7 +129,10 @@ class Evidence(Observed):
     ``learning`` what `learns` found, where it was asked; ``value_only`` the layers that move the
     loss through numbers alone; ``sharpness`` the learning rate times the largest curvature at the
     start, over 1 + momentum, where the steps gave reason to measure it; ``sigma_range`` between
-    which σ the first saturated layer passes its signal on, None where no layer is saturated.
+    which σ the first saturated layer passes its signal on, None where no layer is saturated;
+    ``idle_terms`` the share of the loss in terms that move with what the optimiser holds and pull
+    at other parameters alone; ``line`` the share of what can be learnt that a linear function of
+    the inputs reaches, where the model is one.
     """
 
     dependencies: Dependencies = field(default_factory=Dependencies)
@@ -137,6 +140,8 @@ class Evidence(Observed):
     value_only: tuple[str, ...] = ()
     sharpness: float | None = None
     sigma_range: SigmaRange | None = None
+    idle_terms: float = 0.0
+    line: float | None = None
 
     @classmethod
     def of(cls, observed: Observed, **answers: Any) -> Evidence:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator, Sequence
 
@@ -26,6 +27,7 @@ _BOUNDING = frozenset(
      "square", "softsign", "sin", "cos", "erf", "log_softmax", "logsigmoid", "div", "__truediv__",
      "log"}
 )  # fmt: skip
+_LIKELIHOODS = frozenset({"cross_entropy", "binary_cross_entropy_with_logits"})
 _CUTS = frozenset({"softmax", "sigmoid", "tanh"})
 _CLIPPING = frozenset({"clamp", "clip", "clamp_min", "clamp_max", "nan_to_num", "maximum"})
 _DOMAINS = frozenset(
@@ -76,6 +78,24 @@ def cuts(tail: Tail) -> Iterator[tuple[Value, str]]:
     for place, call in enumerate(calls):
         if call.name in _CUTS and _is_squashed_behind(call, calls[place + 1 :]):
             yield Value(kind="call", call=call), call.name
+
+
+def likelihoods(tail: Tail) -> Iterator[tuple[Tail, Value, str]]:
+    """The tails of likelihoods within the loss that take for logits what was just squashed.
+
+    With that value and what squashed it. A factor that vanishes where the model is right, as that
+    of a focal loss, brings the whole loss to its floor, but not the likelihood that it weighs.
+    """
+    for place, call in enumerate(tail.calls):
+        before = call.inputs[0].call if call.name in _LIKELIHOODS and call.inputs else None
+        if before is not None and before.name in _CUTS:
+            found = Value(kind="call", call=call)
+            mean = Call(name="mean", func=torch.mean, args=(found,), kwargs={}, inputs=[found],
+                        shapes=call.results, results=[()])  # fmt: skip
+            inner = dataclasses.replace(
+                tail, calls=(*tail.calls[: place + 1], mean), root=Value(kind="call", call=mean)
+            )
+            yield inner, call.inputs[0], before.name
 
 
 def _is_squashed_behind(call: Call, later: Sequence[Call]) -> bool:
@@ -218,3 +238,9 @@ def dead_term(tail: Tail) -> float:
         else:
             alive += size
     return dead / (dead + alive) if dead else 0.0
+
+
+def has_data_term(tail: Tail) -> bool:
+    """Whether a term of the loss's sum is made of the batch alone."""
+    found = terms(tail.root)
+    return len(found) > 1 and any(v.kind == "data" and not v.is_cut for v in found)

@@ -50,8 +50,9 @@ def _class_axes(output: Tensor, targets: Tensor) -> list[int]:
 def _moves_elsewhere(program: Program, output: Tensor, targets: Tensor, axis: int) -> bool:
     before = _gradient(program, output, targets)
     flat = targets.reshape(-1)
-    # What is negative where classes are whole numbers is left aside by the loss.
-    asked = torch.nonzero((flat >= 0) | targets.is_floating_point()).reshape(-1)
+    # What is negative where classes are whole numbers, or missing, is left aside by the loss.
+    is_asked = ((flat >= 0) | targets.is_floating_point()) & flat.isfinite()
+    asked = torch.nonzero(is_asked).reshape(-1)
     found = []
     for trial in range(_TRIALS if len(asked) > 1 else 0):
         # Not at even parts, where axes that were mixed up may meet again.
