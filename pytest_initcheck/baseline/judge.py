@@ -3,23 +3,59 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pytest_initcheck.baseline.schema import rules
 from pytest_initcheck.records import Difference
 
 Allowed = Callable[[float], float]
 Bounds = Callable[[float], tuple[float, float]]
 ABSENT = "absent"
+RTOL, ATOL = 1e-4, 1e-6
 
 
 @dataclass(frozen=True)
 class Check:
-    """Something to compare; ``judge`` takes the error rate of each of its ``values``."""
+    """Something to compare; ``judge`` takes the error rate of each of its ``values``.
+
+    ``lacking`` names a quantity that cannot be compared, since the baseline is older than it.
+    """
 
     judge: Callable[[float], Difference | None]
     values: int = 1
+    lacking: str = ""
+
+
+# Label of the field, actual and expected value.
+Rule = Callable[[str, Any, Any], Iterable[Check]]
+
+
+def walk(
+    pair: tuple[Any, Any],
+    special: Mapping[str, Rule],
+    key: Callable[[str], str],
+    fixed: Fixed | None,
+) -> Iterator[Check]:
+    """Compare every field of two records by the rule that it declares.
+
+    ``special`` are the rules that the kind of record has besides "equal" and "close".
+    """
+    actual, expected = pair
+    common: dict[str, Rule] = {
+        "equal": lambda label, a, e: [same(key(label), a, e)],
+        "close": lambda label, a, e: [close(key(label), a, e, fixed)],
+    }
+    kind: type = type(actual)
+    for name, label, rule in rules(kind):
+        a, e = getattr(actual, name), getattr(expected, name)
+        yield from {**common, **special}[rule](label, a, e)
+
+
+def names(actual: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:
+    """The keys of both, those of the baseline first."""
+    return list(dict.fromkeys([*expected, *actual]))
 
 
 @dataclass(frozen=True)
@@ -60,6 +96,26 @@ def same(key: str, actual: Any, expected: Any) -> Check:
         )
 
     return Check(judge)
+
+
+def number(
+    key: str,
+    actual: float | None,
+    expected: float | None,
+    check: Callable[[float, float], Check],
+) -> Check:
+    """Two finite numbers by ``check``; one that the baseline lacks is not compared."""
+    if expected is None:
+        return Check(lambda _: None, 0, key.rpartition(" ")[2] if actual is not None else "")
+    if actual is None or not (math.isfinite(actual) and math.isfinite(expected)):
+        return same(key, actual if actual is None else str(actual), str(expected))
+    return check(actual, expected)
+
+
+def close(key: str, actual: float | None, expected: float | None, fixed: Fixed | None) -> Check:
+    """Two numbers that are no matter of chance."""
+    around = (fixed or Fixed(RTOL, ATOL)).around
+    return number(key, actual, expected, lambda a, e: near(key, a, e, lambda _: around(e)))
 
 
 def near(key: str, actual: float, expected: float, allowed: Allowed, values: int = 1) -> Check:

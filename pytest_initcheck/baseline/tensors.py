@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from pytest_initcheck.baseline import tolerance
-from pytest_initcheck.baseline.judge import Check, Fixed, near, same, within
+from pytest_initcheck.baseline.judge import Check, Fixed, Rule, near, same, walk, within
 from pytest_initcheck.baseline.samples import seeds
+from pytest_initcheck.baseline.schema import rules
 from pytest_initcheck.baseline.tolerance import NUMERIC, Sample
-from pytest_initcheck.records import TensorStats
+from pytest_initcheck.records import Histogram, TensorStats
 
-# dtype, shape, non-finite, zeros, mean, std, min, max, histogram.
-_VALUES = 9
+Tensors = tuple[TensorStats, TensorStats]
+Moment = Callable[[Tensors, str, float, float], Iterator[Check]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,13 +43,34 @@ class TensorPair:
                 yield same(self.key, a and "present", e and "present")
             return
         if a == e:
-            yield Check(lambda _: None, _VALUES)
+            yield Check(lambda _: None, len(rules(TensorStats)))
             return
-        yield same(f"{self.key} dtype", a.dtype, e.dtype)
-        yield same(f"{self.key} shape", a.shape, e.shape)
-        yield self._nonfinite(a, e)
-        if a.n > a.nonfinite and e.n > e.nonfinite and not self._is_noise(a, e):
-            yield from self._numbers(a, e)
+        yield from walk((a, e), self._special(a, e), self._named, self.fixed)
+
+    def _named(self, label: str) -> str:
+        return f"{self.key} {label}"
+
+    def _special(self, a: TensorStats, e: TensorStats) -> dict[str, Rule]:
+        """What can be compared: no numbers without finite values, no moments of a single one."""
+        found: dict[str, Rule] = {
+            "nonfinite": partial(self._nonfinite, (a, e)),
+            "zeros": partial(self._zeros, (a, e)),
+            "mean": partial(self._number, (a, e), self._mean),
+            "std": partial(self._number, (a, e), self._std),
+            "extreme": partial(self._number, (a, e), self._extreme),
+            "histogram": partial(self._histogram, (a, e)),
+        }
+        possible = self._possible(a, e)
+        return {rule: found[rule] if rule in possible else lambda *_: () for rule in found}
+
+    def _possible(self, a: TensorStats, e: TensorStats) -> str:
+        finite = min(a.n - a.nonfinite, e.n - e.nonfinite)
+        if finite < 1 or self._is_noise(a, e):
+            return "nonfinite"
+        off = a.zero_share >= 1 or e.zero_share >= 1
+        if off or not (finite > 1 or self.fixed):
+            return "nonfinite zeros"
+        return "nonfinite zeros mean std extreme histogram"
 
     def _is_noise(self, a: TensorStats, e: TensorStats) -> bool:
         return all(t.rms is not None and t.rms <= self.noise for t in (a, e))
@@ -57,107 +80,70 @@ class TensorPair:
         n_a, n_e = (min(n * seeds(t), t.n - t.nonfinite) for t, n in pairs)
         return max(n_a, 1.0), max(n_e, 1.0)
 
-    def _nonfinite(self, a: TensorStats, e: TensorStats) -> Check:
-        key = f"{self.key} nonfinite"
-        if not a.nonfinite or not e.nonfinite:
-            return same(key, a.nonfinite, e.nonfinite)
-        return self._share(key, a.nonfinite / a.n, e.nonfinite / e.n, a, e)
+    def _nonfinite(self, pair: Tensors, label: str, x: int, y: int) -> Iterator[Check]:
+        key = self._named(label)
+        shares = x / max(pair[0].n, 1), y / max(pair[1].n, 1)
+        yield self._share(pair, key, *shares) if x and y else same(key, x, y)
 
-    def _share(self, key: str, x: float, y: float, a: TensorStats, e: TensorStats) -> Check:
+    def _zeros(self, pair: Tensors, label: str, x: float, y: float) -> Iterator[Check]:
+        if x >= 1 or y >= 1:
+            # Chance does not switch a whole tensor off, unless few enough units decide it.
+            all_off = same(self._named("all zero"), x >= 1, y >= 1)
+            yield Check(lambda alpha: None if self.vanishing > alpha else all_off.judge(alpha))
+        yield self._share(pair, self._named(label), x, y)
+
+    def _share(self, pair: Tensors, key: str, x: float, y: float) -> Check:
         fixed = self.fixed
         if fixed:
             return near(key, x, y, lambda _: fixed.around(1.0))
-        n_a, n_e = self._sizes(a, e)
+        n_a, n_e = self._sizes(*pair)
         return near(key, x, y, lambda alpha: tolerance.shares(alpha, x, n_a, y, n_e))
 
-    def _numbers(self, a: TensorStats, e: TensorStats) -> Iterator[Check]:
-        off_a, off_e = a.zero_share >= 1, e.zero_share >= 1
-        if off_a or off_e:
-            # Chance does not switch a whole tensor off, unless few enough units decide it.
-            yield Check(
-                lambda alpha: (
-                    None
-                    if self.vanishing > alpha
-                    else same(f"{self.key} all zero", off_a, off_e).judge(alpha)
-                )
-            )
-            yield self._share(f"{self.key} zero_share", a.zero_share, e.zero_share, a, e)
-            return
-        yield self._share(f"{self.key} zero_share", a.zero_share, e.zero_share, a, e)
-        if self.fixed:
-            yield from self._at_fixed(a, e, self.fixed)
-        elif min(a.n - a.nonfinite, e.n - e.nonfinite) > 1:
-            yield from self._moments(a, e)
-            yield from self._range(a, e)
-            yield from self._shape_of_values(a, e)
-
-    def _at_fixed(self, a: TensorStats, e: TensorStats, fixed: Fixed) -> Iterator[Check]:
-        for name in ("mean", "std", "min", "max"):
-            x, y = getattr(a, name), getattr(e, name)
-            yield self._number(name, x, y, fixed.around(y, e.rms))
-        if a.histogram and e.histogram:
-            apart = tolerance.distance(a.histogram, e.histogram)
-            yield near(f"{self.key} histogram distance", apart, 0.0, lambda _: fixed.around(1.0))
-
-    def _number(self, name: str, x: float | None, y: float | None, allowed: float) -> Check:
-        key = f"{self.key} {name}"
+    def _number(
+        self, pair: Tensors, by_chance: Moment, label: str, x: float | None, y: float | None
+    ) -> Iterator[Check]:
+        key, fixed = self._named(label), self.fixed
         if x is None or y is None:
-            return same(key, x, y)
-        return near(key, x, y, lambda _: allowed)
+            yield same(key, x, y)
+        elif fixed:
+            yield near(key, x, y, lambda _: fixed.around(y, pair[1].rms))
+        else:
+            yield from by_chance(pair, key, x, y)
 
-    def _moments(self, a: TensorStats, e: TensorStats) -> Iterator[Check]:
-        if None in (a.mean, e.mean, a.std, e.std):
-            yield same(f"{self.key} mean", a.mean is None, e.mean is None)
-            return
-        samples = [_sample(t, n) for t, n in zip((a, e), self._sizes(a, e), strict=True)]
-        floor = NUMERIC * (e.rms or 0.0)
-        yield near(
-            f"{self.key} mean",
-            samples[0].mean,
-            samples[1].mean,
-            lambda alpha: tolerance.means(alpha, samples[0], samples[1]) + floor,
-        )
-        df_a, df_e = (
-            tolerance.degrees(n, t) for t, n in zip((a, e), self._sizes(a, e), strict=True)
-        )
-        yield within(
-            f"{self.key} std",
-            a.std or 0.0,
-            e.std or 0.0,
-            lambda alpha: _widened(tolerance.deviations(alpha, e.std or 0.0, df_a, df_e), floor),
-        )
+    def _mean(self, pair: Tensors, key: str, x: float, y: float) -> Iterator[Check]:
+        sizes = zip(pair, self._sizes(*pair), strict=True)
+        samples = [_sample(t, n) for t, n in sizes]
+        floor = NUMERIC * (pair[1].rms or 0.0)
+        yield near(key, x, y, lambda alpha: tolerance.means(alpha, *samples) + floor)
 
-    def _range(self, a: TensorStats, e: TensorStats) -> Iterator[Check]:
-        sizes = self._sizes(a, e)
-        if min(sizes) < tolerance.FEWEST_FOR_RANGE or a.mean is None or e.mean is None:
-            return
-        for name in ("min", "max"):
-            x, y = getattr(a, name), getattr(e, name)
-            if x is None or y is None:
-                yield same(f"{self.key} {name}", x, y)
-                continue
-            yield self._extreme(name, x, y, min(abs(x - a.mean), abs(y - e.mean)), min(sizes))
+    def _std(self, pair: Tensors, key: str, x: float, y: float) -> Iterator[Check]:
+        sizes = zip(pair, self._sizes(*pair), strict=True)
+        df = [tolerance.degrees(n, t) for t, n in sizes]
+        floor = NUMERIC * (pair[1].rms or 0.0)
+        yield within(key, x, y, lambda alpha: _widened(tolerance.deviations(alpha, y, *df), floor))
 
-    def _extreme(self, name: str, x: float, y: float, side: float, n: float) -> Check:
+    def _extreme(self, pair: Tensors, key: str, x: float, y: float) -> Iterator[Check]:
+        n = min(self._sizes(*pair))
+        side = min(abs(x - (pair[0].mean or 0.0)), abs(y - (pair[1].mean or 0.0)))
         floor = NUMERIC * abs(y)
-        return near(
-            f"{self.key} {name}", x, y, lambda alpha: tolerance.extremes(alpha, side, n) + floor
-        )
+        if n >= tolerance.FEWEST_FOR_RANGE:
+            yield near(key, x, y, lambda alpha: tolerance.extremes(alpha, side, n) + floor)
 
-    def _shape_of_values(self, a: TensorStats, e: TensorStats) -> Iterator[Check]:
-        mine, theirs = a.histogram, e.histogram
-        if mine is None or theirs is None:
+    def _histogram(
+        self, pair: Tensors, label: str, x: Histogram | None, y: Histogram | None
+    ) -> Iterator[Check]:
+        if x is None or y is None:
             return
-        n_a, n_e = (
-            min(n, sum(h.counts)) or 1
-            for n, h in zip(self._sizes(a, e), (mine, theirs), strict=True)
-        )
+        fixed, sizes = self.fixed, zip(self._sizes(*pair), (x, y), strict=True)
+        n_a, n_e = (min(n, histogram.sampled) or 1 for n, histogram in sizes)
         yield near(
-            f"{self.key} histogram distance",
-            tolerance.distance(mine, theirs),
+            self._named(f"{label} distance"),
+            tolerance.distance(x, y),
             0.0,
-            lambda alpha: tolerance.distances(alpha, n_a, n_e),
+            lambda alpha: fixed.around(1.0) if fixed else tolerance.distances(alpha, n_a, n_e),
         )
+        special: dict[str, Rule] = {"distance": lambda *_: ()}
+        yield from walk((x, y), special, lambda own: self._named(f"{label} {own}"), fixed)
 
 
 def _sample(stats: TensorStats, n: float) -> Sample:
