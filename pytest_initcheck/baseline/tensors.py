@@ -63,14 +63,14 @@ class TensorPair:
         possible = self._possible(a, e)
         return {rule: found[rule] if rule in possible else lambda *_: () for rule in found}
 
-    def _possible(self, a: TensorStats, e: TensorStats) -> str:
+    def _possible(self, a: TensorStats, e: TensorStats) -> list[str]:
         finite = min(a.n - a.nonfinite, e.n - e.nonfinite)
         if finite < 1 or self._is_noise(a, e):
-            return "nonfinite"
+            return ["nonfinite"]
         off = a.zero_share >= 1 or e.zero_share >= 1
         if off or not (finite > 1 or self.fixed):
-            return "nonfinite zeros"
-        return "nonfinite zeros mean std extreme histogram"
+            return ["nonfinite", "zeros"]
+        return ["nonfinite", "zeros", "mean", "std", "extreme", "histogram"]
 
     def _is_noise(self, a: TensorStats, e: TensorStats) -> bool:
         return all(t.rms is not None and t.rms <= self.noise for t in (a, e))
