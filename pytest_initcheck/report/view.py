@@ -14,6 +14,7 @@ from pytest_initcheck.records import (
     Entry,
     Finding,
     Picture,
+    RunRecord,
     SessionRecord,
     TestRecord,
     describe_units,
@@ -22,6 +23,7 @@ from pytest_initcheck.report import summary
 from pytest_initcheck.report.curves import CurveView, curve_views, depth_views, series_of
 from pytest_initcheck.report.layers import Budget, LayersView, layers_view
 from pytest_initcheck.report.metrics import MetricRow, OverviewView, metric_rows, overview
+from pytest_initcheck.report.quantities import named, text
 
 MOST_WORST = 8
 MOST_DIFFERENCES = 40
@@ -286,20 +288,18 @@ def _entry(entry: Entry, anchor: str, alone: bool, budget: Budget) -> EntryView:
 
 def _facts(entry: Entry) -> tuple[tuple[str, str], ...]:
     record = entry.record
-    facts = list(record.meta.items())
-    if record.seeds:
-        facts.insert(0, ("seeds", _seeds(record.seeds)))
+    facts = [
+        (title, text(RunRecord, name, value))
+        for name, title, _ in named(RunRecord)
+        if (value := getattr(record, name)) not in (None, ())
+    ]
+    facts += record.meta.items()
     known = dict(facts)
     for model in (m for m in (record.before, record.after) if m is not None):
         for key, value in model.meta.items():
             if known.setdefault(key, value) != value:
                 known[f"{key}, {model.moment}"] = value
     return tuple(known.items())
-
-
-def _seeds(seeds: tuple[int, ...]) -> str:
-    shown = ", ".join(map(str, seeds[:16]))
-    return shown + (f" and {len(seeds) - 16} more" if len(seeds) > 16 else "")
 
 
 def finding_view(finding: Finding) -> FindingView:
