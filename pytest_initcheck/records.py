@@ -62,7 +62,9 @@ class TensorStats:
     ``zero_share`` is the share of exact zeros in [0, 1]; ``nonfinite`` counts NaN and inf.
     """
 
-    n: Annotated[Count, Use(compared=No("it is the shape, times the pooled seeds"))]
+    n: Annotated[
+        Count, Use(compared=No("it is the shape times the seeds"), shown=No("the shape says it"))
+    ]
     mean: Annotated[Finite | None, Use(compared="mean")]
     std: Annotated[Finite | None, Use(compared="std")]
     min: Annotated[Finite | None, Use(compared="extreme")]
@@ -164,7 +166,9 @@ class LayerRecord:
         default_factory=dict
     )
     activations: Annotated[TensorStats | None, Use(compared="activations")] = None
-    activation_gradients: Annotated[TensorStats | None, Use(compared="gradients")] = None
+    activation_gradients: Annotated[
+        TensorStats | None, Use(compared="gradients", shown=No("run.json holds it for checks"))
+    ] = None
     units: Annotated[UnitStats | None, Use(compared="units", inline=True)] = None
     update_ratio: Annotated[
         dict[str, float],

@@ -170,6 +170,7 @@ class Layer:
             "activations": partial(self._tensors, "activations"),
             "gradients": partial(self._tensors, "gradients"),
             "units": self._units,
+            "share": self._share,
             "ratio": lambda label, a, e: [self._ratio(label, a, e)],
             "movement": self._movement,
         }
@@ -211,15 +212,17 @@ class Layer:
             return
         yield from walk((a, e), {"share": self._share}, self._key, self.pair.fixed)
 
-    def _share(self, label: str, a: float, e: float) -> Iterator[Check]:
+    def _share(self, label: str, a: float | None, e: float | None) -> Iterator[Check]:
+        """A share of the units, which vary as samples do."""
         fixed, key = self.pair.fixed, self._key(label)
         n_a, n_e = (max(n, 1.0) for n in self._numbers("activations"))
-        yield near(
-            key,
-            a,
-            e,
-            lambda alpha: fixed.around(1.0) if fixed else tolerance.shares(alpha, a, n_a, e, n_e),
-        )
+
+        def check(a: float, e: float) -> Check:
+            if fixed:
+                return near(key, a, e, lambda _: fixed.around(1.0))
+            return near(key, a, e, lambda alpha: tolerance.shares(alpha, a, n_a, e, n_e))
+
+        yield number(key, a, e, check)
 
     def _movement(self, label: str, a: dict[str, float], e: dict[str, float]) -> Iterator[Check]:
         for name in names(a, e):

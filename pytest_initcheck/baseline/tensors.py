@@ -133,6 +133,7 @@ class TensorPair:
         self, pair: Tensors, label: str, x: Histogram | None, y: Histogram | None
     ) -> Iterator[Check]:
         if x is None or y is None:
+            yield same(self._named(label), x and "present", y and "present")
             return
         fixed, sizes = self.fixed, zip(self._sizes(*pair), (x, y), strict=True)
         n_a, n_e = (min(n, histogram.sampled) or 1 for n, histogram in sizes)
