@@ -211,10 +211,9 @@ class Codec:
         """The members that an object holds, by name; it has all that are required and no other."""
         found = set(self.typed(data, dict, "an object", path))
         keys = {key for member in members for key in self._keys(member)}
-        for member in members:
-            missing = member.is_required and not member.is_inline and member.key not in found
-            if missing:
-                raise Fault(path, f"{self.place(path)}: the field {member.key!r} is missing")
+        needed = {m.key for m in members if m.is_required and not m.is_inline}
+        for key in sorted(needed - found):
+            raise Fault(path, f"{self.place(path)}: the field {key!r} is missing")
         for key in sorted(found - keys):
             raise Fault((*path, key), f"{self.place(path)}: there is no field {key!r}")
         values = {}

@@ -28,6 +28,11 @@ class Check:
     lacking: str = ""
 
 
+def nothing(*_: Any) -> Iterable[Check]:
+    """The rule of what is compared elsewhere, or cannot be."""
+    return ()
+
+
 # Label of the field, actual and expected value.
 Rule = Callable[[str, Any, Any], Iterable[Check]]
 
@@ -81,21 +86,16 @@ def shown(value: Any) -> str:
     return str(value)
 
 
+def _difference(key: str, actual: Any, expected: Any, allowed: str, excess: float) -> Difference:
+    return Difference(
+        key=key, actual=shown(actual), expected=shown(expected), allowed=allowed, excess=excess
+    )
+
+
 def same(key: str, actual: Any, expected: Any) -> Check:
     """Values that must be equal; None is "absent"."""
-
-    def judge(_: float) -> Difference | None:
-        if actual == expected:
-            return None
-        return Difference(
-            key=key,
-            actual=shown(actual),
-            expected=shown(expected),
-            allowed="equal",
-            excess=math.inf,
-        )
-
-    return Check(judge)
+    found = _difference(key, actual, expected, "equal", math.inf)
+    return Check(lambda _: None if actual == expected else found)
 
 
 def number(
@@ -131,13 +131,7 @@ def apart(key: str, actual: float, expected: float, allowed: float) -> Differenc
     if distance <= allowed:
         return None
     excess = distance / allowed if allowed > 0 else math.inf
-    return Difference(
-        key=key,
-        actual=shown(actual),
-        expected=shown(expected),
-        allowed=f"± {allowed:.3g}",
-        excess=excess,
-    )
+    return _difference(key, actual, expected, f"± {allowed:.3g}", excess)
 
 
 def within(key: str, actual: float, expected: float, bounds: Bounds) -> Check:
@@ -149,9 +143,6 @@ def within(key: str, actual: float, expected: float, bounds: Bounds) -> Check:
             return None
         allowed = abs((high if actual > high else low) - expected)
         excess = abs(actual - expected) / allowed if allowed > 0 else math.inf
-        text = f"{low:.4g} to {high:.4g}"
-        return Difference(
-            key=key, actual=shown(actual), expected=shown(expected), allowed=text, excess=excess
-        )
+        return _difference(key, actual, expected, f"{low:.4g} to {high:.4g}", excess)
 
     return Check(judge)

@@ -16,13 +16,14 @@ from pytest_initcheck.baseline.judge import (
     Rule,
     names,
     near,
+    nothing,
     number,
     same,
     walk,
     within,
 )
 from pytest_initcheck.baseline.samples import Sizes, seeds, sizes
-from pytest_initcheck.baseline.tensors import TensorPair
+from pytest_initcheck.baseline.tensors import Chance, tensor
 from pytest_initcheck.baseline.tolerance import NUMERIC
 from pytest_initcheck.records import LayerRecord, ModelRecord, TensorStats, UnitStats
 
@@ -68,15 +69,8 @@ class Pair:
     def _side(
         self, which: str, label: str, a: TensorStats | None, e: TensorStats | None
     ) -> Iterator[Check]:
-        n_actual, n_expected = (getattr(size, which) for size in self.sizes)
-        return TensorPair(
-            key=self.key(label),
-            actual=a,
-            expected=e,
-            n_actual=n_actual,
-            n_expected=n_expected,
-            fixed=self.fixed,
-        ).checks()
+        mine, theirs = (getattr(size, which) for size in self.sizes)
+        return tensor(self.key(label), a, e, Chance(numbers=(mine, theirs), fixed=self.fixed))
 
     def _loss(self, label: str, a: float | None, e: float | None) -> Iterator[Check]:
         key = self.key(label)
@@ -165,7 +159,7 @@ class Layer:
     def checks(self) -> Iterator[Check]:
         """Kind, nonlinearity, units and every tensor."""
         special: dict[str, Rule] = {
-            "pairs": lambda *_: (),
+            "pairs": nothing,
             "weights": partial(self._tensors, "weights"),
             "activations": partial(self._tensors, "activations"),
             "gradients": partial(self._tensors, "gradients"),
@@ -193,17 +187,13 @@ class Layer:
             for name in names(a, e):
                 yield from self._tensors(which, _of(label, name), a.get(name), e.get(name))
             return
-        n_actual, n_expected = self._numbers(which)
-        yield from TensorPair(
-            key=self._key(label),
-            actual=a,
-            expected=e,
-            n_actual=n_actual,
-            n_expected=n_expected,
+        chance = Chance(
+            numbers=self._numbers(which),
             fixed=self.pair.fixed,
             noise=self.pair.noise if which == "gradients" else 0.0,
             vanishing=max(s.vanishing for s in self.pair.sizes) if which != "weights" else 0.0,
-        ).checks()
+        )
+        yield from tensor(self._key(label), a, e, chance)
 
     def _units(self, label: str, a: UnitStats | None, e: UnitStats | None) -> Iterator[Check]:
         if a is None or e is None:

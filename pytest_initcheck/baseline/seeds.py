@@ -8,7 +8,17 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from pytest_initcheck.baseline import tolerance
-from pytest_initcheck.baseline.judge import ATOL, RTOL, Check, Fixed, apart, same, walk
+from pytest_initcheck.baseline.judge import (
+    ATOL,
+    RTOL,
+    Check,
+    Fixed,
+    Rule,
+    apart,
+    nothing,
+    same,
+    walk,
+)
 from pytest_initcheck.baseline.stored import Band, band
 from pytest_initcheck.baseline.tolerance import NUMERIC, Sample
 from pytest_initcheck.records import Curve, Difference
@@ -73,7 +83,7 @@ class BandPair:
         worst = Check(lambda alpha: self._worst(a, e, alpha), len(a.mean))
         if a.length != e.length:
             worst = same(f"{self.key} points", a.length, e.length)
-        special = {"points": lambda *_: [worst], "point": lambda *_: []}
+        special: dict[str, Rule] = {"points": lambda *_: [worst], "point": nothing}
         yield from walk((a, e), special, lambda label: f"{self.key} {label}", self.fixed)
 
     def _worst(self, a: Band, e: Band, alpha: float) -> Difference | None:
@@ -101,13 +111,7 @@ class BandPair:
             if abs(shares[0] - shares[1]) <= allowed:
                 return None
         texts = [f"{n} of {s} seeds" for n, s in ((mine, a.seeds), (theirs, e.seeds))]
-        return Difference(
-            key=f"{key} not finite",
-            actual=texts[0],
-            expected=texts[1],
-            allowed="equal",
-            excess=math.inf,
-        )
+        return same(f"{key} not finite", *texts).judge(alpha)
 
     def _allowed(
         self, a: Band, e: Band, i: int, alpha: float, values: tuple[float, float]
