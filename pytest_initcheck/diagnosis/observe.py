@@ -18,6 +18,7 @@ from pytest_initcheck.capture.chance_loss import loss_facts
 from pytest_initcheck.capture.first_nonfinite import birthplace
 from pytest_initcheck.capture.inplace_inputs import written
 from pytest_initcheck.capture.layer_records import model_record
+from pytest_initcheck.capture.movement import copies, movement
 from pytest_initcheck.capture.optimizer_facts import broken_layers, direction, foreign, holding
 from pytest_initcheck.capture.optimizer_step import take_step
 from pytest_initcheck.capture.program import Program
@@ -52,7 +53,7 @@ def observe(
     facts = loss_facts(program, first)
     born = None if _is_whole(first.look) else birthplace(program)
     made, is_empty = _optimizer(optimizer, model)
-    starts = {name: p.detach().clone() for name, p in model.named_parameters()}
+    starts = copies(model)
     held = replace(holding(model, made, is_empty=is_empty), is_frozen=is_frozen)
     with preserved(*foreign(model, made)):
         looks, shown = _stepped(looker, first, made, steps, starts)
@@ -64,7 +65,7 @@ def observe(
         looks=tuple(looked.look for looked in looks),
         loss=facts,
         before=record(first, "start", {}),
-        after=record(looks[-1], f"after {steps} steps", _movement(model, starts)),
+        after=record(looks[-1], f"after {steps} steps", movement(model, starts)),
         order=first.order,
         rates=_rates(model, made),
         is_default_optimizer=optimizer is None,
@@ -164,23 +165,6 @@ def _rates(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, floa
         for group in optimizer.param_groups
         for parameter in group["params"]
         if id(parameter) in names
-    }
-
-
-def _movement(model: nn.Module, starts: dict[str, Tensor]) -> dict[str, float]:
-    """‖w_after − w_before‖ / ‖w_before‖ per trainable parameter, 0/0 taken as 0; one host read."""
-    names, pairs = [], []
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad and name in starts and parameter.numel():
-            start = starts[name].to(parameter.device)
-            names.append(name)
-            pairs.append(torch.stack([(parameter.detach() - start).norm(), start.norm()]).float())
-    if not names:
-        return {}
-    table = torch.stack([pair.to(pairs[0].device) for pair in pairs]).double().tolist()
-    return {
-        name: moved / norm if norm else (float("inf") if moved else 0.0)
-        for name, (moved, norm) in zip(names, table, strict=True)
     }
 
 

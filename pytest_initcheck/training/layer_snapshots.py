@@ -1,11 +1,11 @@
-"""Look at a model before and after its training, and say how far its weights went."""
+"""Look at a model before and after its training."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from pytest_initcheck.capture.layer_records import model_record
 from pytest_initcheck.capture.program import Program
@@ -34,19 +34,3 @@ def look_at(
         not_observed=looker.not_observed,
         movement=movement,
     )
-
-
-def copies(model: nn.Module) -> dict[str, Tensor]:
-    """The parameters as they are now."""
-    return {name: p.detach().clone() for name, p in model.named_parameters()}
-
-
-@torch.no_grad()
-def movement(model: nn.Module, starts: Mapping[str, Tensor]) -> dict[str, float]:
-    """‖w after − w before‖ / ‖w before‖ of every parameter that did not start at zero."""
-    moved = {}
-    for name, parameter in model.named_parameters():
-        length = float(starts[name].norm())
-        if length > 0:
-            moved[name] = float((parameter - starts[name]).norm()) / length
-    return moved
