@@ -57,9 +57,7 @@ class Latents(nn.Module):
 
     def __init__(self, sigma):
         super().__init__()
-        self.queries = nn.Parameter(
-            name=torch.full((6, WIDTH), 0.1) + sigma * torch.randn(6, WIDTH)
-        )
+        self.queries = nn.Parameter(torch.full((6, WIDTH), 0.1) + sigma * torch.randn(6, WIDTH))
         self.attn = nn.MultiheadAttention(WIDTH, 4, batch_first=True)
         self.mix = nn.Linear(WIDTH, WIDTH)
 
