@@ -138,7 +138,8 @@ def test_assertions_leave_out_what_is_ignored(zeros, method):
         def test_zero(initcheck):
             with pytest.raises(InitcheckFailure):
                 initcheck.{method}(zero(), batch())
-            initcheck.{method}(zero(), batch(), ignore=Ignore("IC1*", "*", "drawn later"))
+            ignore = Ignore(id="IC1*", layer="*", reason="drawn later")
+            initcheck.{method}(zero(), batch(), ignore=ignore)
         """
     )
     assert zeros.run(OFF).ret == 0
@@ -180,7 +181,7 @@ def test_an_ignore_of_the_marker_that_matches_nothing_is_noted(zeros):
     assert "this run; remove it" in (zeros.path / "report/page.html").read_text()
 
 
-def test_an_ignore_of_the_ini_file_that_matches_nothing_is_noted_once(zeros, workers):
+def test_an_ignore_of_the_ini_file_that_matches_nothing_is_noted_once(zeros):
     ini(zeros, "IC201: no such thing", "IC101 0: drawn later", "# a comment", "")
     zeros.test(
         test_a="""
@@ -191,7 +192,7 @@ def test_an_ignore_of_the_ini_file_that_matches_nothing_is_noted_once(zeros, wor
             assert not {"IC001"} & {f.id for f in initcheck.diagnose(make(), batch()).findings}
         """
     )
-    result = zeros.run(OFF, *workers)
+    result = zeros.run(OFF, "-n2")
     assert result.ret == 0
     (note,) = notes(result)
     assert "'IC201: no such thing' of initcheck_ignore matches nothing in this run" in note
@@ -282,7 +283,7 @@ def test_a_wrong_line_of_the_ini_file_is_a_usage_error(project, line, words):
     assert words in error
 
 
-def test_a_wrong_ignore_of_the_marker_is_one_clear_error(project, workers):
+def test_a_wrong_ignore_of_the_marker_is_one_clear_error(project):
     project.test(
         test_a="""
         import pytest
@@ -291,7 +292,7 @@ def test_a_wrong_ignore_of_the_marker_is_one_clear_error(project, workers):
             pass
         """
     )
-    result = project.run(*workers)
+    result = project.run()
     result.assert_outcomes(errors=1)
     (line,) = [text for text in result.outlines if text.startswith("@pytest.mark.initcheck")]
     assert "'IC201 a.*' gives no reason" in line
