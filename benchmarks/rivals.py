@@ -25,13 +25,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from rivals_adapters import OWN, rivals
 from rivals_causes import OF_ID, expected, main_cause, named, unmapped
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "rivals.md"
 BLOCK = re.compile(r"<!-- measured -->\n.*?<!-- end -->", re.DOTALL)
-OWN = "pytest-initcheck"
-RIVALS = ("torchtest2", "pytest-torch", "torchdiag", "torchmortem", "traintools", "model-clinic")
 HEAD = (
     "tool",
     "version",
@@ -228,7 +227,12 @@ def text(asked: dict[str, list[Row]], answers: dict[str, list[Row]], missing: li
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     default = Path(tempfile.gettempdir()) / "initcheck-rivals"
-    parser.add_argument("tools", nargs="*", default=RIVALS, help="rivals to ask (all)")
+    parser.add_argument(
+        "tools",
+        nargs="*",
+        default=[name for name in rivals() if name != OWN],
+        help="rivals to ask (all)",
+    )
     parser.add_argument("--venv", type=Path, default=default, help=f"their environment ({default})")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--limit", type=int, default=20, help="seconds for one diagnosis (20)")

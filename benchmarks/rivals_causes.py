@@ -1,4 +1,4 @@
-"""Which causes the words of each tool name, in one vocabulary for all.
+"""The vocabulary of causes, one for all tools; the file of each says which of them its words name.
 
 Generous to every tool alike: a cause counts as named when any finding on the start says it, be it
 as one possibility among several; what is only a consequence of the cause does not count.
@@ -7,6 +7,7 @@ as one possibility among several; what is only a consequence of the cause does n
 from __future__ import annotations
 
 import re
+from typing import Any
 
 # Where weights drawn too large are what brings a cause about, saying so names it just as well.
 LARGE = "large weights"
@@ -76,102 +77,6 @@ STEP = {"learning rate", "not moved", "other tensors", "against the loss"}
 # "Logarithm or root of zero": where a clamp hides that it leaves its domain, too.
 DOMAIN = {"non-finite", "outside the loss's domain"}
 
-# Per rival: a pattern that "rule: text" must match, and the causes that such a finding names.
-OF_WORDS: dict[str, list[tuple[str, set[str]]]] = {
-    "torchtest2": [
-        (r"output_finite|loss: the loss is (nan|-?inf)", {"non-finite"}),
-        (r"loss: .*(not connected|is a leaf tensor)", {"no gradient"}),
-        (r"output_varies", {"vanishing", "same output", "unread input", "broadcast"}),
-        (r"initial_loss: .*low", {"answer in the input"}),
-        (r"initial_loss: .*larger", {"initial loss", "input scale", LARGE}),
-        (r"optimizer_coverage", {"not moved", "other tensors"}),
-        (r"gradient_flow: .*get no gradient", {"no gradient", "unread layer", "cut term"}),
-        (r"gradient_flow: .*all-zero", {"no gradient", "dead units", "zero weights"}),
-        (r"gradient_magnitude: NaN/inf", DOMAIN),
-        (r"gradient_magnitude: exploding", {"exploding", "learning rate", "input scale", LARGE}),
-        (r"params_change: .*exactly zero gradient", {"no gradient"}),
-        (r"params_change: .*vanishing", {"vanishing"}),
-        (r"params_change: .*did not change after", {"not moved"}),
-        (r"overfit_batch: .*did not decrease", STEP | {"batch not fitted"}),
-        (r"overfit_batch: .*targets match outputs", {"broadcast", "mispaired targets"}),
-        (r"overfit_batch: .*targets match outputs", {"targets out of reach"}),
-        (r"overfit_batch: .*the loss became", {"learning rate", "non-finite"}),
-        (r"overfit_batch: .*gradients became NaN", {"non-finite"}),
-        (r"overfit_batch: .*capacity", {"batch not fitted"}),
-        (r"input_dependency", {"unread input"}),
-        (r"batch_independence", {"leaking samples"}),
-        (r"eval_determinism|: raised|: model", set()),
-    ],
-    "pytest-torch": [
-        (r"gradients_finite", DOMAIN),
-        (r"all_params_receive_grad", {"no gradient", "unread layer", "cut term"}),
-        (r"loss_decreases", STEP | {"unbounded loss", "batch not fitted"}),
-        (r"overfits_one_batch", {"no gradient", "unread layer", "not moved", "batch not fitted"}),
-        (r"overfits_one_batch", {"mispaired targets", "dropout", "against the loss"}),
-        (r"batch_invariant: .*results differ", {"leaking samples"}),
-        (r"batch_invariant: .*fails on a single sample", {"leaking samples"}),
-        (r"healthy_run: Optimizer coverage", {"not moved", "other tensors"}),
-        (r"healthy_run: Training produced non-finite", DOMAIN | {"learning rate"}),
-        (r"healthy_run: .*parameter is not finite", {"NaN of the optimiser"}),
-        (r"healthy_run: .*did not update", {"not moved", "no gradient", "other tensors"}),
-        (r"healthy_run: .*did not update", {"stuck after the steps"}),
-    ],
-    "torchdiag": [
-        (r"dead_neurons", {"dead units"}),
-        (r"gradients NO_GRAD|gradients no_grad|verify_step: None", {"no gradient"}),
-        (r"gradients VANISH", {"vanishing", "no gradient"}),
-        (r"gradients EXPLODE", {"exploding"}),
-        (r"verify_step: Loss", {"non-finite"}),
-        (r"verify_step: No parameters changed", {"not moved"}),
-    ],
-    "torchmortem": [
-        (r"Dead units", {"dead units"}),
-        (r"Activation saturation", {"saturation"}),
-        (r"Vanishing gradients", {"vanishing"}),
-        (r"Gradient stalling", {"vanishing", "no gradient", "stuck after the steps"}),
-        (r"Exploding gradients", {"exploding"}),
-        (r"Rank collapse", {"vanishing", "same output"}),
-        (r"Training divergence|Update ratio too high", {"learning rate"}),
-        (r"Update ratio too low|Stagnant weight norms", {"not moved"}),
-        (r"Weight norm explosion", {"exploding"}),
-        (r"Loss plateau|High gradient noise|weight norm imbalance", set()),
-    ],
-    "traintools": [
-        (r"batch: .*non-finite", {"non-finite"}),
-        (r"batch: inputs.* exceeds", {"input scale"}),
-        (r"batch: targets.* exceeds", {"target scale"}),
-        (r"batch: .*(constant|dominant)", {"nothing to learn", "same output"}),
-        (r"batch: .*(outside|empty)", set()),
-        (r"gradients: .*non-finite", {"non-finite"}),
-        (r"gradients: .*vanished", {"vanishing", "no gradient", "stuck after the steps"}),
-        (r"gradients: .*very large", {"exploding"}),
-        (r"gradients: .*ratio is high", {"learning rate"}),
-        (r"gradients: .*ratio is tiny", {"not moved"}),
-        (r"gradients: no gradients", {"no gradient"}),
-        (r"plasticity: .*DORMANT", {"dead units"}),
-        (r"plasticity: .*rank-collapsed", {"symmetry", "vanishing", "same output"}),
-        (r"plasticity", set()),
-    ],
-    "model-clinic": [
-        (r"nan_inf|activation_(nan|inf)", {"non-finite"}),
-        (r"dead_neurons|neuron_death", {"dead units", "zero weights"}),
-        (r"vanishing_norm", {"zero weights", "uninitialised memory"}),
-        (r"weight_corruption: .*all_zeros", {"zero weights"}),
-        (r"identical_rows|weight_corruption: .*constant_value|token_collapse", {"symmetry"}),
-        (r"token_merging", {"symmetry"}),
-        (r"norm_drift", {"zero gain"}),
-        (r"gradient_explosion", {"exploding"}),
-        (r"exploding_norm", {LARGE, "uninitialised memory"}),
-        (r"gradient_vanishing", {"vanishing", "no gradient", "stuck after the steps"}),
-        (r"layer_collapse", {"vanishing", "dead units", "same output"}),
-        (r"loss_spike|weight_divergence", {"learning rate"}),
-        (r"majority_same_value|saturated_weights|dtype_mismatch|heavy_tails", set()),
-        (r"layer_isolation|causal_outlier|representation_drift|gradient_noise", set()),
-        (r"quantization_degradation|positional_encoding_issues|model_aging", set()),
-        (r"stuck_gate|attention_imbalance|head_redundancy|lora_merge|moe_router", set()),
-    ],
-}
-
 
 def expected(ids: list[str]) -> set[str]:
     """The causes that a case accepts."""
@@ -190,21 +95,30 @@ def named(tool: str, flags: list[list[str]]) -> set[str]:
 
 
 def _of_flag(tool: str, rule: str, text: str) -> set[str]:
-    if tool not in OF_WORDS:
+    words = _words(tool)
+    if words is None:
         return OF_ID.get(rule, {rule})
-    found = [causes for pattern, causes in OF_WORDS[tool] if _says(pattern, rule, text)]
+    found = [causes for pattern, causes in words if _says(pattern, rule, text)]
     return set().union(*found)
 
 
 def unmapped(tool: str, flags: list[list[str]]) -> list[str]:
     """Findings that no pattern knows, so that none is overlooked."""
-    if tool not in OF_WORDS:
+    words = _words(tool)
+    if words is None:
         return []
     return [
         f"{rule}: {text}"
         for rule, _, text in flags
-        if not any(_says(pattern, rule, text) for pattern, _ in OF_WORDS[tool])
+        if not any(_says(pattern, rule, text) for pattern, _ in words)
     ]
+
+
+def _words(tool: str) -> Any:
+    # Late, for the files of the rivals import this vocabulary.
+    from rivals_adapters import rivals
+
+    return rivals()[tool].words
 
 
 def _says(pattern: str, rule: str, text: str) -> bool:

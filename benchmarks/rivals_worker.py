@@ -27,7 +27,7 @@ sys.path += [str(ROOT), str(ROOT / "tests")]
 
 import corpus  # noqa: E402
 from corpus.case import Start  # noqa: E402
-from rivals_adapters import ADAPTERS, OWN, Flag  # noqa: E402
+from rivals_adapters import OWN, Flag, module_of, rivals  # noqa: E402
 from rivals_problem import problem  # noqa: E402
 
 import pytest_initcheck  # noqa: E402
@@ -92,7 +92,7 @@ def zoo(name: str, side: int) -> Callable[[int], Start]:
 def asked(tool: str, build: Callable[[], Any], limit: int) -> dict[str, dict[str, Any]]:
     """The answer of each of the tool's commands, each on a start made anew."""
     answers = {}
-    for name, command in ADAPTERS[tool].items():
+    for name, command in rivals()[tool].commands.items():
         try:
             given = build() if tool == OWN else problem(build)
         except Exception as error:
@@ -125,8 +125,10 @@ def answer(command: Callable[[], list[Flag]], limit: int) -> dict[str, Any]:
 def stamp(tool: str) -> str:
     """Changes with whatever an answer depends on, so that none is used that is out of date."""
     package = Path(pytest_initcheck.__file__).parent
-    files = [Path(__file__).with_name(f"rivals_{name}.py") for name in ("adapters", "problem")]
-    files += [Path(__file__), *Path(corpus.__file__).parent.rglob("*.py")]
+    here = Path(__file__).parent
+    mine = (f"rivals_adapters/{name}.py" for name in ("__init__", module_of(tool)))
+    files = [Path(__file__), here / "rivals_problem.py", *(here / name for name in mine)]
+    files += [*Path(corpus.__file__).parent.rglob("*.py")]
     files += package.rglob("*.py") if tool == OWN else [Path(inspect.getfile(Program))]
     digest = hashlib.sha256(f"{metadata.version(tool)} {torch.__version__}".encode())
     for path in sorted(files):
@@ -164,7 +166,7 @@ def quiet() -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("tool", choices=ADAPTERS)
+    parser.add_argument("tool", choices=rivals())
     parser.add_argument("results", type=Path)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--limit", type=int, default=20)

@@ -26,6 +26,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from unittest import mock
 
 # Tensors are small here: processes help, threads do not. torch reads this when it is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -36,12 +37,14 @@ from corpus import Case, all_cases  # noqa: E402
 
 from pytest_initcheck import InitcheckError  # noqa: E402
 from pytest_initcheck.checks import Check, registered  # noqa: E402
-from pytest_initcheck.diagnosis import diagnose as diagnosis  # noqa: E402
-from pytest_initcheck.diagnosis import sharpness  # noqa: E402
 from pytest_initcheck.evidence import Evidence  # noqa: E402
 from pytest_initcheck.ignores import Ignore  # noqa: E402
 
 PACKAGE = ROOT / "pytest_initcheck"
+# The package calls its function by the name of the module.
+diagnosis = importlib.import_module("pytest_initcheck.diagnosis.diagnose")
+gathering = importlib.import_module("pytest_initcheck.diagnosis.gather")
+curving = importlib.import_module("pytest_initcheck.diagnosis.sharpness")
 # What measures and what judges; report, baselines and trainings decide nothing about a start.
 PLACES = (
     *("checks", "objective", "learning", "stepping", "dependence"),
@@ -62,7 +65,11 @@ NO_JUDGEMENT = (
     *(f"capture.nonlinearity.{name}()" for name in ("_gelu", "_silu", "_mish", "_hardswish")),
 )
 # Where a change is seen by the checks alone, since what is measured stays the same.
-JUDGING = ("checks.", "evidence.loss_trajectory.")
+JUDGING = (
+    "checks.",
+    *(f"evidence.{name}." for name in ("gradient_flow", "loss_trajectory", "signals")),
+    "evidence.transmission.",
+)
 # Numbers that any code has: counts of axes and operands, halves, what keeps from dividing by zero.
 PLAIN = (0, 1, 2, 0.5, 1e-300, 1e-12)
 TABLE = re.compile(r"(<!-- thresholds -->\n)(.*?)(<!-- end thresholds -->)", re.DOTALL)
@@ -328,7 +335,7 @@ class Measured:
     def of(cls, case: Case) -> Measured:
         """Diagnoses the start of seed 0, and keeps what the checks are given."""
         kept = cls(case)
-        judge, sort_out, sharpen = diagnosis.judge, diagnosis.sort_out, diagnosis.with_sharpness
+        judge, sort_out, sharpness = diagnosis.judge, diagnosis.sort_out, gathering.sharpness
         rise = next(one for one in thresholds() if one.key == "evidence.loss_trajectory._RISE")
 
         def judged(evidence: Evidence, checks: Any = None) -> Any:
@@ -340,22 +347,21 @@ class Measured:
             kept.ignores = ignores
             return sort_out(findings, ignores)
 
-        def sharpened(evidence: Evidence, **subject: Any) -> Evidence:
+        def sharpened(*asked: Any) -> float | None:
             # The curvature is asked for where the loss rises: so at half the limit, too.
             with changed(rise, min(FACTORS)):
-                return sharpen(evidence, **subject)
+                return sharpness(*asked)
 
-        # σ is searched for the text of a finding only.
-        names = ("judge", "sort_out", "with_sharpness", "with_sigma")
-        before = {name: getattr(diagnosis, name) for name in names}
-        patches = (judged, sorted_out, sharpened, lambda findings, _: findings)
-        try:
-            for name, patch in zip(names, patches, strict=True):
-                setattr(diagnosis, name, patch)
+        with contextlib.ExitStack() as stack:
+            for module, name, patch in (
+                (diagnosis, "judge", judged),
+                (diagnosis, "sort_out", sorted_out),
+                (gathering, "sharpness", sharpened),
+                # σ is searched for the text of a finding only.
+                (gathering, "sigma_range_of_saturated", lambda *asked: None),
+            ):
+                stack.enter_context(mock.patch.object(module, name, patch))
             case.diagnosis(0)
-        finally:
-            for name, value in before.items():
-                setattr(diagnosis, name, value)
         return kept
 
     def outcome(self, one: Threshold | None = None) -> Outcome:
@@ -363,8 +369,8 @@ class Measured:
         evidence = self.evidence
         assert evidence is not None
         checks = [kept if one is None else kept.after(one) for kept in self.checks]
-        if not sharpness._is_suspicious(evidence):
-            evidence = dataclasses.replace(evidence, stride=None)
+        if not curving._is_suspicious(evidence):
+            evidence = dataclasses.replace(evidence, sharpness=None)
         sorted_out = diagnosis.sort_out(diagnosis.judge(evidence, checks), self.ignores)
         found = diagnosis.Diagnosis(
             record=evidence.before, after=evidence.after, findings=sorted_out.findings, losses=()

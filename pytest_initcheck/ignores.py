@@ -50,11 +50,11 @@ class Ignore:
         InitcheckError: an id that no rule has, an empty pattern, no reason, or no text.
     """
 
-    id: str
-    layer: str = "*"
-    reason: str = ""
-    origin: str = field(default="", compare=False, repr=False, kw_only=True)
-    shared: bool = field(default=False, compare=False, repr=False, kw_only=True)
+    id: str = field(kw_only=False)
+    layer: str = field(default="*", kw_only=False)
+    reason: str = field(default="", kw_only=False)
+    origin: str = field(default="", compare=False, repr=False)
+    shared: bool = field(default=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         for name in ("id", "layer", "reason"):

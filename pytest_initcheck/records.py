@@ -12,6 +12,9 @@ from pytest_initcheck.errors import InitcheckError
 
 Severity = Literal["info", "warning", "error"]
 Verdict = Literal["pass", "warn", "fail"]
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
+# Worst first.
+RANK: dict[Severity, int] = {severity: place for place, severity in enumerate(SEVERITIES)}
 ComparisonStatus = Literal["match", "changed", "missing", "new", "obsolete"]
 Curve = tuple[float, ...]
 T = TypeVar("T")
@@ -190,6 +193,25 @@ class RunRecord:
     shown: dict[str, tuple[Curve, ...]] = field(default_factory=dict)
 
 
+class Consequence(str):
+    """The line of a finding that follows from another; ``finding`` is that finding.
+
+    It is None in what was read from a file, where the line alone is kept.
+    """
+
+    finding: Finding | None
+
+    def __new__(cls, line: str, finding: Finding | None = None) -> Consequence:
+        made = super().__new__(cls, line)
+        made.finding = finding
+        return made
+
+    @classmethod
+    def of(cls, finding: Finding) -> Consequence:
+        """What is told of a finding below the one that explains it."""
+        return cls(str(finding), finding)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Finding:
     """One thing that is wrong, why, and what to do.
@@ -214,7 +236,7 @@ class Finding:
     reference: str = ""
     units: tuple[int, ...] = ()
     layers: tuple[str, ...] = ()
-    consequences: tuple[str, ...] = ()
+    consequences: tuple[Consequence, ...] = ()
     profile: dict[str, float] = field(default_factory=dict)
     remedy_code: str = ""
     ignored: str = ""

@@ -91,6 +91,9 @@ def _decode_plain(kind: Any, data: Any, where: str) -> Any:
         is_number = isinstance(data, (int, float)) and not isinstance(data, bool)
         _expect(is_number, where, "a number", data)
         return float(data)
+    if issubclass(kind, str):
+        _expect(isinstance(data, str), where, "a value of type str", data)
+        return kind(data)
     _expect(type(data) is kind, where, f"a value of type {kind.__name__}", data)
     return data
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
+from support.distributions import Distributions
 
 MODEL = """
 import torch
@@ -83,6 +85,16 @@ def models(pytester, warm):
     """A project with a module ``nets`` that has ``net()`` and ``batch()``."""
     pytester.makepyfile(nets=MODEL)
     return Project(pytester)
+
+
+@pytest.fixture
+def distributions(tmp_path_factory, monkeypatch):
+    """Distributions of others, as if they were installed, for the length of the test."""
+    before = set(sys.modules)
+    made = Distributions(tmp_path_factory.mktemp("installed"), monkeypatch)
+    yield made
+    for name in {place.name for place in made.folder.iterdir()} & (set(sys.modules) - before):
+        del sys.modules[name]
 
 
 @pytest.fixture(params=[(), ("-n0",), ("-n2",)], ids=["plain", "n0", "n2"])

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from pytest_initcheck.capture.axis_layout import (
     Layout,
@@ -23,6 +22,7 @@ from pytest_initcheck.capture.axis_layout import (
 )
 from pytest_initcheck.capture.axis_readers import mixed_in, reads
 from pytest_initcheck.capture.axis_rules import VIEWS, Call, made
+from pytest_initcheck.capture.modes import Arguments, OperatorMode, Options
 from pytest_initcheck.capture.operators import flat_tensors, storage_key
 from pytest_initcheck.capture.program import tensors_of
 from pytest_initcheck.evidence import Reshape
@@ -30,7 +30,7 @@ from pytest_initcheck.evidence import Reshape
 Where = Callable[[], str | None]
 
 
-class Reshapes(TorchDispatchMode):
+class Reshapes(OperatorMode):
     """A dispatch mode that knows of every tensor made of the batch which axes it has.
 
     ``where`` names the module that runs, None outside of the model.
@@ -52,15 +52,9 @@ class Reshapes(TorchDispatchMode):
         for tensor in tensors_of(batch):
             self._put(tensor, laid_out(named(tensor.shape)))
 
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
+    def called(self, func: Any, args: Arguments, kwargs: Options) -> Any:
         given = tuple((tensor, self._get(tensor)) for tensor in flat_tensors((args, kwargs)))
-        out = func(*args, **(kwargs or {}))
+        out = func(*args, **kwargs)
         if any(layout is not None for _, layout in given):
             self._note(func, args, given, flat_tensors(out))
         return out

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 from torch.nn.modules.dropout import _DropoutNd
-from torch.overrides import TorchFunctionMode
 
+from pytest_initcheck.capture.modes import Arguments, FunctionMode, Options
 from pytest_initcheck.capture.nonlinearity import SOFTSIGN, TANHSHRINK
 from pytest_initcheck.capture.trace import Tracer
 
@@ -46,7 +46,7 @@ def switch_off_dropout(model: nn.Module) -> None:
             module.dropout = 0.0
 
 
-class Quiet(TorchFunctionMode):
+class Quiet(FunctionMode):
     """Dropout passes its input on: its noise would hide which units are alike.
 
     Dropout separates locked units only slowly, so that a model which trains well only thanks to
@@ -57,14 +57,7 @@ class Quiet(TorchFunctionMode):
         super().__init__()
         self._tracer = tracer
 
-    def __torch_function__(
-        self,
-        func: Any,
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        kwargs = kwargs or {}
+    def called(self, func: Any, args: Arguments, kwargs: Options) -> Any:
         if func in _RATES:
             args, kwargs = _undropped(_RATES[func], args, kwargs)
         if func in _DROPOUTS and self._rate(args, kwargs) < 1:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import random
-import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-Undo = Callable[[], None]
+from pytest_initcheck.capture.randomness import Undo, remembered
+
 _DEPTH = 6
 
 
@@ -25,7 +25,7 @@ def preserved(*objects: object) -> Iterator[None]:
     the containers, tensors and generators in them. Objects of other classes that a module holds
     are restored by reference only.
     """
-    undo: list[Undo] = list(_random_streams())
+    undo: list[Undo] = list(remembered())
     seen: set[int] = set()
     for item in objects:
         if isinstance(item, nn.Module):
@@ -38,24 +38,6 @@ def preserved(*objects: object) -> Iterator[None]:
     finally:
         for step in reversed(undo):
             step()
-
-
-def _random_streams() -> Iterator[Undo]:
-    python = random.getstate()
-    yield lambda: random.setstate(python)
-    if "numpy" in sys.modules:
-        from numpy import random as numpy_random
-
-        numpy_state = numpy_random.get_state()
-        yield lambda: numpy_random.set_state(numpy_state)
-    cpu = torch.get_rng_state()
-    yield lambda: torch.set_rng_state(cpu)
-    if torch.cuda.is_available() and torch.cuda.is_initialized():
-        cuda = torch.cuda.get_rng_state_all()
-        yield lambda: torch.cuda.set_rng_state_all(cuda)
-    if torch.backends.mps.is_available():
-        mps = torch.mps.get_rng_state()
-        yield lambda: torch.mps.set_rng_state(mps)
 
 
 def _save_module(module: nn.Module, undo: list[Undo], seen: set[int]) -> None:

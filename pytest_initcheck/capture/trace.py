@@ -12,13 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.nn.modules import module as module_hooks
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.hooks import RemovableHandle
 
 from pytest_initcheck.capture.autograd_graph import BackwardGraph
 from pytest_initcheck.capture.eager import unfused
 from pytest_initcheck.capture.effective_weights import UsedWeights
+from pytest_initcheck.capture.modes import Arguments, OperatorMode, Options
 from pytest_initcheck.capture.nonlinearity import Nonlinearity, recognise
+from pytest_initcheck.capture.operation import Operation, Origin
 from pytest_initcheck.capture.operators import (
     MIXING,
     UNIT_AXES,
@@ -42,19 +43,6 @@ def layer_of(parameter: str) -> str:
     return plain if plain != parameter else parameter.rpartition(".")[0] or parameter
 
 
-@dataclass(kw_only=True)
-class _Origin:
-    """Where the content of a storage comes from."""
-
-    alive: StorageWeakRef
-    node: int = -1
-    layer: str = ""
-    order: int = -1
-    params: tuple[str, ...] = ()
-    is_parameter: bool = False
-    is_data: bool = False
-
-
 @dataclass
 class Observer:
     """What the tracer calls; each receives the tensor as the forward pass left it."""
@@ -70,7 +58,7 @@ class _Frame:
     flags: ExitStack = field(default_factory=ExitStack)
 
 
-class Tracer(TorchDispatchMode):
+class Tracer(OperatorMode):
     """A dispatch mode that observes a model however its author wrote it.
 
     Below autograd every operator passes here: modules, functions, methods, in-place calls,
@@ -90,7 +78,7 @@ class Tracer(TorchDispatchMode):
         self._model = model
         self._modules = {id(m): name for name, m in reversed(list(model.named_modules()))}
         self._stack: list[_Frame] = []
-        self._origins: dict[int, _Origin] = {}
+        self._origins: dict[int, Origin] = {}
         self._pending: list[tuple[Tensor, Callable[[Tensor], None]]] = []
         self._strays = Strays(model)
         self.used_weights = UsedWeights(model)
@@ -210,140 +198,81 @@ class Tracer(TorchDispatchMode):
         if self._stack:
             self._stack.pop().flags.close()
 
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        kwargs = kwargs or {}
+    def called(self, func: Any, args: Arguments, kwargs: Options) -> Any:
         self.flush()
         if not self._stack or self._is_paused:
             return func(*args, **kwargs)
         if func.namespace not in ("aten", "prim", "prims"):
             # What an operator of another library does inside is not known.
             self.foreign.add(f"{self._stack[-1].name or 'model'}: {func}")
-        operator = name_of(func, args)
-        tensors = flat_tensors((args, kwargs))
-        origins = [self._origin(tensor) for tensor in tensors]
-        is_outside = self._is_rooted and len(self._stack) == 1
-        if not is_outside:
-            self._strays.note(
-                [t for t, o in zip(tensors, origins, strict=True) if not (o and o.is_parameter)],
-                self._stack[-1].name,
-            )
-        found = recognise(operator, args, kwargs) if tensors and not is_outside else None
-        is_float = found is not None and isinstance(args[0], Tensor) and args[0].is_floating_point()
-        slope = found.slope(args[0], args, kwargs) if found and is_float else None
-        is_mixing = operator in MIXING
-        seen, is_raw = self._see_input(operator, tensors, origins) if is_mixing else (None, False)
+        call = Operation.of(func, name_of(func, args), args, kwargs, self._origin)
+        found = slope = None
+        if not (self._is_rooted and len(self._stack) == 1):
+            self._strays.note(call.others, self._stack[-1].name)
+            found = recognise(call.operator, args, kwargs) if call.tensors else None
+        if found and isinstance(args[0], Tensor) and args[0].is_floating_point():
+            slope = found.slope(args[0], args, kwargs)
+        received = call.received()
         out = func(*args, **kwargs)
-        node = self._add_node(
-            func, operator, args, tensors, origins, out, found if is_float else None
-        )
+        node = self._add_node(call, out, found if slope is not None else None)
         if node is not None:
             self._is_paused = True
-            self.made(node, tensors, flat_tensors(out))
+            self.made(node, call.tensors, flat_tensors(out))
             self._is_paused = False
-        if (
-            node
-            and node.nonlinearity
-            and found
-            and slope is not None
-            and isinstance(out, (Tensor, tuple))
-        ):
-            result = out if isinstance(out, Tensor) else out[0]
-            self._observer.on_nonlinearity(node, found, slope, result)
-        elif node and node.is_layer:
-            first = next(iter(flat_tensors(out)), None)
-            if first is not None:
-                self._observer.on_layer(node, first, seen)
-            if is_raw and seen is not None:
-                self._observer.on_first_input(node, seen)
+            if found and slope is not None and isinstance(out, (Tensor, tuple)):
+                result = out if isinstance(out, Tensor) else out[0]
+                self._observer.on_nonlinearity(node, found, slope, result)
+            elif node.is_layer:
+                self._tell_layer(node, out, *received)
         return out
 
-    def _see_input(
-        self, operator: str, tensors: list[Tensor], origins: list[_Origin | None]
-    ) -> tuple[Tensor | None, bool]:
-        """The data that a mixing operator receives, the latest made where there are several.
+    def _tell_layer(self, node: Node, out: Any, received: Tensor | None, is_raw: bool) -> None:
+        first = next(iter(flat_tensors(out)), None)
+        if first is not None:
+            self._observer.on_layer(node, first, received)
+        if is_raw and received is not None:
+            self._observer.on_first_input(node, received)
 
-        And whether no layer has worked on them yet.
-        """
-        data = [
-            (origin.order, tensor)
-            for tensor, origin in zip(tensors, origins, strict=True)
-            if origin and origin.is_data and tensor.is_floating_point()
-        ]
-        order, tensor = max(data, key=lambda pair: pair[0], default=(0, None))
-        return tensor, order < 0
-
-    def _add_node(
-        self,
-        func: Any,
-        operator: str,
-        args: tuple[Any, ...],
-        tensors: list[Tensor],
-        origins: list[_Origin | None],
-        out: Any,
-        found: Nonlinearity | None,
-    ) -> Node | None:
-        results = flat_tensors(out)
-        keys = {storage_key(tensor) for tensor in tensors}
-        if not func._schema.is_mutable and all(storage_key(result) in keys for result in results):
+    def _add_node(self, call: Operation, out: Any, found: Nonlinearity | None) -> Node | None:
+        results, weights = flat_tensors(out), call.weights
+        if call.is_view(results):
             return None
-        known = [origin for origin in origins if origin]
-        weights = [
-            o for t, o in zip(tensors, origins, strict=True) if o and o.is_parameter and t.dim() > 1
-        ]
-        params = tuple(dict.fromkeys(p for o in known if o.is_parameter for p in o.params))
-        # Tensors of unknown origin (masks, constants) do not change what a weight is made of.
-        is_derived = bool(params) and all(origin.is_parameter for origin in known)
-        is_layer = operator in MIXING and bool(weights) and (not is_derived or self._owns(weights))
+        is_derived = call.is_of_parameters
+        is_layer = call.operator in MIXING and bool(weights)
+        is_layer = is_layer and (not is_derived or self._owns(weights))
         if is_derived and not is_layer:
-            self._claim_all(results, params=params, is_parameter=True)
+            self._claim_all(results, params=call.params, is_parameter=True)
             return None
-        data = [origin for origin in known if not origin.is_parameter]
-        latest = max(data, key=lambda origin: origin.order, default=None)
+        latest = max(call.data, key=lambda origin: origin.order, default=None)
         order, layer = (latest.order, latest.layer) if latest else (-1, "")
         if is_layer:
-            order, layer = len(self.nodes), layer_of(weights[-1].params[0])
-            self._note_layer(layer, operator, args, tensors, origins)
+            order, layer = len(self.nodes), layer_of(weights[-1][1].params[0])
+            self._note_layer(layer, call)
         node = Node(
             index=len(self.nodes),
-            operator=operator,
+            operator=call.operator,
             owner=self._stack[-1].name,
-            inputs=tuple(dict.fromkeys(origin.node for origin in data)),
-            params=params,
+            inputs=tuple(dict.fromkeys(origin.node for origin in call.data)),
+            params=call.params,
             layer=layer,
             is_layer=is_layer,
             nonlinearity=found.name if found else "",
             shape=tuple(results[0].shape) if results else (),
-            width=width_of(operator, args),
-            axis=axis_of(operator, args),
+            width=width_of(call.operator, call.args),
+            axis=axis_of(call.operator, call.args),
             shut_off=not torch.is_grad_enabled(),
-            reads=parts_read(
-                tensors, [o.node if o and not o.is_parameter else None for o in origins]
-            ),
+            reads=parts_read(call.tensors, call.sources),
         )
         self.nodes.append(node)
-        is_data = is_layer or any(origin.is_data for origin in data)
-        self._claim_results(node, results, tensors, layer=layer, order=order, is_data=is_data)
+        is_data = is_layer or any(origin.is_data for origin in call.data)
+        self._claim_results(node, results, call.tensors, layer=layer, order=order, is_data=is_data)
         return node
 
-    def _note_layer(
-        self,
-        layer: str,
-        operator: str,
-        args: tuple[Any, ...],
-        tensors: list[Tensor],
-        origins: list[_Origin | None],
-    ) -> None:
+    def _note_layer(self, layer: str, call: Operation) -> None:
         # A transposed convolution lists its inputs first; one in groups has no such axis.
-        is_transposed = operator == "convolution" and args[6] and args[8] == 1
-        self._note_axes(operator, tensors, origins, 1 if is_transposed else None)
-        pairs = zip(tensors, origins, strict=True)
-        self.used_weights.note(layer, [t for t, o in pairs if o and o.is_parameter and t.dim() > 1])
+        is_transposed = call.operator == "convolution" and call.args[6] and call.args[8] == 1
+        self._note_axes(call, 1 if is_transposed else None)
+        self.used_weights.note(layer, [tensor for tensor, _ in call.weights])
         if layer not in self.order:
             self.order.append(layer)
 
@@ -359,31 +288,21 @@ class Tracer(TorchDispatchMode):
             self.nodes.append(selection)
             self._claim_all(chosen, node=selection.index, **facts)
 
-    def _note_axes(
-        self,
-        operator: str,
-        tensors: list[Tensor],
-        origins: list[_Origin | None],
-        known: int | None = None,
-    ) -> None:
-        weights = [
-            (tensor, origin)
-            for tensor, origin in zip(tensors, origins, strict=True)
-            if origin and origin.is_parameter and tensor.dim() > 1 and operator in UNIT_AXES
-        ]
+    def _note_axes(self, call: Operation, known: int | None) -> None:
+        weights = call.weights if call.operator in UNIT_AXES else []
         # Where a parameter is what a weight reads, such as learnt queries, it has no units.
-        for tensor, origin in weights[-1:] if len(weights) == len(tensors) else weights:
-            axis = unit_axis(operator, tensor) if known is None else known
+        for tensor, origin in weights[-1:] if len(weights) == len(call.tensors) else weights:
+            axis = unit_axis(call.operator, tensor) if known is None else known
             for name in origin.params:
                 # A vector may be reshaped into the kernel of a convolution.
                 if self._dims[name] > 1:
                     self.axes.setdefault(name, axis)
 
-    def _owns(self, weights: list[_Origin]) -> bool:
+    def _owns(self, weights: list[tuple[Tensor, Origin]]) -> bool:
         owner = self._stack[-1].name
-        return any(p.rpartition(".")[0] == owner for origin in weights for p in origin.params)
+        return any(p.rpartition(".")[0] == owner for _, origin in weights for p in origin.params)
 
-    def _origin(self, tensor: Tensor) -> _Origin | None:
+    def _origin(self, tensor: Tensor) -> Origin | None:
         return self._origins.get(storage_key(tensor))
 
     def _claim_all(self, tensors: list[Tensor], **facts: Any) -> None:
@@ -394,4 +313,4 @@ class Tracer(TorchDispatchMode):
         key = storage_key(tensor)
         if key:
             # The weak reference keeps the address from being used again.
-            self._origins[key] = _Origin(alive=StorageWeakRef(tensor.untyped_storage()), **facts)
+            self._origins[key] = Origin(alive=StorageWeakRef(tensor.untyped_storage()), **facts)

@@ -123,20 +123,3 @@ def make_optimizer(optimizer: Any, model: nn.Module) -> torch.optim.Optimizer:
             f"optimizer(params) returned a {type(made).__name__}; return a torch.optim.Optimizer"
         )
     return made
-
-
-def resolve_device(device: Any) -> torch.device | None:
-    """The device to move to, None for where the model is.
-
-    Raises:
-        InitcheckError: the name is unknown, or this machine has no such device.
-    """
-    if device is None:
-        return None
-    try:
-        found = torch.device(device)
-        torch.empty(0, device=found)
-    except (RuntimeError, AssertionError, TypeError) as error:
-        text = str(error).splitlines()[0]
-        raise InitcheckError(f"device {device!r} cannot be used: {text}; pass 'cpu'") from error
-    return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from pytest_initcheck.checks.activation_growth import Growth
-from pytest_initcheck.checks.causes import RANK, attach, outranked
+from pytest_initcheck.checks.causes import attach, outranked
 from pytest_initcheck.checks.contract import Contract
 from pytest_initcheck.checks.copied_layers import Copies
 from pytest_initcheck.checks.dead_units import DeadUnits
@@ -17,6 +17,7 @@ from pytest_initcheck.checks.ineffective_init import Leftovers
 from pytest_initcheck.checks.initial_loss import InitialLoss
 from pytest_initcheck.checks.inplace_inputs import Rewritten
 from pytest_initcheck.checks.input_scale import InputScale
+from pytest_initcheck.checks.installed import installed
 from pytest_initcheck.checks.leaks import Leaks
 from pytest_initcheck.checks.mixed_axes import Axes
 from pytest_initcheck.checks.no_gradient import Unreached
@@ -31,13 +32,17 @@ from pytest_initcheck.checks.targets import Targets
 from pytest_initcheck.checks.uninitialised import Memory
 from pytest_initcheck.checks.zero_weights import ZeroWeights
 from pytest_initcheck.evidence import Evidence
-from pytest_initcheck.records import Finding
+from pytest_initcheck.extensions import CHECK_PROTOCOL as PROTOCOL
+from pytest_initcheck.records import RANK, Finding
 
-__all__ = ["Check", "Rule", "judge", "registered", "rules"]
+__all__ = ["PROTOCOL", "Check", "Rule", "available", "judge", "registered", "rules"]
 
 
 def registered() -> list[Check]:
-    """The built-in checks, from root causes to what follows from them."""
+    """The built-in checks, from root causes to what follows from them.
+
+    This list is their registration: a new check is one module, one import and one line here.
+    """
     found: list[Check] = [
         NonFinite(),
         Memory(),
@@ -65,10 +70,20 @@ def registered() -> list[Check]:
     return [*found, Fit(found)]
 
 
+def available() -> list[Check]:
+    """The built-in checks and those that other distributions bring.
+
+    Raises:
+        InitcheckError: one of a distribution is broken; the message names it.
+    """
+    builtin = registered()
+    return [*builtin, *installed(builtin)]
+
+
 def rules(checks: Iterable[Check] | None = None) -> list[Rule]:
-    """Every rule of the checks, by id; by default of the built-in ones and of all that is found
+    """Every rule of the checks, by id; by default of all that are available and of what is found
     outside of them."""
-    found = [rule for check in checks or registered() for rule in check.rules]
+    found = [rule for check in checks or available() for rule in check.rules]
     if checks is None:
         found += [rule for _, rule in outside()]
     return sorted(found, key=lambda rule: rule.id)
@@ -76,7 +91,7 @@ def rules(checks: Iterable[Check] | None = None) -> list[Rule]:
 
 def judge(evidence: Evidence, checks: Sequence[Check] | None = None) -> list[Finding]:
     """Run the checks; findings come worst first, root causes before what follows from them."""
-    checks = registered() if checks is None else list(checks)
+    checks = available() if checks is None else list(checks)
     findings = [found for check in checks for found in check.run(evidence)]
     by_id = {rule.id: rule for check in checks for rule in check.rules}
     if any(rule.surrogate for rule in by_id.values()) and evidence.trajectory.has_learnt:

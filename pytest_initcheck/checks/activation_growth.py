@@ -20,6 +20,7 @@ class Growth:
     """Follows the size of the signal where no loss of a constant prediction can be asked for."""
 
     name = "growth"
+    aspects = frozenset({"gradients"})
     rules: tuple[Rule, ...] = (
         Rule(
             id="IC405",

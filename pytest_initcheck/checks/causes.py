@@ -11,9 +11,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 
 from pytest_initcheck.checks.rule import Rule, Suspicion
-from pytest_initcheck.records import Finding, Severity
-
-RANK: dict[Severity, int] = {"error": 0, "warning": 1, "info": 2}
+from pytest_initcheck.records import RANK, Consequence, Finding
 
 
 def attach(found: Sequence[Finding | Suspicion], by_id: Mapping[str, Rule]) -> list[Finding]:
@@ -26,10 +24,10 @@ def attach(found: Sequence[Finding | Suspicion], by_id: Mapping[str, Rule]) -> l
             if _root(other, above) is not finding:
                 above[id(finding)] = other
                 break
-    consequences: dict[int, list[str]] = {}
+    consequences: dict[int, list[Consequence]] = {}
     for finding in findings:
         if id(finding) in above:
-            consequences.setdefault(id(_root(finding, above)), []).append(str(finding))
+            consequences.setdefault(id(_root(finding, above)), []).append(Consequence.of(finding))
     return [
         dataclasses.replace(finding, consequences=tuple(consequences.get(id(finding), ())))
         for finding in findings

@@ -21,6 +21,7 @@ class Copies:
     """Reports different parameters with equal random values; ties are one parameter, no copy."""
 
     name = "copies"
+    aspects = frozenset({"symmetry"})
     rules: tuple[Rule, ...] = (
         Rule(
             id="IC203",

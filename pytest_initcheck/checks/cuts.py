@@ -88,7 +88,7 @@ def _flat(evidence: Evidence, layer: str, choices: set[int]) -> Cut | None:
 
 def _missing(evidence: Evidence, layer: str, choices: set[int]) -> Cut | None:
     """An edge that the autograd graph lacks, where the layer is meant to be trained."""
-    if layer in evidence.felt:
+    if layer in evidence.value_only:
         return Cut(layer=layer, kind="numbers", dominates=not evidence.loss.is_forward)
     nodes = calls_of(evidence, layer)
     dominates = any(is_bridge(evidence, node) for node in nodes)
@@ -232,7 +232,7 @@ def unread_layers(evidence: Evidence) -> list[str]:
     return [
         layer
         for layer in unread
-        if layer not in evidence.felt
+        if layer not in evidence.value_only
         and any(evidence.rates.get(p.name) for p in evidence.trainable(layer))
         and not any(largest_gradient(evidence, p) for p in evidence.trainable(layer))
     ]

@@ -10,10 +10,10 @@ import numpy as np
 from pytest_initcheck.checks.initial_loss import calm_loss
 from pytest_initcheck.checks.remedy_code import fresh_norms, redraw
 from pytest_initcheck.checks.rule import Rule
-from pytest_initcheck.checks.transmission import FLAT, Transmission, transmissions
 from pytest_initcheck.evidence import Array, Evidence, SiteKey
 from pytest_initcheck.evidence.gradient_flow import ending, is_fed, is_gate
 from pytest_initcheck.evidence.signals import all_gone, is_class_loss, pushed_by
+from pytest_initcheck.evidence.transmission import FLAT, Transmission, transmissions
 from pytest_initcheck.records import Finding
 
 # Five standard errors: a chance of 3e-7 for each layer of a healthy model.
@@ -36,6 +36,7 @@ class DeadUnits:
     """
 
     name = "dead"
+    aspects = frozenset({"dead"})
     rules: tuple[Rule, ...] = (
         Rule(
             id="IC301",

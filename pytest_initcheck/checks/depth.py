@@ -36,6 +36,7 @@ class Gradients:
     """Judges the profile along depth, never absolute sizes."""
 
     name = "gradients"
+    aspects = frozenset({"gradients"})
     rules: tuple[Rule, ...] = (
         Rule(
             id="IC402",

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pytest_initcheck.checks.causes import RANK
 from pytest_initcheck.checks.cuts import Cut, cuts, is_unreached
 from pytest_initcheck.checks.depth import BROKEN
 from pytest_initcheck.checks.detached_calls import LostCalls, lost_calls
 from pytest_initcheck.checks.rule import Rule
 from pytest_initcheck.evidence import Evidence, Node
-from pytest_initcheck.records import Finding
+from pytest_initcheck.records import RANK, Finding
 
 _UNREACHED = (
     "the loss is computed from numbers that no gradient leads back from: no parameter of the "

@@ -39,6 +39,7 @@ class NonFinite:
     """Reports the first place where NaN or infinity stands before any step is taken."""
 
     name = "nonfinite"
+    aspects = frozenset({"gradients"})
     rules: tuple[Rule, ...] = (
         Rule(
             id="IC501",

@@ -79,7 +79,13 @@ class Suspicion:
 
 
 class Check(Protocol):
-    """A check. Register an own one through the hook ``pytest_initcheck_checks``."""
+    """A check. Register an own one through the hook ``pytest_initcheck_checks``, or, for all who
+    install a distribution, through the entry points ``pytest_initcheck.checks``.
+
+    It may carry ``aspects``, a set of "symmetry", "dead", "saturation" and "gradients": the
+    assertions of the fixture that its errors fail; and ``protocol``, the number of the protocol
+    that it was written for (default 1; see ``pytest_initcheck.extensions``).
+    """
 
     name: str
     rules: tuple[Rule, ...]

@@ -8,34 +8,35 @@ import numpy as np
 
 from pytest_initcheck.checks.remedy_code import drawn_small, redraw
 from pytest_initcheck.checks.rule import Rule
-from pytest_initcheck.checks.transmission import Transmission, transmissions
 from pytest_initcheck.evidence import Evidence, Node, SiteKey
 from pytest_initcheck.evidence.gradient_flow import (
     between,
     is_bridge,
-    is_gate,
     last_layer,
     makers,
     normalises,
     producers,
 )
 from pytest_initcheck.evidence.signals import is_class_loss
+from pytest_initcheck.evidence.transmission import (
+    SHUT,
+    Saturated,
+    Transmission,
+    saturated,
+    transmissions,
+)
 from pytest_initcheck.records import Finding
 
 _SOURCE = "Glorot, Bengio: Understanding the difficulty of training deep networks (2010)"
-# A layer that passes less than a tenth of the gradient costs the layers below a decade each.
-_ERROR = 0.1
-OPEN = 0.25
 # Attention that is uniform has relative slope 1; with one weight near 1 it falls towards 0.
 _ATTENTION = 0.5
-# Gates closed or opened by a bias agree; saturation by weights throws units to both ends.
-_BOTH_ENDS = 0.25
 
 
 class Saturation:
     """Judges each unit by the slope of its own nonlinearity, relative to the steepest."""
 
     name = "saturation"
+    aspects = frozenset({"saturation"})
     rules: tuple[Rule, ...] = (
         Rule(
             id="IC303",
@@ -85,34 +86,25 @@ class Saturation:
     )
 
     def run(self, evidence: Evidence) -> Iterator[Finding]:
-        passed = transmissions(evidence)
-        # What ends the model loses its slope only to a loss that leaves it in.
-        is_open = {key: p for key, p in passed.items() if p.is_inside or _is_squared(evidence)}
-        flat = {
-            key: p
-            for key, p in is_open.items()
-            if p.family == "squashing" and p.median < OPEN and not _is_biased_gate(evidence, key)
-        }
-        yield from self._attention(evidence, passed)
+        yield from self._attention(evidence, transmissions(evidence))
         yield from self._single(evidence)
-        worst = {key: p for key, p in flat.items() if p.median < _ERROR and p.is_inside}
-        if worst or flat:
-            yield self._saturated(evidence, worst or flat, is_error=bool(worst))
+        found = saturated(evidence)
+        if found.sites:
+            yield self._saturated(evidence, found)
 
-    def _saturated(
-        self, evidence: Evidence, found: dict[SiteKey, Transmission], *, is_error: bool
-    ) -> Finding:
-        layers = {key.layer or key.owner: (key, passed) for key, passed in found.items()}
+    def _saturated(self, evidence: Evidence, found: Saturated) -> Finding:
+        layers = {key.layer or key.owner: (key, passed) for key, passed in found.sites.items()}
         key, passed = next(iter(layers.values()))
-        limit = _ERROR if is_error else OPEN
+        remedy, measured = self.rules[0].remedy, evidence.sigma_range
         return self.rules[0].found(
             self.name,
-            "error" if is_error else "warning",
+            "error" if found.limit == SHUT else "warning",
             tuple(layers),
             f"median relative slope of the {key.nonlinearity}",
             measured=passed.median,
-            limit=limit,
-            units=tuple(int(unit) for unit in np.flatnonzero(passed.start < limit)),
+            limit=found.limit,
+            remedy=remedy if measured is None else f"{remedy}; measured: {measured}",
+            units=tuple(int(unit) for unit in np.flatnonzero(passed.start < found.limit)),
             code=redraw(evidence, layers),
         )
 
@@ -192,15 +184,3 @@ def _is_over_one_unit(evidence: Evidence, node: Node) -> bool:
     }
     is_along_units = node.axis == -1 and node.shape[1:] != ()
     return len(layers) == 1 and units == {1} and is_along_units
-
-
-def _is_squared(evidence: Evidence) -> bool:
-    """Whether the loss leaves the slope of the output in: a logarithm cancels it."""
-    facts = evidence.objective
-    return facts is not None and facts.sides > 0 and not facts.is_logarithmic
-
-
-def _is_biased_gate(evidence: Evidence, key: SiteKey) -> bool:
-    site = evidence.start.sites.get(key)
-    spread = site.output.std if site and site.output else None
-    return spread is not None and spread < _BOTH_ENDS and is_gate(evidence, key)

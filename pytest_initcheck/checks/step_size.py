@@ -49,6 +49,7 @@ class Movement:
     """Parameters with a gradient that stay where they were, or that the first steps throw away."""
 
     name = "movement"
+    aspects = frozenset({"gradients"})
     rules: tuple[Rule, ...] = (
         Rule(
             id="IC601",
@@ -177,7 +178,7 @@ class Movement:
         )
 
     def _blown(self, evidence: Evidence) -> Iterator[Finding]:
-        losses, stride = evidence.trajectory, evidence.stride or 0.0
+        losses, stride = evidence.trajectory, evidence.sharpness or 0.0
         cause = ""
         if losses.blown_up:
             measured = "last loss of the steps over the first", losses.blown_up, BLOWN

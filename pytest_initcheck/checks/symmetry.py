@@ -40,6 +40,7 @@ class Symmetry:
     """
 
     name = "symmetry"
+    aspects = frozenset({"symmetry"})
     rules: tuple[Rule, ...] = (
         Rule(
             id="IC201",

@@ -23,6 +23,7 @@ class Memory:
     """Recognises arbitrary bytes by exponents that no initialiser draws."""
 
     name = "memory"
+    aspects = frozenset({"gradients"})
     rules: tuple[Rule, ...] = (
         Rule(
             id="IC104",

@@ -26,6 +26,8 @@ class ZeroWeights:
     """
 
     name = "zero"
+    # Weights that are zero and stay so are equal units as well.
+    aspects = frozenset({"gradients", "symmetry"})
     rules: tuple[Rule, ...] = (
         Rule(
             id="IC101",

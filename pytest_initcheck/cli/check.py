@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import random
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -52,17 +51,19 @@ def _ignores(texts: list[str]) -> tuple[Ignore, ...]:
 def _diagnose(arguments: argparse.Namespace, ignores: tuple[Ignore, ...]) -> Diagnosis:
     import torch
 
+    from pytest_initcheck.capture.device import resolve_device
+    from pytest_initcheck.capture.randomness import seed_all
     from pytest_initcheck.cli.batch import make_batch, make_loss
     from pytest_initcheck.diagnosis import diagnose
 
     dtype = getattr(torch, arguments.dtype)
-    device = _device(arguments.device)
-    _seed(arguments.seed)
+    device = resolve_device(arguments.device, "pass --device cpu")
+    seed_all(arguments.seed)
     factory = find(arguments.target)
     # Importing may have drawn numbers, the first time only.
-    _seed(arguments.seed)
+    seed_all(arguments.seed)
     model = build(factory, arguments.target).to(device=device, dtype=dtype)
-    batch = make_batch(arguments, model, device, dtype)
+    batch = make_batch(arguments, model, str(device), dtype)
     kind, lr = arguments.optimizer, arguments.lr
     return diagnose(
         model,
@@ -74,24 +75,6 @@ def _diagnose(arguments: argparse.Namespace, ignores: tuple[Ignore, ...]) -> Dia
         causal=arguments.causal,
         thorough=arguments.thorough,
     )
-
-
-def _seed(seed: int) -> None:
-    import numpy
-    import torch
-
-    random.seed(seed)
-    numpy.random.seed(seed % 2**32)
-    torch.manual_seed(seed)
-
-
-def _device(name: str) -> str:
-    import torch
-
-    available = torch.cuda.is_available()
-    if name == "cuda" and not available:
-        raise InitcheckError("--device cuda: torch sees no CUDA device here; pass --device cpu")
-    return ("cuda" if available else "cpu") if name == "auto" else name
 
 
 def _optimizer(kind: str, lr: float | None, parameters: Any) -> torch.optim.Optimizer:

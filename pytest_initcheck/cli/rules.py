@@ -40,7 +40,7 @@ def rules(arguments: argparse.Namespace) -> int:
 def _chosen(known: Sequence[Rule], ids: Sequence[str]) -> list[Rule]:
     found: dict[str, Rule] = {}
     for id in ids:
-        mine = {rule.id: rule for rule in known if covers(id.upper(), rule.id)}
+        mine = {rule.id: rule for rule in known if covers(id.upper(), rule.id.upper())}
         if not mine:
             hint = near(id, (rule.id for rule in known))
             raise InitcheckError(f"no rule has the id {id}{hint}; initcheck rules lists all")
@@ -50,8 +50,14 @@ def _chosen(known: Sequence[Rule], ids: Sequence[str]) -> list[Rule]:
 
 def _checks() -> dict[str, str]:
     """The name of the check that finds it, by id."""
-    found = {rule.id: check.name for check in checks.registered() for rule in check.rules}
+    found = {rule.id: check.name for check in checks.available() for rule in check.rules}
     return found | {rule.id: name for name, rule in outside()}
+
+
+def _distributions() -> dict[str, str]:
+    """Which distribution brings it, by the ids of the rules that are not the package's own."""
+    found = [(getattr(check, "distribution", ""), check) for check in checks.available()]
+    return {rule.id: name for name, check in found if name for rule in check.rules}
 
 
 def _listed(known: Sequence[Rule]) -> list[str]:
@@ -75,6 +81,7 @@ def _facts(rule: Rule, known: Sequence[Rule]) -> list[tuple[str, str]]:
     ignoring = NEVER.get(rule.id)
     return [
         ("check", _checks()[rule.id]),
+        ("brought by", _distributions().get(rule.id, "")),
         ("severity", " or ".join(rule.severities)),
         ("cause", rule.cause),
         ("measured", rule.quantity),

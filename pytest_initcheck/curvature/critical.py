@@ -63,12 +63,30 @@ def critical_point(
     _check_numbers(steps, seed, tolerance)
     with opened(model, batch, loss_fn, forward, device) as program:
         program.materialise()
-        place = coordinates(program.model)
-        try:
-            return _examine(DoubleBackward(program, place), program, place, steps, seed, tolerance)
-        except NoSecondDerivative:
-            pass
-        return _examine(Differences(program, place), program, place, steps, seed, tolerance)
+        return examined(program, steps=steps, seed=seed, tolerance=tolerance)
+
+
+def examined(
+    program: Program, *, steps: int = STEPS, seed: int = 0, tolerance: float = TOLERANCE
+) -> CriticalPoint:
+    """The same for a program that is ready to be evaluated.
+
+    Raises:
+        InitcheckError: a loss or gradient that is not finite.
+    """
+    place, search = coordinates(program.model), _Search(steps, seed, tolerance)
+    try:
+        return _examine(DoubleBackward(program, place), program, place, search)
+    except NoSecondDerivative:
+        pass
+    return _examine(Differences(program, place), program, place, search)
+
+
+@dataclass(frozen=True)
+class _Search:
+    steps: int
+    seed: int
+    tolerance: float
 
 
 def _check_numbers(steps: Any, seed: Any, tolerance: Any) -> None:
@@ -80,14 +98,13 @@ def _check_numbers(steps: Any, seed: Any, tolerance: Any) -> None:
 
 
 def _examine(
-    product: Product, program: Program, place: Coordinates, steps: int, seed: int, tolerance: float
+    product: Product, program: Program, place: Coordinates, search: _Search
 ) -> CriticalPoint:
     loss, gradient = float(product.result.loss.detach()), float(product.gradient.norm())
     _check_finite(loss, product.gradient)
-    chance = constant_loss(program, product.result)
-    basis = krylov(
-        product, _random(place, seed), _affordable(steps, place), place.eps, place.storage
-    )
+    chance, tolerance = constant_loss(program, product.result), search.tolerance
+    start, steps = _random(place, search.seed), _affordable(search.steps, place)
+    basis = krylov(product, start, steps, place.eps, place.storage)
     ends = _ends(basis, product, place)
     reach = max(1.0, float(place.join(place.parameters).norm()))
     # Where the loss itself is nothing but rounding, a share of it says nothing.

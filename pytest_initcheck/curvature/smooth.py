@@ -13,6 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from pytest_initcheck.capture.composite_calls import Quiet
 from pytest_initcheck.capture.eager import unfused
+from pytest_initcheck.capture.modes import Arguments, Options
 from pytest_initcheck.capture.trace import Observer, Tracer
 
 _LOOKUPS = {functional.embedding, functional.embedding_bag}
@@ -21,17 +22,10 @@ _LOOKUPS = {functional.embedding, functional.embedding_bag}
 class _Smooth(Quiet):
     """Beside what `Quiet` does: no sparse gradients."""
 
-    def __torch_function__(
-        self,
-        func: Any,
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        kwargs = dict(kwargs or {})
+    def called(self, func: Any, args: Arguments, kwargs: Options) -> Any:
         if func in _LOOKUPS and kwargs.get("sparse"):
-            kwargs["sparse"] = False
-        return super().__torch_function__(func, types, args, kwargs)
+            kwargs = {**kwargs, "sparse": False}
+        return super().called(func, args, kwargs)
 
 
 @contextmanager

@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
+
+from pytest_initcheck.capture.modes import Arguments, OperatorMode, Options
 
 # What is not chosen leaves no trace in the result, though it would with other data.
 _CHOICES = frozenset({
@@ -22,7 +23,7 @@ _CHOICES = frozenset({
 _WINDOWS = ("convolution", "pool", "unfold", "im2col", "upsample", "grid_sampler")
 
 
-class Choices(TorchDispatchMode):
+class Choices(OperatorMode):
     """Keeps the first operator of the model that looks at a part of what it is given."""
 
     def __init__(self) -> None:
@@ -46,17 +47,11 @@ class Choices(TorchDispatchMode):
     def _enter(self, is_inside: bool) -> None:
         self._is_inside = is_inside
 
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
+    def called(self, func: Any, args: Arguments, kwargs: Options) -> Any:
         name = func.overloadpacket.__name__
         if self._is_inside and not self.found and _chooses(name.rstrip("_"), args):
             self.found = name
-        return func(*args, **(kwargs or {}))
+        return func(*args, **kwargs)
 
 
 def _chooses(name: str, args: tuple[Any, ...]) -> bool:

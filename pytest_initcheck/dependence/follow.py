@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.nn.modules import module as module_hooks
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
+from pytest_initcheck.capture.modes import Arguments, OperatorMode, Options
 from pytest_initcheck.capture.operators import flat_tensors, storage_key
 from pytest_initcheck.capture.program import tensors_of
 from pytest_initcheck.dependence.fingerprints import Mark, Spread, mark, spread
@@ -26,7 +26,7 @@ _MOST_STEPS = 20_000
 _MOST_KEPT = 1 << 28
 
 
-class Follower(TorchDispatchMode):
+class Follower(OperatorMode):
     """Sees every operation that the model runs; the loss lies outside."""
 
     def __init__(self, model: nn.Module) -> None:
@@ -57,14 +57,7 @@ class Follower(TorchDispatchMode):
             for handle in handles:
                 handle.remove()
 
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        kwargs = kwargs or {}
+    def called(self, func: Any, args: Arguments, kwargs: Options) -> Any:
         if not self.frames or self._is_paused or self._recurrence is not None:
             return func(*args, **kwargs)
         received = self._received(func, _bound(func, args, kwargs), flat_tensors((args, kwargs)))

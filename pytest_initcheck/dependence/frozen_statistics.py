@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
+
+from pytest_initcheck.capture.modes import Arguments, OperatorMode, Options
 
 # The place of the flag that asks for the statistics of the batch; None: always asked for.
 _NORMS: dict[str, int | None] = {
@@ -24,7 +25,7 @@ class Diverged(Exception):
     """A pass took other operations than the first one."""
 
 
-class Held(TorchDispatchMode):
+class Held(OperatorMode):
     """Keeps the statistics of every batch normalisation in one pass, and replays them in others."""
 
     def __init__(self) -> None:
@@ -42,14 +43,8 @@ class Held(TorchDispatchMode):
         with self:
             yield
 
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        out = func(*args, **(kwargs or {}))
+    def called(self, func: Any, args: Arguments, kwargs: Options) -> Any:
+        out = func(*args, **kwargs)
         if not _takes_statistics(func, args):
             return out
         mean, scale = self._statistics(out[1], out[2])

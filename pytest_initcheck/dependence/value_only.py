@@ -8,13 +8,13 @@ from torch import Tensor
 from pytest_initcheck.capture.program import Program
 from pytest_initcheck.capture.restore import preserved
 from pytest_initcheck.dependence.passes import Passes, redrawn
-from pytest_initcheck.evidence import Evidence
+from pytest_initcheck.evidence import Observed
 
 # What rounding moves of a sum of single precision, relative to it.
 _ROUNDING = 1e-6
 
 
-def felt_layers(program: Program, evidence: Evidence) -> tuple[str, ...]:
+def value_only_layers(program: Program, evidence: Observed) -> tuple[str, ...]:
     """The layers that no traced path leads from to what is minimised, and that yet move the loss.
 
     A pass, and one for each layer that ran, that the optimiser holds and that got no gradient;
@@ -31,7 +31,7 @@ def felt_layers(program: Program, evidence: Evidence) -> tuple[str, ...]:
         return ()
 
 
-def _unled(evidence: Evidence) -> list[str]:
+def _unled(evidence: Observed) -> list[str]:
     leading = set(evidence.goals)
     for node in reversed(evidence.nodes):
         if node.index in leading:
@@ -48,7 +48,7 @@ def _unled(evidence: Evidence) -> list[str]:
     ]
 
 
-def _moves_loss(program: Program, evidence: Evidence, layer: str, before: Tensor) -> bool:
+def _moves_loss(program: Program, evidence: Observed, layer: str, before: Tensor) -> bool:
     names = {p.name for p in evidence.trainable(layer)}
     with preserved(program.model), torch.no_grad():
         redrawn(parameter for name, parameter in program.model.named_parameters() if name in names)

@@ -10,28 +10,21 @@ import torch
 from torch import nn
 
 from pytest_initcheck.capture import validate
-from pytest_initcheck.capture.composite_calls import switch_off_dropout
-from pytest_initcheck.capture.module_anomalies import oddities
-from pytest_initcheck.capture.prepare import opened
 from pytest_initcheck.capture.program import Forward, LossFunction, Program, moved
 from pytest_initcheck.capture.restore import preserved
 from pytest_initcheck.checks import Check, judge
 from pytest_initcheck.checks.apply_ignores import sort_out
 from pytest_initcheck.checks.optimiser import Optimiser
-from pytest_initcheck.dependence import dependencies
-from pytest_initcheck.dependence.value_only import felt_layers
-from pytest_initcheck.diagnosis.gather import Optimizer, gather
-from pytest_initcheck.diagnosis.sharpness import with_sharpness
-from pytest_initcheck.diagnosis.sigma_range import SigmaRange, sigma_range, with_sigma
+from pytest_initcheck.diagnosis.gather import gather
+from pytest_initcheck.diagnosis.observe import Optimizer
+from pytest_initcheck.diagnosis.sigma_range import sigma_range
+from pytest_initcheck.diagnosis.subject import Subject
 from pytest_initcheck.diagnosis.try_remedy import Remedied, mechanical, run_code
 from pytest_initcheck.errors import InitcheckError
-from pytest_initcheck.evidence import Evidence
 from pytest_initcheck.evidence.dependencies import Dependencies
 from pytest_initcheck.evidence.learning import Learning
-from pytest_initcheck.evidence.objective import ObjectiveFacts
+from pytest_initcheck.evidence.sigma_range import SigmaRange
 from pytest_initcheck.ignores import Given, Ignore, parse
-from pytest_initcheck.learning.learns import learn
-from pytest_initcheck.objective.facts import objective_facts
 from pytest_initcheck.records import Finding, ModelRecord, RunRecord, Verdict
 
 if TYPE_CHECKING:
@@ -39,23 +32,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from pytest_initcheck.curvature import CriticalPoint
-
-
-@dataclass(frozen=True, kw_only=True)
-class Subject:
-    """What ``diagnose`` was called with, for what is asked of the diagnosis later."""
-
-    model: nn.Module
-    batch: Any
-    loss_fn: LossFunction | None = None
-    optimizer: Optimizer | None = None
-    steps: int = 5
-    forward: Forward | None = None
-    device: str | torch.device | None = None
-    checks: Sequence[Check] | None = None
-    ignore: tuple[Ignore, ...] = ()
-    causal: bool | None = None
-    thorough: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,13 +153,13 @@ class Diagnosis:
         """One row per layer, moment ("start" or "after … steps") and tensor, with its moments."""
         from pytest_initcheck.diagnosis.export import diagnosis_frame
 
-        return diagnosis_frame(self)
+        return diagnosis_frame((self.record, self.after))
 
     def plot(self) -> Figure:
         """Histograms of weights, activations and gradients per layer, before and after."""
         from pytest_initcheck.diagnosis.export import diagnosis_figure
 
-        return diagnosis_figure(self)
+        return diagnosis_figure(self.record, self.after, f"verdict: {self.verdict}")
 
     def __str__(self) -> str:
         lines = [f"verdict: {self.verdict}", *(str(finding) for finding in self.findings)]
@@ -248,10 +224,9 @@ def diagnose(
     )
     validate.check_steps(steps)
     with validate.thawed(model) as was_frozen:
-        evidence = _evidence(subject, is_frozen=was_frozen)
-        checks = [Optimiser()] if was_frozen else checks
-        at_home = Program(model, moved(batch, _home(model)), loss_fn, forward)
-        found = sort_out(with_sigma(judge(evidence, checks), at_home), subject.ignore)
+        evidence = gather(subject, is_frozen=was_frozen)
+    findings = judge(evidence, [Optimiser()] if was_frozen else checks)
+    found = sort_out(findings, subject.ignore)
     return Diagnosis(
         record=evidence.before,
         after=evidence.after,
@@ -263,48 +238,6 @@ def diagnose(
         proved=evidence.dependencies,
         learning=evidence.learning,
     )
-
-
-def _evidence(subject: Subject, *, is_frozen: bool) -> Evidence:
-    """Everything that is measured: the model is opened once, and put back."""
-    model, loss_fn, forward = subject.model, subject.loss_fn, subject.forward
-    optimizer = None if is_frozen else subject.optimizer
-    with opened(model, subject.batch, loss_fn, forward, subject.device) as program:
-        odd = oddities(model)
-        program.materialise()
-        switch_off_dropout(model)
-        proved = dependencies(program, causal=subject.causal)
-        objective = _objective(program)
-        is_asked = subject.thorough and not is_frozen
-        learning = learn(program, optimizer, objective) if is_asked else None
-        evidence = gather(program, optimizer, subject.steps, objective)
-        felt = felt_layers(program, evidence)
-    evidence = replace(
-        evidence,
-        oddities={**odd, **evidence.oddities},
-        dependencies=proved,
-        learning=learning,
-        felt=felt,
-        holding=replace(evidence.holding, is_frozen=is_frozen),
-    )
-    return with_sharpness(
-        evidence,
-        model=model,
-        batch=subject.batch,
-        loss_fn=loss_fn,
-        forward=forward,
-        device=subject.device,
-    )
-
-
-def _objective(program: Program) -> ObjectiveFacts | None:
-    """What the loss can reach; None where it cannot be asked about these tensors."""
-    with preserved(program.model, program.loss_fn, program.forward):
-        try:
-            return objective_facts(program)
-        except (NotImplementedError, RuntimeError):
-            # Complex, sparse and nested tensors lack some of the operations.
-            return None
 
 
 def _home(model: nn.Module) -> torch.device:

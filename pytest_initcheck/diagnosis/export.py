@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -13,8 +13,6 @@ from pytest_initcheck.records import LayerRecord, ModelRecord, TensorStats
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from pytest_initcheck.diagnosis import Diagnosis
-
 _COLUMNS = [
     "layer", "kind", "nonlinearity", "moment", "tensor", "n", "mean", "std", "min", "max",
     "zero_share", "nonfinite", "dead_share", "saturated_share", "update_ratio", "dtype", "shape",
@@ -22,9 +20,9 @@ _COLUMNS = [
 _PANELS = ("weights", "activations", "gradients")
 
 
-def diagnosis_frame(diagnosis: Diagnosis) -> pd.DataFrame:
-    """One row per layer, moment and tensor."""
-    rows = [row for record in (diagnosis.record, diagnosis.after) for row in model_rows(record)]
+def diagnosis_frame(records: Sequence[ModelRecord]) -> pd.DataFrame:
+    """One row per layer, moment (one for each record) and tensor."""
+    rows = [row for record in records for row in model_rows(record)]
     frame: pd.DataFrame = pd.DataFrame(rows, columns=_COLUMNS)
     return frame
 
@@ -57,19 +55,18 @@ def tensors_of(layer: LayerRecord) -> Iterator[tuple[str, TensorStats]]:
         yield "activation gradient", layer.activation_gradients
 
 
-def diagnosis_figure(diagnosis: Diagnosis) -> Figure:
+def diagnosis_figure(before: ModelRecord, after: ModelRecord, title: str) -> Figure:
     """A row of three histograms per layer with weights: weights, activations, gradients."""
-    names = [layer.name for layer in diagnosis.record.layers if layer.weights or layer.activations]
-    after = {layer.name: layer for layer in diagnosis.after.layers}
+    names = [layer.name for layer in before.layers if layer.weights or layer.activations]
     figure = Figure(figsize=(9, 1.8 * max(len(names), 1)), layout="constrained")
     axes = figure.subplots(max(len(names), 1), 3, squeeze=False)
     for row, name in zip(axes, names, strict=False):
         for panel, axis in zip(_PANELS, row, strict=True):
-            for layer, label in ((diagnosis.record.layer(name), "before"), (after[name], "after")):
+            for layer, label in ((before.layer(name), "before"), (after.layer(name), "after")):
                 _draw(axis, _panel(layer, panel), label)
             axis.set_title(f"{name or 'model'} {panel}", fontsize=8)
             axis.tick_params(labelsize=6)
-    figure.suptitle(f"verdict: {diagnosis.verdict}", fontsize=10)
+    figure.suptitle(title, fontsize=10)
     if names:
         axes[0][0].legend(fontsize=6)
     return figure

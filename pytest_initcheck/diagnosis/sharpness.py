@@ -2,36 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
-
+from pytest_initcheck.capture.program import Program
+from pytest_initcheck.curvature.critical import examined
 from pytest_initcheck.errors import InitcheckError
-from pytest_initcheck.evidence import Evidence
+from pytest_initcheck.evidence import Observed
 from pytest_initcheck.evidence.gradient_flow import has_normalisation
 
 _PRODUCTS = 12
 
 
-def with_sharpness(evidence: Evidence, **subject: Any) -> Evidence:
-    """The evidence with the learning rate in units of the inverse curvature, where it matters.
+def sharpness(program: Program, observed: Observed) -> float | None:
+    """The learning rate in units of the inverse curvature at the start, where it matters.
 
-    ``subject`` are the arguments of `critical_point` but its options: the model as it starts.
     Only for gradient descent on a model without normalisation (which takes back the scale of the
-    weights, and with it the curvature) whose loss rises between two looks.
+    weights, and with it the curvature) whose loss rises between two looks; None elsewhere, and
+    where the model cannot be differentiated twice or does not start finite.
     """
-    if not _is_suspicious(evidence):
-        return evidence
-    from pytest_initcheck.curvature import critical_point
-
+    if not _is_suspicious(observed):
+        return None
     try:
-        point = critical_point(**subject, steps=_PRODUCTS)
+        point = examined(program, steps=_PRODUCTS)
     except InitcheckError:
-        # Not every model can be differentiated twice, and not every start is finite.
-        return evidence
-    rate = max(evidence.rates.values(), default=0.0)
-    return replace(evidence, stride=rate * point.largest.value / (1 + evidence.momentum))
+        return None
+    rate = max(observed.rates.values(), default=0.0)
+    return rate * point.largest.value / (1 + observed.momentum)
 
 
-def _is_suspicious(evidence: Evidence) -> bool:
-    is_descent = evidence.holding.is_descent and not evidence.is_default_optimizer
-    return is_descent and evidence.trajectory.rises and not has_normalisation(evidence)
+def _is_suspicious(observed: Observed) -> bool:
+    is_descent = observed.holding.is_descent and not observed.is_default_optimizer
+    return is_descent and observed.trajectory.rises and not has_normalisation(observed)

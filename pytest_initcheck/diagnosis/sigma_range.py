@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,35 +16,15 @@ from pytest_initcheck.capture.restore import preserved
 from pytest_initcheck.capture.signal_stats import SignalRecorder
 from pytest_initcheck.capture.trace import Tracer
 from pytest_initcheck.checks.depth import SHARE_WARNING
-from pytest_initcheck.checks.saturation import OPEN
 from pytest_initcheck.errors import InitcheckError
-from pytest_initcheck.records import Finding
+from pytest_initcheck.evidence import Observed
+from pytest_initcheck.evidence.sigma_range import SigmaRange
+from pytest_initcheck.evidence.transmission import OPEN, saturated
 from pytest_initcheck.training.normal import draw_normal
 
 _LOWEST, _HIGHEST = 1e-6, 1e6
 # Halving the logarithm of the interval so often leaves a factor of 1.01.
 _HALVINGS = 12
-
-
-@dataclass(frozen=True)
-class SigmaRange:
-    """The σ of N(0, σ²) with which a layer neither saturates nor loses its signal on this data.
-
-    Within ``low`` and ``high`` half of the units pass at least a quarter of the gradient that
-    they could, and at least 1e-4 of what the layer hands on differs between samples. A side is
-    None where no limit was met between 1e-6 and 1e6; both are NaN where no σ will do.
-    """
-
-    layer: str
-    low: float | None
-    high: float | None
-
-    def __str__(self) -> str:
-        if self.low is not None and math.isnan(self.low):
-            return f"no σ keeps layer {self.layer!r} unsaturated on this data"
-        low = "0" if self.low is None else f"{self.low:.3g}"
-        high = "any size" if self.high is None else f"{self.high:.3g}"
-        return f"layer {self.layer!r} stays unsaturated for σ from {low} to {high} on this data"
 
 
 def sigma_range(program: Program, layer: str) -> SigmaRange:
@@ -69,18 +49,16 @@ def sigma_range(program: Program, layer: str) -> SigmaRange:
     return SigmaRange(layer, low, high)
 
 
-def with_sigma(findings: Iterable[Finding], program: Program) -> list[Finding]:
-    """The findings; those of saturated layers say with which σ the first would not be."""
-    return [_measured(f, program) if f.id == "IC303" else f for f in findings]
-
-
-def _measured(finding: Finding, program: Program) -> Finding:
+def sigma_range_of_saturated(program: Program, observed: Observed) -> SigmaRange | None:
+    """The range of the first layer that is saturated; None where none is, or none can be drawn."""
+    found = next(iter(saturated(observed).sites), None)
+    if found is None:
+        return None
     try:
-        found = sigma_range(program, finding.layer)
+        return sigma_range(program, found.layer or found.owner)
     except InitcheckError:
         # Not every saturated place is a module that can be drawn.
-        return finding
-    return replace(finding, remedy=f"{finding.remedy}; measured: {found}")
+        return None
 
 
 def _limit(holds: Callable[[float], bool], far: float, near: float) -> float | None:

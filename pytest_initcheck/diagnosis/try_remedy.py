@@ -13,7 +13,7 @@ from torch import nn
 from pytest_initcheck.capture.program import copied, split
 from pytest_initcheck.capture.validate import make_optimizer
 from pytest_initcheck.errors import InitcheckError
-from pytest_initcheck.records import Finding
+from pytest_initcheck.records import RANK, Finding
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Remedied:
 
 def mechanical(findings: Sequence[Finding], done: Sequence[str] = ()) -> list[str]:
     """The code of the findings' remedies, worst finding first, without what has been run."""
-    ranked = sorted(findings, key=lambda f: ("error", "warning", "info").index(f.severity))
+    ranked = sorted(findings, key=lambda f: RANK[f.severity])
     found = dict.fromkeys(f.remedy_code for f in ranked if f.remedy_code)
     return [code for code in found if code not in done]
 

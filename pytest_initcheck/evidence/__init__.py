@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pytest_initcheck.evidence.dependencies import Dependencies
-from pytest_initcheck.evidence.evidence import Evidence, Holding, LossFacts
+from pytest_initcheck.evidence.evidence import Evidence, Holding, LossFacts, Observed
 from pytest_initcheck.evidence.graph import Node, Reshape
 from pytest_initcheck.evidence.snapshot import (
     Array,
@@ -23,6 +23,7 @@ __all__ = [
     "Look",
     "LossFacts",
     "Node",
+    "Observed",
     "OutputLook",
     "Parameter",
     "ParameterLook",

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 from pytest_initcheck.evidence.dependencies import Dependencies
 from pytest_initcheck.evidence.graph import Node, Reshape
 from pytest_initcheck.evidence.learning import Learning
 from pytest_initcheck.evidence.loss_trajectory import LossTrajectory
 from pytest_initcheck.evidence.objective import ObjectiveFacts
+from pytest_initcheck.evidence.sigma_range import SigmaRange
 from pytest_initcheck.evidence.snapshot import Look, Parameter
 from pytest_initcheck.records import ModelRecord
 
@@ -56,8 +58,9 @@ class Holding:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evidence:
-    """What a check reads. ``looks`` come in the order of the steps; the first is the start.
+class Observed:
+    """What the looks and the steps showed. ``looks`` come in the order of the steps; the first is
+    the start.
 
     ``rates`` is the learning rate of every parameter that the optimiser holds; ``ends`` are the
     nodes that made the model's output, ``goals`` those that made what is minimised (the output, or
@@ -67,14 +70,10 @@ class Evidence:
     layers whose weights have "vanished" on their way from the parameters);
     ``places`` says where in the batch the measured "inputs" and "targets" lie; ``given`` is root
     mean square and largest |value| of the batch's inputs, before the model does anything to them;
-    ``momentum`` is the optimiser's; ``stride`` the learning rate times the largest curvature at the
-    start, over 1 + momentum, where that was measured; ``objective`` is what the loss can reach,
+    ``momentum`` is the optimiser's; ``objective`` is what the loss can reach,
     None where it cannot be asked; ``born_at`` the node that made the first NaN or infinity;
-    ``holding`` what the optimiser holds; ``dependencies`` what moves when one sample, one position
-    or one input is perturbed; ``learning`` what `learns` found, where it was asked;
-    ``written`` the places of the batch that every pass changes again; ``felt`` the layers that
-    move the loss through numbers alone; ``reshapes`` those that
-    mixed axes up.
+    ``holding`` what the optimiser holds; ``written`` the places of the batch that every pass
+    changes again; ``reshapes`` those that mixed axes up.
     """
 
     nodes: tuple[Node, ...]
@@ -93,14 +92,10 @@ class Evidence:
     places: dict[str, str] = field(default_factory=dict)
     given: tuple[float, float] | None = None
     momentum: float = 0.0
-    stride: float | None = None
     objective: ObjectiveFacts | None = None
     born_at: int | None = None
     holding: Holding = field(default_factory=Holding)
-    dependencies: Dependencies = field(default_factory=Dependencies)
-    learning: Learning | None = None
     written: tuple[str, ...] = ()
-    felt: tuple[str, ...] = ()
     reshapes: tuple[Reshape, ...] = ()
 
     @property
@@ -124,3 +119,27 @@ class Evidence:
     def trainable(self, layer: str) -> list[Parameter]:
         """The parameters of a layer that an optimiser may move."""
         return [p for p in self.parameters.values() if p.layer == layer and p.trainable]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence(Observed):
+    """What a check reads: what was observed, and what the model was asked in its light.
+
+    ``dependencies`` is what moves when one sample, one position or one input is perturbed;
+    ``learning`` what `learns` found, where it was asked; ``value_only`` the layers that move the
+    loss through numbers alone; ``sharpness`` the learning rate times the largest curvature at the
+    start, over 1 + momentum, where the steps gave reason to measure it; ``sigma_range`` between
+    which σ the first saturated layer passes its signal on, None where no layer is saturated.
+    """
+
+    dependencies: Dependencies = field(default_factory=Dependencies)
+    learning: Learning | None = None
+    value_only: tuple[str, ...] = ()
+    sharpness: float | None = None
+    sigma_range: SigmaRange | None = None
+
+    @classmethod
+    def of(cls, observed: Observed, **answers: Any) -> Evidence:
+        """What was observed, with what was asked."""
+        known = {f.name: getattr(observed, f.name) for f in fields(Observed)}
+        return cls(**known, **answers)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 
-from pytest_initcheck.evidence import Evidence, Node, SiteKey
+from pytest_initcheck.evidence.evidence import Observed
+from pytest_initcheck.evidence.graph import Node
+from pytest_initcheck.evidence.snapshot import SiteKey
 
 _NORMS = ("batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm")
 # What normalisations are made of where they are written by hand.
@@ -24,7 +26,7 @@ def normalises(node: Node) -> bool:
     return is_norm(node) or node.operator.rstrip("_") in _ROOTS
 
 
-def has_normalisation(evidence: Evidence) -> bool:
+def has_normalisation(evidence: Observed) -> bool:
     """Whether any normalisation over data runs in the model."""
     return any(normalises(node) for node in evidence.nodes)
 
@@ -35,12 +37,12 @@ def is_shut(node: Node) -> bool:
     return node.selects or is_single or 0 in node.shape
 
 
-def next_layers(evidence: Evidence, start: Node) -> list[Node]:
+def next_layers(evidence: Observed, start: Node) -> list[Node]:
     """The layers that read what a node made, directly or through other operations."""
     return [node for node in reached_from(evidence, start) if node.is_layer]
 
 
-def reached_from(evidence: Evidence, start: Node) -> list[Node]:
+def reached_from(evidence: Observed, start: Node) -> list[Node]:
     """What reads what a node made, up to and including the next layers."""
     reached, found = {start.index}, []
     for node in evidence.nodes[start.index + 1 :]:
@@ -51,7 +53,7 @@ def reached_from(evidence: Evidence, start: Node) -> list[Node]:
     return found
 
 
-def producers(evidence: Evidence, start: Node) -> list[Node]:
+def producers(evidence: Observed, start: Node) -> list[Node]:
     """The layers whose output a node reads, directly or through other operations."""
     wanted, found = set(start.inputs), []
     for node in reversed(evidence.nodes[: start.index]):
@@ -63,7 +65,7 @@ def producers(evidence: Evidence, start: Node) -> list[Node]:
     return found
 
 
-def between(evidence: Evidence, start: Node) -> list[Node]:
+def between(evidence: Observed, start: Node) -> list[Node]:
     """The operations between a node and the layers that it reads, latest first."""
     wanted, found = set(start.inputs), []
     for node in reversed(evidence.nodes[: start.index]):
@@ -73,7 +75,7 @@ def between(evidence: Evidence, start: Node) -> list[Node]:
     return found
 
 
-def read_layers(evidence: Evidence) -> set[str]:
+def read_layers(evidence: Observed) -> set[str]:
     """The layers whose output some later layer reads."""
     feeding: set[int] = set()
     for node in reversed(evidence.nodes):
@@ -82,7 +84,7 @@ def read_layers(evidence: Evidence) -> set[str]:
     return {node.layer for node in evidence.nodes if node.is_layer and node.index in feeding}
 
 
-def heard(evidence: Evidence) -> set[int]:
+def heard(evidence: Observed) -> set[int]:
     """The nodes from which a gradient can come: those with a path to the output."""
     read = {index for node in evidence.nodes for index in node.inputs}
     ends = {node.index for node in evidence.nodes} & (evidence.goals or evidence.ends)
@@ -93,7 +95,7 @@ def heard(evidence: Evidence) -> set[int]:
     return found
 
 
-def ending(evidence: Evidence, *operators: str) -> Node | None:
+def ending(evidence: Observed, *operators: str) -> Node | None:
     """The nonlinearity of these that ends the model, but for a softmax behind it."""
     ends = set(evidence.ends)
     for node in reversed(evidence.nodes):
@@ -106,7 +108,7 @@ def ending(evidence: Evidence, *operators: str) -> Node | None:
     return None
 
 
-def averaging(evidence: Evidence) -> dict[str, float]:
+def averaging(evidence: Observed) -> dict[str, float]:
     """Per layer, over how many positions means and poolings on the way to it have averaged.
 
     Averaging P positions divides what differs between samples of noise by P, which is no fault
@@ -126,7 +128,7 @@ def averaging(evidence: Evidence) -> dict[str, float]:
     return found
 
 
-def is_gate(evidence: Evidence, key: SiteKey) -> bool:
+def is_gate(evidence: Observed, key: SiteKey) -> bool:
     """Whether the values of a nonlinearity multiply other data, as gates do."""
     mine = {
         n.index
@@ -140,7 +142,7 @@ def is_gate(evidence: Evidence, key: SiteKey) -> bool:
     return False
 
 
-def is_gain(evidence: Evidence, node: Node) -> bool:
+def is_gain(evidence: Observed, node: Node) -> bool:
     """Whether a node multiplies by the gain of a normalisation, also of one written by hand."""
     if is_norm(node):
         return True
@@ -151,13 +153,13 @@ def is_gain(evidence: Evidence, node: Node) -> bool:
     return any(normalises(n) for n in (*before, *roots))
 
 
-def is_bridge(evidence: Evidence, node: Node) -> bool:
+def is_bridge(evidence: Observed, node: Node) -> bool:
     """Whether every path from the data to the output runs through a node."""
     goals = evidence.goals or evidence.ends
     return bool(goals) and not data_reach(evidence, goals, without=node.index)
 
 
-def data_reach(evidence: Evidence, ends: Collection[int], without: int = -2) -> bool:
+def data_reach(evidence: Observed, ends: Collection[int], without: int = -2) -> bool:
     """Whether a path leads from the data to one of the nodes, without passing through another."""
     reached = {-1}
     for other in evidence.nodes:
@@ -166,18 +168,18 @@ def data_reach(evidence: Evidence, ends: Collection[int], without: int = -2) -> 
     return bool(reached & set(ends))
 
 
-def last_layer(evidence: Evidence) -> str:
+def last_layer(evidence: Observed) -> str:
     """The layer that ran last; a tied one bears the name under which it was registered first."""
     return next((node.layer for node in reversed(evidence.nodes) if node.is_layer), "")
 
 
-def is_fed(evidence: Evidence, key: SiteKey) -> bool:
+def is_fed(evidence: Observed, key: SiteKey) -> bool:
     """Whether data reach a nonlinearity, in the trace of the first look."""
     mine = makers(evidence, key)
     return not mine or data_reach(evidence, [node.index for node in mine])
 
 
-def makers(evidence: Evidence, key: SiteKey) -> list[Node]:
+def makers(evidence: Observed, key: SiteKey) -> list[Node]:
     """The operations that are pooled under a key."""
     wanted = key.owner, key.nonlinearity, key.layer
     return [n for n in evidence.nodes if (n.owner, n.nonlinearity, n.layer) == wanted]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from pytest_initcheck.evidence import Evidence, Look, Parameter, SiteKey
+from pytest_initcheck.evidence.evidence import Evidence, Observed
 from pytest_initcheck.evidence.gradient_flow import is_norm, makers, normalises
 from pytest_initcheck.evidence.loss_trajectory import BLOWN
+from pytest_initcheck.evidence.snapshot import Look, Parameter, SiteKey
 
 # Learning rates in units of the inverse curvature from which a network does not come back. The
 # curvature of a cross-entropy falls as soon as the model is sure of something.
@@ -15,7 +16,7 @@ STRIDE = 4.0
 STRIDE_CLASSES = 12.0
 
 
-def has_temperature(evidence: Evidence) -> bool:
+def has_temperature(evidence: Observed) -> bool:
     """Whether a learned scalar sets the scale of normalised outputs, as in contrastive models."""
     last = max((node.index for node in evidence.nodes if node.is_layer), default=-1)
     is_bounded = any(normalises(node) for node in evidence.nodes[last + 1 :])
@@ -26,14 +27,14 @@ def has_temperature(evidence: Evidence) -> bool:
     )
 
 
-def is_varied(evidence: Evidence) -> bool:
+def is_varied(evidence: Observed) -> bool:
     """Whether the samples of the batch differ in what the first layer receives."""
     outputs = (evidence.start.outputs.get(layer) for layer in evidence.order)
     shares = [o.variation for o in outputs if o is not None and o.variation is not None]
     return bool(shares) and shares[0] > 0
 
 
-def used_parameters(evidence: Evidence) -> set[str]:
+def used_parameters(evidence: Observed) -> set[str]:
     """Names of the parameters that took part in the forward pass on at least one value."""
     return {
         name
@@ -43,7 +44,7 @@ def used_parameters(evidence: Evidence) -> set[str]:
     }
 
 
-def largest_gradient(evidence: Evidence, parameter: Parameter) -> float | None:
+def largest_gradient(evidence: Observed, parameter: Parameter) -> float | None:
     """The largest |gradient| of a parameter over all looks; None where none ever came."""
     found = []
     for look in evidence.looks:
@@ -57,20 +58,20 @@ def _largest(low: float | None, high: float | None, nonfinite: int) -> float:
     return float("inf") if nonfinite else max(abs(low or 0.0), abs(high or 0.0))
 
 
-def all_gone(evidence: Evidence) -> bool:
+def all_gone(evidence: Observed) -> bool:
     """Whether no parameter gets any gradient in the last look."""
     last = evidence.looks[-1].parameters.values()
     gradients = [look.gradient for look in last if look.gradient is not None]
     return bool(gradients) and all(g.zero_share == 1 for g in gradients)
 
 
-def depth_of(evidence: Evidence) -> Callable[[str], int]:
+def depth_of(evidence: Observed) -> Callable[[str], int]:
     """A sort key for layer names: the order in which the layers ran, others last."""
     order = {layer: i for i, layer in enumerate(evidence.order)}
     return lambda layer: order.get(layer, len(order))
 
 
-def finite_looks(evidence: Evidence) -> list[Look]:
+def finite_looks(evidence: Observed) -> list[Look]:
     """The looks up to the first whose loss is not finite."""
     found = []
     for look in evidence.looks:
@@ -89,15 +90,15 @@ def overshoots(evidence: Evidence) -> bool:
     trajectory = evidence.trajectory
     is_calm = trajectory.last < trajectory.first and trajectory.peak < BLOWN
     is_back = trajectory.is_finite and (is_calm or trajectory.has_learnt)
-    return (evidence.stride or 0.0) > largest_stride(evidence) and not is_back
+    return (evidence.sharpness or 0.0) > largest_stride(evidence) and not is_back
 
 
-def largest_stride(evidence: Evidence) -> float:
+def largest_stride(evidence: Observed) -> float:
     """The learning rate, in units of the inverse curvature, from which nothing comes back."""
     return STRIDE_CLASSES if is_class_loss(evidence) else STRIDE
 
 
-def is_class_loss(evidence: Evidence) -> bool:
+def is_class_loss(evidence: Observed) -> bool:
     """Whether the loss compares logits or probabilities with classes."""
     targets, chance = evidence.start.targets, evidence.loss.chance
     if evidence.loss.classes:
@@ -110,12 +111,12 @@ def is_class_loss(evidence: Evidence) -> bool:
     return is_binary and abs(chance - targets.mean) > 1e-3
 
 
-def ends_in_classes(evidence: Evidence) -> bool:
+def ends_in_classes(evidence: Observed) -> bool:
     """Whether the model's output is a softmax or the logarithm of one."""
     return any(n.index in evidence.ends and "softmax" in n.operator for n in evidence.nodes)
 
 
-def pushed_by(evidence: Evidence, key: SiteKey) -> str:
+def pushed_by(evidence: Observed, key: SiteKey) -> str:
     """The normalisation before a nonlinearity whose bias outweighs its gain, "" if there is none.
 
     What leaves a normalisation has the spread of the gain, so that a bias of three of them

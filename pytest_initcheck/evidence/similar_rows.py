@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pytest_initcheck.evidence import Array
+from pytest_initcheck.evidence.snapshot import Array
 
 
 def groups_of(projections: Array) -> list[Array]:

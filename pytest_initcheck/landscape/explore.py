@@ -62,7 +62,9 @@ def escape(
         InitcheckError: an argument that cannot be used; the message says what to pass.
     """
     with preserved(), torch.inference_mode(False):
-        problem = prepare(objective, start, optimizer, steps, noise, noise_on, seeds)
+        problem = prepare(
+            objective, start, optimizer, steps, noise=noise, noise_on=noise_on, seeds=seeds
+        )
         walked = walk(problem)
         endings = _endings(problem, walked)
         name = _describe(problem)

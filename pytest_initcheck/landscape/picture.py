@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from pytest_initcheck.errors import InitcheckError
-
-if TYPE_CHECKING:
-    from pytest_initcheck.landscape.result import Escape
+from pytest_initcheck.landscape.problem import Problem
 
 _POINTS = 400
 _GRID = 80
@@ -19,14 +19,25 @@ _SHOWN = 8
 _FAR = 20.0
 
 
-def draw(escape: Escape, span: tuple[float, float] | None = None) -> Figure:
+@dataclass(frozen=True, kw_only=True)
+class Drawing:
+    """What is drawn: the trajectories of each seed, the objective along them and around them."""
+
+    problem: Problem
+    trajectories: Tensor
+    values: Tensor
+    seeds: Sequence[int]
+    title: str
+
+
+def draw(drawing: Drawing, span: tuple[float, float] | None = None) -> Figure:
     """The picture of `Escape.plot`."""
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
-    dimensions = escape.trajectories.shape[-1]
+    dimensions = drawing.trajectories.shape[-1]
     _checked(span)
-    {1: _on_curve, 2: _on_contours}.get(dimensions, _over_steps)(axes, escape, span)
-    axes.set_title(f"{escape.optimizer}: {escape.summary()}", fontsize="small")
+    {1: _on_curve, 2: _on_contours}.get(dimensions, _over_steps)(axes, drawing, span)
+    axes.set_title(drawing.title, fontsize="small")
     return figure
 
 
@@ -39,53 +50,53 @@ def _checked(span: tuple[float, float] | None) -> None:
         raise InitcheckError(f"span={span!r}: pass (low, high) with low < high")
 
 
-def _on_curve(axes: Any, escape: Escape, span: tuple[float, float] | None) -> None:
-    low, high = span or _range(escape.trajectories)
-    w = torch.linspace(low, high, _POINTS, dtype=escape.trajectories.dtype)
-    axes.plot(w, _values(escape, w[:, None]), label="objective function")
-    for row, label in _drawn(escape):
-        path, values = escape.trajectories[row, :, 0], escape.values[row]
+def _on_curve(axes: Any, drawing: Drawing, span: tuple[float, float] | None) -> None:
+    low, high = span or _range(drawing.trajectories)
+    w = torch.linspace(low, high, _POINTS, dtype=drawing.trajectories.dtype)
+    axes.plot(w, _values(drawing, w[:, None]), label="objective function")
+    for row, label in _drawn(drawing):
+        path, values = drawing.trajectories[row, :, 0], drawing.values[row]
         inside = (path >= low) & (path <= high)
         axes.plot(path[inside], values[inside], "o", markersize=3, alpha=0.6, label=label)
     axes.set(xlabel="w", ylabel="objective", xlim=(low, high))
-    if len(_different(escape)) > _SHOWN:
-        ends = escape.trajectories[:, -1, 0]
+    if len(_different(drawing)) > _SHOWN:
+        ends = drawing.trajectories[:, -1, 0]
         label = f"ends of all {len(ends)} seeds"
-        axes.plot(ends, escape.values[:, -1], "|k", markersize=12, label=label)
+        axes.plot(ends, drawing.values[:, -1], "|k", markersize=12, label=label)
     axes.legend(fontsize="x-small")
 
 
-def _different(escape: Escape) -> list[int]:
+def _different(drawing: Drawing) -> list[int]:
     """The rows with trajectories of their own; without noise all seeds share one."""
-    points = torch.cat([escape.trajectories.flatten(1), escape.values], 1).cpu()
+    points = torch.cat([drawing.trajectories.flatten(1), drawing.values], 1).cpu()
     first = {row.numpy().tobytes(): i for i, row in reversed(list(enumerate(points)))}
     return sorted(first.values())
 
 
-def _drawn(escape: Escape) -> list[tuple[int, str]]:
+def _drawn(drawing: Drawing) -> list[tuple[int, str]]:
     """Which trajectories are drawn, and what each is called."""
-    rows = _different(escape)
+    rows = _different(drawing)
     if len(rows) == 1:
         return [(0, "parameter values")]
-    return [(row, f"seed {escape.seeds[row]}") for row in rows[:_SHOWN]]
+    return [(row, f"seed {drawing.seeds[row]}") for row in rows[:_SHOWN]]
 
 
-def _on_contours(axes: Any, escape: Escape, span: tuple[float, float] | None) -> None:
-    ranges = [span or _range(escape.trajectories[..., i]) for i in range(2)]
-    x, y = (torch.linspace(*r, _GRID, dtype=escape.trajectories.dtype) for r in ranges)
+def _on_contours(axes: Any, drawing: Drawing, span: tuple[float, float] | None) -> None:
+    ranges = [span or _range(drawing.trajectories[..., i]) for i in range(2)]
+    x, y = (torch.linspace(*r, _GRID, dtype=drawing.trajectories.dtype) for r in ranges)
     points = torch.cartesian_prod(x, y)
-    height = _values(escape, points).reshape(_GRID, _GRID).T
+    height = _values(drawing, points).reshape(_GRID, _GRID).T
     axes.contourf(x, y, height.numpy(), levels=30, cmap="viridis")
-    for row, label in _drawn(escape):
-        path = escape.trajectories[row]
+    for row, label in _drawn(drawing):
+        path = drawing.trajectories[row]
         axes.plot(path[:, 0], path[:, 1], "o-", markersize=2, linewidth=0.7, label=label)
     axes.legend(fontsize="x-small")
     axes.set(xlabel="w0", ylabel="w1", xlim=ranges[0], ylim=ranges[1])
 
 
-def _over_steps(axes: Any, escape: Escape, span: tuple[float, float] | None) -> None:
-    for row, label in _drawn(escape):
-        axes.plot(escape.values[row], linewidth=0.8, label=label)
+def _over_steps(axes: Any, drawing: Drawing, span: tuple[float, float] | None) -> None:
+    for row, label in _drawn(drawing):
+        axes.plot(drawing.values[row], linewidth=0.8, label=label)
     axes.set(xlabel="step", ylabel="objective")
     axes.legend(fontsize="x-small")
 
@@ -99,8 +110,8 @@ def _range(values: Tensor) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def _values(escape: Escape, points: Tensor) -> Tensor:
-    problem = escape.problem
+def _values(drawing: Drawing, points: Tensor) -> Tensor:
+    problem = drawing.problem
     shape = problem.start.shape
     with torch.no_grad():
         found = [problem.value(p.reshape(shape).to(problem.start)) for p in points]

@@ -98,6 +98,7 @@ def prepare(
     start: Any,
     optimizer: Any,
     steps: Any,
+    *,
     noise: Any,
     noise_on: Any,
     seeds: Any,

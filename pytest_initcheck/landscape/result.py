@@ -125,9 +125,16 @@ class Escape:
         ``span`` is the range of w shown, default what the trajectories cover. In more dimensions
         the objective is drawn over the steps.
         """
-        from pytest_initcheck.landscape.picture import draw
+        from pytest_initcheck.landscape.picture import Drawing, draw
 
-        return draw(self, span)
+        drawing = Drawing(
+            problem=self.problem,
+            trajectories=self.trajectories,
+            values=self.values,
+            seeds=self.seeds,
+            title=f"{self.optimizer}: {self.summary()}",
+        )
+        return draw(drawing, span)
 
 
 def _truth(predicate: Predicate, w: Tensor) -> bool:

@@ -59,7 +59,8 @@ def _along(
         todo = ~signs.any(0)
         for side in range(2 if bool(todo.any()) else 0):
             ways = (1 - 2 * side) * axes.T[todo]
-            slopes = _outward(surface, point, ways, radius, axes, release[todo])
+            gradients = _outward(surface, point, radius * ways, axes, release[todo])
+            slopes = (gradients * ways).sum(-1)
             expected = curvature[todo] * radius
             found = slopes.abs() > floor
             signs[side, todo] = (slopes.sign() * found).long().cpu()
@@ -72,17 +73,17 @@ def _agree(slopes: Tensor, expected: Tensor) -> Tensor:
 
 
 def _outward(
-    surface: Surface, point: Tensor, ways: Tensor, radius: float, axes: Tensor, release: Tensor
+    surface: Surface, point: Tensor, ways: Tensor, axes: Tensor, release: Tensor
 ) -> Tensor:
-    """The slopes along ``ways`` (rows) at ``radius``, on the floor of the valley of stiff axes.
+    """The gradients at the ends of ``ways`` (rows), on the floor of the valley of stiff axes.
 
     A valley may bend; on its floor the slope along the stiff axes is 0. ``release`` is, for each
     way, 1 / curvature of the axes that are stiff against it, and 0 for the others.
     """
-    w = point + radius * ways
+    w = point + ways
     for _ in range(3 if bool(release.any()) else 0):
         w = w - ((surface.gradients(w) @ axes) * release) @ axes.T
-    return (surface.gradients(w) * ways).sum(-1)
+    return surface.gradients(w)
 
 
 def _between(surface: Surface, point: Tensor, loose: Tensor, radius: float) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import random
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,25 +10,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, optim
 
+from pytest_initcheck.capture.optimizer_step import ELEMENTWISE
+from pytest_initcheck.capture.randomness import drawn, seed_all
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.landscape.problem import Problem
-
-# Each of these treats every element of a parameter by itself, so that rows do not meet.
-ELEMENTWISE: frozenset[type] = frozenset(
-    {
-        optim.SGD,
-        optim.Adam,
-        optim.AdamW,
-        optim.Adamax,
-        optim.NAdam,
-        optim.RAdam,
-        optim.RMSprop,
-        optim.Adagrad,
-        optim.Adadelta,
-        optim.ASGD,
-        optim.Rprop,
-    }
-)
 
 
 @dataclass(frozen=True)
@@ -61,7 +45,7 @@ def one_by_one(problem: Problem) -> Walk:
     """One seed after the other; Python, numpy and torch are seeded before each."""
     walks = []
     for seed in problem.seeds:
-        _seed_all(seed)
+        seed_all(seed)
         walks.append(_steps(problem, problem.start[None], problem.noises(seed)[None], _single))
     return Walk(*(torch.cat([getattr(w, f) for w in walks]) for f in ("path", "values", "rest")))
 
@@ -220,7 +204,7 @@ def _hooked(optimizer: optim.Optimizer) -> bool:
 
 def _maps(problem: Problem, start: Tensor) -> bool:
     """Does the mapped objective give what single calls give, and draw nothing at random?"""
-    before = _random_state()
+    before = drawn()
     try:
         with torch.enable_grad():
             w = start.clone().requires_grad_()
@@ -232,25 +216,10 @@ def _maps(problem: Problem, start: Tensor) -> bool:
     except Exception:
         return False
     same = _close(values, value) and _close(gradient, expected)
-    return same and before == _random_state()
+    return same and before == drawn()
 
 
 def _close(actual: Tensor, expected: Tensor) -> bool:
     # Mapped arithmetic may round the last bits in another order.
     tolerance = 64 * torch.finfo(expected.dtype).eps
     return torch.allclose(actual, expected.expand_as(actual), rtol=tolerance, atol=tolerance)
-
-
-def _random_state() -> tuple[object, ...]:
-    numpy: tuple[object, ...] = ()
-    if "numpy" in sys.modules:
-        kind, keys, *rest = sys.modules["numpy"].random.get_state()
-        numpy = (kind, keys.tobytes(), *rest)
-    return random.getstate(), numpy, torch.get_rng_state().numpy().tobytes()
-
-
-def _seed_all(seed: int) -> None:
-    random.seed(seed)
-    torch.manual_seed(seed)
-    if "numpy" in sys.modules:
-        sys.modules["numpy"].random.seed(seed % 2**32)

@@ -133,22 +133,21 @@ def record_tail(program: Program) -> Tail | None:
     try:
         with torch.enable_grad(), torch.compiler.set_stance("force_eager"), tape:
             result = program.evaluate(lambda batch: tape.add_data(tensors_of(batch)))
-            made = tensors_of(result.output)
-            root, values = tape.value_of(result.loss), [tape.value_of(t) for t in made]
+            root = tape.value_of(result.loss)
+            made = [(tape.value_of(tensor), tensor) for tensor in tensors_of(result.output)]
     except InitcheckError:
         # What cannot run at all is told by the first look; some code does not run on a tape.
         return None
     calls = _slice(root)
     if not calls:
         return None
-    return _tail(calls, root, values, made, result, program)
+    return _tail(calls, root, made, result, program)
 
 
 def _tail(
     calls: list[Call],
     root: Value,
-    values: list[Value],
-    made: list[Tensor],
+    made: list[tuple[Value, Tensor]],
     result: Result,
     program: Program,
 ) -> Tail | None:
@@ -157,9 +156,8 @@ def _tail(
     start, names = _variables(read.values())
     if not start or sum(t.numel() for t in start.values()) > _VALUES:
         return None
-    outputs = [v if _is_output(t) else root for v, t in zip(values, made, strict=True)]
-    is_read = [v is not root and name_on_tape(v) in read for v in outputs]
-    pairs = [(v, t) for v, t, ok in zip(outputs, made, is_read, strict=True) if ok]
+    is_read = [v is not root and _is_output(t) and name_on_tape(v) in read for v, t in made]
+    pairs = [pair for pair, ok in zip(made, is_read, strict=True) if ok]
     data = [value for value in read.values() if value.kind == "data"]
     tail = Tail(
         calls=tuple(calls),

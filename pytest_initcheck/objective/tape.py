@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map
 from torch.utils.weak import WeakIdKeyDictionary
 
+from pytest_initcheck.capture.modes import Arguments, FunctionMode, Options
 from pytest_initcheck.capture.operators import flat_tensors
 
 # Calls that apply a weight: what they make is free, whatever came before them.
@@ -93,7 +93,7 @@ class Call:
     is_normed: bool = False
 
 
-class Tape(TorchFunctionMode):
+class Tape(FunctionMode):
     """Records calls of torch functions; only what the loss may still need stays in memory.
 
     A call is kept by what it made, so that it goes when its results do.
@@ -112,14 +112,7 @@ class Tape(TorchFunctionMode):
         self._data.update({id(tensor): tensor for tensor in tensors})
         self._places.update({id(tensor): place for place, tensor in enumerate(tensors)})
 
-    def __torch_function__(
-        self,
-        func: Any,
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        kwargs = kwargs or {}
+    def called(self, func: Any, args: Arguments, kwargs: Options) -> Any:
         given = flat_tensors((args, kwargs))
         # What a call in place receives has to be known before it changes.
         inputs = {id(tensor): self.value_of(tensor) for tensor in given}

@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from pytest_initcheck.checks.aspects import DEAD, GRADIENTS, SATURATION, SYMMETRY, Aspect
 from pytest_initcheck.errors import InitcheckFailure
 from pytest_initcheck.plugin.recording import Recording
 from pytest_initcheck.plugin.user_errors import call, quiet
@@ -51,7 +50,7 @@ class Initcheck(Recording):
     ) -> Diagnosis:
         """Fail where units of a layer stay equal. Takes the arguments of `diagnose`."""
         __tracebackhide__ = True
-        return self._assert_aspect(SYMMETRY, name, model, batch, *args, **options)
+        return self._assert_aspect("symmetry", name, model, batch, *args, **options)
 
     @quiet
     def assert_no_dead_layers(
@@ -70,7 +69,7 @@ class Initcheck(Recording):
         """
         __tracebackhide__ = True
         with _drawn(model, sigma):
-            return self._assert_aspect(DEAD, name, model, batch, *args, **options)
+            return self._assert_aspect("dead", name, model, batch, *args, **options)
 
     @quiet
     def assert_no_saturated_layers(
@@ -89,7 +88,7 @@ class Initcheck(Recording):
         """
         __tracebackhide__ = True
         with _drawn(model, sigma):
-            return self._assert_aspect(SATURATION, name, model, batch, *args, **options)
+            return self._assert_aspect("saturation", name, model, batch, *args, **options)
 
     @quiet
     def assert_gradients_flow(
@@ -100,7 +99,7 @@ class Initcheck(Recording):
         Takes the arguments of `diagnose`.
         """
         __tracebackhide__ = True
-        return self._assert_aspect(GRADIENTS, name, model, batch, *args, **options)
+        return self._assert_aspect("gradients", name, model, batch, *args, **options)
 
     @quiet
     def assert_learns(
@@ -298,14 +297,18 @@ class Initcheck(Recording):
             raise InitcheckFailure(f"{verdict.text}\n{show}")
 
     def _assert_aspect(
-        self, aspect: Aspect, name: str, model: Any, batch: Any, *args: Any, **options: Any
+        self, aspect: str, name: str, model: Any, batch: Any, *args: Any, **options: Any
     ) -> Diagnosis:
+        from pytest_initcheck.checks import registered
+        from pytest_initcheck.checks.aspects import faults
+
         __tracebackhide__ = True
         # What a model can learn says nothing about one aspect of its start.
         found = self._diagnose(name, model, batch, *args, **{"thorough": False, **options})
-        faults = aspect.faults(found.findings)
-        if faults:
-            self._fail(found, faults)
+        asked = found.subject.checks if found.subject else None
+        told = faults(found.findings, aspect, asked or registered())
+        if told:
+            self._fail(found, told)
         return found
 
     def _fail(self, found: Diagnosis, faults: Sequence[Finding]) -> None:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from pytest_initcheck.session.recorder import TestRecorder
     from pytest_initcheck.session.settings import Scope
 
+_DEVICES = "use 'auto' or 'cpu' (--initcheck-device, the marker's device=, or initcheck_device)"
+
 
 class Recording:
     """Records for the report and compares with the baseline of the test.
@@ -66,7 +68,9 @@ class Recording:
 
     def _placed(self, options: dict[str, Any]) -> dict[str, Any]:
         if self._settings.device is not None and options.get("device") is None:
-            options["device"] = chosen_device(self._settings.device)
+            from pytest_initcheck.capture.device import resolve_device
+
+            options["device"] = str(resolve_device(self._settings.device, _DEVICES))
         return options
 
     @quiet
@@ -157,20 +161,3 @@ class Recording:
         from pytest_initcheck.data import load_mnist
 
         return call(load_mnist, *args, **options)
-
-
-def chosen_device(device: str) -> str:
-    """ "cpu" or "cuda" for the value of the option; "auto" is cuda where there is one.
-
-    Raises:
-        InitcheckError: cuda is asked for and there is none.
-    """
-    import torch
-
-    there = torch.cuda.is_available()
-    if device == "cuda" and not there:
-        raise InitcheckError(
-            "the device is 'cuda' and torch finds none; use 'auto' or 'cpu' "
-            "(--initcheck-device, the marker's device=, or initcheck_device)"
-        )
-    return "cuda" if there and device != "cpu" else "cpu"

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from pytest_initcheck.records import (
+    SEVERITIES,
     Finding,
     Histogram,
     LayerRecord,
@@ -172,7 +173,7 @@ def _layer(name: str, moments: _Moments, marks: Mapping[str, str], drawn: bool) 
         name=name or "(model)",
         kind=layer.kind,
         nonlinearity=layer.nonlinearity or "",
-        severity=next((s for s in ("error", "warning", "info") if s in severities), ""),
+        severity=next((s for s in SEVERITIES if s in severities), ""),
         marks=tuple(marks),
         cells=_cells(moments),
         histograms=_histograms(name, moments) if drawn else (),

@@ -6,11 +6,10 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from pytest_initcheck.records import Entry, Finding, SessionRecord, TestRecord
+from pytest_initcheck.records import RANK, Entry, Finding, SessionRecord, TestRecord
 
 VERDICTS = ("fail", "warn", "pass")
 STATUSES = ("changed", "missing", "new", "obsolete", "match")
-SEVERITIES = ("error", "warning", "info")
 NONE = "none"
 BAD_OUTCOMES = ("crashed", "error", "failed")
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
@@ -80,7 +79,7 @@ def worst_findings(session: SessionRecord) -> list[Located]:
         for finding in entry.findings
         if finding.severity != "info"
     ]
-    found.sort(key=lambda f: (not is_bad(f.test), SEVERITIES.index(f.finding.severity)))
+    found.sort(key=lambda f: (not is_bad(f.test), RANK[f.finding.severity]))
     return found
 
 

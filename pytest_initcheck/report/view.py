@@ -6,9 +6,10 @@ import base64
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pytest_initcheck.records import (
+    RANK,
     Comparison,
     Difference,
     Entry,
@@ -22,6 +23,8 @@ from pytest_initcheck.report import summary
 from pytest_initcheck.report.curves import CurveView, curve_views, depth_views, series_of
 from pytest_initcheck.report.layers import Budget, LayersView, layers_view
 from pytest_initcheck.report.metrics import MetricRow, OverviewView, metric_rows, overview
+from pytest_initcheck.report.panels import Panels, PanelView
+from pytest_initcheck.report.panels.panel import svg_source
 
 MOST_WORST = 8
 MOST_DIFFERENCES = 40
@@ -112,7 +115,7 @@ class EntryView:
     metrics: tuple[MetricRow, ...]
     layers: LayersView | None
     depth: tuple[CurveView, ...]
-    facts: tuple[tuple[str, str], ...]
+    panels: tuple[PanelView, ...]
     open: bool
 
     @property
@@ -158,12 +161,20 @@ class PageView:
     notes: tuple[str, ...]
 
 
+@dataclass
+class PageState:
+    """What the tests of one page share: how much it may still hold, and its panels."""
+
+    budget: Budget = field(default_factory=Budget)
+    panels: Panels = field(default_factory=Panels.available)
+
+
 def page_view(session: SessionRecord) -> PageView:
     """All that the page shows; tests come worst first."""
     anchors = _anchors(session.tests)
-    budget = Budget()
+    state = PageState()
     ranked = sorted(range(len(session.tests)), key=lambda i: (_rank(session.tests[i]), i))
-    tests = tuple(_test(session.tests[i], i, anchors[i], budget) for i in ranked)
+    tests = tuple(_test(session.tests[i], i, anchors[i], state) for i in ranked)
     found = summary.worst_findings(session)
     by_test = {id(test): anchor for test, anchor in zip(session.tests, anchors, strict=True)}
     return PageView(
@@ -175,7 +186,7 @@ def page_view(session: SessionRecord) -> PageView:
         more_worst=max(len(found) - MOST_WORST, 0),
         tests=tests,
         provenance=tuple(session.provenance.items()),
-        notes=session.notes,
+        notes=(*session.notes, *state.panels.notes),
     )
 
 
@@ -222,11 +233,11 @@ def _worst(located: summary.Located, anchor: str) -> WorstView:
     return WorstView(view, located.test.nodeid, anchor, not summary.is_bad(located.test))
 
 
-def _test(test: TestRecord, position: int, anchor: str, budget: Budget) -> TestView:
+def _test(test: TestRecord, position: int, anchor: str, state: PageState) -> TestView:
     file, _, name = test.nodeid.partition("::")
     alone = len(test.entries) == 1
     entries = tuple(
-        _entry(entry, f"{anchor}-e{i}", alone, budget) for i, entry in enumerate(test.entries)
+        _entry(entry, f"{anchor}-e{i}", alone, state) for i, entry in enumerate(test.entries)
     )
     words = [test.nodeid, test.outcome]
     for entry in entries:
@@ -259,10 +270,10 @@ def _message(text: str) -> str:
     return f"{text[:MOST_MESSAGE]}\n… {len(text) - MOST_MESSAGE} more characters are in run.json"
 
 
-def _entry(entry: Entry, anchor: str, alone: bool, budget: Budget) -> EntryView:
+def _entry(entry: Entry, anchor: str, alone: bool, state: PageState) -> EntryView:
     record, comparison = entry.record, entry.comparison
     expected = comparison.expected if comparison else None
-    findings = sorted(entry.findings, key=lambda f: summary.SEVERITIES.index(f.severity))
+    findings = sorted(entry.findings, key=lambda f: RANK[f.severity])
     status = comparison.status if comparison else summary.NONE
     return EntryView(
         name=entry.name,
@@ -277,29 +288,11 @@ def _entry(entry: Entry, anchor: str, alone: bool, budget: Budget) -> EntryView:
         comparison=_comparison(comparison) if comparison else None,
         curves=curve_views(record, expected, entry.kind),
         metrics=metric_rows(record, expected),
-        layers=layers_view(record, expected, entry.findings, budget),
+        layers=layers_view(record, expected, entry.findings, state.budget),
         depth=depth_views(record, expected),
-        facts=_facts(entry),
+        panels=state.panels.of(entry),
         open=alone or status == "changed" or entry.verdict == "fail",
     )
-
-
-def _facts(entry: Entry) -> tuple[tuple[str, str], ...]:
-    record = entry.record
-    facts = list(record.meta.items())
-    if record.seeds:
-        facts.insert(0, ("seeds", _seeds(record.seeds)))
-    known = dict(facts)
-    for model in (m for m in (record.before, record.after) if m is not None):
-        for key, value in model.meta.items():
-            if known.setdefault(key, value) != value:
-                known[f"{key}, {model.moment}"] = value
-    return tuple(known.items())
-
-
-def _seeds(seeds: tuple[int, ...]) -> str:
-    shown = ", ".join(map(str, seeds[:16]))
-    return shown + (f" and {len(seeds) - 16} more" if len(seeds) > 16 else "")
 
 
 def finding_view(finding: Finding) -> FindingView:
@@ -356,8 +349,8 @@ def _comparison(comparison: Comparison) -> ComparisonView:
 def _picture(picture: Picture) -> PictureView:
     data = picture.data
     if picture.media == "image/svg+xml":
-        data = base64.b64encode(data.encode("utf-8", "backslashreplace")).decode("ascii")
-    elif not _is_base64(data):
+        return PictureView(picture.title, svg_source(data))
+    if not _is_base64(data):
         return PictureView(picture.title, "")
     return PictureView(picture.title, f"data:{picture.media};base64,{data}")
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from pytest_initcheck.checks import step_rules
 from pytest_initcheck.checks.rule import Rule
-from pytest_initcheck.records import Finding, Severity
+from pytest_initcheck.records import RANK, Finding
 from pytest_initcheck.stepping.facts import is_norm
 from pytest_initcheck.stepping.judge_gradients import (
     before_backward,
@@ -24,7 +24,6 @@ from pytest_initcheck.stepping.observations import Seen
 from pytest_initcheck.stepping.repeat import Runs
 
 CHECK = "step"
-_RANK: dict[Severity, int] = {"error": 0, "warning": 1, "info": 2}
 # By what they explain: a step that cannot move for another reason is not told twice.
 _EXPLAIN: dict[str, set[str]] = {
     "IC856": {"IC851"},
@@ -39,7 +38,7 @@ def judge(seen: Seen, runs: Runs) -> list[Finding]:
     found = [*_found(seen), *differs(runs)]
     errors = {finding.id for finding in found if finding.severity == "error"}
     told = [f for f in found if not _EXPLAIN.get(f.id, set()) & errors]
-    return sorted(told, key=lambda finding: _RANK[finding.severity])
+    return sorted(told, key=lambda finding: RANK[finding.severity])
 
 
 def _found(seen: Seen) -> Iterator[Finding]:

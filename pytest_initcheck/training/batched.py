@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
+from pytest_initcheck.capture.optimizer_step import ELEMENTWISE
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.training.build import describe
 from pytest_initcheck.training.history import History, Tally
@@ -26,8 +27,6 @@ from pytest_initcheck.training.loop import (
 )
 from pytest_initcheck.training.prepare import Pair, Prepared
 from pytest_initcheck.training.seeds import Order
-
-ELEMENTWISE = ("SGD", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop", "Adagrad", "Adadelta")
 
 
 class Stack:
@@ -106,11 +105,10 @@ def train(
 
 def _optimizer(prepared: Prepared, stack: Stack) -> torch.optim.Optimizer:
     optimizer = prepared.experiment.optimizer(list(stack.params.values()))
-    kind = type(optimizer).__name__
-    if kind not in ELEMENTWISE or type(optimizer).__module__.split(".")[0] != "torch":
+    if type(optimizer) not in ELEMENTWISE:
         raise InitcheckError(
-            f"batched: {kind} may mix the values of different models; pass batched=False or one of "
-            + ", ".join(ELEMENTWISE)
+            f"batched: {type(optimizer).__name__} may mix the values of different models; pass "
+            "batched=False or one of " + ", ".join(kind.__name__ for kind in ELEMENTWISE)
         )
     return optimizer
 

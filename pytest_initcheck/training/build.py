@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
+from pytest_initcheck.capture.randomness import put_back, remembered, seed_all
 from pytest_initcheck.capture.restore import preserved
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.training.experiment import Experiment
 from pytest_initcheck.training.prepare import Pair, Prepared
-from pytest_initcheck.training.seeds import plant, snapshot
 
 
 def build(prepared: Prepared, seeds: Sequence[int]) -> list[nn.Module]:
@@ -25,15 +25,15 @@ def build(prepared: Prepared, seeds: Sequence[int]) -> list[nn.Module]:
         InitcheckError: the factory does not return a new model with parameters every time.
     """
     models: list[nn.Module] = []
-    generators = []
+    streams = []
     for seed in seeds:
-        plant(seed)
+        seed_all(seed)
         model = _make(prepared.experiment)
         _check_new(model, models)
         models.append(model)
-        generators.append(snapshot())
-    for restore, model in zip(generators, models, strict=True):
-        restore()  # Weights go on with the numbers that follow those of the factory.
+        streams.append(list(remembered()))
+    for undo, model in zip(streams, models, strict=True):
+        put_back(undo)  # Weights go on with the numbers that follow those of the factory.
         _initialise(prepared, model)
     return models
 

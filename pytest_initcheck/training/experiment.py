@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -47,8 +47,8 @@ class Experiment:
         InitcheckError: an argument that cannot work; the message says what to pass.
     """
 
-    model: Factory
-    data: Any
+    model: Factory = field(kw_only=False)
+    data: Any = field(kw_only=False)
     loss: Loss | None = None
     optimizer: OptimizerFactory = adam
     epochs: int = 1

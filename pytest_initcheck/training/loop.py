@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
+from pytest_initcheck.capture.randomness import seed_all
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.training.build import describe
 from pytest_initcheck.training.history import History, Tally
 from pytest_initcheck.training.prepare import Pair, Prepared
-from pytest_initcheck.training.seeds import Order, plant
+from pytest_initcheck.training.seeds import Order
 
 Tick = Callable[[int], object]
 EVALUATED = 2_048  # Rows per forward when nothing is learned.
@@ -28,7 +29,7 @@ def train(
 
 def _train_one(prepared: Prepared, model: nn.Module, seed: int, tick: Tick) -> History:
     experiment = prepared.experiment
-    plant(seed)
+    seed_all(seed)
     optimizer = experiment.optimizer(list(model.parameters()))
     order = Order(seed, len(prepared.train), experiment.shuffle)
     history = History()

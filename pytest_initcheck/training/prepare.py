@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pytest_initcheck.capture.device import resolve_device
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.training.experiment import Experiment, Loss
 
@@ -61,7 +62,7 @@ def prepare(experiment: Experiment, device: str | torch.device | None = None) ->
     """
     if not isinstance(experiment, Experiment):
         raise InitcheckError(f"pass an Experiment, not a value of type {type(experiment).__name__}")
-    place = find_device(device)
+    place = resolve_device("cpu" if device is None else device)
     train = _pair("data", experiment.data, experiment.dtype, place)
     if experiment.drop_last and experiment.batch_size > len(train):
         raise InitcheckError(
@@ -81,25 +82,6 @@ def prepare(experiment: Experiment, device: str | torch.device | None = None) ->
         loss=loss,
         loss_name=name,
     )
-
-
-def find_device(device: str | torch.device | None) -> torch.device:
-    """The device to run on.
-
-    Raises:
-        InitcheckError: there is no such device here.
-    """
-    if device is None:
-        return torch.device("cpu")
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        place = torch.device(device)
-        torch.empty(1, device=place)
-    except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
-        reason = (str(error).splitlines() or [""])[0]
-        raise InitcheckError(f"device: {device!r} cannot be used here: {reason}") from None
-    return place
 
 
 def _loss(experiment: Experiment, train: Pair) -> tuple[Loss, str]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 from torch import nn
 
+from pytest_initcheck.capture.randomness import isolated
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.records import ModelRecord, RunRecord
 from pytest_initcheck.training import batched as batched_loop
@@ -18,7 +19,7 @@ from pytest_initcheck.training.layer_snapshots import copies, look_at, movement
 from pytest_initcheck.training.pooling import pooled_models
 from pytest_initcheck.training.prepare import Prepared, prepare
 from pytest_initcheck.training.progress import bar
-from pytest_initcheck.training.seeds import isolated, seed_list
+from pytest_initcheck.training.seeds import seed_list
 
 
 def run(

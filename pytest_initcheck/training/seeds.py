@@ -1,12 +1,9 @@
-"""Seeds, and random number generators that are put back."""
+"""Seeds, and the order of the samples that follows from one."""
 
 from __future__ import annotations
 
-import contextlib
-import random
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 
-import numpy as np
 import torch
 
 from pytest_initcheck.errors import InitcheckError
@@ -34,38 +31,6 @@ def seed_list(seeds: int | Iterable[int]) -> tuple[int, ...]:
     if len(set(found)) < len(found):
         raise InitcheckError(f"seeds: pass every seed once, not {list(found)}")
     return found
-
-
-def plant(seed: int) -> None:
-    """Seed the generators of Python, numpy and torch (all devices)."""
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.manual_seed(seed)
-
-
-def snapshot() -> Callable[[], None]:
-    """Remember the generators of Python, numpy, torch and CUDA; the result puts them back."""
-    python, array, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
-
-    def restore() -> None:
-        random.setstate(python)
-        np.random.set_state(array)
-        torch.set_rng_state(cpu)
-        if cuda:
-            torch.cuda.set_rng_state_all(cuda)
-
-    return restore
-
-
-@contextlib.contextmanager
-def isolated() -> Iterator[None]:
-    """Put all generators back at the end, come what may."""
-    restore = snapshot()
-    try:
-        yield
-    finally:
-        restore()
 
 
 class Order:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from pytest_initcheck.capture.randomness import isolated
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.records import RunRecord
 from pytest_initcheck.training.build import build
@@ -17,7 +18,7 @@ from pytest_initcheck.training.normal import check_sigma, draw_normal
 from pytest_initcheck.training.prepare import Prepared, prepare
 from pytest_initcheck.training.progress import bar
 from pytest_initcheck.training.runs import train_all
-from pytest_initcheck.training.seeds import isolated, seed_list
+from pytest_initcheck.training.seeds import seed_list
 
 Start = Callable[[nn.Module], Any]
 

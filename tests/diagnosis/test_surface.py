@@ -202,9 +202,9 @@ def test_an_own_check_runs_in_place_of_the_registered_ones():
 
 
 def test_findings_do_not_depend_on_the_order_of_the_checks():
-    from pytest_initcheck.capture.program import Program
     from pytest_initcheck.diagnosis.gather import gather
+    from pytest_initcheck.diagnosis.subject import Subject
 
-    evidence = gather(Program(net(0.1), data()), None, 3)
+    evidence = gather(Subject(model=net(0.1), batch=data(), steps=3))
     there, back = judge(evidence), judge(evidence, registered()[::-1])
     assert {f.id for f in there} == {f.id for f in back}

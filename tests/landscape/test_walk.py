@@ -30,7 +30,15 @@ def sgd(lr=0.01, momentum=0.0):
 
 
 def problem(objective=bowl, start=(3.0, -2.0), optimizer=None, steps=20, noise=0.5, seeds=(0, 5)):
-    return prepare(objective, start, optimizer or sgd(0.05, 0.9), steps, noise, "gradient", seeds)
+    return prepare(
+        objective,
+        start,
+        optimizer or sgd(0.05, 0.9),
+        steps,
+        noise=noise,
+        noise_on="gradient",
+        seeds=seeds,
+    )
 
 
 # Numbers

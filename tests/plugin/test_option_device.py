@@ -68,7 +68,7 @@ def test_argument_of_the_call_goes_before_all(models):
 def test_no_cuda_is_one_clear_error(models):
     result = run(models, "cuda", ini="cuda")
     assert result.ret == 1
-    result.stdout.fnmatch_lines(["E*InitcheckError: the device is 'cuda' and torch finds none*"])
+    result.stdout.fnmatch_lines(["E*InitcheckError: device 'cuda' cannot be used here: *'auto'*"])
     assert "recording.py" not in result.stdout.str()
 
 

@@ -11,6 +11,8 @@ LAZY = (
     "baseline",
     "plugin.outcome",
     "ignores",
+    "extensions",
+    "testing",
 )
 
 

@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "pytest_initcheck"
 MODULES = sorted(PACKAGE.rglob("*.py"))
-ADAPTERS = ("plugin", "cli")
+ADAPTERS = ("plugin", "cli", "testing")
 HEAVY = {"torch", "torchvision", "numpy", "pandas", "matplotlib", "scipy", "jinja2"}
 # What pytest imports when the plugin is installed and no test uses it.
 ALWAYS = {

@@ -18,6 +18,7 @@ from pytest_initcheck import cli
 from pytest_initcheck.checks import rules
 
 ROOT = Path(__file__).parents[2]
+UNRUN = ["CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"]
 PAGES = ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
 BLOCK = re.compile(r"^```(python|console)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 NOT_RUN = ("git", "make", "pip", "cd")
@@ -93,9 +94,10 @@ def test_code_and_commands_of_a_page(page_project, pytester, capsys):
 
 
 def test_links_lead_somewhere():
-    for page in PAGES:
+    decisions = [p.relative_to(ROOT).as_posix() for p in (ROOT / "docs/decisions").glob("*.md")]
+    for page in [*PAGES, *UNRUN, *decisions]:
         text = (ROOT / page).read_text(encoding="utf-8")
-        for target in re.findall(r"\]\(([^)#]+)", text):
+        for target in re.findall(r"\]\(([^)#]+)", re.sub(r"(?s)```.*?```", "", text)):
             if not target.startswith("http"):
                 assert ((ROOT / page).parent / target).exists(), f"{page}: {target}"
 

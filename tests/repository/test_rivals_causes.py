@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
-from corpus import all_cases
+from pathlib import Path
 
-from benchmarks.rivals_causes import OF_ID, OF_WORDS, expected, main_cause, named, unmapped
+import pytest
+import rivals_adapters
+from corpus import all_cases
+from rivals_adapters import OWN, module_of, rivals
+from rivals_causes import OF_ID, expected, main_cause, named, unmapped
 
 # Words that belong to pytest-initcheck alone, for which no rival has any.
 ALONE = {"squashed twice", "sees the future", "unread targets"}
@@ -17,7 +20,7 @@ def test_every_cause_of_the_corpus_has_words():
 
 def test_patterns_use_the_words_of_the_ids():
     known = set().union(*OF_ID.values())
-    used = set().union(*(causes for rows in OF_WORDS.values() for _, causes in rows))
+    used = set().union(*(causes for one in rivals().values() for _, causes in one.words or ()))
     assert used <= known
     assert not used & ALONE
 
@@ -40,6 +43,16 @@ def test_rivals_name_the_contract_too(tool, rule, text, cause):
     flags = [[rule, "fail", text]]
     assert named(tool, flags) & expected([cause])
     assert not unmapped(tool, flags)
+
+
+def test_every_file_of_the_folder_is_a_rival_with_words():
+    assert next(iter(rivals())) == OWN
+    assert len(rivals()) == 7
+    for name, rival in rivals().items():
+        assert name == rival.name
+        assert rival.commands
+        assert (rival.words is None) == (name == OWN)
+        assert Path(rivals_adapters.__path__[0], f"{module_of(name)}.py").exists()
 
 
 def test_own_findings_name_their_ids():

@@ -6,8 +6,8 @@ from __future__ import annotations
 import pytest
 import torch
 from support.state import changed, fingerprint
+from zoos import opened
 
-from benchmarks.zoo import Torchvision
 from pytest_initcheck import diagnose
 
 # Each with the side of its images, the smallest that the family accepts.
@@ -27,7 +27,7 @@ MODELS = {
 @pytest.mark.parametrize(("name", "side"), [*MODELS.items()])
 def test_a_healthy_model_passes_and_stays_as_it_is(name, side):
     torch.manual_seed(0)
-    zoo = Torchvision()
+    zoo = opened("torchvision")
     model = zoo.build(name, side)
     batch = zoo.batch(model, name, side)
     before = fingerprint(model, batch)

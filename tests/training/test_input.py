@@ -131,7 +131,7 @@ def test_factory_is_called_once_per_seed():
 
 @pytest.mark.parametrize("device", ["nowhere", "meta:x", 3.5])
 def test_device_that_is_not_there(device):
-    with pytest.raises(InitcheckError, match=r"device: .* cannot be used here"):
+    with pytest.raises(InitcheckError, match=r"device .* cannot be used here"):
         run(experiment(), seeds=1, device=device)
 
 

@@ -1,0 +1,91 @@
+"""What .ci/run does on one Python, for all that are supported, and what takes longer: nox -l."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2024.3"
+nox.options.sessions = ["lint", "types", "tests", "docs"]
+nox.options.error_on_missing_interpreters = False
+PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
+# The oldest that pyproject.toml allows. Torch 2.6 has no wheels for Pythons above 3.13.
+OLDEST = ("torch==2.6.*", "torchvision==0.21.*", "pytest==7.4.*")
+OLDEST_PYTHONS = ("3.10", "3.12")
+ENVIRONMENT = {"OMP_NUM_THREADS": "1"}
+
+
+def install(session: nox.Session, *constraints: str) -> None:
+    """The package with what its tests need, within these constraints."""
+    if not constraints:
+        session.install("-e", ".[dev]")
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "constraints.txt"
+        file.write_text("\n".join(constraints), encoding="utf-8")
+        session.install("-e", ".[dev]", "-c", str(file))
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style."""
+    session.install("ruff>=0.6")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Types, strictly."""
+    install(session)
+    session.run("mypy")
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """The suites against their baselines, and all tests, with the newest of everything."""
+    install(session)
+    session.run("pytest", *(session.posargs or ["-n2"]), env=ENVIRONMENT)
+
+
+@nox.session(python=OLDEST_PYTHONS)
+def oldest(session: nox.Session) -> None:
+    """The tests with the oldest torch and pytest. Baselines are of the newest: no suites."""
+    install(session, *OLDEST)
+    session.run("pytest", *(session.posargs or ["tests", "-n2"]), env=ENVIRONMENT)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """README, docs and CONTRIBUTING: their code and commands are run, their links followed."""
+    install(session)
+    pages = ("pages", "contributing", "layers", "habits")
+    session.run("pytest", *(f"tests/repository/test_{name}.py" for name in pages), env=ENVIRONMENT)
+
+
+@nox.session
+def benchmarks(session: nox.Session) -> None:
+    """Recall, a zoo and the overhead, small; ``nox -s benchmarks -- --seeds 3`` for more."""
+    install(session)
+    session.run("python", "benchmarks/recall.py", *(session.posargs or ["--seeds", "1"]))
+    session.run("python", "benchmarks/zoo.py", "--every", "5")
+    session.run("python", "benchmarks/overhead.py")
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Lines and branches that the tests reach, in all processes together."""
+    install(session)
+    options = ("--cov", "--cov-report=term", "--cov-report=html:build/coverage")
+    session.run("pytest", "tests", "-n2", *options, *session.posargs, env=ENVIRONMENT)
+
+
+@nox.session
+def mutation(session: nox.Session) -> None:
+    """Whether the tests notice small faults in the code: ``nox -s mutation -- checks``."""
+    install(session)
+    results = ("--results", "build/mutants.jsonl")
+    Path("build").mkdir(exist_ok=True)
+    session.run("python", "benchmarks/mutation.py", *results, *session.posargs, env=ENVIRONMENT)

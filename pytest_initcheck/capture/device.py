@@ -1,0 +1,28 @@
+"""Which device is meant by a name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from pytest_initcheck.errors import InitcheckError
+
+
+def resolve_device(device: Any, advice: str = "pass 'cpu'") -> torch.device:
+    """The device of a name; "auto" is CUDA where there is one, else the CPU.
+
+    Raises:
+        InitcheckError: the name is unknown, or this machine has no such device; ``advice`` says
+            what to pass.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        found = torch.device(device)
+        torch.empty(0, device=found)
+    except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
+        reason = (str(error).splitlines() or [""])[0]
+        text = f"device {device!r} cannot be used here: {reason}; {advice}"
+        raise InitcheckError(text) from None
+    return found

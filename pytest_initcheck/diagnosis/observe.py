@@ -1,0 +1,195 @@
+"""Takes the looks and the steps of a diagnosis, and lays out what they showed."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pytest_initcheck.capture import validate
+from pytest_initcheck.capture.batch_paths import given_scale, places
+from pytest_initcheck.capture.chance_loss import loss_facts
+from pytest_initcheck.capture.first_nonfinite import birthplace
+from pytest_initcheck.capture.inplace_inputs import written
+from pytest_initcheck.capture.layer_records import model_record
+from pytest_initcheck.capture.optimizer_facts import broken_layers, direction, foreign, holding
+from pytest_initcheck.capture.optimizer_step import take_step
+from pytest_initcheck.capture.program import Program
+from pytest_initcheck.capture.restore import preserved
+from pytest_initcheck.capture.snapshot import Looked, Looker
+from pytest_initcheck.errors import InitcheckError
+from pytest_initcheck.evidence import Look, Observed
+from pytest_initcheck.evidence.objective import ObjectiveFacts
+from pytest_initcheck.records import ModelRecord
+
+Optimizer = Callable[[list[Tensor]], torch.optim.Optimizer]
+_NOTHING: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+
+
+def observe(
+    program: Program,
+    optimizer: Optimizer | None,
+    steps: int,
+    *,
+    objective: ObjectiveFacts | None = None,
+    oddities: Mapping[str, tuple[str, ...]] = _NOTHING,
+    is_frozen: bool = False,
+) -> Observed:
+    """Take the looks and the steps; the caller has saved the model's state.
+
+    ``oddities`` are those of the modules before the first pass; ``is_frozen`` says that nothing
+    was trainable before the diagnosis.
+    """
+    model, looker = program.model, Looker(program)
+    first = looker.take(0)
+    rewritten = written(program, looker.seen)
+    facts = loss_facts(program, first)
+    born = None if _is_whole(first.look) else birthplace(program)
+    made, is_empty = _optimizer(optimizer, model)
+    starts = {name: p.detach().clone() for name, p in model.named_parameters()}
+    held = replace(holding(model, made, is_empty=is_empty), is_frozen=is_frozen)
+    with preserved(*foreign(model, made)):
+        looks, shown = _stepped(looker, first, made, steps, starts)
+    meta = _meta(program, made, steps)
+    record = functools.partial(_record, looker, first, meta)
+    return Observed(
+        nodes=first.nodes,
+        parameters=first.parameters,
+        looks=tuple(looked.look for looked in looks),
+        loss=facts,
+        before=record(first, "start", {}),
+        after=record(looks[-1], f"after {steps} steps", _movement(model, starts)),
+        order=first.order,
+        rates=_rates(model, made),
+        is_default_optimizer=optimizer is None,
+        ends=first.ends,
+        reached=first.reached,
+        reshapes=first.reshapes,
+        oddities={**oddities, **_oddities(first)},
+        goals=_goals(program, first, objective),
+        objective=objective,
+        born_at=born,
+        places=places(program.batch, {**first.look.fed, "targets": first.look.targets}),
+        given=given_scale(program.batch),
+        momentum=float(made.param_groups[0].get("momentum", 0.0)),
+        holding=replace(held, **shown),
+        written=rewritten,
+    )
+
+
+def _record(
+    looker: Looker,
+    first: Looked,
+    meta: dict[str, str],
+    looked: Looked,
+    moment: str,
+    movement: dict[str, float],
+) -> ModelRecord:
+    return model_record(
+        looked.look,
+        first.parameters,
+        first.nodes,
+        moment=moment,
+        meta=meta,
+        movement=movement,
+        not_observed=looker.not_observed,
+    )
+
+
+def _stepped(
+    looker: Looker,
+    first: Looked,
+    optimizer: torch.optim.Optimizer,
+    steps: int,
+    starts: dict[str, Tensor],
+) -> tuple[list[Looked], dict[str, Any]]:
+    """Take the steps, with a look after each; and what they show of the optimiser."""
+    looks, model, shown = [first], looker.model, dict[str, Any]()
+    for step in range(1, steps + 1):
+        is_sound = not shown.get("broken") and _is_sound(looks[-1].look)
+        take_step(optimizer, looker.program)
+        if step == 1:
+            shown["direction"] = direction(model, starts)
+        if is_sound and (broken := broken_layers(model)):
+            shown |= {"broken": broken, "broken_at": step}
+        looks.append(looker.take(step, full=step == steps))
+    return looks, shown
+
+
+def _goals(program: Program, first: Looked, objective: ObjectiveFacts | None) -> frozenset[int]:
+    """The nodes that made what is minimised: the outputs that the loss follows back."""
+    if program.forward is not None or objective is None or not objective.outputs:
+        return first.goals
+    return frozenset().union(*(first.makers[place] for place in objective.outputs))
+
+
+def _optimizer(optimizer: Optimizer | None, model: nn.Module) -> tuple[torch.optim.Optimizer, bool]:
+    """The optimiser, and whether it refused to be built for want of a parameter."""
+    try:
+        return validate.make_optimizer(optimizer, model), False
+    except InitcheckError as error:
+        if "empty parameter list" not in str(error):
+            raise
+        return torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.0), True
+
+
+def _oddities(first: Looked) -> dict[str, tuple[str, ...]]:
+    found = {"stray": first.strays, "vanished": first.vanished}
+    return {kind: layers for kind, layers in found.items() if layers}
+
+
+def _is_whole(look: Look) -> bool:
+    """Whether the loss and the outputs of all layers are finite."""
+    return math.isfinite(look.loss) and not any(o.stats.nonfinite for o in look.outputs.values())
+
+
+def _is_sound(look: Look) -> bool:
+    """Whether the loss and every gradient of a look are finite."""
+    gradients = (p.gradient for p in look.parameters.values())
+    return math.isfinite(look.loss) and not any(g.nonfinite for g in gradients if g is not None)
+
+
+def _rates(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, float]:
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    return {
+        names[id(parameter)]: float(group.get("lr", 0.0))
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+        if id(parameter) in names
+    }
+
+
+def _movement(model: nn.Module, starts: dict[str, Tensor]) -> dict[str, float]:
+    """‖w_after − w_before‖ / ‖w_before‖ per trainable parameter, 0/0 taken as 0; one host read."""
+    names, pairs = [], []
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad and name in starts and parameter.numel():
+            start = starts[name].to(parameter.device)
+            names.append(name)
+            pairs.append(torch.stack([(parameter.detach() - start).norm(), start.norm()]).float())
+    if not names:
+        return {}
+    table = torch.stack([pair.to(pairs[0].device) for pair in pairs]).double().tolist()
+    return {
+        name: moved / norm if norm else (float("inf") if moved else 0.0)
+        for name, (moved, norm) in zip(names, table, strict=True)
+    }
+
+
+def _meta(program: Program, optimizer: torch.optim.Optimizer, steps: int) -> dict[str, str]:
+    parameter = next(program.model.parameters())
+    return {
+        "model": type(program.model).__name__,
+        "loss": program.loss_name,
+        "optimizer": type(optimizer).__name__,
+        "lr": f"{optimizer.param_groups[0].get('lr', 0.0):g}",
+        "steps": str(steps),
+        "device": parameter.device.type,
+        "dtype": str(parameter.dtype).removeprefix("torch."),
+    }
