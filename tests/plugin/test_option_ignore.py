@@ -51,13 +51,15 @@ def write(zeros, verdict="pass", mark="", call=""):
     zeros.test(test_a=ZERO.format(verdict=verdict, mark=mark, call=call))
 
 
-def test_ignore_of_the_call(zeros, workers):
+def test_ignore_of_the_call_beside_one_of_the_ini_file_that_matches_nothing(zeros, workers):
+    ini(zeros, "IC201: no such thing")
     write(zeros, call=", ignore='IC101: drawn later'")
     result = zeros.run(OFF, REPORT, *workers)
     assert result.ret == 0
     assert "health:    1 pass" in result.outlines
     assert "ignored:   1 finding" in result.outlines
-    assert notes(result) == []
+    (note,) = notes(result)
+    assert "'IC201: no such thing' of initcheck_ignore matches nothing in this run" in note
     (entry,) = zeros.entries().values()
     assert entry.get("findings", []) == []
     assert [f["ignored"] for f in entry["ignored"]] == ["drawn later"]
@@ -192,7 +194,7 @@ def test_an_ignore_of_the_ini_file_that_matches_nothing_is_noted_once(zeros):
             assert not {"IC001"} & {f.id for f in initcheck.diagnose(make(), batch()).findings}
         """
     )
-    result = zeros.run(OFF, "-n2")
+    result = zeros.run(OFF)
     assert result.ret == 0
     (note,) = notes(result)
     assert "'IC201: no such thing' of initcheck_ignore matches nothing in this run" in note
