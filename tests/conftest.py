@@ -99,5 +99,8 @@ def distributions(tmp_path_factory, monkeypatch):
 
 @pytest.fixture(params=[(), ("-n0",), ("-n2",)], ids=["plain", "n0", "n2"])
 def workers(request):
-    """The three ways in which pytest runs tests: without xdist's help, and with it."""
+    """The three ways in which pytest runs tests: without xdist's help, and with it.
+
+    One test of an option in these ways is enough: each costs two more processes.
+    """
     return request.param

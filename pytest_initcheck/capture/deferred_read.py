@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -42,6 +41,3 @@ class Ledger:
 
     def __getitem__(self, slot: int) -> np.ndarray[Any, Any]:
         return self._values[slot]
-
-
-Late = Callable[[], Any]

@@ -226,12 +226,9 @@ def inside_of(nodes: Sequence[Node]) -> set[int]:
 
 
 def describe(model: nn.Module, tracer: Tracer) -> dict[str, Parameter]:
-    """What is known of every parameter before the first step; ties appear as aliases."""
+    """What is known of every parameter before the first step, once where it is tied."""
     kinds = {name: type(module).__name__ for name, module in model.named_modules()}
     groups = {name: getattr(module, "groups", 1) for name, module in model.named_modules()}
-    names: dict[int, list[str]] = {}
-    for name, parameter in model.named_parameters(remove_duplicate=False):
-        names.setdefault(id(parameter), []).append(name)
     found = {}
     for name, parameter in model.named_parameters():
         layer, axis, shape = layer_of(name), tracer.axes.get(name), tuple(parameter.shape)
@@ -245,7 +242,6 @@ def describe(model: nn.Module, tracer: Tracer) -> dict[str, Parameter]:
             trainable=parameter.requires_grad,
             axis=axis,
             fan_in=fan_in,
-            aliases=tuple(names[id(parameter)][1:]),
             groups=groups.get(layer, 1),
         )
     return found

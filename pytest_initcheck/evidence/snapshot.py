@@ -27,7 +27,6 @@ class Parameter:
     trainable: bool
     axis: int | None
     fan_in: int
-    aliases: tuple[str, ...] = ()
     groups: int = 1
 
 

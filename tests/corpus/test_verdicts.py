@@ -4,6 +4,7 @@ diagnosis leaves everything as it was."""
 from __future__ import annotations
 
 import os
+from collections import Counter
 
 import pytest
 from support.state import changed, fingerprint
@@ -18,10 +19,20 @@ def seeds(case):
     return range(max(SEEDS, 2) if case.name.startswith("symmetry") else SEEDS)
 
 
+# Of cases of one topic, cause and verdict the first few always run, of the rest each third; with
+# "not slow" the others are left out, which are more of the same.
+ALWAYS, EACH = 3, 3
+
+
 def parameters():
+    seen = Counter()
     for case in all_cases():
+        kind = (case.name.split()[0], case.causes, case.verdicts)
+        more = seen[kind] >= ALWAYS and seen[kind] % EACH > 0 and not case.missed
+        seen[kind] += 1
         for seed in seeds(case):
-            yield pytest.param(case, seed, id=f"{case.name}-{seed}")
+            marks = [pytest.mark.slow] if more or seed > 0 else []
+            yield pytest.param(case, seed, id=f"{case.name}-{seed}", marks=marks)
 
 
 @pytest.mark.filterwarnings("ignore:.*weight_norm. is deprecated:FutureWarning")

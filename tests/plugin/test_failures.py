@@ -71,7 +71,7 @@ def test_the_section_travels(project, workers):
     result.stdout.fnmatch_lines(["E*assert 1 == 2", "missing: no baseline for 'cost'*"])
 
 
-def test_all_baselines_are_told_at_once_at_the_end(project, workers):
+def test_all_baselines_are_told_at_once_at_the_end(project):
     project.test(
         test_a="""
         def test_many(initcheck):
@@ -80,7 +80,7 @@ def test_all_baselines_are_told_at_once_at_the_end(project, workers):
             print("the end was reached")
         """
     )
-    result = project.run(*workers)
+    result = project.run()
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         ["missing: no baseline for 'cost 0', *'cost 7' and 2 more*", "*the end was reached"]

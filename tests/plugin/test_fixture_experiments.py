@@ -27,7 +27,7 @@ HEAD = """
         def fast(parameters):
             return torch.optim.Adam(parameters, lr=0.05)
         return Experiment(
-            lambda: net(torch.seed() % 1000), (inputs, targets),
+            model=lambda: net(torch.seed() % 1000), data=(inputs, targets),
             optimizer=fast, epochs=epochs, **options
         )
 
@@ -137,7 +137,7 @@ def test_probability_that_is_none_is_refused(models):
 def test_experiment_without_classes_says_what_to_pass(models):
     body = """
 inputs, _ = batch()
-initcheck.assert_reaches(Experiment(net, (inputs, inputs[:, :3])), accuracy=0.9, seeds=2)
+initcheck.assert_reaches(Experiment(model=net, data=(inputs, inputs[:, :3])), accuracy=0.9, seeds=2)
 """
     result = run(models, body)
     assert result.ret == 1

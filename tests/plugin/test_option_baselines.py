@@ -51,9 +51,9 @@ def test_option_is_relative_to_where_pytest_was_called(project, monkeypatch):
     assert project.run("..").ret == 1
 
 
-def test_option_off_compares_with_none(project, workers):
+def test_option_off_compares_with_none(project):
     project.test(test_a=RECORDS)
-    assert project.run("--initcheck-baselines=off", *workers).ret == 0
+    assert project.run("--initcheck-baselines=off").ret == 0
 
 
 def test_ini_off_compares_with_none(project):

@@ -51,13 +51,15 @@ def write(zeros, verdict="pass", mark="", call=""):
     zeros.test(test_a=ZERO.format(verdict=verdict, mark=mark, call=call))
 
 
-def test_ignore_of_the_call(zeros, workers):
+def test_ignore_of_the_call_beside_one_of_the_ini_file_that_matches_nothing(zeros, workers):
+    ini(zeros, "IC201: no such thing")
     write(zeros, call=", ignore='IC101: drawn later'")
     result = zeros.run(OFF, REPORT, *workers)
     assert result.ret == 0
     assert "health:    1 pass" in result.outlines
     assert "ignored:   1 finding" in result.outlines
-    assert notes(result) == []
+    (note,) = notes(result)
+    assert "'IC201: no such thing' of initcheck_ignore matches nothing in this run" in note
     (entry,) = zeros.entries().values()
     assert entry.get("findings", []) == []
     assert [f["ignored"] for f in entry["ignored"]] == ["drawn later"]
@@ -138,7 +140,8 @@ def test_assertions_leave_out_what_is_ignored(zeros, method):
         def test_zero(initcheck):
             with pytest.raises(InitcheckFailure):
                 initcheck.{method}(zero(), batch())
-            initcheck.{method}(zero(), batch(), ignore=Ignore("IC1*", "*", "drawn later"))
+            ignore = Ignore(id="IC1*", layer="*", reason="drawn later")
+            initcheck.{method}(zero(), batch(), ignore=ignore)
         """
     )
     assert zeros.run(OFF).ret == 0
@@ -180,7 +183,7 @@ def test_an_ignore_of_the_marker_that_matches_nothing_is_noted(zeros):
     assert "this run; remove it" in (zeros.path / "report/page.html").read_text()
 
 
-def test_an_ignore_of_the_ini_file_that_matches_nothing_is_noted_once(zeros, workers):
+def test_an_ignore_of_the_ini_file_that_matches_nothing_is_noted_once(zeros):
     ini(zeros, "IC201: no such thing", "IC101 0: drawn later", "# a comment", "")
     zeros.test(
         test_a="""
@@ -191,7 +194,7 @@ def test_an_ignore_of_the_ini_file_that_matches_nothing_is_noted_once(zeros, wor
             assert not {"IC001"} & {f.id for f in initcheck.diagnose(make(), batch()).findings}
         """
     )
-    result = zeros.run(OFF, *workers)
+    result = zeros.run(OFF)
     assert result.ret == 0
     (note,) = notes(result)
     assert "'IC201: no such thing' of initcheck_ignore matches nothing in this run" in note
@@ -282,7 +285,7 @@ def test_a_wrong_line_of_the_ini_file_is_a_usage_error(project, line, words):
     assert words in error
 
 
-def test_a_wrong_ignore_of_the_marker_is_one_clear_error(project, workers):
+def test_a_wrong_ignore_of_the_marker_is_one_clear_error(project):
     project.test(
         test_a="""
         import pytest
@@ -291,7 +294,7 @@ def test_a_wrong_ignore_of_the_marker_is_one_clear_error(project, workers):
             pass
         """
     )
-    result = project.run(*workers)
+    result = project.run()
     result.assert_outcomes(errors=1)
     (line,) = [text for text in result.outlines if text.startswith("@pytest.mark.initcheck")]
     assert "'IC201 a.*' gives no reason" in line

@@ -30,12 +30,12 @@ def test_option_is_relative_to_where_pytest_was_called(project):
     assert "INITCHECK_MNIST" not in os.environ
 
 
-def test_ini_is_relative_to_the_root(project, workers, monkeypatch):
+def test_ini_is_relative_to_the_root(project, monkeypatch):
     project.test(test_a=SHOWS.format(expected=str(project.path / "data")))
     project.pytester.makeini("[pytest]\ninitcheck_mnist = data")
     (project.path / "below").mkdir()
     monkeypatch.chdir(project.path / "below")
-    assert project.run("..", *workers).ret == 0
+    assert project.run("..").ret == 0
 
 
 def test_option_goes_before_ini_and_environment(project, workers, monkeypatch):

@@ -98,10 +98,10 @@ def one_red_line(result, *words):
     assert "INTERNALERROR" not in result.stdout.str()
 
 
-def test_file_in_place_of_the_folder(project, workers):
+def test_file_in_place_of_the_folder(project):
     project.test(test_a=RECORDS)
     (project.path / "taken").write_text("")
-    result = project.run(OFF, "--initcheck-report=taken/page.html", *workers)
+    result = project.run(OFF, "--initcheck-report=taken/page.html")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     one_red_line(result, "taken/page.html")
     result.assert_outcomes(passed=5)

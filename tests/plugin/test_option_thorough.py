@@ -28,10 +28,6 @@ def test_by_default_a_diagnosis_is_not_thorough(models):
     assert run(models, False).ret == 0
 
 
-def test_the_ini_file_makes_it_thorough_on_every_worker(models, workers):
-    assert run(models, True, *workers, ini="true").ret == 0
-
-
 def test_the_marker_makes_it_thorough(models):
     assert run(models, True, mark=MARK.format(True)).ret == 0
 
@@ -71,13 +67,12 @@ def test_an_ini_value_that_is_no_choice_is_refused(project):
     result.stderr.fnmatch_lines(["ERROR: initcheck_thorough (ini file): *perhaps*"])
 
 
-def test_it_fails_a_test_and_the_report_shows_the_trials(models, workers):
+def test_the_ini_file_fails_a_test_and_the_report_shows_the_trials(models, workers):
+    models.pytester.makeini("[pytest]\ninitcheck_thorough = true")
     models.test(
         test_a="""
-        import pytest
         from torch import nn
         from nets import net, batch
-        @pytest.mark.initcheck(thorough=True)
         def test_dead(initcheck):
             model = net()
             nn.init.constant_(model[0].bias, -100.0)

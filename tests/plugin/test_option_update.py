@@ -63,7 +63,7 @@ def test_update_of_one_test_keeps_the_others(project):
     result.assert_outcomes(passed=1, failed=1)
 
 
-def test_failed_tests_keep_their_baseline(project, workers):
+def test_failed_tests_keep_their_baseline(project):
     body = """
         def test_passes(initcheck):
             initcheck.compare("cost", {value})
@@ -74,7 +74,7 @@ def test_failed_tests_keep_their_baseline(project, workers):
     project.test(test_a=body.format(value=1.0, fails=False))
     assert project.run("--initcheck-update").ret == 0
     project.test(test_a=body.format(value=2.0, fails=True))
-    result = project.run("--initcheck-update", *workers)
+    result = project.run("--initcheck-update")
     assert result.ret == 1
     result.stdout.fnmatch_lines(
         ["*0 created, 1 updated, 0 unchanged", "*left as they are: 1 test did not pass"]

@@ -10,7 +10,7 @@ def names(project):
     return [test["nodeid"] for test in project.data()["tests"]]
 
 
-def test_classes_and_parameters(project, workers):
+def test_classes_and_parameters(project):
     project.test(
         test_a="""
         import pytest
@@ -20,8 +20,8 @@ def test_classes_and_parameters(project, workers):
                 initcheck.compare("cost", 1.0)
         """
     )
-    assert project.run("--initcheck-update", *workers).ret == 0
-    assert project.run(REPORT, *workers).ret == 0
+    assert project.run("--initcheck-update").ret == 0
+    assert project.run(REPORT).ret == 0
     found = [f"test_a.py::TestModel::test_records[{name}]" for name in ("a::b", "c[d]", "e/f")]
     assert names(project) == found
 

@@ -16,6 +16,7 @@ from pytest_initcheck import report
 from pytest_initcheck.records import SessionRecord
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
+pytestmark = pytest.mark.browser
 MISSING = "the browser tests need chromium and playwright (apt-get install chromium)"
 
 

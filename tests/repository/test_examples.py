@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -23,6 +24,21 @@ BROKEN = [
 ]
 
 
+OTHER = (WEIGHTS, "nn.init.xavier_uniform_(layer.weight)")
+# One process for many copies: most of what a run takes is the import of torch.
+TOGETHER = """
+import contextlib, json, os, sys, pytest
+for folder, *arguments in json.loads(sys.argv[1]):
+    os.chdir(folder)
+    with open("output.txt", "w") as output, contextlib.redirect_stdout(output):
+        code = pytest.main(["-p", "no:cacheprovider", *arguments])
+    with open("output.txt", "a") as output:
+        output.write(f"pytest ended with {int(code)}")
+    for name in [name for name in sys.modules if name.startswith(("postcodes", "test_reader"))]:
+        del sys.modules[name]
+"""
+
+
 class Copy:
     """A copy of the example, run in a process of its own by the interpreter that runs this."""
 
@@ -37,21 +53,45 @@ class Copy:
         file.write_text(text.replace(line, other), encoding="utf-8")
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        # An environment of a stranger's: no option, path or data of this session's.
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "INITCHECK"))}
-        kept.pop("PYTHONPATH", None)
-        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
-        return subprocess.run(
-            command, cwd=self.folder, env=kept, capture_output=True, text=True, timeout=300
-        )
+        return alone(["-m", "pytest", "-p", "no:cacheprovider", *arguments], self.folder)
+
+    def output(self) -> str:
+        """What a run beside others printed."""
+        return (self.folder / "output.txt").read_text(encoding="utf-8")
 
     def baselines(self) -> str:
         return (self.folder / "baselines" / "tests" / "test_reader.json").read_text()
 
 
+def alone(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    # An environment of a stranger's: no option, path or data of this session's.
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "INITCHECK"))}
+    kept.pop("PYTHONPATH", None)
+    command = [sys.executable, *arguments]
+    return subprocess.run(
+        command, cwd=folder, env=kept, capture_output=True, text=True, timeout=300
+    )
+
+
 @pytest.fixture
 def example(tmp_path):
     return Copy(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def changed(tmp_path_factory):
+    """Copies by what was written into them, after a run of one test in each."""
+    changes = {other: (line, other) for line, other, _, _ in BROKEN}
+    changes |= {"differs": OTHER, "accepted": OTHER}
+    copies, runs = {}, []
+    for name, (line, other) in changes.items():
+        copies[name] = Copy(tmp_path_factory.mktemp("copy"))
+        copies[name].change(line, other)
+        update = ["--initcheck-update"] if name == "accepted" else []
+        runs.append([str(copies[name].folder), HEALTHY, *update])
+    done = alone(["-c", TOGETHER, json.dumps(runs)], copies["differs"].folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return copies
 
 
 def test_passes_and_writes_a_report(example):
@@ -66,17 +106,18 @@ def test_passes_and_writes_a_report(example):
     assert example.baselines() == before
 
 
-@pytest.mark.parametrize(("line", "other", "layer", "rule"), BROKEN, ids=[b[3] for b in BROKEN])
-def test_a_broken_start_fails_in_words(example, line, other, layer, rule):
-    example.change(line, other)
-    done = example.run(HEALTHY)
-    assert done.returncode == 1, done.stdout + done.stderr
-    first = next(text for text in done.stdout.splitlines() if "InitcheckFailure: fail: " in text)
+@pytest.mark.parametrize(
+    ("other", "layer", "rule"), [b[1:] for b in BROKEN], ids=[b[3] for b in BROKEN]
+)
+def test_a_broken_start_fails_in_words(changed, other, layer, rule):
+    output = changed[other].output()
+    assert output.endswith("pytest ended with 1"), output
+    first = next(text for text in output.splitlines() if "InitcheckFailure: fail: " in text)
     assert layer in first
     assert f"[{rule}]" in first
     for word in ("cause: ", "remedy: ", "report: pytest "):
-        assert f"E       {word}" in done.stdout
-    assert "pytest_initcheck/" not in done.stdout, "frames of the plugin hide what is wrong"
+        assert f"E       {word}" in output
+    assert "pytest_initcheck/" not in output, "frames of the plugin hide what is wrong"
 
 
 def test_the_readme_names_what_is_found():
@@ -88,14 +129,12 @@ def test_the_readme_names_what_is_found():
             assert layer.split("'")[1] in row
 
 
-def test_another_healthy_start_differs_until_it_is_accepted(example):
-    example.change(WEIGHTS, "nn.init.xavier_uniform_(layer.weight)")
-    before = example.baselines()
-    done = example.run(HEALTHY)
-    assert done.returncode == 1
-    assert "InitcheckFailure" not in done.stdout
-    assert "changed: 'healthy' is not as in its baseline" in done.stdout
-    assert f"accept: pytest {HEALTHY} --initcheck-update" in done.stdout
-    assert example.baselines() == before
-    assert example.run(HEALTHY, "--initcheck-update").returncode == 0
-    assert example.baselines() != before
+def test_another_healthy_start_differs_until_it_is_accepted(example, changed):
+    output = changed["differs"].output()
+    assert output.endswith("pytest ended with 1"), output
+    assert "InitcheckFailure" not in output
+    assert "changed: 'healthy' is not as in its baseline" in output
+    assert f"accept: pytest {HEALTHY} --initcheck-update" in output
+    assert changed["differs"].baselines() == example.baselines()
+    assert changed["accepted"].output().endswith("pytest ended with 0")
+    assert changed["accepted"].baselines() != example.baselines()

@@ -22,9 +22,16 @@ MODELS = {
     "squeezenet1_1": 32,
     "swin_t": 32,
 }
+# What takes longest and is left out by "not slow"; the rest has every kind of layer but attention.
+SLOW = ("efficientnet_b0", "mnasnet0_5", "regnet_x_400mf", "swin_t")
 
 
-@pytest.mark.parametrize(("name", "side"), [*MODELS.items()])
+def models():
+    for name, side in MODELS.items():
+        yield pytest.param(name, side, marks=[pytest.mark.slow] if name in SLOW else [])
+
+
+@pytest.mark.parametrize(("name", "side"), [*models()])
 def test_a_healthy_model_passes_and_stays_as_it_is(name, side):
     torch.manual_seed(0)
     zoo = opened("torchvision")
