@@ -103,10 +103,10 @@ def _check_id(id: str) -> None:
     if id in NEVER:
         raise InitcheckError(f"{id} cannot be ignored: {NEVER[id]}")
     if _OWN.fullmatch(id) and not any(covers(id, known) for known in RULES):
-        raise InitcheckError(f"no rule has the id {id}{near(id, RULES)}; see: initcheck rules")
+        raise InitcheckError(f"no rule has the id {id}{closest(id, RULES)}; see: initcheck rules")
 
 
-def near(id: str, known: Iterable[str]) -> str:
+def closest(id: str, known: Iterable[str]) -> str:
     """ " (did you mean IC201 or IC203?)" with the known ids that are most alike, or nothing."""
     from difflib import get_close_matches
 

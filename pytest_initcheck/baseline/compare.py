@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from pytest_initcheck.baseline import seeds
 from pytest_initcheck.baseline.judge import ATOL, RTOL, Check, Fixed, names, same, walk
-from pytest_initcheck.baseline.models import Pair
+from pytest_initcheck.baseline.models import ModelPair
 from pytest_initcheck.baseline.stored import Band, Stored, freeze
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.records import Comparison, Curve, RunRecord
@@ -103,11 +103,13 @@ def _checks(actual: Stored, expected: Stored, fixed: Fixed | None) -> Iterator[C
     return walk((actual, expected), {"record": record, "curve": curve}, str, fixed)
 
 
-def _pair(moment: str, a: RunRecord, e: RunRecord, fixed: Fixed | None) -> Pair | None:
+def _pair(moment: str, a: RunRecord, e: RunRecord, fixed: Fixed | None) -> ModelPair | None:
     mine, theirs = getattr(a, moment), getattr(e, moment)
     if mine is None or theirs is None:
         return None
-    return Pair(moment=moment, actual=mine, expected=theirs, fixed=fixed, trained=moment == "after")
+    return ModelPair(
+        moment=moment, actual=mine, expected=theirs, fixed=fixed, trained=moment == "after"
+    )
 
 
 def _notes(

@@ -31,7 +31,7 @@ _NOISE = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pair:
+class ModelPair:
     """Two looks at one model; ``trained`` where optimisation has tied the weights together."""
 
     moment: str
@@ -152,7 +152,7 @@ def _loss_variance(model: ModelRecord, loss: float, size: Sizes) -> float:
 class Layer:
     """One layer that both models have."""
 
-    pair: Pair
+    pair: ModelPair
     actual: LayerRecord
     expected: LayerRecord
 

@@ -11,7 +11,7 @@ from pytest_initcheck.capture import validate
 from pytest_initcheck.capture.layer_records import model_record
 from pytest_initcheck.capture.program import Forward, LossFunction, Program
 from pytest_initcheck.capture.restore import preserved
-from pytest_initcheck.capture.snapshot import Looker
+from pytest_initcheck.capture.snapshot import SnapshotTaker
 from pytest_initcheck.records import ModelRecord
 
 __all__ = ["look", "preserved"]
@@ -38,6 +38,6 @@ def look(
         program = Program(model, batch, loss_fn, forward)
         program.materialise()
         validate.check_finite(program)
-        looked = Looker(program).take(0)
+        looked = SnapshotTaker(program).take(0)
     meta = {"model": type(model).__name__, "loss": program.loss_name}
     return model_record(looked.look, looked.parameters, looked.nodes, moment=moment, meta=meta)

@@ -17,11 +17,11 @@ from pytest_initcheck.capture.program import (
     no_grad_loss,
     tensors_of,
 )
-from pytest_initcheck.capture.snapshot import Looked, inside_of
+from pytest_initcheck.capture.snapshot import Taken, inside_of
 from pytest_initcheck.evidence import LossFacts, Node
 
 
-def loss_facts(program: Program, looked: Looked) -> LossFacts:
+def loss_facts(program: Program, looked: Taken) -> LossFacts:
     """Chance level and reduction of the loss, from evaluating it on a constant prediction."""
     initial, name = looked.look.loss, program.loss_name
     output, targets = looked.result.output, looked.result.targets
@@ -49,7 +49,7 @@ def loss_facts(program: Program, looked: Looked) -> LossFacts:
     return LossFacts(name=name, initial=initial, chance=chance, growth=growth, classes=classes)
 
 
-def uninformed(output: Any, looked: Looked) -> Any:
+def uninformed(output: Any, looked: Taken) -> Any:
     """A constant prediction: equal probabilities, or their logarithms, where the model ends in
     them, else zeros."""
     inside = inside_of(looked.nodes)
@@ -72,7 +72,7 @@ def _doubled(tree: Any) -> Any:
     return tree_map(lambda x: torch.cat([x, x]) if isinstance(x, Tensor) and x.dim() else x, tree)
 
 
-def _chance_of_forward(program: Program, looked: Looked) -> float | None:
+def _chance_of_forward(program: Program, looked: Taken) -> float | None:
     """The loss that ``forward`` makes of a constant output; None where it asks for more than one.
 
     Or where it makes its loss of something else than the model's output.

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from pytest_initcheck.capture.deferred_read import Ledger
+from pytest_initcheck.capture.deferred_read import DeferredRead
 
 
 def copies(model: nn.Module) -> dict[str, Tensor]:
@@ -23,7 +23,7 @@ def movement(model: nn.Module, starts: Mapping[str, Tensor]) -> dict[str, float]
     From a start at zero any movement is infinite; what stayed where it was, as a frozen parameter
     does, has 0.
     """
-    ledger, slots = Ledger(), {}
+    ledger, slots = DeferredRead(), {}
     for name, parameter in model.named_parameters():
         is_number = parameter.is_floating_point() or parameter.is_complex()
         if name in starts and parameter.numel() and is_number:

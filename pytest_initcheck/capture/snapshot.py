@@ -11,23 +11,23 @@ import torch
 from torch import Tensor, nn
 
 from pytest_initcheck.capture.axis_mixing import Reshapes
-from pytest_initcheck.capture.composite_calls import Quiet
-from pytest_initcheck.capture.deferred_read import Ledger
+from pytest_initcheck.capture.composite_calls import CompositeCalls
+from pytest_initcheck.capture.deferred_read import DeferredRead
 from pytest_initcheck.capture.magnitude_spread import magnitudes
 from pytest_initcheck.capture.program import Program, Result, main_tensor, refused, tensors_of
 from pytest_initcheck.capture.restore import clear_gradients
 from pytest_initcheck.capture.signal_stats import SignalRecorder, variation
 from pytest_initcheck.capture.tensor_stats import Summary, plain, projections, summarise
 from pytest_initcheck.capture.trace import Tracer, layer_of
-from pytest_initcheck.evidence import Look, Node, Parameter, ParameterLook, Reshape
+from pytest_initcheck.evidence import Node, Parameter, ParameterSnapshot, Reshape, Snapshot
 from pytest_initcheck.evidence.similar_rows import groups_of, nearly
 
 
 @dataclass(frozen=True, kw_only=True)
-class Looked:
+class Taken:
     """A look with what the trace showed beside it."""
 
-    look: Look
+    look: Snapshot
     nodes: tuple[Node, ...]
     order: tuple[str, ...]
     parameters: dict[str, Parameter]
@@ -41,7 +41,7 @@ class Looked:
     reshapes: tuple[Reshape, ...] = ()
 
 
-class Looker:
+class SnapshotTaker:
     """Takes looks at one model; the first look learns which parameters are worth following."""
 
     def __init__(self, program: Program) -> None:
@@ -52,17 +52,17 @@ class Looker:
         # The copy of the batch that the last look ran on, as the program left it.
         self.seen: Any = None
 
-    def take(self, step: int, *, full: bool = True) -> Looked:
+    def take(self, step: int, *, full: bool = True) -> Taken:
         """Evaluate, measure and leave the gradients in place for an optimiser.
 
         ``full`` adds the summaries of all weights and gradients.
         """
-        ledger = Ledger()
+        ledger = DeferredRead()
         recorder = SignalRecorder(ledger)
         tracer = Tracer(self.model, recorder.observer())
         recorder.tracer = tracer
         clear_gradients(self.model.parameters())
-        with torch.enable_grad(), Quiet(tracer), tracer.prepared():
+        with torch.enable_grad(), CompositeCalls(tracer), tracer.prepared():
             # Inside of the tracer, whose own operations it must not see.
             axes = Reshapes(tracer.here)
             is_rooted = self.program.forward is not None
@@ -80,7 +80,7 @@ class Looker:
         differs = self._differs(result, ledger)
         ledger.read()
         inside, fed = inside_of(tracer.nodes), recorder.inputs()
-        look = Look(
+        look = Snapshot(
             step=step,
             loss=float(ledger[loss][0]),
             parameters={name: slot.look(ledger) for name, slot in slots.items()},
@@ -92,7 +92,7 @@ class Looker:
             fed=fed,
             variation=None if differs is None else float(ledger[differs][0]),
         )
-        parameters = describe(self.model, tracer)
+        parameters = describe_parameter(self.model, tracer)
         ends, goals = tracer.makers(result.output), tracer.makers(result.loss)
         if self._followed is None:
             # Only rows that start alike can stay alike.
@@ -102,7 +102,7 @@ class Looker:
                 if parameter.projections is not None
                 and (groups_of(parameter.projections) or nearly(parameter.projections))
             } | _copied(look)
-        return Looked(
+        return Taken(
             look=look,
             nodes=tuple(tracer.nodes),
             order=tuple(tracer.order),
@@ -132,7 +132,7 @@ class Looker:
             raise refused("the backward pass", error, wanted) from error
 
     def _put(
-        self, name: str, parameter: Tensor, ledger: Ledger, axis: int | None, full: bool
+        self, name: str, parameter: Tensor, ledger: DeferredRead, axis: int | None, full: bool
     ) -> _Slots:
         is_followed = self._followed is None or name in self._followed
         rows = rows_of(parameter, axis or 0) if is_followed and parameter.dim() > 1 else None
@@ -150,13 +150,13 @@ class Looker:
             magnitudes=ledger.put(magnitudes(parameter)) if self._followed is None else None,
         )
 
-    def _pulls(self, gradient: Tensor | None, axis: int, ledger: Ledger) -> int | None:
+    def _pulls(self, gradient: Tensor | None, axis: int, ledger: DeferredRead) -> int | None:
         # The first look does not know yet which rows are alike.
         if self._followed is None or gradient is None or gradient.dim() < 2:
             return None
         return ledger.put(projections(rows_of(gradient, axis)))
 
-    def _differs(self, result: Result, ledger: Ledger) -> int | None:
+    def _differs(self, result: Result, ledger: DeferredRead) -> int | None:
         """Where the output has one row per sample: how much of it differs between them."""
         output = main_tensor(result.output) if result.output is not None else None
         samples = next((t.shape[0] for t in tensors_of(self.program.batch) if t.dim()), 0)
@@ -166,7 +166,7 @@ class Looker:
             return None
         return ledger.put(variation(output.detach().reshape(samples, -1)))
 
-    def _side(self, value: Any, ledger: Ledger) -> Summary | None:
+    def _side(self, value: Any, ledger: DeferredRead) -> Summary | None:
         tensor = main_tensor(value) if value is not None else None
         return summarise(tensor, ledger) if isinstance(tensor, Tensor) else None
 
@@ -182,10 +182,10 @@ class _Slots:
     pulls: int | None
     magnitudes: int | None
 
-    def look(self, ledger: Ledger) -> ParameterLook:
+    def look(self, ledger: DeferredRead) -> ParameterSnapshot:
         place = self.magnitudes
         least, median = (None, None) if place is None else ledger[place].tolist()
-        return ParameterLook(
+        return ParameterSnapshot(
             stats=self.weight.stats(ledger) if self.weight else None,
             gradient=self.gradient.stats(ledger) if self.gradient else None,
             row_gradient=ledger[self.row_gradient] if self.row_gradient is not None else None,
@@ -207,7 +207,7 @@ def rows_of(tensor: Tensor, axis: int) -> Tensor:
     return dense.movedim(min(axis, dense.dim() - 1), 0).flatten(1)
 
 
-def _copied(look: Look) -> set[str]:
+def _copied(look: Snapshot) -> set[str]:
     """Parameters whose rows equal those of another parameter."""
     seen: dict[bytes, list[str]] = {}
     for name, parameter in look.parameters.items():
@@ -225,7 +225,7 @@ def inside_of(nodes: Sequence[Node]) -> set[int]:
     return inside
 
 
-def describe(model: nn.Module, tracer: Tracer) -> dict[str, Parameter]:
+def describe_parameter(model: nn.Module, tracer: Tracer) -> dict[str, Parameter]:
     """What is known of every parameter before the first step, once where it is tied."""
     kinds = {name: type(module).__name__ for name, module in model.named_modules()}
     groups = {name: getattr(module, "groups", 1) for name, module in model.named_modules()}

@@ -14,7 +14,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.nn.modules import module as module_hooks
 from torch.utils.hooks import RemovableHandle
 
-from pytest_initcheck.capture.autograd_graph import BackwardGraph
+from pytest_initcheck.capture.autograd_graph import AutogradGraph
 from pytest_initcheck.capture.eager import unfused
 from pytest_initcheck.capture.effective_weights import UsedWeights
 from pytest_initcheck.capture.modes import Arguments, OperatorMode, Options
@@ -33,7 +33,7 @@ from pytest_initcheck.capture.operators import (
     width_of,
 )
 from pytest_initcheck.capture.program import tensors_of
-from pytest_initcheck.capture.unregistered import Strays
+from pytest_initcheck.capture.unregistered import Unregistered
 from pytest_initcheck.evidence import Node
 
 
@@ -71,7 +71,7 @@ class Tracer(OperatorMode):
         self.order: list[str] = []
         self.axes: dict[str, int | None] = {}
         self.foreign: set[str] = set()
-        self.backward = BackwardGraph()
+        self.backward = AutogradGraph()
         self._is_paused = False
         self._is_rooted = False
         self._observer = observer
@@ -80,7 +80,7 @@ class Tracer(OperatorMode):
         self._stack: list[_Frame] = []
         self._origins: dict[int, Origin] = {}
         self._pending: list[tuple[Tensor, Callable[[Tensor], None]]] = []
-        self._strays = Strays(model)
+        self._strays = Unregistered(model)
         self.used_weights = UsedWeights(model)
         self._dims = {}
         for name, parameter in model.named_parameters():

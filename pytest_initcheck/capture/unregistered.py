@@ -46,7 +46,7 @@ def _is_row(value: Any) -> bool:
     return isinstance(value, (list, tuple))
 
 
-class Strays:
+class Unregistered:
     """What can be trained, runs in a model, and is not the model's.
 
     Parameters wherever they lie, and plain tensors with ``requires_grad`` that a module holds:

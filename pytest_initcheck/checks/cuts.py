@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pytest_initcheck.evidence import Evidence, Node
-from pytest_initcheck.evidence.gradient_flow import data_reach, heard, is_bridge
+from pytest_initcheck.evidence.gradient_flow import data_reach, is_bridge, nodes_behind_the_output
 from pytest_initcheck.evidence.signals import largest_gradient, used_parameters
 from pytest_initcheck.records import Severity
 
@@ -80,7 +80,7 @@ def _flat(evidence: Evidence, layer: str, choices: set[int]) -> Cut | None:
         for node in nodes:
             if (chosen := _selection(evidence, node, choices)) is not None:
                 return Cut(layer=layer, kind="chosen", edge=chosen, dominates=True)
-    open_nodes = heard(evidence)
+    open_nodes = nodes_behind_the_output(evidence)
     if not any(node.index in open_nodes for node in nodes) or _saw_padding(evidence, layer):
         return None
     return Cut(layer=layer, kind="flat", dominates=dominates)

@@ -10,7 +10,7 @@ import numpy as np
 from pytest_initcheck.checks.initial_loss import calm_loss
 from pytest_initcheck.checks.remedy_code import fresh_norms, redraw
 from pytest_initcheck.checks.rule import Rule
-from pytest_initcheck.evidence import Array, Evidence, SiteKey
+from pytest_initcheck.evidence import Array, Evidence, NonlinearityKey
 from pytest_initcheck.evidence.gradient_flow import ending, is_fed, is_gate
 from pytest_initcheck.evidence.signals import all_gone, is_class_loss, pushed_by
 from pytest_initcheck.evidence.transmission import FLAT, Transmission, transmissions
@@ -158,7 +158,7 @@ class DeadUnits:
         )
 
 
-def _can_die(evidence: Evidence, key: SiteKey, passed: Transmission) -> bool:
+def _can_die(evidence: Evidence, key: NonlinearityKey, passed: Transmission) -> bool:
     """Rectifiers, and gates with a flat piece; a smooth gate may be nearly shut on purpose.
 
     What is rectified before any layer has run is data, such as a mask; what no data reach is

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pytest_initcheck.checks.remedy_code import rate
+from pytest_initcheck.checks.remedy_code import change_rate
 from pytest_initcheck.checks.rule import Rule
 from pytest_initcheck.evidence import Evidence
 from pytest_initcheck.evidence.signals import all_gone, largest_gradient
@@ -191,7 +191,7 @@ class Optimiser:
             f"largest gradient after the steps (loss {losses.last:.4g})",
             measured=0.0,
             limit=0.0,
-            code=rate("/= 100"),
+            code=change_rate("/= 100"),
         )
 
 

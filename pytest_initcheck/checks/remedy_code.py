@@ -132,7 +132,7 @@ def standardised(evidence: Evidence, side: str) -> str:
     return f"with torch.no_grad():\n    {change}" if place else ""
 
 
-def rate(text: str) -> str:
+def change_rate(text: str) -> str:
     """Change the learning rate of every group: "= 0.01", "/= 10"."""
     return f"for group in optimizer.param_groups:\n    group['lr'] {text}"
 

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator
 
 from pytest_initcheck.checks.cuts import unread_layers
-from pytest_initcheck.checks.remedy_code import rate
+from pytest_initcheck.checks.remedy_code import change_rate
 from pytest_initcheck.checks.rule import Rule
 from pytest_initcheck.evidence import Evidence, Parameter
 from pytest_initcheck.evidence.loss_trajectory import BLOWN
@@ -188,7 +188,7 @@ class Movement:
             measured=largest,
             limit=_SLOW_ERROR if severity == "error" else limit,
             profile=ratios,
-            code=rate("= max(group['lr'], 0.01)"),
+            code=change_rate("= max(group['lr'], 0.01)"),
         )
 
     def _blown(self, evidence: Evidence) -> Iterator[Finding]:
@@ -212,7 +212,7 @@ class Movement:
             (),
             *measured,
             cause=cause,
-            code=rate("/= 100"),
+            code=change_rate("/= 100"),
         )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pytest_initcheck.capture.batch_paths import named
+from pytest_initcheck.capture.batch_paths import named_tensors
 from pytest_initcheck.capture.program import TARGET_NAMES
 from pytest_initcheck.dependence.passes import Change
 
@@ -17,12 +17,12 @@ _DONORS = 16
 
 def inputs_of(batch: Any) -> dict[str, Tensor]:
     """The tensors of a batch that are no targets, by their place in it."""
-    return {place: tensor for place, tensor in named(batch) if not is_target(place)}
+    return {place: tensor for place, tensor in named_tensors(batch) if not is_target(place)}
 
 
 def targets_of(batch: Any) -> dict[str, Tensor]:
     """The tensors of a batch that are targets, by their place in it."""
-    return {place: tensor for place, tensor in named(batch) if is_target(place)}
+    return {place: tensor for place, tensor in named_tensors(batch) if is_target(place)}
 
 
 def is_target(place: str) -> bool:

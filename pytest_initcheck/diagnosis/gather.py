@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pytest_initcheck.capture.composite_calls import switch_off_dropout
-from pytest_initcheck.capture.module_anomalies import oddities
+from pytest_initcheck.capture.module_anomalies import module_anomalies
 from pytest_initcheck.capture.prepare import opened
 from pytest_initcheck.capture.program import Program
 from pytest_initcheck.capture.restore import preserved
@@ -33,7 +33,7 @@ def gather(subject: Subject, *, is_frozen: bool = False) -> Evidence:
     model, optimizer = subject.model, None if is_frozen else subject.optimizer
     functions = subject.loss_fn, subject.forward
     with opened(model, subject.batch, *functions, subject.device) as program:
-        odd = oddities(model)
+        odd = module_anomalies(model)
         program.materialise()
         switch_off_dropout(model)
         proved = dependencies(program, causal=subject.causal)

@@ -12,7 +12,7 @@ from pytest_initcheck.evidence.learning import Learning
 from pytest_initcheck.evidence.loss_trajectory import LossTrajectory
 from pytest_initcheck.evidence.objective import ObjectiveFacts
 from pytest_initcheck.evidence.sigma_range import SigmaRange
-from pytest_initcheck.evidence.snapshot import Look, Parameter
+from pytest_initcheck.evidence.snapshot import Parameter, Snapshot
 from pytest_initcheck.records import ModelRecord
 
 
@@ -35,7 +35,7 @@ class LossFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Holding:
+class OptimizerFacts:
     """What the optimiser holds and does to it.
 
     ``foreign`` counts its tensors that are not the model's and to which this loss gives no
@@ -78,7 +78,7 @@ class Observed:
 
     nodes: tuple[Node, ...]
     parameters: dict[str, Parameter]
-    looks: tuple[Look, ...]
+    looks: tuple[Snapshot, ...]
     loss: LossFacts
     before: ModelRecord
     after: ModelRecord
@@ -94,12 +94,12 @@ class Observed:
     momentum: float = 0.0
     objective: ObjectiveFacts | None = None
     born_at: int | None = None
-    holding: Holding = field(default_factory=Holding)
+    holding: OptimizerFacts = field(default_factory=OptimizerFacts)
     written: tuple[str, ...] = ()
     reshapes: tuple[Reshape, ...] = ()
 
     @property
-    def start(self) -> Look:
+    def start(self) -> Snapshot:
         """The look before the first step."""
         return self.looks[0]
 

@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 from pytest_initcheck.evidence.evidence import Observed
 from pytest_initcheck.evidence.graph import Node
-from pytest_initcheck.evidence.snapshot import SiteKey
+from pytest_initcheck.evidence.snapshot import NonlinearityKey
 
 _NORMS = ("batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm")
 # What normalisations are made of where they are written by hand.
@@ -84,7 +84,7 @@ def read_layers(evidence: Observed) -> set[str]:
     return {node.layer for node in evidence.nodes if node.is_layer and node.index in feeding}
 
 
-def heard(evidence: Observed) -> set[int]:
+def nodes_behind_the_output(evidence: Observed) -> set[int]:
     """The nodes from which a gradient can come: those with a path to the output."""
     read = {index for node in evidence.nodes for index in node.inputs}
     ends = {node.index for node in evidence.nodes} & (evidence.goals or evidence.ends)
@@ -128,7 +128,7 @@ def averaging(evidence: Observed) -> dict[str, float]:
     return found
 
 
-def is_gate(evidence: Observed, key: SiteKey) -> bool:
+def is_gate(evidence: Observed, key: NonlinearityKey) -> bool:
     """Whether the values of a nonlinearity multiply other data, as gates do."""
     mine = {
         n.index
@@ -173,13 +173,13 @@ def last_layer(evidence: Observed) -> str:
     return next((node.layer for node in reversed(evidence.nodes) if node.is_layer), "")
 
 
-def is_fed(evidence: Observed, key: SiteKey) -> bool:
+def is_fed(evidence: Observed, key: NonlinearityKey) -> bool:
     """Whether data reach a nonlinearity, in the trace of the first look."""
     mine = makers(evidence, key)
     return not mine or data_reach(evidence, [node.index for node in mine])
 
 
-def makers(evidence: Observed, key: SiteKey) -> list[Node]:
+def makers(evidence: Observed, key: NonlinearityKey) -> list[Node]:
     """The operations that are pooled under a key."""
     wanted = key.owner, key.nonlinearity, key.layer
     return [n for n in evidence.nodes if (n.owner, n.nonlinearity, n.layer) == wanted]

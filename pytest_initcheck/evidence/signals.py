@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pytest_initcheck.evidence.evidence import Evidence, Observed
 from pytest_initcheck.evidence.gradient_flow import is_norm, makers, normalises
 from pytest_initcheck.evidence.loss_trajectory import BLOWN
-from pytest_initcheck.evidence.snapshot import Look, Parameter, SiteKey
+from pytest_initcheck.evidence.snapshot import NonlinearityKey, Parameter, Snapshot
 
 # Learning rates in units of the inverse curvature from which a network does not come back. The
 # curvature of a cross-entropy falls as soon as the model is sure of something.
@@ -71,7 +71,7 @@ def depth_of(evidence: Observed) -> Callable[[str], int]:
     return lambda layer: order.get(layer, len(order))
 
 
-def finite_looks(evidence: Observed) -> list[Look]:
+def finite_looks(evidence: Observed) -> list[Snapshot]:
     """The looks up to the first whose loss is not finite."""
     found = []
     for look in evidence.looks:
@@ -116,7 +116,7 @@ def ends_in_classes(evidence: Observed) -> bool:
     return any(n.index in evidence.ends and "softmax" in n.operator for n in evidence.nodes)
 
 
-def pushed_by(evidence: Observed, key: SiteKey) -> str:
+def pushed_by(evidence: Observed, key: NonlinearityKey) -> str:
     """The normalisation before a nonlinearity whose bias outweighs its gain, "" if there is none.
 
     What leaves a normalisation has the spread of the gain, so that a bias of three of them

@@ -8,7 +8,7 @@ import numpy as np
 
 from pytest_initcheck.evidence.evidence import Observed
 from pytest_initcheck.evidence.gradient_flow import is_gate
-from pytest_initcheck.evidence.snapshot import Array, SiteKey
+from pytest_initcheck.evidence.snapshot import Array, NonlinearityKey
 
 # A layer that passes less than a tenth of the gradient costs the layers below a decade each.
 SHUT = 0.1
@@ -51,14 +51,14 @@ class Transmission:
         return bool(self.closed.all())
 
 
-def transmissions(observed: Observed) -> dict[SiteKey, Transmission]:
+def transmissions(observed: Observed) -> dict[NonlinearityKey, Transmission]:
     """What each nonlinearity of the trace passes, over all looks, in the order of the first."""
     keys = dict.fromkeys(key for look in observed.looks for key in look.sites)
     rows = _rows(observed)
     return {key: _pooled(observed, key, rows.get(key.layer, [])) for key in keys}
 
 
-def _pooled(observed: Observed, key: SiteKey, rows: list[Array]) -> Transmission:
+def _pooled(observed: Observed, key: NonlinearityKey, rows: list[Array]) -> Transmission:
     sites = [look.sites[key] for look in observed.looks if key in look.sites]
     closed = np.logical_and.reduce([site.flat >= site.samples for site in sites])
     if key.nonlinearity in FLAT:
@@ -88,7 +88,7 @@ def _rows(observed: Observed) -> dict[str, list[Array]]:
 class Saturated:
     """The bounded nonlinearities of which the median unit passes less than ``limit``."""
 
-    sites: dict[SiteKey, Transmission]
+    sites: dict[NonlinearityKey, Transmission]
     limit: float
 
 
@@ -112,7 +112,7 @@ def _is_squared(observed: Observed) -> bool:
     return facts is not None and facts.sides > 0 and not facts.is_logarithmic
 
 
-def _is_biased_gate(observed: Observed, key: SiteKey) -> bool:
+def _is_biased_gate(observed: Observed, key: NonlinearityKey) -> bool:
     site = observed.start.sites.get(key)
     spread = site.output.std if site and site.output else None
     return spread is not None and spread < _BOTH_ENDS and is_gate(observed, key)

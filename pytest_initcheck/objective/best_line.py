@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from pytest_initcheck.capture.batch_paths import named
+from pytest_initcheck.capture.batch_paths import named_tensors
 from pytest_initcheck.capture.program import Program
 from pytest_initcheck.capture.restore import preserved
 from pytest_initcheck.objective.lowest import lowest
@@ -56,7 +56,7 @@ def _rows(program: Program, samples: int) -> Tensor:
     """What is given of each sample as one row of numbers of unit scale."""
     found = [
         tensor.detach().reshape(samples, -1).float()
-        for name, tensor in named(program.batch)
+        for name, tensor in named_tensors(program.batch)
         if not name.startswith("targets")
         and tensor.is_floating_point()
         and tensor.dim()

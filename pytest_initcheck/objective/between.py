@@ -12,7 +12,7 @@ from torch import Tensor
 from pytest_initcheck.evidence.objective import Clipped
 from pytest_initcheck.objective.reach import is_normalised
 from pytest_initcheck.objective.tail import Tail, name_on_tape, terms
-from pytest_initcheck.objective.tape import Call, Value
+from pytest_initcheck.objective.tape import TapeCall, Value
 
 # Calls that take logits, and squash them.
 SQUASHING = frozenset(
@@ -44,7 +44,7 @@ _SIMILARITIES = frozenset(
 )  # fmt: skip
 
 
-def after_output(tail: Tail) -> Iterator[Call]:
+def after_output(tail: Tail) -> Iterator[TapeCall]:
     """The calls behind the model's output; behind the heads where the output is not read."""
     outputs = {name_on_tape(value) for value in tail.output}
     reached: set[int] = set()
@@ -72,7 +72,7 @@ def compares(tail: Tail) -> bool:
     return any(call.name in _SIMILARITIES for call in tail.calls)
 
 
-def cuts(tail: Tail) -> Iterator[tuple[Value, str]]:
+def gradient_cuts(tail: Tail) -> Iterator[tuple[Value, str]]:
     """Values between output and loss that are squashed, and then taken for logits."""
     calls = list(after_output(tail))
     for place, call in enumerate(calls):
@@ -90,7 +90,7 @@ def likelihoods(tail: Tail) -> Iterator[tuple[Tail, Value, str]]:
         before = call.inputs[0].call if call.name in _LIKELIHOODS and call.inputs else None
         if before is not None and before.name in _CUTS:
             found = Value(kind="call", call=call)
-            mean = Call(name="mean", func=torch.mean, args=(found,), kwargs={}, inputs=[found],
+            mean = TapeCall(name="mean", func=torch.mean, args=(found,), kwargs={}, inputs=[found],
                         shapes=call.results, results=[()])  # fmt: skip
             inner = dataclasses.replace(
                 tail, calls=(*tail.calls[: place + 1], mean), root=Value(kind="call", call=mean)
@@ -98,7 +98,7 @@ def likelihoods(tail: Tail) -> Iterator[tuple[Tail, Value, str]]:
             yield inner, call.inputs[0], before.name
 
 
-def _is_squashed_behind(call: Call, later: Sequence[Call]) -> bool:
+def _is_squashed_behind(call: TapeCall, later: Sequence[TapeCall]) -> bool:
     reached = {id(call)}
     for other in later:
         if any(v.call is not None and id(v.call) in reached for v in other.inputs):
@@ -127,7 +127,7 @@ def broadcast(tail: Tail) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
     return None if call is None else (call.shapes[0], call.shapes[1])
 
 
-def _crossing(tail: Tail) -> Call | None:
+def _crossing(tail: Tail) -> TapeCall | None:
     for call in after_output(tail):
         kinds = [value.kind for value in call.inputs]
         is_mixed = "data" in kinds and any(value.is_free for value in call.inputs)
@@ -165,7 +165,7 @@ def _is_crossed(first: tuple[int, ...], second: tuple[int, ...]) -> bool:
     return bool(math.prod(both) > max(math.prod(first), math.prod(second)))
 
 
-def clipped(tail: Tail) -> Clipped | None:
+def clipped_outputs(tail: Tail) -> Clipped | None:
     """What hides values of the output from a function that could not take them."""
     calls = tail.calls
     if not any(call.name in _CLIPPING for call in calls):
@@ -189,7 +189,7 @@ def _share_moved(before: object, after: Tensor) -> float:
     return float(moved.float().mean())
 
 
-def _leads_to(call: Call, calls: Sequence[Call]) -> str:
+def _leads_to(call: TapeCall, calls: Sequence[TapeCall]) -> str:
     """The first function of a limited domain that reads what a call makes."""
     reached = {id(call)}
     for other in calls:

@@ -82,7 +82,7 @@ def facts_of(tail: Tail) -> ObjectiveFacts:
         bound=between.bound(tail),
         broadcast=between.broadcast(tail),
         is_unpaired=bool(_asked(between.is_unpaired, tail)),
-        clipped=between.clipped(tail),
+        clipped=between.clipped_outputs(tail),
         dead_term=between.dead_term(tail),
         has_data_term=between.has_data_term(tail),
         outputs=tail.places,
@@ -140,7 +140,7 @@ def _with_squashing_in_loss(facts: ObjectiveFacts, tail: Tail) -> ObjectiveFacts
     """The facts with what a squashing before another costs the loss, or a likelihood within."""
     if facts.constant is None or facts.reachable is None:
         return facts
-    for value, name in between.cuts(tail):
+    for value, name in between.gradient_cuts(tail):
         if (lost := _lost(tail, value, facts.reachable, facts.constant)) is not None:
             facts = dataclasses.replace(facts, lost_in_loss=lost, bound_in_loss=name)
             break

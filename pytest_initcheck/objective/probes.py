@@ -11,7 +11,7 @@ from torch import Tensor
 from pytest_initcheck.objective.between import after_output
 from pytest_initcheck.objective.reach import behind, is_normalised
 from pytest_initcheck.objective.tail import Key, Tail, name_on_tape
-from pytest_initcheck.objective.tape import Call, Value
+from pytest_initcheck.objective.tape import TapeCall, Value
 
 # Halvings, since what is normalised behind a layer has no size of its own but at zero.
 _ALPHAS = tuple(2.0**-i for i in range(0, 41, 2))
@@ -100,7 +100,7 @@ def is_linear(tail: Tail) -> bool:
     return any(_is_linear_in(tail, value, start) for value, start in made)
 
 
-def _is_only_reader(tail: Tail, call: Call) -> bool:
+def _is_only_reader(tail: Tail, call: TapeCall) -> bool:
     """Whether nothing else reads the logits, as a logarithm of the same probabilities would."""
     logits = name_on_tape(call.inputs[0])
     readers = [each for each in tail.calls if logits in map(name_on_tape, each.inputs)]

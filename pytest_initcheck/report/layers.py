@@ -227,7 +227,7 @@ def _model_facts(record: RunRecord) -> tuple[tuple[str, str], ...]:
     for name, title, _ in named(ModelRecord):
         values = [(model.moment, getattr(model, name)) for model in models]
         if isinstance(values[0][1], TensorStats):
-            facts.append((title, describe(values[0][1])))
+            facts.append((title, describe_layer(values[0][1])))
             continue
         facts += [
             (f"{title}, {moment}", value_text(ModelRecord, name, value))
@@ -237,7 +237,7 @@ def _model_facts(record: RunRecord) -> tuple[tuple[str, str], ...]:
     return tuple(facts)
 
 
-def describe(stats: TensorStats) -> str:
+def describe_layer(stats: TensorStats) -> str:
     """The tensor in words: shape, mean, std, range and what is not finite."""
     shape = " × ".join(map(str, stats.shape)) or str(stats.n)
     text = f"{shape} {stats.dtype}".strip()

@@ -10,7 +10,7 @@ from torch import nn
 from pytest_initcheck.capture.layer_records import model_record
 from pytest_initcheck.capture.program import Program
 from pytest_initcheck.capture.restore import preserved
-from pytest_initcheck.capture.snapshot import Looker
+from pytest_initcheck.capture.snapshot import SnapshotTaker
 from pytest_initcheck.records import ModelRecord
 from pytest_initcheck.training.prepare import Prepared
 
@@ -23,7 +23,7 @@ def look_at(
     """The record of the model on the first rows of the data; the model stays as it was."""
     batch = prepared.train.rows(slice(0, LOOKED_AT))
     with preserved(model), torch.enable_grad():
-        looker = Looker(Program(model, batch, prepared.loss))
+        looker = SnapshotTaker(Program(model, batch, prepared.loss))
         looked = looker.take(0)
     return model_record(
         looked.look,

@@ -13,7 +13,7 @@ from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.records import ModelRecord, RunRecord
 from pytest_initcheck.training import batched as batched_loop
 from pytest_initcheck.training import loop
-from pytest_initcheck.training.build import build, rehearse
+from pytest_initcheck.training.build import build_models, rehearse
 from pytest_initcheck.training.experiment import Experiment
 from pytest_initcheck.training.history import History
 from pytest_initcheck.training.layer_snapshots import look_at
@@ -58,7 +58,7 @@ def run(
     chosen = seed_list(seeds)
     prepared = prepare(experiment, device)
     with isolated(), bar(len(chosen) * experiment.epochs, "training", progress) as tick:
-        models = build(prepared, chosen)
+        models = build_models(prepared, chosen)
         return train_all(prepared, models, chosen, tick, batched=batched)[0]
 
 
