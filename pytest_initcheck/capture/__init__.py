@@ -40,4 +40,4 @@ def look(
         validate.check_finite(program)
         looked = SnapshotTaker(program).take(0)
     meta = {"model": type(model).__name__, "loss": program.loss_name}
-    return model_record(looked.look, looked.parameters, looked.nodes, moment=moment, meta=meta)
+    return model_record(looked.snapshot, looked.parameters, looked.nodes, moment=moment, meta=meta)

@@ -27,16 +27,16 @@ from pytest_initcheck.evidence.similar_rows import groups_of, nearly
 class Taken:
     """A look with what the trace showed beside it."""
 
-    look: Snapshot
+    snapshot: Snapshot
     nodes: tuple[Node, ...]
     order: tuple[str, ...]
     parameters: dict[str, Parameter]
     result: Result
-    ends: frozenset[int]
-    reached: frozenset[int]
+    output_nodes: frozenset[int]
+    backward_nodes: frozenset[int]
     vanished: tuple[str, ...]
-    strays: tuple[tuple[str, Tensor], ...]
-    goals: frozenset[int]
+    unregistered: tuple[tuple[str, Tensor], ...]
+    objective_nodes: frozenset[int]
     makers: tuple[frozenset[int], ...]
     reshapes: tuple[Reshape, ...] = ()
 
@@ -89,7 +89,7 @@ class SnapshotTaker:
             inputs=next(iter(fed.values()), None),
             targets=targets.stats(ledger) if targets else None,
             result=output.stats(ledger) if output else None,
-            fed=fed,
+            layer_inputs=fed,
             variation=None if differs is None else float(ledger[differs][0]),
         )
         parameters = describe_parameter(self.model, tracer)
@@ -103,16 +103,16 @@ class SnapshotTaker:
                 and (groups_of(parameter.projections) or nearly(parameter.projections))
             } | _copied(look)
         return Taken(
-            look=look,
+            snapshot=look,
             nodes=tuple(tracer.nodes),
             order=tuple(tracer.order),
             parameters=parameters,
             result=result,
-            ends=ends,
-            reached=reached,
+            output_nodes=ends,
+            backward_nodes=reached,
             vanished=() if step else tracer.used_weights.vanished(),
-            strays=tracer.strays,
-            goals=goals if self.program.forward is not None else ends,
+            unregistered=tracer.strays,
+            objective_nodes=goals if self.program.forward is not None else ends,
             makers=tuple(tracer.makers(tensor) for tensor in tensors_of(result.output)),
             reshapes=axes.found,
         )
@@ -192,7 +192,9 @@ class _Slots:
             projections=ledger[self.projections].reshape(-1, 5)
             if self.projections is not None
             else None,
-            pulls=ledger[self.pulls].reshape(-1, 5) if self.pulls is not None else None,
+            gradient_projections=ledger[self.pulls].reshape(-1, 5)
+            if self.pulls is not None
+            else None,
             least=least,
             median=median,
         )

@@ -59,7 +59,7 @@ def _user(evidence: Evidence, name: str, bare: set[int]) -> Node | None:
     for node in evidence.nodes:
         if name not in node.params or 0 in node.shape:
             continue
-        if node.index in evidence.reached:
+        if node.index in evidence.backward_nodes:
             # An index is no value to be trained.
             if not node.shut_off and node.operator.rstrip("_") not in _LOOKUPS:
                 return node

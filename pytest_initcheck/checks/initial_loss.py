@@ -133,7 +133,7 @@ def calm_loss(evidence: Evidence) -> float | None:
     """
     if evidence.objective is not None:
         return evidence.objective.calmest
-    return None if has_temperature(evidence) else evidence.loss.chance
+    return None if has_temperature(evidence) else evidence.loss.uninformed
 
 
 def _behind(evidence: Evidence, initial: float, scale: int) -> tuple[Severity | None, float]:
@@ -161,7 +161,7 @@ def _predictions(evidence: Evidence) -> int:
 def _heads(evidence: Evidence) -> list[str]:
     """The layers that made the outputs, the one with the largest values first."""
     outputs = evidence.start.outputs
-    ends = (node for node in evidence.nodes if node.index in evidence.ends)
+    ends = (node for node in evidence.nodes if node.index in evidence.output_nodes)
     found = {n.layer for end in ends for n in ([end] if end.is_layer else producers(evidence, end))}
     found = found or {last_layer(evidence)}
     sizes = {name: outputs[name].stats.rms or 0.0 for name in found if name in outputs}

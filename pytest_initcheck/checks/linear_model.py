@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from pytest_initcheck.checks.rule import Rule
 from pytest_initcheck.evidence import Evidence, Node, Observed
+from pytest_initcheck.evidence.gradient_flow import leading_to
 from pytest_initcheck.records import Finding
 
 _MATRICES = frozenset({"addmm", "mm", "mv", "addmv", "linear", "matmul", "bmm"})
@@ -71,7 +72,7 @@ def linear_layers(evidence: Observed) -> tuple[str, ...]:
     names = tuple(node.layer for node in layers)
     if len(set(names)) < 2 or len(set(names)) < len(names):
         return ()
-    if not all(_is_linear(evidence, node) for node in nodes) or inside & evidence.ends:
+    if not all(_is_linear(evidence, node) for node in nodes) or inside & evidence.output_nodes:
         return ()
     hidden = [node for node in layers if node.index in inside]
     return names if any(_is_wide(evidence, node, layers) for node in hidden) else ()
@@ -90,11 +91,7 @@ def _heads(evidence: Observed) -> list[int]:
 
 
 def _before(evidence: Observed, heads: list[int]) -> set[int]:
-    found = set(heads)
-    for node in reversed(evidence.nodes):
-        if node.index in found:
-            found.update(node.inputs)
-    return found - set(heads) - {-1}
+    return leading_to(evidence, heads) - set(heads) - {-1}
 
 
 def _is_linear(evidence: Observed, node: Node) -> bool:

@@ -47,7 +47,7 @@ class Unreached:
 
     def run(self, evidence: Evidence) -> Iterator[Finding]:
         found = sorted(cuts(evidence), key=lambda cut: RANK[cut.severity])
-        if is_unreached(evidence) and not evidence.holding.is_frozen:
+        if is_unreached(evidence) and not evidence.optimizer.is_frozen:
             quantity = "parameters that get a gradient"
             yield self.rules[0].found(
                 self.name, "error", evidence.order, quantity, measured=0, limit=1, cause=_UNREACHED

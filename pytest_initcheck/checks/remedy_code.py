@@ -125,7 +125,7 @@ def standardised(evidence: Evidence, side: str) -> str:
 
     "" where code cannot reach them.
     """
-    place = evidence.places.get(side, "")
+    place = evidence.batch_paths.get(side, "")
     if place.isidentifier():
         return f"{place} = ({place} - {place}.mean()) / {place}.std()"
     change = f"{place}.sub_({place}.mean()).div_({place}.std())"

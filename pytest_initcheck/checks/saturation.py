@@ -173,7 +173,7 @@ def _is_over_one_unit(evidence: Evidence, node: Node) -> bool:
     """
     if "softmax" not in node.operator or node.width != 1:
         return False
-    if node.index in evidence.ends:
+    if node.index in evidence.output_nodes:
         return True
     layers = producers(evidence, node)
     units = {

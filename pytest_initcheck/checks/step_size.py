@@ -149,7 +149,7 @@ class Movement:
         idle = [p.layer for p in driven if not evidence.rates.get(p.name)]
         # A step of one network of several is no oversight.
         idle = [] if evidence.loss.is_forward else idle
-        if strays := evidence.oddities.get("stray", ()):
+        if strays := evidence.anomalies.get("stray", ()):
             yield self.rules[1].found(
                 self.name, "warning", strays, "parameters that the model does not hold",
                 measured=len(strays), limit=0, cause=_STRAY,
@@ -172,7 +172,7 @@ class Movement:
             )
 
     def _slow(self, evidence: Evidence, weights: list[Parameter]) -> Iterator[Finding]:
-        steps = len(evidence.looks) - 1
+        steps = len(evidence.snapshots) - 1
         ratios = {p.layer: _ratio(evidence, p) / steps for p in weights}
         largest = max(ratios.values(), default=math.inf)
         losses = evidence.trajectory
@@ -222,7 +222,7 @@ def _is_rate_alone(evidence: Evidence) -> bool:
     Plain gradient descent is slow where the gradient is small, which may pass; other optimisers
     divide by its size.
     """
-    losses, holding = evidence.trajectory, evidence.holding
+    losses, holding = evidence.trajectory, evidence.optimizer
     if evidence.is_default_optimizer or holding.is_descent or not losses.is_finite:
         return False
     gap = abs(losses.first - (losses.floor or 0.0))
@@ -238,6 +238,6 @@ def _ratio(evidence: Evidence, parameter: Parameter) -> float:
     ratio = next((layer.update_ratio.get(short, 0.0) for layer in layers), 0.0)
     if math.isfinite(ratio):
         return ratio
-    stats = evidence.looks[-1].parameters[parameter.name].stats
+    stats = evidence.snapshots[-1].parameters[parameter.name].stats
     size = stats.rms if stats is not None else None
     return (size or 0.0) * math.sqrt(max(parameter.fan_in, 1)) if size is not None else math.inf

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from pytest_initcheck.capture import validate
 from pytest_initcheck.capture.batch_paths import batch_paths, input_scale
-from pytest_initcheck.capture.chance_loss import loss_facts
 from pytest_initcheck.capture.first_nonfinite import first_nonfinite
 from pytest_initcheck.capture.inplace_inputs import inplace_inputs
 from pytest_initcheck.capture.layer_records import model_record
@@ -29,6 +28,7 @@ from pytest_initcheck.capture.optimizer_step import take_step
 from pytest_initcheck.capture.program import Program
 from pytest_initcheck.capture.restore import preserved
 from pytest_initcheck.capture.snapshot import SnapshotTaker, Taken
+from pytest_initcheck.capture.uninformed_loss import loss_facts
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.evidence import Observed, Snapshot
 from pytest_initcheck.evidence.objective import ObjectiveFacts
@@ -56,7 +56,7 @@ def observe(
     first = looker.take(0)
     rewritten = inplace_inputs(program, looker.seen)
     facts = loss_facts(program, first)
-    born = None if _is_whole(first.look) else first_nonfinite(program)
+    born = None if _is_whole(first.snapshot) else first_nonfinite(program)
     made, is_empty = _optimizer(optimizer, model)
     starts = copies(model)
     held = replace(optimizer_facts(model, made, is_empty=is_empty), is_frozen=is_frozen)
@@ -67,25 +67,27 @@ def observe(
     return Observed(
         nodes=first.nodes,
         parameters=first.parameters,
-        looks=tuple(looked.look for looked in looks),
+        snapshots=tuple(looked.snapshot for looked in looks),
         loss=facts,
         before=record(first, "start", {}),
         after=record(looks[-1], f"after {steps} steps", movement(model, starts)),
         order=first.order,
         rates=_rates(model, made),
         is_default_optimizer=optimizer is None,
-        ends=first.ends,
-        reached=first.reached,
+        output_nodes=first.output_nodes,
+        backward_nodes=first.backward_nodes,
         reshapes=first.reshapes,
-        oddities={**oddities, **_oddities(first, made)},
-        goals=_goals(program, first, objective),
+        anomalies={**oddities, **_oddities(first, made)},
+        objective_nodes=_goals(program, first, objective),
         objective=objective,
-        born_at=born,
-        places=batch_paths(program.batch, {**first.look.fed, "targets": first.look.targets}),
-        given=input_scale(program.batch),
+        first_nonfinite=born,
+        batch_paths=batch_paths(
+            program.batch, {**first.snapshot.layer_inputs, "targets": first.snapshot.targets}
+        ),
+        input_scale=input_scale(program.batch),
         momentum=float(made.param_groups[0].get("momentum", 0.0)),
-        holding=replace(held, **shown),
-        written=rewritten,
+        optimizer=replace(held, **shown),
+        inplace_inputs=rewritten,
     )
 
 
@@ -98,7 +100,7 @@ def _record(
     movement: dict[str, float],
 ) -> ModelRecord:
     return model_record(
-        looked.look,
+        looked.snapshot,
         first.parameters,
         first.nodes,
         moment=moment,
@@ -118,7 +120,7 @@ def _stepped(
     """Take the steps, with a look after each; and what they show of the optimiser."""
     looks, model, shown = [first], looker.model, dict[str, Any]()
     for step in range(1, steps + 1):
-        is_sound = not shown.get("broken") and _is_sound(looks[-1].look)
+        is_sound = not shown.get("broken") and _is_sound(looks[-1].snapshot)
         take_step(optimizer, looker.program)
         if step == 1:
             shown["direction"] = direction(model, starts)
@@ -131,7 +133,7 @@ def _stepped(
 def _goals(program: Program, first: Taken, objective: ObjectiveFacts | None) -> frozenset[int]:
     """The nodes that made what is minimised: the outputs that the loss follows back."""
     if program.forward is not None or objective is None or not objective.outputs:
-        return first.goals
+        return first.objective_nodes
     return frozenset().union(*(first.makers[place] for place in objective.outputs))
 
 
@@ -147,7 +149,7 @@ def _optimizer(optimizer: Optimizer | None, model: nn.Module) -> tuple[torch.opt
 
 def _oddities(first: Taken, optimizer: torch.optim.Optimizer) -> dict[str, tuple[str, ...]]:
     held = {id(tensor) for group in optimizer.param_groups for tensor in group["params"]}
-    strays = dict.fromkeys(place for place, tensor in first.strays if id(tensor) not in held)
+    strays = dict.fromkeys(place for place, tensor in first.unregistered if id(tensor) not in held)
     found = {"stray": tuple(strays), "vanished": first.vanished}
     return {kind: layers for kind, layers in found.items() if layers}
 

@@ -34,15 +34,16 @@ class Parameter:
 class ParameterSnapshot:
     """A parameter at one look: ``row_gradient`` is the gradient's norm per unit.
 
-    ``projections`` (units, 5) identify rows, ``pulls`` those of the gradient; None where no two
-    rows could be alike. ``least`` and ``median`` are of the |values| above zero, at the start.
+    ``projections`` (units, 5) identify rows, ``gradient_projections`` those of the gradient; None
+    where no two rows could be alike. ``least`` and ``median`` are of the |values| above zero, at
+    the start.
     """
 
     stats: TensorStats | None
     gradient: TensorStats | None = None
     row_gradient: Array | None = None
     projections: Array | None = None
-    pulls: Array | None = None
+    gradient_projections: Array | None = None
     least: float | None = None
     median: float | None = None
 
@@ -94,9 +95,9 @@ class OutputSnapshot:
 class Snapshot:
     """Everything measured in one forward and backward pass.
 
-    ``inputs`` are the data that the first layer receives, ``fed`` those of every layer that
-    receives data on which no layer has worked; ``variation`` is the share of the mean square of
-    the model's output that differs between samples.
+    ``inputs`` are the data that the first layer receives, ``layer_inputs`` those of every layer
+    that receives data on which no layer has worked; ``variation`` is the share of the mean square
+    of the model's output that differs between samples.
     """
 
     step: int
@@ -107,5 +108,5 @@ class Snapshot:
     inputs: TensorStats | None = None
     targets: TensorStats | None = None
     result: TensorStats | None = None
-    fed: dict[str, TensorStats] = field(default_factory=dict)
+    layer_inputs: dict[str, TensorStats] = field(default_factory=dict)
     variation: float | None = None

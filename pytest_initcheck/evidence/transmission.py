@@ -53,13 +53,13 @@ class Transmission:
 
 def transmissions(observed: Observed) -> dict[NonlinearityKey, Transmission]:
     """What each nonlinearity of the trace passes, over all looks, in the order of the first."""
-    keys = dict.fromkeys(key for look in observed.looks for key in look.sites)
+    keys = dict.fromkeys(key for look in observed.snapshots for key in look.sites)
     rows = _rows(observed)
     return {key: _pooled(observed, key, rows.get(key.layer, [])) for key in keys}
 
 
 def _pooled(observed: Observed, key: NonlinearityKey, rows: list[Array]) -> Transmission:
-    sites = [look.sites[key] for look in observed.looks if key in look.sites]
+    sites = [look.sites[key] for look in observed.snapshots if key in look.sites]
     closed = np.logical_and.reduce([site.flat >= site.samples for site in sites])
     if key.nonlinearity in FLAT:
         # A unit that a gradient reaches past the nonlinearity is not closed.
@@ -79,7 +79,7 @@ def _rows(observed: Observed) -> dict[str, list[Array]]:
     """Per layer the norms of the gradient of each unit, one array for each parameter and look."""
     found: dict[str, list[Array]] = {}
     for name, parameter in observed.parameters.items():
-        looks = (look.parameters[name].row_gradient for look in observed.looks)
+        looks = (look.parameters[name].row_gradient for look in observed.snapshots)
         found.setdefault(parameter.layer, []).extend(rows for rows in looks if rows is not None)
     return found
 

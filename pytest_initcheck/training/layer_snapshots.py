@@ -26,7 +26,7 @@ def look_at(
         looker = SnapshotTaker(Program(model, batch, prepared.loss))
         looked = looker.take(0)
     return model_record(
-        looked.look,
+        looked.snapshot,
         looked.parameters,
         looked.nodes,
         moment=moment,

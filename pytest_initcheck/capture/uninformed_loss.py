@@ -23,14 +23,14 @@ from pytest_initcheck.evidence import LossFacts, Node
 
 def loss_facts(program: Program, looked: Taken) -> LossFacts:
     """Chance level and reduction of the loss, from evaluating it on a constant prediction."""
-    initial, name = looked.look.loss, program.loss_name
+    initial, name = looked.snapshot.loss, program.loss_name
     output, targets = looked.result.output, looked.result.targets
     if program.forward is not None:
         chance = _chance_of_forward(program, looked)
         return LossFacts(
             name=name,
             initial=initial,
-            chance=chance,
+            uninformed=chance,
             growth=None,
             classes=_classes_at(chance, output),
             is_forward=True,
@@ -46,7 +46,7 @@ def loss_facts(program: Program, looked: Taken) -> LossFacts:
     twice = no_grad_loss(program, _doubled(constant), _doubled(targets))
     growth = twice / chance if twice is not None and chance > 0 else None
     classes = _classes(main_tensor(output), targets, nothing_to_lose=chance == initial == 0)
-    return LossFacts(name=name, initial=initial, chance=chance, growth=growth, classes=classes)
+    return LossFacts(name=name, initial=initial, uninformed=chance, growth=growth, classes=classes)
 
 
 def uninformed(output: Any, looked: Taken) -> Any:
