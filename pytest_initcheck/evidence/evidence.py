@@ -22,8 +22,8 @@ class LossFacts:
 
     ``uninformed`` is the loss of a constant prediction (equal probabilities, or zero); ``spread``
     its standard error over the samples of the batch; ``growth`` the factor by which the loss of
-    that prediction grows when the batch is doubled (1 for a mean, 2 for a sum). ``is_forward`` says that
-    the caller passed ``forward``, which may train one network of several.
+    that prediction grows when the batch is doubled (1 for a mean, 2 for a sum). ``is_forward`` says
+    that the caller passed ``forward``, which may train one network of several.
     """
 
     name: str
