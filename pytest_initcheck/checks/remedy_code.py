@@ -9,9 +9,8 @@ from collections.abc import Iterable, Sequence
 
 from pytest_initcheck.evidence import Evidence, Parameter
 from pytest_initcheck.evidence.gradient_flow import is_norm, last_layer, next_layers
+from pytest_initcheck.evidence.nonlinearities import RECTIFIERS
 
-_RECTIFIERS = ("relu", "relu6", "clamp", "threshold", "gelu", "silu", "mish", "elu", "celu",
-               "softplus", "hardswish", "leaky_relu", "prelu", "rrelu")  # fmt: skip
 _INIT = "torch.nn.init."
 
 
@@ -41,7 +40,7 @@ def _lines(evidence: Evidence, parameter: Parameter, deep: bool) -> list[str]:
 
 
 def _initialiser(nonlinearity: str, deep: bool) -> str:
-    if nonlinearity in _RECTIFIERS:
+    if nonlinearity in RECTIFIERS:
         return f"{_INIT}kaiming_normal_(parameter, nonlinearity='relu')"
     if nonlinearity == "selu":
         return f"{_INIT}kaiming_normal_(parameter, nonlinearity='linear')"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pytest_initcheck.evidence import nonlinearities
 from pytest_initcheck.evidence.evidence import Observed
 from pytest_initcheck.evidence.gradient_flow import is_gate
 from pytest_initcheck.evidence.snapshot import Array, NonlinearityKey
@@ -15,8 +16,6 @@ SHUT = 0.1
 OPEN = 0.25
 # Gates closed or opened by a bias agree; saturation by weights throws units to both ends.
 _BOTH_ENDS = 0.25
-# Rectifiers with a piece of slope zero.
-FLAT = ("relu", "relu6", "clamp", "threshold", "hardswish")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +60,7 @@ def transmissions(observed: Observed) -> dict[NonlinearityKey, Transmission]:
 def _pooled(observed: Observed, key: NonlinearityKey, rows: list[Array]) -> Transmission:
     sites = [look.sites[key] for look in observed.snapshots if key in look.sites]
     closed = np.logical_and.reduce([site.flat >= site.samples for site in sites])
-    if key.nonlinearity in FLAT:
+    if key.nonlinearity in nonlinearities.SHUT:
         # A unit that a gradient reaches past the nonlinearity is not closed.
         driven = [gradient > 0 for gradient in rows if len(gradient) == key.units]
         closed &= ~np.logical_or.reduce([*driven, np.zeros(key.units, dtype=bool)])

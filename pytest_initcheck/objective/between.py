@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from pytest_initcheck.evidence import nonlinearities
 from pytest_initcheck.evidence.objective import Clipped
 from pytest_initcheck.objective.reach import is_normalised
 from pytest_initcheck.objective.tail import Tail, name_on_tape, terms
@@ -21,15 +22,12 @@ SQUASHING = frozenset(
      "logsumexp"}
 )  # fmt: skip
 _LOGITS = SQUASHING - {"softmax", "sigmoid"}
-_BOUNDING = frozenset(
-    {"softmax", "sigmoid", "tanh", "relu", "relu6", "clamp", "clip", "clamp_min", "clamp_max",
-     "hardtanh", "hardsigmoid", "normalize", "cosine_similarity", "softplus", "exp", "abs",
-     "square", "softsign", "sin", "cos", "erf", "log_softmax", "logsigmoid", "div", "__truediv__",
-     "log"}
-)  # fmt: skip
+_BOUNDING = nonlinearities.BOUNDING | {
+    *("normalize", "cosine_similarity", "abs", "square", "cos", "erf", "div", "__truediv__", "log")
+}
 _LIKELIHOODS = frozenset({"cross_entropy", "binary_cross_entropy_with_logits"})
 _CUTS = frozenset({"softmax", "sigmoid", "tanh"})
-_CLIPPING = frozenset({"clamp", "clip", "clamp_min", "clamp_max", "nan_to_num", "maximum"})
+_CLIPPING = nonlinearities.CLAMPS | {"nan_to_num", "maximum"}
 _DOMAINS = frozenset(
     {"log", "log2", "log10", "log1p", "logit", "binary_cross_entropy", "sqrt", "rsqrt", "pow",
      "acos", "arccos", "asin", "atanh", "gaussian_nll_loss"}

@@ -14,6 +14,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 from pytest_initcheck.capture.program import Program, Result, tensors_of
 from pytest_initcheck.capture.tensor_stats import plain
 from pytest_initcheck.errors import InitcheckError
+from pytest_initcheck.evidence.nonlinearities import FLAT
 from pytest_initcheck.objective.tape import Tape, TapeCall, Value
 
 # A tail of more calls, or of more values to choose, is a network of its own.
@@ -25,10 +26,7 @@ _GAINS = 4096
 _RTOL = 1e-4
 _COARSE = 0.05
 
-_FLAT = frozenset(
-    {"relu", "relu6", "clamp", "clip", "clamp_min", "clamp_max", "hardtanh", "hardsigmoid",
-     "threshold", "nan_to_num", "maximum", "minimum", "tanh", "sigmoid", "softmax", "where", "abs"}
-)  # fmt: skip
+_FLAT = FLAT | {"nan_to_num", "maximum", "minimum", "where", "abs"}
 _SUMS = frozenset(
     {"add", "__add__", "__radd__", "__iadd__", "sub", "__sub__", "__rsub__", "__isub__"}
 )
