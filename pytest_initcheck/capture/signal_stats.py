@@ -37,7 +37,7 @@ class SignalRecorder:
     """The observer of one look."""
 
     def __init__(self, ledger: DeferredRead) -> None:
-        self._ledger = ledger
+        self.ledger = ledger
         self._sites: dict[NonlinearityKey, _Calls] = {}
         self._layers: dict[str, _Calls] = {}
         self._units: dict[str, tuple[int, bool]] = {}
@@ -50,7 +50,7 @@ class SignalRecorder:
 
     def _see_input(self, node: Node, tensor: Tensor) -> None:
         if node.layer not in self._inputs and len(self._inputs) < _CALLS:
-            self._inputs[node.layer] = summarise(tensor, self._ledger)
+            self._inputs[node.layer] = summarise(tensor, self.ledger)
 
     def _see_layer(self, node: Node, output: Tensor, seen: Tensor | None) -> None:
         is_spatial = "convolution" in node.operator and output.dim() > 2
@@ -60,9 +60,9 @@ class SignalRecorder:
         )
         calls = self._layers.setdefault(node.layer, _Calls())
         if len(calls.outputs) < _CALLS and output.is_floating_point():
-            calls.outputs.append(summarise(output, self._ledger))
+            calls.outputs.append(summarise(output, self.ledger))
             if seen is not None:
-                calls.slots.append(self._ledger.put(variation(seen)))
+                calls.slots.append(self.ledger.put(variation(seen)))
             self._watch(calls, output)
 
     def _see_nonlinearity(
@@ -75,15 +75,15 @@ class SignalRecorder:
         calls = self._sites.setdefault(key, _Calls(family=found.family))
         calls.nodes.append(node.index)
         calls.width = node.width or (output.shape[-1] if output.dim() else 1)
-        calls.slots.append(self._ledger.put(_slopes(per_unit, found)))
+        calls.slots.append(self.ledger.put(_slopes(per_unit, found)))
         if len(calls.outputs) < _CALLS:
-            calls.outputs.append(summarise(output, self._ledger))
+            calls.outputs.append(summarise(output, self.ledger))
             self._watch(calls, output)
 
     def _watch(self, calls: _Calls, output: Tensor) -> None:
         assert self.tracer is not None
         self.tracer.hook_gradient(
-            output, lambda grad: calls.gradients.append(summarise(grad, self._ledger))
+            output, lambda grad: calls.gradients.append(summarise(grad, self.ledger))
         )
 
     def _by_unit(self, node: Node, slope: Tensor) -> Tensor:
@@ -101,7 +101,7 @@ class SignalRecorder:
         return {key: self._site(calls, inside) for key, calls in self._sites.items()}
 
     def _site(self, calls: _Calls, inside: set[int]) -> NonlinearitySnapshot:
-        total = np.sum([self._ledger[slot].reshape(4, -1) for slot in calls.slots], axis=0)
+        total = np.sum([self.ledger[slot].reshape(4, -1) for slot in calls.slots], axis=0)
         samples = total[0]
         return NonlinearitySnapshot(
             family=calls.family,
@@ -122,7 +122,7 @@ class SignalRecorder:
         for layer, calls in self._layers.items():
             stats = self._pooled(calls.outputs)
             if stats is not None:
-                shares = [float(self._ledger[slot][0]) for slot in calls.slots]
+                shares = [float(self.ledger[slot][0]) for slot in calls.slots]
                 known = [value for value in shares if value == value]
                 mean = sum(known) / len(known) if known else None
                 found[layer] = OutputSnapshot(stats, mean, self._pooled(calls.gradients))
@@ -130,10 +130,10 @@ class SignalRecorder:
 
     def inputs(self) -> dict[str, TensorStats]:
         """The data that layers received, by layer in order, once the ledger has been read."""
-        return {layer: summary.stats(self._ledger) for layer, summary in self._inputs.items()}
+        return {layer: summary.stats(self.ledger) for layer, summary in self._inputs.items()}
 
     def _pooled(self, summaries: list[Summary]) -> TensorStats | None:
-        stats = [summary.stats(self._ledger) for summary in summaries]
+        stats = [summary.stats(self.ledger) for summary in summaries]
         if not stats:
             return None
         pooled = stats[0]

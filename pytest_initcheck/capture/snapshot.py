@@ -61,52 +61,26 @@ class SnapshotTaker:
         recorder = SignalRecorder(ledger)
         tracer = Tracer(self.model, recorder.observer())
         recorder.tracer = tracer
+        axes = Reshapes(tracer.here)
         clear_gradients(self.model.parameters())
         with torch.enable_grad(), CompositeCalls(tracer), tracer.prepared():
-            # Inside of the tracer, whose own operations it must not see.
-            axes = Reshapes(tracer.here)
-            is_rooted = self.program.forward is not None
-            with tracer.running(is_rooted=is_rooted), nullcontext() if step else axes:
-                result = self.program.evaluate(lambda batch: self._see(batch, tracer, axes))
-            self.not_observed = tuple(sorted(tracer.foreign))
-            reached = tracer.backward.reached(result.loss)
+            result = self._forward(tracer, axes, is_first=step == 0)
+            reached = frozenset[int]() if step else tracer.backward.reached(result.loss)
             self._backward(result)
         slots = {
             name: self._put(name, parameter, ledger, tracer.axes.get(name), full)
             for name, parameter in self.model.named_parameters()
         }
-        loss = ledger.put(result.loss)
-        targets, output = (self._side(side, ledger) for side in (result.targets, result.output))
-        differs = self._differs(result, ledger)
-        ledger.read()
-        inside, fed = inside_of(tracer.nodes), recorder.inputs()
-        look = Snapshot(
-            step=step,
-            loss=float(ledger[loss][0]),
-            parameters={name: slot.look(ledger) for name, slot in slots.items()},
-            sites=recorder.sites(inside),
-            outputs=recorder.outputs(),
-            inputs=next(iter(fed.values()), None),
-            targets=targets.stats(ledger) if targets else None,
-            result=output.stats(ledger) if output else None,
-            layer_inputs=fed,
-            variation=None if differs is None else float(ledger[differs][0]),
-        )
-        parameters = describe_parameter(self.model, tracer)
-        ends, goals = tracer.makers(result.output), tracer.makers(result.loss)
+        snapshot = self._read(step, result, slots, recorder, inside_of(tracer.nodes))
         if self._followed is None:
             # Only rows that start alike can stay alike.
-            self._followed = {
-                name
-                for name, parameter in look.parameters.items()
-                if parameter.projections is not None
-                and (groups_of(parameter.projections) or nearly(parameter.projections))
-            } | _copied(look)
+            self._followed = _alike(snapshot)
+        ends, goals = tracer.makers(result.output), tracer.makers(result.loss)
         return Taken(
-            snapshot=look,
+            snapshot=snapshot,
             nodes=tuple(tracer.nodes),
             order=tuple(tracer.order),
-            parameters=parameters,
+            parameters=describe_parameter(self.model, tracer),
             result=result,
             output_nodes=ends,
             backward_nodes=reached,
@@ -115,6 +89,43 @@ class SnapshotTaker:
             objective_nodes=goals if self.program.forward is not None else ends,
             makers=tuple(tracer.makers(tensor) for tensor in tensors_of(result.output)),
             reshapes=axes.found,
+        )
+
+    def _forward(self, tracer: Tracer, axes: Reshapes, *, is_first: bool) -> Result:
+        # The mode that follows axes stands inside of the tracer, whose own operations it must not
+        # see; what it finds at the start is all that is asked.
+        is_rooted = self.program.forward is not None
+        with tracer.running(is_rooted=is_rooted), axes if is_first else nullcontext():
+            result = self.program.evaluate(lambda batch: self._see(batch, tracer, axes))
+        self.not_observed = tuple(sorted(tracer.foreign))
+        return result
+
+    def _read(
+        self,
+        step: int,
+        result: Result,
+        slots: dict[str, _Slots],
+        recorder: SignalRecorder,
+        inside: set[int],
+    ) -> Snapshot:
+        """Everything that waits on the device, in one host read."""
+        ledger = recorder.ledger
+        loss = ledger.put(result.loss)
+        targets, output = (self._side(side, ledger) for side in (result.targets, result.output))
+        differs = self._differs(result, ledger)
+        ledger.read()
+        received = recorder.inputs()
+        return Snapshot(
+            step=step,
+            loss=float(ledger[loss][0]),
+            parameters={name: slot.look(ledger) for name, slot in slots.items()},
+            sites=recorder.sites(inside),
+            outputs=recorder.outputs(),
+            inputs=next(iter(received.values()), None),
+            targets=targets.stats(ledger) if targets else None,
+            result=output.stats(ledger) if output else None,
+            layer_inputs=received,
+            variation=None if differs is None else float(ledger[differs][0]),
         )
 
     def _see(self, batch: Any, tracer: Tracer, axes: Reshapes) -> None:
@@ -198,6 +209,16 @@ class _Slots:
             least=least,
             median=median,
         )
+
+
+def _alike(snapshot: Snapshot) -> set[str]:
+    """The parameters that hold rows, or are copies, that start alike."""
+    return {
+        name
+        for name, parameter in snapshot.parameters.items()
+        if parameter.projections is not None
+        and (groups_of(parameter.projections) or nearly(parameter.projections))
+    } | _copied(snapshot)
 
 
 def rows_of(tensor: Tensor, axis: int) -> Tensor:
