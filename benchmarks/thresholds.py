@@ -51,16 +51,11 @@ PLACES = (
     *("capture/uninformed_loss", "capture/nonlinearity", "capture/signal_stats"),
     *("capture/module_anomalies", "evidence", "diagnosis/sharpness", "diagnosis/sigma_range"),
 )
-# Numbers of another kind: the order of severities, the gains and factors of remedies, the
-# steepest points of nonlinearities, the places of arguments.
+# Numbers of another kind: the order of severities, how texts write numbers, the gains and factors
+# of remedies, the steepest points of nonlinearities, the places of arguments.
 NO_JUDGEMENT = (
-    *(
-        "checks._RANK",
-        "checks.causes.RANK",
-        "stepping.judge._RANK",
-        "checks.remedy_code.",
-        "checks.step_rules.",
-    ),
+    *("checks._RANK", "checks.causes.RANK", "stepping.judge._RANK", "checks.remedy_code."),
+    "checks.prose.",
     "dependence.frozen_statistics._NORMS",
     *(f"capture.nonlinearity.{name}()" for name in ("_gelu", "_silu", "_mish", "_hardswish")),
 )
@@ -281,8 +276,12 @@ def imported(module: str) -> frozenset[str]:
 
 @functools.cache
 def judging() -> list[Threshold]:
-    """The constants whose change is seen without measuring anything anew."""
-    return [one for one in thresholds() if one.is_constant and one.key.startswith(JUDGING)]
+    """The constants whose change is seen without measuring anything anew.
+
+    Not those of a user's own step, of which the corpus has none.
+    """
+    seen = (one for one in thresholds() if one.is_constant and one.key.startswith(JUDGING))
+    return [one for one in seen if not one.key.startswith("checks.step_rules.")]
 
 
 def sample(every: int, per_rule: int) -> list[Case]:

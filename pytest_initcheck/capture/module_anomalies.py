@@ -9,8 +9,7 @@ from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.utils.weight_norm import WeightNorm
 
-# A rate of dropout from which on less than a tenth comes through.
-_MOST = 0.9
+from pytest_initcheck.evidence.evidence import DROPPING
 
 
 def module_anomalies(model: nn.Module) -> dict[str, tuple[str, ...]]:
@@ -31,7 +30,7 @@ def _kinds(module: nn.Module) -> Iterator[str]:
         row = module.weight[module.padding_idx]
         if not row.is_meta and bool(row.count_nonzero()):
             yield "padding"
-    if isinstance(module, _DropoutNd) and _MOST <= module.p < 1:
+    if isinstance(module, _DropoutNd) and DROPPING <= module.p < 1:
         yield "dropping"
     for hook in module._forward_pre_hooks.values():
         if isinstance(hook, WeightNorm) and _is_stale(module, hook):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from pytest_initcheck.checks.prose import number
 from pytest_initcheck.checks.remedy_code import redraw
 from pytest_initcheck.checks.rule import Rule
 from pytest_initcheck.evidence import Evidence
@@ -27,8 +28,8 @@ class Growth:
             title="exploding signal",
             cause="the weights multiply the signal from layer to layer, and no normalisation "
             "takes it back: the outputs are far from the scale of any target",
-            limit="root mean square of the last layer's output at most a hundred times that of the "
-            "data, or of 1 where that is more",
+            limit=f"root mean square of the last layer's output at most {number(_GROWTH)} times "
+            "that of the data, or of 1 where that is more",
             reference="LeCun, Bottou, Orr, Müller: Efficient BackProp (1998), section 5, on the "
             "stable learning rate; He, Zhang, Ren, Sun: Delving Deep into Rectifiers (2015)",
             follows=frozenset(

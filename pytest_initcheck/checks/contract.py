@@ -6,9 +6,10 @@ import math
 from collections.abc import Iterator
 
 from pytest_initcheck.checks.cuts import unasked_heads
+from pytest_initcheck.checks.prose import listed, number, percent
 from pytest_initcheck.checks.rule import Rule
 from pytest_initcheck.evidence import Evidence
-from pytest_initcheck.evidence.objective import ObjectiveFacts
+from pytest_initcheck.evidence.objective import FACTORS, FAR, SURE, ObjectiveFacts
 from pytest_initcheck.records import Finding
 
 # Of what can be learnt, from the best constant prediction to the lowest loss, the share that the
@@ -65,8 +66,8 @@ class Contract:
             cause="the outputs are squashed into a narrow range, and the loss squashes them "
             "again: it takes for logits what are no logits, and cannot come near its floor "
             "however long one trains",
-            limit="at most a tenth (error: a third of the whole loss) of what can be learnt out of "
-            "reach, also of a likelihood within the loss",
+            limit=f"at most {percent(_LOST_WARNING)} (error: {percent(_LOST_ERROR)} of the whole "
+            "loss) of what can be learnt out of reach, also of a likelihood within the loss",
             reference="PyTorch documentation: CrossEntropyLoss and BCEWithLogitsLoss expect "
             "unnormalised logits; NaJaeMin92/pytorch-DANN#7, yudi-mars/daisyRec#15",
             follows=_BROKEN,
@@ -85,7 +86,8 @@ class Contract:
             title="output cannot reach the targets",
             cause="the last operation of the model bounds its outputs, and the targets lie "
             "beyond: no weights bring the loss near its floor",
-            limit="at most a tenth (error: a third) of what can be learnt out of reach",
+            limit=f"at most {percent(_LOST_WARNING)} (error: {percent(_LOST_ERROR)}) of what can "
+            "be learnt out of reach",
             reference="LeCun, Bottou, Orr, Müller: Efficient BackProp (1998), section 4.5, on "
             "targets within the range of the sigmoid",
             follows=_BROKEN | {"IC804", "IC401"},
@@ -107,8 +109,8 @@ class Contract:
             reference="PyTorch documentation: NLLLoss and CTCLoss expect log-probabilities, "
             "BCEWithLogitsLoss targets between 0 and 1; a cross-entropy is at least 0",
             follows=_BROKEN,
-            quantity="the loss after adding 1,000 and 10,000 to all values of a last layer; the "
-            "loss of the outputs times 0, 1/2, 2 and −3",
+            quantity=f"the loss after adding {listed(FAR)} to all values of a last layer; the loss "
+            f"of the outputs times {listed(sorted((0, 1, *FACTORS)))}",
             exempt="losses without targets from the batch, or with weights for them beside, as of "
             "critics, flows and policy gradients; outputs whose exponentials sum to one",
             remedy="pass log_softmax of the scores to NLLLoss, CTCLoss and KLDivLoss, or the "
@@ -119,7 +121,8 @@ class Contract:
             title="values outside of the loss's domain",
             cause="the loss takes a logarithm or a root of outputs that lie outside of its "
             "domain, and a clamp hides it: where it does, no gradient comes through",
-            limit="at most a twentieth (error: a quarter) of the values clamped",
+            limit=f"at most {percent(_HIDDEN_WARNING)} (error: {percent(_HIDDEN_ERROR)}) of the "
+            "values clamped",
             reference="by definition of the logarithm",
             follows=_BROKEN,
             quantity="share of values that a clamp or nan_to_num between output and logarithm "
@@ -135,7 +138,7 @@ class Contract:
             cause="a term of the loss is made of what the model gives, but no gradient leads "
             "back: it was detached, rounded, or differentiated without create_graph=True, so that "
             "it moves nothing",
-            limit="no such term (error: a tenth of the loss)",
+            limit=f"no such term (error: {percent(_DEAD_ERROR)} of the loss)",
             reference="by the chain rule",
             follows=_BROKEN,
             quantity="share of the loss in terms of its sum that carry no gradient; behind "
@@ -156,8 +159,9 @@ class Contract:
             reference="Milletari, Navab, Ahmadi: V-Net (2016), section 3: the Dice coefficient is "
             "maximised",
             follows=_BROKEN | {"IC803"},
-            quantity="loss of logits of 12 for the right classes, of 0, and of 12 for the wrong "
-            "ones, in the place of what the last sigmoid or softmax before the loss gets",
+            quantity=f"loss of logits of {number(SURE)} for the right classes, of 0, and of "
+            f"{number(SURE)} for the wrong ones, in the place of what the last sigmoid or softmax "
+            "before the loss gets",
             exempt="losses without classes from the batch; a sigmoid or softmax of which only "
             "1 − p is read; what is multiplied with other outputs",
             remedy="minimise 1 − score, or −score",

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from pytest_initcheck.checks.prose import number
 from pytest_initcheck.checks.remedy_code import drawn_like, is_table
 from pytest_initcheck.checks.rule import Rule
 from pytest_initcheck.evidence import Array, Evidence, Parameter
@@ -15,6 +16,8 @@ from pytest_initcheck.records import Finding, Severity
 _SOURCE = "pytorch/pytorch issue 72253: TransformerEncoder deep-copies its layer"
 # Fewer distinct rows than this come from a formula (identity, constants), not from a draw.
 _RANDOM_ROWS = 2
+# Far above rounding: what training separates differs by a visible part of the move.
+_LOCKED = 1e-3
 
 
 class Copies:
@@ -28,7 +31,8 @@ class Copies:
             title="copies that stay equal",
             cause="two layers start with equal weights and get equal gradients: they remain one "
             "layer",
-            limit="difference of the moves of two copies, relative to the move, above 1e-3",
+            limit="difference of the moves of two copies, relative to the move, above "
+            f"{number(_LOCKED)}",
             reference=_SOURCE,
             follows=frozenset({"IC201", "IC101", "IC104", "IC501"}),
             quantity="difference of the moves of layers that start with equal weights, relative "
@@ -92,7 +96,7 @@ class Copies:
             moves.append((end - start)[:, :-1])
         size = max(float(np.abs(move).max()) for move in moves)
         apart = max(float(np.abs(move - moves[0]).max()) for move in moves)
-        return size > 0 and apart <= 1e-3 * size
+        return size > 0 and apart <= _LOCKED * size
 
     def _finding(
         self,

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from pytest_initcheck.checks.initial_loss import calm_loss
+from pytest_initcheck.checks.prose import number, percent
 from pytest_initcheck.checks.remedy_code import fresh_norms, redraw
 from pytest_initcheck.checks.rule import Rule
 from pytest_initcheck.evidence import Array, Evidence, NonlinearityKey
@@ -19,6 +20,8 @@ from pytest_initcheck.records import Finding
 
 # Five standard errors: a chance of 3e-7 for each layer of a healthy model.
 _Z = 5.0
+# Drawn about zero, a unit is as likely on as off: more than this part off is not natural.
+_NATURAL = 0.5
 # What logits of a standard deviation of √3 cost: healthy initialisers stay below.
 EXCESS = 1.5
 # From so many dead units on the layer is as good as gone.
@@ -50,8 +53,8 @@ class DeadUnits:
             follows=frozenset({"IC101", "IC102", "IC104", "IC501", "IC502", "IC503", "IC701"}),
             quantity="share of units whose nonlinearity is flat on every sample of every look, and "
             "whose weights get no gradient",
-            exempt="zeros after a rectifier as such; layers of fewer than 22 units that still get "
-            "a gradient, which chance can switch off; nonlinearities without a flat side",
+            exempt=f"zeros after a rectifier as such; layers of fewer than {_MANY} units that "
+            "still get a gradient, which chance can switch off; nonlinearities without a flat side",
             remedy="set the bias to zero and draw the weights with "
             "torch.nn.init.kaiming_normal_(weight, nonlinearity='relu')",
         ),
@@ -60,8 +63,8 @@ class DeadUnits:
             title="dead units",
             cause="more units are never active than drawing their weights about zero explains: the "
             "layer's bias or the mean of its weights pushes them down",
-            limit="half of the units plus five standard errors, and five standard errors more "
-            "never active than always active",
+            limit=f"{percent(_NATURAL)} of the units plus {number(_Z)} standard errors, and "
+            f"{number(_Z)} standard errors more never active than always active",
             reference="Lu, Shin, Su, Karniadakis: Dying ReLU and Initialization (2019), arXiv "
             "1903.06733",
             follows=frozenset(
@@ -79,9 +82,10 @@ class DeadUnits:
             title="rectified output",
             cause="the output itself is rectified: it cannot fall below zero, and where it would "
             "it passes no gradient; the model can die within its first steps",
-            limit="no rectifier on the output (error where all gradients are gone after the "
-            "steps, or where the first loss for classes is 1.5 above that of the same outputs "
-            "made smaller, since the large gradients push all wrong classes below zero at once)",
+            limit="no rectifier on the output (error where all gradients are gone after the steps, "
+            f"or where the first loss for classes is {number(EXCESS)} above that of the same "
+            "outputs made smaller, since the large gradients push all wrong classes below zero at "
+            "once)",
             reference="PyTorch documentation: CrossEntropyLoss expects unnormalised logits",
             follows=frozenset({"IC101", "IC104", "IC301", "IC501", "IC502", "IC503"}),
             quantity="rectifiers between the last layer and the output, but for a softmax",
@@ -186,7 +190,7 @@ def _excess(evidence: Evidence) -> float:
 
 def _bound(count: int) -> float:
     # With too few units to tell chance from fault, one live unit is what is asked for.
-    return min(1.0 - 1.0 / count, 0.5 + _Z * 0.5 / math.sqrt(count))
+    return min(1.0 - 1.0 / count, _NATURAL + _Z * 0.5 / math.sqrt(count))
 
 
 def _limit(dead: Array, on: Array) -> float | None:
@@ -195,5 +199,5 @@ def _limit(dead: Array, on: Array) -> float | None:
     surplus = float(dead.sum()) - float(on.sum())
     if surplus <= _Z * math.sqrt(float(dead.sum()) + float(on.sum())):
         return None
-    # The half itself is certain only on one sample; a significant surplus needs no more slack.
-    return 0.5 if count >= _MANY else _bound(count)
+    # The natural share is certain only on one sample; a significant surplus needs no more slack.
+    return _NATURAL if count >= _MANY else _bound(count)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from pytest_initcheck.checks.prose import number
 from pytest_initcheck.checks.remedy_code import deepened, redraw
 from pytest_initcheck.checks.rule import Rule
 from pytest_initcheck.evidence import Evidence
@@ -22,6 +23,10 @@ _PROFILE = 1e-5
 # Shares are squares, so that the rounding of single precision stays below this.
 _ROUNDING = 1e-12
 _GROWTH = 1e4
+# Between fewer layers with a gradient nothing grows from layer to layer.
+_LAYERS = 3
+# Shares that the steps multiply by more: they are opening the path.
+_OPENED = 10.0
 # A layer that still sees this part of the data's differences has lost none to depth.
 _SUDDEN = 1e-2
 _LOOK = "look at what runs between these two layers: for different samples it makes the same"
@@ -44,15 +49,15 @@ class Gradients:
             cause="the differences between samples shrink from layer to layer until the last layer "
             "sees the same input for all of them, and can only learn a constant",
             limit="share of the last layer's input that differs between samples, relative to the "
-            "data's, at least 1e-5 (warning 1e-4): its inverse is the number of steps that "
-            "gradient descent needs to use that part",
+            f"data's, at least {number(SHARE_ERROR)} (warning {number(SHARE_WARNING)}): its "
+            "inverse is the number of steps that gradient descent needs to use that part",
             reference=_DEPTH,
             follows=BROKEN | {"IC106", "IC303", "IC201"},
             quantity="share of the mean square of the last layer's input that differs between "
             "samples, relative to that of the first",
-            exempt="where the steps are opening the path (the share grows more than tenfold), as "
-            "they do behind zero-initialised parts; what means and poolings average away; models "
-            "of one layer; batches of one sample",
+            exempt="where the steps are opening the path (the share grows more than "
+            f"{number(_OPENED)} times), as they do behind zero-initialised parts; what means and "
+            "poolings average away; models of one layer; batches of one sample",
             severities=("error", "warning"),
             remedy="draw the weights with the gain of the nonlinearity, such as "
             "torch.nn.init.kaiming_normal_(weight) for ReLU, or add normalisation or residuals",
@@ -65,7 +70,7 @@ class Gradients:
             title="vanishing gradient",
             cause="each layer multiplies the gradient by a factor below one, so that the first "
             "layers get none that counts",
-            limit="norm at the first layer over norm at the last at least 1e-5",
+            limit=f"norm at the first layer over norm at the last at least {number(_PROFILE)}",
             reference=_DEPTH,
             follows=BROKEN | {"IC303", "IC201", "IC402"},
             quantity="norm of the loss gradient at the output of the first layer over that at the "
@@ -81,14 +86,14 @@ class Gradients:
             title="exploding gradient",
             cause="each layer multiplies the gradient by a factor above one, and no normalisation "
             "takes it back",
-            limit="norm at the first layer over norm at the last at most 1e4, without "
-            "normalisation",
+            limit=f"norm at the first layer over norm at the last at most {number(_GROWTH)}, "
+            "without normalisation",
             reference=_DEPTH,
             follows=BROKEN | {"IC303", "IC703"},
             quantity="norm of the loss gradient at the output of the first layer over that at the "
             "last, the largest over the looks",
             exempt="models with normalisation, which takes the scale of the weights back; fewer "
-            "than three layers with a gradient",
+            f"than {_LAYERS} layers with a gradient",
             remedy="scale the weights by fan-in, such as torch.nn.init.kaiming_normal_(weight)",
             surrogate=True,
         ),
@@ -145,7 +150,7 @@ class Gradients:
                 code=deepened(evidence),
             )
         ratio = values[0] / values[-1]
-        if ratio > _GROWTH and len(norms) > 2 and not has_normalisation(evidence):
+        if ratio > _GROWTH and len(norms) >= _LAYERS and not has_normalisation(evidence):
             yield self.rules[2].found(
                 self.name,
                 "error",
@@ -198,7 +203,7 @@ def _grows(evidence: Evidence, layer: str) -> bool:
     """Whether training is opening the layer: step 0 alone proves nothing, nor does rounding."""
     looks = [look.outputs.get(layer) for look in finite_looks(evidence)]
     known = [look.variation for look in looks if look is not None and look.variation is not None]
-    return len(known) > 1 and known[-1] > max(10 * known[0], _ROUNDING)
+    return len(known) > 1 and known[-1] > max(_OPENED * known[0], _ROUNDING)
 
 
 def _along(evidence: Evidence, norms: dict[str, float]) -> dict[str, float]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pytest_initcheck.checks.prose import percent
 from pytest_initcheck.checks.rule import Rule
 from pytest_initcheck.checks.step_rules import STEP
+from pytest_initcheck.statistics import CONFIDENCE
 
 _SHARE = "Clopper and Pearson, Biometrika 26 (1934)"
 
@@ -28,7 +30,8 @@ ESCAPE = Rule(
     title="too few seeds escape",
     cause="the optimiser ends elsewhere on more seeds than the probability that was asked for "
     "allows",
-    limit="a number of escapes that the asked share explains with 95 % confidence",
+    limit="a number of escapes that the asked share explains with "
+    f"{percent(CONFIDENCE)} confidence",
     reference=_SHARE,
     quantity="share of the seeds whose end the condition reached= accepts",
     exempt="anything but what assert_escapes asserts",
@@ -40,7 +43,8 @@ ACCURACY = Rule(
     title="too few seeds reach the accuracy",
     cause="the training ends below the accuracy on more seeds than the probability that was asked "
     "for allows",
-    limit="a number of successes that the asked share explains with 95 % confidence",
+    limit="a number of successes that the asked share explains with "
+    f"{percent(CONFIDENCE)} confidence",
     reference=_SHARE,
     quantity="share of the seeds whose accuracy at the end is at least the one asked for",
     exempt="anything but what assert_reaches asserts",

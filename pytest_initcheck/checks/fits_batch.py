@@ -6,27 +6,28 @@ import dataclasses
 import math
 from collections.abc import Iterable, Iterator
 
+from pytest_initcheck.checks.prose import percent
 from pytest_initcheck.checks.rule import Check, Rule
 from pytest_initcheck.evidence import Evidence
-from pytest_initcheck.evidence.learning import SEEN, Learning
+from pytest_initcheck.evidence.learning import FEWEST, FITTED, MOST_STEPS, SEEN, Learning
 from pytest_initcheck.records import Finding
 
 _RULE = Rule(
     id="IC820",
     title="does not fit its own batch",
-    cause="real steps on the batch, with the optimiser that was passed and with Adam at three "
-    "rates, get the loss no lower than a prediction that ignores the inputs",
-    limit="a loss that closes 3 % of what lies between the best constant prediction and the "
-    "lowest loss that the loss function allows on these targets; warning: the optimiser that was "
-    "passed stands still or diverges where another closes half of it",
+    cause="real steps on the batch, with the optimiser that was passed and with Adam at "
+    "several rates, get the loss no lower than a prediction that ignores the inputs",
+    limit=f"a loss that closes {percent(SEEN)} of what lies between the best constant prediction "
+    "and the lowest loss that the loss function allows on these targets; warning: the optimiser "
+    f"that was passed stands still or diverges where another closes {percent(FITTED)} of it",
     reference="Karpathy: A Recipe for Training Neural Networks (2019), overfit one batch, "
     "input-independent baseline; Zhang et al.: Understanding deep learning requires rethinking "
     "generalization (2017): networks memorise any labels",
-    quantity="lowest loss on the batch in at most 300 steps, without dropout and with the same "
-    "random numbers in every step",
+    quantity=f"lowest loss on the batch in at most {MOST_STEPS} steps, without dropout and with "
+    "the same random numbers in every step",
     exempt="diagnoses that are not thorough; whatever docs/learns.md lists as undecided: losses "
-    "without a floor, targets that ask for nothing, fewer than four different inputs, more values "
-    "to learn than parameters, noise, a loss that still falls",
+    f"without a floor, targets that ask for nothing, fewer than {FEWEST} different inputs, more "
+    "values to learn than parameters, noise, a loss that still falls",
     severities=("error", "warning"),
     remedy="check that the output depends on the input (layer by layer, with two different "
     "samples), that nothing between loss and parameters is detached, and that targets belong to "

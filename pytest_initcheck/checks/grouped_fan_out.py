@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from pytest_initcheck.checks.prose import number
 from pytest_initcheck.checks.remedy_code import drawn_like
 from pytest_initcheck.checks.rule import Rule
 from pytest_initcheck.evidence import Evidence, Node, Parameter
@@ -40,13 +41,14 @@ class GroupedFan:
             "channel feeds one group only: the weights are too small by the square root of the "
             "number of groups, and no normalisation follows",
             limit="standard deviation away from gain / √(out_channels · kernel size) by more than "
-            "four standard errors, for four groups or more and the gains of torch.nn.init",
+            f"{number(_Z)} standard errors, for {_GROUPS} groups or more and the gains of "
+            "torch.nn.init",
             reference="He, Zhang, Ren, Sun: Delving Deep into Rectifiers (2015), section 2.2",
             follows=frozenset({"IC101", "IC104", "IC501"}),
             quantity="standard deviation of the weights of a grouped convolution",
             exempt="where a normalisation follows; where weights of another fan-out have the same "
             "standard deviation, as with one σ for all; where the fan-in of a group explains it as "
-            "well, as torch's default does; other initialisers; fewer than four groups",
+            f"well, as torch's default does; other initialisers; fewer than {_GROUPS} groups",
             severities=("warning",),
             remedy="pass mode='fan_in' to torch.nn.init.kaiming_normal_",
         ),

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pytest_initcheck.checks.prose import number, percent
 from pytest_initcheck.checks.rule import Rule
 from pytest_initcheck.evidence import Evidence
+from pytest_initcheck.evidence.evidence import DROPPING
 from pytest_initcheck.records import Finding
 
 _CODES = {
@@ -56,12 +58,12 @@ class Leftovers:
         Rule(
             id="IC108",
             title="dropout of nearly everything",
-            cause="dropout takes nine tenths of the values or more: its argument is the share "
-            "that is dropped, not the one that is kept",
-            limit="a rate of dropout below 0.9",
+            cause=f"dropout takes {percent(DROPPING)} of the values or more: its argument is the "
+            "share that is dropped, not the one that is kept",
+            limit=f"a rate of dropout below {number(DROPPING)}",
             reference="Srivastava et al.: Dropout (2014), section A.4: 0.2 of inputs, 0.5 of "
             "hidden units",
-            quantity="modules of dropout with a rate of at least 0.9",
+            quantity=f"modules of dropout with a rate of at least {number(DROPPING)}",
             exempt="a rate of 1, which is told by what it does",
             severities=("warning",),
             remedy="pass the share that is to be dropped: p = 1 − keep_prob",

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from pytest_initcheck.checks.prose import number, percent
 from pytest_initcheck.checks.remedy_code import restarted
 from pytest_initcheck.checks.rule import Rule
 from pytest_initcheck.evidence import Evidence
 from pytest_initcheck.evidence.gradient_flow import last_layer, producers
+from pytest_initcheck.evidence.objective import LARGER, RARE
 from pytest_initcheck.evidence.signals import (
     ends_in_classes,
     has_temperature,
@@ -22,11 +24,16 @@ from pytest_initcheck.records import Finding, Severity
 # that adds ln C, which is chance itself.
 _ERROR = 2.0
 _WARNING = 1.5
+# Of the lowest loss of smaller outputs, where that is more: chance once more, or most of it.
+_AGAIN_ERROR = 1.0
+_AGAIN_WARNING = 0.75
 _Z = 3.0
 # Outputs of so many times the size of the targets, and the loss that an absolute error makes of
 # it; a last layer on inputs of unit scale gives outputs of this size at the most.
 _RATIO = 10.0
 _OUTPUT = 3.0
+# The loss of a batch that stands there twice is the same for a mean, and twice as large for a sum.
+_SUM = 1.5
 
 
 class InitialLoss:
@@ -40,9 +47,10 @@ class InitialLoss:
             cause="the outputs are too large at the start: the model is confidently wrong, and the "
             "first steps are spent on undoing it",
             limit="cross-entropy: above the lowest of the same outputs times a number from 0 to 1 "
-            "by 2, or by as much again, whichever is more (warning: 1.5 or three quarters), plus "
-            "three standard errors of the batch; other losses, ten times that lowest, with "
-            "outputs of ten times the targets' size",
+            f"by {number(_ERROR)}, or by {percent(_AGAIN_ERROR)} of it, whichever is more "
+            f"(warning: {number(_WARNING)} or {percent(_AGAIN_WARNING)}), plus {number(_Z)} "
+            f"standard errors of the batch; other losses, {number(_RATIO)} times that lowest, "
+            f"with outputs of {number(_RATIO)} times the targets' size",
             reference="E[loss] ≈ ln C + s²/2 for logits of standard deviation s, up to the "
             "freezing at s = √(2 ln C) of Derrida: Random-energy model (1981); Chizat, Oyallon, "
             "Bach: On Lazy Training (2019)",
@@ -53,8 +61,8 @@ class InitialLoss:
             "what the last layers made",
             exempt="scores whose size does not change with that of the last layers' outputs, such "
             "as cosines times a temperature; an excess of which the mean output of all samples "
-            "has the larger part, where that says what holds of nine targets in ten, as the bias "
-            "of a detector does",
+            f"has more than {percent(LARGER)}, where that says what holds of more than "
+            f"{percent(1 - RARE)} of the targets, as the bias of a detector does",
             severities=("error", "warning"),
             remedy="scale the weights by fan-in, such as torch.nn.init.kaiming_normal_("
             "weight), and draw those of the last layer smaller or start them at zero",
@@ -65,7 +73,7 @@ class InitialLoss:
             title="loss sums instead of averages",
             cause="the loss grows with the size of the batch: gradients and the right learning "
             "rate depend on how many samples there are",
-            limit="the loss of a doubled batch over that of the batch below 1.5",
+            limit=f"the loss of a doubled batch over that of the batch below {number(_SUM)}",
             reference="Goyal et al.: Accurate, Large Minibatch SGD (2017), section 2.1",
             quantity="loss of a constant prediction on the doubled batch over that on the batch",
             exempt="as for IC703",
@@ -78,7 +86,8 @@ class InitialLoss:
         facts, targets = evidence.loss, evidence.start.targets
         if not math.isfinite(facts.initial):
             return
-        is_sum = facts.growth is not None and facts.growth > 1.5 and bool(targets and targets.n > 1)
+        is_grown = facts.growth is not None and facts.growth > _SUM
+        is_sum = is_grown and bool(targets and targets.n > 1)
         scale = targets.n if is_sum and targets else 1
         severity, limit = self._limit(evidence, facts.initial / scale, calm_loss(evidence), scale)
         if is_sum:
@@ -88,7 +97,7 @@ class InitialLoss:
                 (),
                 "loss of a doubled batch over that of the batch",
                 measured=facts.growth,
-                limit=1.5,
+                limit=_SUM,
             )
         if severity:
             yield self.rules[0].found(
@@ -110,8 +119,8 @@ class InitialLoss:
         calm = calm / scale
         if is_class_loss(evidence) or ends_in_classes(evidence):
             slack = _Z * math.sqrt(2 / _predictions(evidence))
-            error = calm + max(_ERROR, calm) + slack
-            limit = calm + max(_WARNING, 0.75 * calm) + slack
+            error = calm + max(_ERROR, _AGAIN_ERROR * calm) + slack
+            limit = calm + max(_WARNING, _AGAIN_WARNING * calm) + slack
             if initial > error:
                 return "error", error
             if initial > limit:

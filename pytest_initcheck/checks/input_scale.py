@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 
 from pytest_initcheck.checks.depth import SHARE_ERROR, SHARE_WARNING
+from pytest_initcheck.checks.prose import fraction, number
 from pytest_initcheck.checks.remedy_code import standardised
 from pytest_initcheck.checks.rule import Rule, Suspicion
 from pytest_initcheck.evidence import Evidence
@@ -37,10 +38,11 @@ class InputScale:
             title="input scale",
             cause="the inputs are far from unit scale, which the initialisers assume: the data, "
             "not the weights, drives the first layer",
-            limit="root mean square at most 300 (30 warning; 10 where it explains saturation, a "
-            "high first loss or steps that overshoot); without normalisation largest value at "
-            "least 1/100 (1/30 warning), and a share of at least 1e-5 (1e-4 warning) of the mean "
-            "square that differs between samples",
+            limit=f"root mean square at most {number(_ERROR)} ({number(_WARNING)} warning; "
+            f"{number(_BLAMED)} where it explains saturation, a high first loss or steps that "
+            f"overshoot); without normalisation largest value at least {fraction(_SMALL_ERROR)} "
+            f"({fraction(_SMALL_WARNING)} warning), and a share of at least {number(SHARE_ERROR)} "
+            f"({number(SHARE_WARNING)} warning) of the mean square that differs between samples",
             reference=_SOURCE,
             follows=frozenset({"IC104", "IC501"}),
             quantity="root mean square and largest absolute value of what the first layer gets",
@@ -55,7 +57,7 @@ class InputScale:
             title="target scale",
             cause="the targets are far from unit scale: the output layer first has to grow by that "
             "factor, and the first loss is its square",
-            limit="root mean square of regression targets at most 100",
+            limit=f"root mean square of regression targets at most {number(_TARGETS)}",
             reference=_SOURCE,
             follows=frozenset({"IC104", "IC501", "IC701", "IC803"}),
             quantity="root mean square of the floating targets that the loss reads",

@@ -6,7 +6,13 @@ from collections.abc import Iterator
 
 from pytest_initcheck.checks.rule import Rule
 from pytest_initcheck.evidence import Evidence
-from pytest_initcheck.evidence.dependencies import Causality, Exchange, Samples
+from pytest_initcheck.evidence.dependencies import (
+    ASKED_PER_SAMPLE,
+    ENOUGH,
+    Causality,
+    Exchange,
+    Samples,
+)
 from pytest_initcheck.records import Finding
 
 # Behind a layer that is dead, without values or without a slope, nothing can be seen to be read.
@@ -76,13 +82,14 @@ class Leaks:
             reference="docs/dependencies.md: the same pass, bit for bit, with another input",
             follows=_DEAD | {"IC814"},
             quantity="bits of output and loss that change when the values of the input, or of its "
-            "column in ten samples or more, go to other samples, with parameters near zero filled "
-            "with noise",
+            f"column in {ENOUGH} samples or more, go to other samples, with parameters near zero "
+            "filled with noise",
             exempt="constant inputs and columns; targets, and columns that hold them; tensors of a "
             "batch that forward= is passed whole; what is read behind a dead layer; columns of "
-            "images, of masks beside other inputs, more than three for each sample, where samples "
-            "leak into each other, and where the model chooses what it reads (maxima, sorting, "
-            "masks, chance, windows of convolution and pooling, values that Python sees)",
+            f"images, of masks beside other inputs, more than {ASKED_PER_SAMPLE} for each sample, "
+            "where samples leak into each other, and where the model chooses what it reads "
+            "(maxima, sorting, masks, chance, windows of convolution and pooling, values that "
+            "Python sees)",
             severities=("warning",),
             remedy="use the input, or do not pass it",
         ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pytest_initcheck.checks.prose import percent
 from pytest_initcheck.checks.rule import Rule
 from pytest_initcheck.evidence import Evidence, Node, Observed
 from pytest_initcheck.evidence.gradient_flow import leading_to
@@ -32,9 +33,9 @@ class LinearModel:
             "are no factors of a smaller rank: however many there are, they represent what a "
             "single one does",
             limit="some nonlinearity, normalisation or product on the way from the inputs to the "
-            "last layer (warning where the best line reaches less than a fifth of what lies "
-            "between the best constant and the floor, beyond what as many numbers reach by chance, "
-            "and the steps were not seen to learn; else info)",
+            f"last layer (warning where the best line reaches less than {percent(_POOR)} of what "
+            "lies between the best constant and the floor, beyond what as many numbers reach by "
+            "chance, and the steps were not seen to learn; else info)",
             reference="by associativity: W₂(W₁x + b₁) + b₂ = (W₂W₁)x + W₂b₁ + b₂",
             follows=frozenset({"IC104", "IC501"}),
             quantity="trained layers of a model of sums and products with weights alone",

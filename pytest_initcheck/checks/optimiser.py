@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pytest_initcheck.checks.prose import fraction, percent
 from pytest_initcheck.checks.remedy_code import change_rate
 from pytest_initcheck.checks.rule import Rule
 from pytest_initcheck.evidence import Evidence
@@ -74,7 +75,7 @@ class Optimiser:
             | {"IC101", "IC301", "IC302", "IC303", "IC304", "IC401", "IC601", "IC603", "IC701"}
             | {"IC702", "IC703", "IC704", "IC802", "IC804", "IC808", "IC809", "IC815"},
             quantity="largest gradient of all parameters in the last look",
-            exempt="a loss within a hundredth of its floor",
+            exempt=f"a loss within {percent(_DONE)} of its floor",
             remedy="take a smaller rate, outputs that are not clamped or rectified, and inputs "
             "and targets of unit scale",
         ),
@@ -83,8 +84,9 @@ class Optimiser:
             title="the optimiser works against the loss",
             cause="the steps go up the gradient, or weight decay takes so much of every weight "
             "that nothing learnt will last",
-            limit="a step with a component down the gradient; decay that takes at most 1/200 "
-            "(error: 1/50) of a weight in a step; a momentum below 1",
+            limit="a step with a component down the gradient; decay that takes at most "
+            f"{fraction(_DECAY_WARNING)} (error: {fraction(_DECAY_ERROR)}) of a weight in a step; "
+            "a momentum below 1",
             reference="Loshchilov, Hutter: Decoupled Weight Decay Regularization (2019); Polyak: "
             "Some methods of speeding up the convergence of iteration methods (1964), for momentum",
             follows=_WEIGHTS,

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from pytest_initcheck.checks.prose import percent
 from pytest_initcheck.checks.remedy_code import drawn_small, redraw
 from pytest_initcheck.checks.rule import Rule
 from pytest_initcheck.evidence import Evidence, Node, NonlinearityKey
@@ -19,6 +20,7 @@ from pytest_initcheck.evidence.gradient_flow import (
 )
 from pytest_initcheck.evidence.signals import is_class_loss
 from pytest_initcheck.evidence.transmission import (
+    OPEN,
     SHUT,
     Saturated,
     Transmission,
@@ -43,8 +45,8 @@ class Saturation:
             title="saturated layer",
             cause="what enters the nonlinearity is so large that most units sit where it is flat, "
             "and their gradient is lost",
-            limit="half of the units pass at least a tenth of the gradient they could (warning: a "
-            "quarter)",
+            limit=f"the median unit passes at least {percent(SHUT)} of the gradient that it could "
+            f"(warning: {percent(OPEN)})",
             reference=_SOURCE,
             follows=frozenset({"IC104", "IC201", "IC501", "IC502", "IC701"}),
             quantity="median over the units of the mean slope of the nonlinearity, relative to its "
@@ -61,7 +63,7 @@ class Saturation:
             title="saturated attention",
             cause="the scores are so large that the softmax puts nearly all weight on one "
             "position, and its gradient is lost",
-            limit="mean of 1 − Σp², relative to uniform attention, at least one half",
+            limit=f"mean of 1 − Σp², relative to uniform attention, at least {percent(_ATTENTION)}",
             reference="Vaswani et al.: Attention Is All You Need (2017), section 3.2.1",
             follows=frozenset({"IC104", "IC501", "IC502", "IC701"}),
             quantity="mean over all softmaxes of 1 − Σp², relative to that of equal weights",

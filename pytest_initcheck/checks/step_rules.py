@@ -2,9 +2,34 @@
 
 from __future__ import annotations
 
+from pytest_initcheck.checks.prose import fraction, number, percent
 from pytest_initcheck.checks.rule import Rule
 
 _TRAINCHECK = "Jiang et al.: Training with Confidence: Catching Silent Errors (TrainCheck, 2025)"
+
+# By so much a gradient is cut: the reference of IC855 has bounds of half to ten times its norm.
+CUT_WARNING = 30.0
+# Nobody can have meant it.
+CUT_ERROR = 1e3
+# A scale of 2^16, which GradScaler begins with, has come down to 1 when 16 steps were skipped.
+MOST_SKIPS = 17
+# Learning rate times decay: what takes most of a one, or a tenth, in so many steps.
+PULL_WARNING = 1e-3
+PULL_INFO = 1e-4
+DECAY_STEPS = 1000
+# Over what else moves a gain: below it the gradient outruns decay.
+OUTRUN = 0.05
+# Calls of each run of IC860: the second starts from what the first has left.
+AGAIN = 2
+# What an accelerator adds up in another order differs by roundings, which Adam turns into whole
+# steps of single weights where a gradient is next to zero.
+ATOMIC = 0.1
+
+
+def decayed(pull: float) -> float:
+    """Which part of a one decay alone takes in DECAY_STEPS steps, as ``pull`` in each."""
+    return 1 - (1 - min(pull, 1.0)) ** DECAY_STEPS
+
 
 LEFTOVER = Rule(
     id="IC851",
@@ -68,8 +93,8 @@ CLIPPED = Rule(
     title="clipping that cuts every step",
     cause="the gradient is cut by orders of magnitude in every step: the bound, and no longer the "
     "gradient, sets the size of the step",
-    limit="some step in which the gradient is cut to no less than a thirtieth (error: a "
-    "thousandth)",
+    limit=f"some step in which the gradient is cut to no less than {fraction(1 / CUT_WARNING)} "
+    f"(error: {fraction(1 / CUT_ERROR)})",
     reference="Pascanu, Mikolov, Bengio: On the difficulty of training recurrent neural networks "
     "(2013): the bound is to be about the gradient's usual norm, from half to ten times it",
     quantity="norm of the gradient before clipping over that after it, in the step where it is cut "
@@ -85,8 +110,9 @@ SCALER = Rule(
     title="loss scaler that does not let the step through",
     cause="the loss scaler skips the optimiser's step in every call, or the step goes past it with "
     "gradients that are still multiplied by the scale",
-    limit="some step that is not skipped, within 17 calls: from 2^16 down to 1 the scale has "
-    "halved 16 times by then; scaler.step(optimizer) wherever the loss was scaled",
+    limit=f"some step that is not skipped, within {MOST_SKIPS} calls: from 2^{MOST_SKIPS - 1} down "
+    f"to 1 the scale has halved {MOST_SKIPS - 1} times by then; scaler.step(optimizer) wherever "
+    "the loss was scaled",
     reference="Micikevicius et al.: Mixed Precision Training (2018), section 3.2; "
     "torch.amp.GradScaler",
     quantity="calls in which the scaler skips the step; the scale of gradients that are stepped "
@@ -130,8 +156,10 @@ DECAY = Rule(
     title="weight decay that undoes an initialiser",
     cause="weight decay pulls gains that start at one to zero about as fast as their gradient "
     "moves them: a gain of one is neutral, and a decayed one shrinks the signal",
-    limit="learning rate times decay below 1e-3, where decay alone takes 63 % of a one within a "
-    "thousand steps (info: 1e-4, a tenth), or less than a twentieth of what else moves the gain",
+    limit=f"learning rate times decay below {number(PULL_WARNING)}, where decay alone takes "
+    f"{percent(decayed(PULL_WARNING))} of a one within {DECAY_STEPS} steps (info: "
+    f"{number(PULL_INFO)}, {percent(decayed(PULL_INFO))}), or less than {percent(OUTRUN)} of what "
+    "else moves the gain",
     reference="Loshchilov, Hutter: Decoupled Weight Decay Regularization (2019); He et al.: Bag "
     "of Tricks for Image Classification (2019), section 3.1: no decay of biases and gains",
     quantity="learning rate times weight decay, in groups that hold tensors that start at one "
@@ -146,11 +174,12 @@ DIFFERS = Rule(
     cause="two runs from the same state, with the same random streams, do not give the same "
     "weights: the step takes something from elsewhere, such as a generator without seed or the "
     "clock",
-    limit="the same weights, buffers and gradients after two calls, up to rounding",
+    limit=f"the same weights, buffers and gradients after {AGAIN} calls, up to rounding",
     reference="torch: Reproducibility (notes/randomness)",
     quantity="distance of the two runs over how far they went",
     exempt="what closures, globals and objects of the step hold is put back before the second "
-    "run; data from an iterator that goes on is told as info; on a GPU a tenth is rounding",
+    "run; data from an iterator that goes on is told as info; on a GPU a distance of "
+    f"{percent(ATOMIC)} is rounding",
     severities=("error", "info"),
     remedy="draw from torch's, numpy's or Python's global stream, or from a generator that the "
     "step holds; pass data as batch; torch.use_deterministic_algorithms(True) names operators",

@@ -7,11 +7,14 @@ import math
 from collections.abc import Iterator
 
 from pytest_initcheck.checks.cuts import unread_layers
+from pytest_initcheck.checks.prose import number, percent
 from pytest_initcheck.checks.remedy_code import change_rate
 from pytest_initcheck.checks.rule import Rule
 from pytest_initcheck.evidence import Evidence, Parameter
-from pytest_initcheck.evidence.loss_trajectory import BLOWN
+from pytest_initcheck.evidence.loss_trajectory import BLOWN, TINY
 from pytest_initcheck.evidence.signals import (
+    STRIDE,
+    STRIDE_CLASSES,
     largest_gradient,
     largest_stride,
     overshoots,
@@ -65,16 +68,18 @@ class Movement:
             cause="gradients arrive, but the weights hardly change: the learning rate is zero, or "
             "too small for these gradients and the precision of the weights, or the optimiser "
             "holds other tensors",
-            limit="some weight that a step moves by 1e-8 of itself (warning 1e-7; 2e-6 with an "
-            "optimiser that divides by the size of the gradient, where a step also takes less than "
-            "1e-5 of what the loss has left): below that it would take a hundred million steps to "
-            "become another weight",
+            limit=f"some weight that a step moves by {number(_SLOW_ERROR)} of itself (warning "
+            f"{number(_SLOW_WARNING)}; {number(_SLOW_ADAPTIVE)} with an optimiser that divides by "
+            f"the size of the gradient, where a step also takes less than {number(_SLOW_LOSS)} of "
+            "what the loss has left): below the first of these it would take "
+            f"{number(1 / _SLOW_ERROR)} steps to become another weight",
             reference="IEEE 754: w + Δ equals w where |Δ| is below half a unit in the last place "
             "of w",
             follows=_BROKEN | {"IC809"},
             quantity="largest update ratio of a weight in a step, ‖w − w₀‖ / (steps · ‖w₀‖); for "
             "weights that start at zero relative to 1/√fan-in",
-            exempt="a loss that has been reduced by a thousandth or more; layers without gradient",
+            exempt=f"a loss that has been reduced by {percent(TINY)} or more; layers without "
+            "gradient",
             severities=("error", "warning"),
             remedy="pass every trainable parameter to the optimiser, with a learning rate that "
             "moves a weight by about a thousandth of itself in a step",
@@ -101,10 +106,10 @@ class Movement:
             title="the first steps blow the loss up",
             cause="within the first steps the loss on the very batch that they minimise grows "
             "several times over: the learning rate is too large for these weights and these data",
-            limit="loss after the steps at most five times the first loss or chance (warning: at "
-            "any step from which it comes back), with the optimiser that was passed; where "
-            "gradient descent raises it, a rate of at most 4 times the inverse of the largest "
-            "curvature (12 for classes)",
+            limit=f"loss after the steps at most {number(BLOWN)} times the first loss or chance "
+            "(warning: at any step from which it comes back), with the optimiser that was passed; "
+            f"where gradient descent raises it, a rate of at most {number(STRIDE)} times the "
+            f"inverse of the largest curvature ({number(STRIDE_CLASSES)} for classes)",
             reference="LeCun, Bottou, Orr, Müller: Efficient BackProp (1998), section 5: a step "
             "beyond twice the inverse curvature diverges; Lewkowycz et al.: The large learning "
             "rate phase of deep learning: the catapult mechanism (2020): up to 4 times it a "

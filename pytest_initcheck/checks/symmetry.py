@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pytest_initcheck.checks.prose import number, percent
 from pytest_initcheck.checks.remedy_code import redraw
 from pytest_initcheck.checks.rule import Rule
 from pytest_initcheck.evidence import Array, Evidence, Parameter
 from pytest_initcheck.evidence.gradient_flow import next_layers, read_layers
 from pytest_initcheck.evidence.signals import depth_of, finite_looks
-from pytest_initcheck.evidence.similar_rows import groups_of, nearly
+from pytest_initcheck.evidence.similar_rows import MANY, NEARLY, groups_of, nearly
 from pytest_initcheck.records import Finding
 
 # Rounding in another order of summation separates equal units by a few units in the last place,
@@ -60,16 +61,17 @@ class Symmetry:
         Rule(
             id="IC202",
             title="units that are nearly equal",
-            cause="half of the units or more start with nearly the same weights and get nearly "
-            "the same gradients: they separate, but slowly, and until then compute what one unit "
-            "could",
-            limit="distance between the gradients of two units that start within 1e-3 of each "
-            "other, relative to the gradient, above 1e-2",
+            cause=f"{percent(MANY)} of the units or more start with nearly the same weights and "
+            "get nearly the same gradients: they separate, but slowly, and until then compute "
+            "what one unit could",
+            limit="distance between the gradients of two units that start within "
+            f"{number(NEARLY)} of each other, relative to the gradient, above {number(_NEAR)}",
             reference="Goodfellow, Bengio, Courville: Deep Learning (2016), section 8.4",
             follows=frozenset({"IC101", "IC104", "IC501", "IC502", "IC503"}),
             quantity="distance between the gradients of units that start nearly equal, relative to "
             "the gradient, over all steps",
-            exempt="as for IC201; where fewer than half of the units are close to another",
+            exempt=f"as for IC201; where fewer than {percent(MANY)} of the units are close to "
+            "another",
             severities=("warning",),
             remedy="draw the weights at random, such as torch.nn.init.xavier_uniform_(weight)",
         ),

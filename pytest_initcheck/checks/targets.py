@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pytest_initcheck.checks.cuts import is_solved
+from pytest_initcheck.checks.prose import percent
 from pytest_initcheck.checks.rule import Rule
 from pytest_initcheck.evidence import Evidence
 from pytest_initcheck.evidence.objective import ObjectiveFacts
@@ -56,7 +57,7 @@ class Targets:
             follows=_DATA | {"IC811", "IC306", "IC401"},
             quantity="loss of the best constant output, beside the lowest of any output",
             exempt="losses that read no targets from the batch; equal targets in a batch of fewer "
-            "than eight samples",
+            f"than {_MANY} samples",
             severities=("error", "warning"),
             remedy="look at the targets as the loss gets them: their encoding (0 and 1, −1 and 1, "
             "class indices), their scaling, and the order of the batch",
@@ -65,8 +66,8 @@ class Targets:
             id="IC813",
             title="the answer is in the input",
             cause="the model is given what it is asked for: it need not learn anything else",
-            limit="first loss at least half of what the best constant output costs above the "
-            "lowest; targets that are no copy of an input of their own",
+            limit=f"first loss at least {percent(_KNOWN)} of what the best constant output costs "
+            "above the lowest; targets that are no copy of an input of their own",
             reference="Kaufman, Rosset, Perlich: Leakage in Data Mining (2012)",
             follows=_DATA,
             quantity="first loss of untrained weights for classes, or the input that equals the "

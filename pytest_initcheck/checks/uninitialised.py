@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pytest_initcheck.checks.prose import number
 from pytest_initcheck.checks.remedy_code import redraw
 from pytest_initcheck.checks.rule import Rule
 from pytest_initcheck.evidence import Evidence, ParameterSnapshot
@@ -30,8 +31,8 @@ class Memory:
             title="uninitialised memory",
             cause="the values are what memory happened to hold: the parameter was created empty, "
             "as by to_empty after the meta device, and no initialiser wrote to it",
-            limit="every value normal (not denormal), and the largest at most a million times the "
-            "median",
+            limit="every value normal (not denormal), and the largest at most "
+            f"{number(_SPREAD)} times the median",
             reference="IEEE 754: the exponents of arbitrary bytes spread over the whole range; "
             "PyTorch documentation: torch.nn.Module.to_empty",
             follows=frozenset({"IC501"}),

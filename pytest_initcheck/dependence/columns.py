@@ -12,12 +12,10 @@ from pytest_initcheck.dependence.change import differing, inputs_of, is_mask, is
 from pytest_initcheck.dependence.choices import Choices
 from pytest_initcheck.dependence.inputs import differs
 from pytest_initcheck.dependence.passes import Change, NotAsked, Passes, PassResult, shaken
-from pytest_initcheck.evidence.dependencies import Columns
+from pytest_initcheck.evidence.dependencies import ASKED_PER_SAMPLE, ENOUGH, Columns
 
-# What is left after as many passes is put to the proof; so many samples' columns can be asked.
-_PASSES = 3
-# A rectifier is shut for half of the samples: for so many in a row with a chance of a thousandth.
-_ENOUGH = 10
+# What is left after as many passes is put to the proof.
+_PASSES = ASKED_PER_SAMPLE
 Column = tuple[str, int]
 
 
@@ -35,7 +33,7 @@ class Tables:
             (place, column)
             for place, table in self.given.items()
             for column, samples in enumerate(_tested(table, self.others[place]))
-            if samples >= _ENOUGH
+            if samples >= ENOUGH
         ]
 
     def each(self, columns: Sequence[Column]) -> Change:

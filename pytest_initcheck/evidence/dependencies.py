@@ -8,6 +8,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
+# So many columns are asked for each sample: one in each pass.
+ASKED_PER_SAMPLE = 3
+# A rectifier is shut for half of the samples: for so many in a row with a chance of a thousandth.
+ENOUGH = 10
+
 
 @dataclass(frozen=True, kw_only=True)
 class Exchange:

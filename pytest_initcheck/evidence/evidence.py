@@ -15,6 +15,9 @@ from pytest_initcheck.evidence.sigma_range import SigmaRange
 from pytest_initcheck.evidence.snapshot import Parameter, Snapshot
 from pytest_initcheck.records import ModelRecord
 
+# A rate of dropout from which on less than a tenth comes through.
+DROPPING = 0.9
+
 
 @dataclass(frozen=True, kw_only=True)
 class LossFacts:

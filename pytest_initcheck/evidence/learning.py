@@ -10,6 +10,14 @@ from pytest_initcheck.records import Curve, RunRecord, Verdict
 # The share of what there is to be learnt that counts as learnt from the inputs: least squares of
 # noise on one of 64 independent features explain 1.6 % of it.
 SEEN = 0.03
+# Half of what lies between the best constant prediction and the floor: no prediction that
+# ignores the inputs gets there, and a model that learns passes it on its way down, whether the
+# last tenth is slow or not.
+FITTED = 0.5
+# Steps of all trials together: most sound models need a fifth of them.
+MOST_STEPS = 300
+# Fewer different inputs than this are told apart by chance.
+FEWEST = 4
 Outcome = Literal["learns", "fails", "undecided"]
 # How one trial went. "falls": steadily, but not as far as was asked.
 Course = Literal["fits", "falls", "stands still", "diverges"]

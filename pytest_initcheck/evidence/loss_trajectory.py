@@ -11,7 +11,7 @@ BLOWN = 5.0
 # Rounding and the noise of dropout between recurrent layers raise a loss by less.
 _RISE = 0.05
 # A loss that falls by less in all steps is at rest, or moves by its biases alone.
-_FALL, _TINY = 1e-3, 1e-2
+_FALL, TINY = 1e-3, 1e-2
 # Predicting better than any constant by a twentieth of what can be learnt takes the input.
 _PROOF = 0.05
 
@@ -100,7 +100,7 @@ class LossTrajectory:
     @property
     def is_tiny(self) -> bool:
         """Whether the loss fell by less than a hundredth, as biases alone can bring it to."""
-        return self.last > self.first - _TINY * abs(self.first)
+        return self.last > self.first - TINY * abs(self.first)
 
     @property
     def has_learnt(self) -> bool:

@@ -7,6 +7,14 @@ from typing import Literal
 
 # Of the best constant prediction's loss, the part that counts as nothing.
 _NOTHING = 0.01
+# A loss with a margin is linear up to it: factors of the outputs within and beyond it.
+FACTORS = (0.5, 2.0, -1e3, 1e3)
+# Shifts and factors beyond any output that a start makes.
+FAR = (1e3, 1e4)
+# Logits of a certainty that single precision still resolves: probabilities of 1 − 1e-5.
+SURE = 12.0
+# The larger part of an excess; what is rarer than one in ten.
+LARGER, RARE = 0.5, 0.1
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,11 @@ import numpy as np
 
 from pytest_initcheck.evidence.snapshot import Array
 
+# Of each other, relative to their norm.
+NEARLY = 1e-3
+# Among many rows some are close by chance.
+MANY = 0.5
+
 
 def groups_of(projections: Array) -> list[Array]:
     """Index groups, of two or more, of rows that are alike to six digits."""
@@ -18,7 +23,7 @@ def groups_of(projections: Array) -> list[Array]:
     return [np.flatnonzero(inverse == group) for group in np.flatnonzero(counts > 1)]
 
 
-def nearly(projections: Array, tolerance: float = 1e-3) -> list[Array]:
+def nearly(projections: Array, tolerance: float = NEARLY) -> list[Array]:
     """Index groups of rows that differ from a neighbour by little, relative to their norms.
 
     Only where half of the rows or more are in one: among many rows some are close by chance.
@@ -30,4 +35,4 @@ def nearly(projections: Array, tolerance: float = 1e-3) -> list[Array]:
     steps = np.abs(np.diff(projections[order], axis=0)).max(axis=1)
     ends = np.flatnonzero(steps > tolerance * norms[order][1:]) + 1
     groups = [group for group in np.split(order, ends) if len(group) > 1]
-    return groups if sum(map(len, groups)) >= len(norms) / 2 else []
+    return groups if sum(map(len, groups)) >= MANY * len(norms) else []

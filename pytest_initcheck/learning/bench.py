@@ -14,9 +14,9 @@ from pytest_initcheck.capture.optimizer_facts import foreign
 from pytest_initcheck.capture.optimizer_step import take_step
 from pytest_initcheck.capture.program import Program, refused
 from pytest_initcheck.capture.restore import clear_gradients, preserved
-from pytest_initcheck.evidence.learning import SEEN, Trial
+from pytest_initcheck.evidence.learning import FITTED, SEEN, Trial
 from pytest_initcheck.learning.bounds import Stakes
-from pytest_initcheck.learning.course import FITTED, course_of, goal_of, is_over
+from pytest_initcheck.learning.course import course_of, goal_of, is_over
 from pytest_initcheck.learning.plans import Plan
 from pytest_initcheck.learning.probe import Probe, probe
 from pytest_initcheck.objective.tail import Tail

@@ -5,13 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from pytest_initcheck.evidence.learning import Course
+from pytest_initcheck.evidence.learning import FITTED, Course
 from pytest_initcheck.learning.bounds import Stakes
 
-# Half of what lies between the best constant prediction and the floor: no prediction that
-# ignores the inputs gets there, and a model that learns passes it on its way down, whether the
-# last tenth is slow or not.
-FITTED = 0.5
 # Where no constant prediction is known, half of the first loss, if no loss can be below zero.
 _HALF = 0.5
 # In so many steps Adam's moments have settled (1 / (1 - beta1) = 10 steps, thrice).

@@ -6,13 +6,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pytest_initcheck.evidence.learning import SEEN, Outcome
+from pytest_initcheck.evidence.learning import FEWEST, SEEN, Outcome
 from pytest_initcheck.learning.bench import Tried, uses_inputs
 from pytest_initcheck.learning.bounds import Stakes
 
-# Fewer different inputs than this are told apart by chance.
-FEWEST = 4
-# Of that, what may be noise.
+# Of SEEN, what may be noise.
 _NOISE = 0.1
 # Of the way from the first loss to the best constant's, what is left of a trial that is on it.
 _NEAR, _FAR = 0.1, 0.75

@@ -15,7 +15,7 @@ from pytest_initcheck.capture.optimizer_facts import foreign
 from pytest_initcheck.capture.prepare import opened
 from pytest_initcheck.capture.program import Forward, LossFunction, Program
 from pytest_initcheck.capture.restore import preserved
-from pytest_initcheck.evidence.learning import Learning
+from pytest_initcheck.evidence.learning import MOST_STEPS, Learning
 from pytest_initcheck.evidence.objective import ObjectiveFacts
 from pytest_initcheck.learning.bench import Bench, Tried
 from pytest_initcheck.learning.bounds import Stakes, stakes_of
@@ -28,7 +28,7 @@ from pytest_initcheck.learning.judge import (
     unanswerable,
     undecided,
 )
-from pytest_initcheck.learning.plans import MOST_STEPS, own, plans, trainable
+from pytest_initcheck.learning.plans import own, plans, trainable
 from pytest_initcheck.objective.tail import Tail, record_tail
 from pytest_initcheck.training.progress import bar
 

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from pytest_initcheck.capture import validate
 from pytest_initcheck.errors import InitcheckError
 
-MOST_STEPS = 300
 Maker = Callable[[nn.Module], torch.optim.Optimizer]
 
 

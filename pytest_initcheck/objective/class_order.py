@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from pytest_initcheck.capture.program import tensors_of
+from pytest_initcheck.evidence.objective import SURE
 from pytest_initcheck.objective.between import after_output
 from pytest_initcheck.objective.reach import behind
 from pytest_initcheck.objective.tail import Tail
@@ -26,8 +27,6 @@ _HANDED_ON = frozenset(
      "unsqueeze", "view", "reshape", "flatten"}
 )  # fmt: skip
 _COMPLEMENTS = frozenset({"__rsub__", "rsub", "neg", "__neg__"})
-# Logits of a certainty that single precision still resolves: probabilities of 1 − 1e-5.
-_SURE = 12.0
 # Of the size of the loss, what the wrong answer is cheaper by.
 _CHEAPER = 0.1
 
@@ -81,8 +80,7 @@ def _if_cheaper(tail: Tail, call: TapeCall, right: Tensor) -> tuple[float, float
         there = behind(tail, value, start)
         try:
             sure, even, wrong = (
-                float(there.at(tail.start, [right.to(start) * size]))
-                for size in (_SURE, 0.0, -_SURE)
+                float(there.at(tail.start, [right.to(start) * size])) for size in (SURE, 0.0, -SURE)
             )
         except Exception:
             # Other outputs may lie outside of what the loss is defined for.

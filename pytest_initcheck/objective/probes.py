@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import torch
 from torch import Tensor
 
+from pytest_initcheck.evidence.objective import FACTORS, FAR, LARGER, RARE
 from pytest_initcheck.objective.between import after_output
 from pytest_initcheck.objective.reach import behind, is_normalised
 from pytest_initcheck.objective.tail import Key, Tail, name_on_tape
@@ -15,14 +16,10 @@ from pytest_initcheck.objective.tape import TapeCall, Value
 
 # Halvings, since what is normalised behind a layer has no size of its own but at zero.
 _ALPHAS = tuple(2.0**-i for i in range(0, 41, 2))
-# A loss with a margin is linear up to it.
-_FACTORS = (0.5, 2.0, -1e3, 1e3)
-# Shifts and factors beyond any output that a start makes.
-_FAR = (1e3, 1e4)
 # So far below zero, in sizes of the start, is no floor that a loss is meant to have.
 _DEEP = 10.0
-# The larger part of an excess; a logit that is sure of something; what is rarer than one in ten.
-_MOST, _LARGE, _RARE = 0.5, 2.0, 0.1
+# A logit that is sure of something.
+_LARGE = 2.0
 
 
 def calmest(tail: Tail) -> float | None:
@@ -42,14 +39,14 @@ def is_prior(tail: Tail) -> bool:
         return False
     full = {key: mean.expand_as(tail.start[key]).clone() for key, mean in shared.items()}
     common = _value(lambda: tail.at({**tail.start, **full}))
-    if common is None or common - lowest <= _MOST * (tail.loss - lowest):
+    if common is None or common - lowest <= LARGER * (tail.loss - lowest):
         return False
     large = torch.cat([t[t.abs() > _LARGE].flatten() for t in shared.values()])
     parts = [float(t.float().mean()) for t in tail.data if t.numel() > 1 and _is_binary(t)]
     if not large.numel():
         return False
     is_no, is_yes = bool((large < 0).all()), bool((large > 0).all())
-    return any((is_no and part < _RARE) or (is_yes and part > 1 - _RARE) for part in parts)
+    return any((is_no and part < RARE) or (is_yes and part > 1 - RARE) for part in parts)
 
 
 def _means(tail: Tail) -> dict[Key, Tensor]:
@@ -115,7 +112,7 @@ def _is_linear_in(tail: Tail, value: Value, start: Tensor) -> bool:
     unit = start / size if 0 < size < 1 else start
     zero, one, *losses = [
         _value(lambda f=factor: there.at(tail.start, [unit * f]))  # type: ignore[misc]
-        for factor in (0.0, 1.0, *_FACTORS)
+        for factor in (0.0, 1.0, *FACTORS)
     ]
     if zero is None or one is None or any(loss is None for loss in losses):
         return False
@@ -123,7 +120,7 @@ def _is_linear_in(tail: Tail, value: Value, start: Tensor) -> bool:
     size = max(abs(zero), abs(slope))
     return abs(slope) > 1e-3 * size and all(
         math.isclose(loss or 0.0, zero + factor * slope, rel_tol=1e-3, abs_tol=1e-4 * size)
-        for loss, factor in zip(losses, _FACTORS, strict=True)
+        for loss, factor in zip(losses, FACTORS, strict=True)
     )
 
 
@@ -151,12 +148,12 @@ def _shifts(tail: Tail) -> Iterator[list[Step]]:
     for key, tensor in tail.start.items():
         if not tail.names[key] and tensor.dim():
             for sign in (1, -1):
-                yield [_at(tail, {key: tensor + sign * far * size}) for far in _FAR]
+                yield [_at(tail, {key: tensor + sign * far * size}) for far in FAR]
 
 
 def _factors(tail: Tail) -> Iterator[list[Step]]:
     for sign in (1, -1):
-        yield [_at(tail, _scaled(tail, sign * far)) for far in _FAR]
+        yield [_at(tail, _scaled(tail, sign * far)) for far in FAR]
 
 
 def _at(tail: Tail, changed: Mapping[Key, Tensor]) -> Step:
@@ -168,5 +165,5 @@ def _falls(losses: Sequence[float | None], start: float) -> bool:
     near, far = losses
     if near is None or far is None or near >= start or far > -_DEEP * (1 + abs(start)):
         return False
-    slope, later = (near - start) / _FAR[0], (far - near) / (_FAR[1] - _FAR[0])
+    slope, later = (near - start) / FAR[0], (far - near) / (FAR[1] - FAR[0])
     return later < -1e-6 and later < 0.9 * slope

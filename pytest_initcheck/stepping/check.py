@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from pytest_initcheck.checks.apply_ignores import sort_out
+from pytest_initcheck.checks.step_rules import AGAIN
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.ignores import Given as GivenIgnores
 from pytest_initcheck.ignores import parse
@@ -24,7 +25,7 @@ from pytest_initcheck.stepping.reach import Reach, reach
 from pytest_initcheck.stepping.repeat import Runs
 from pytest_initcheck.stepping.report import StepReport
 from pytest_initcheck.stepping.restore import kept
-from pytest_initcheck.stepping.run import AGAIN, StepRaised, call_until_seen, one_call
+from pytest_initcheck.stepping.run import StepRaised, call_until_seen, one_call
 from pytest_initcheck.stepping.taps import tapped
 
 STEPS = 3

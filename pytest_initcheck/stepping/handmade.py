@@ -7,11 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from pytest_initcheck.checks.step_rules import CUT_WARNING
 from pytest_initcheck.stepping.observations import Cut
 from pytest_initcheck.stepping.track import Track, size, total
 
-# Less is not looked at: it would not be told.
-LEAST = 30.0
 _ALIKE = 1e-3
 
 
@@ -30,7 +29,8 @@ def cut_of(tracks: Sequence[Track]) -> tuple[Cut, float, float]:
     if not pairs or any(a.shape != b.shape or b.is_sparse for a, b in pairs):
         return "", 0.0, 0.0
     raw, used = total(size(a) for a, _ in pairs), total(size(b) for _, b in pairs)
-    if not 0 < LEAST * used <= raw < float("inf"):
+    # Less is not looked at: it would not be told.
+    if not 0 < CUT_WARNING * used <= raw < float("inf"):
         return "", raw, used
     if all(_is_clamped(a, b) for a, b in pairs):
         return "value", raw, used

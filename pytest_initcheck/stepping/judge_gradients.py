@@ -7,14 +7,11 @@ from collections.abc import Iterator
 
 from pytest_initcheck.checks import step_rules
 from pytest_initcheck.records import Finding
-from pytest_initcheck.stepping.handmade import LEAST
 from pytest_initcheck.stepping.observations import StepCall, StepObservations, layers
 from pytest_initcheck.stepping.observer import OWN
 
 CHECK = "step"
 _NEGLIGIBLE = 1e-6
-# Orders of magnitude, and a bound that nobody can have meant.
-_CUT_ERROR = 1e3
 # Gradients that are brought to one norm whatever they are were normalised, or clipped by hand.
 _SAME_NORM = 1e-3
 
@@ -126,7 +123,7 @@ def clipped_gradients(seen: StepObservations) -> Iterator[Finding]:
     by_hand = _by_hand(stepping)
     ratios = [max(r, h) for r, h in zip(ratios, by_hand, strict=True)]
     least = min(ratios)
-    if least < LEAST:
+    if least < step_rules.CUT_WARNING:
         return
     cause = step_rules.CLIPPED.cause
     if all(any(clip.is_scaled for clip in call.clips) for call in stepping):
@@ -136,11 +133,11 @@ def clipped_gradients(seen: StepObservations) -> Iterator[Finding]:
         )
     yield step_rules.CLIPPED.found(
         CHECK,
-        "error" if least >= _CUT_ERROR else "warning",
+        "error" if least >= step_rules.CUT_ERROR else "warning",
         (),
         "gradient before clipping over that after it",
         measured=least,
-        limit=_CUT_ERROR if least >= _CUT_ERROR else LEAST,
+        limit=step_rules.CUT_ERROR if least >= step_rules.CUT_ERROR else step_rules.CUT_WARNING,
         cause=cause,
     )
 

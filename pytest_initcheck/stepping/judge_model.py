@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pytest_initcheck.checks import step_rules
+from pytest_initcheck.checks.prose import percent
 from pytest_initcheck.records import Finding
 from pytest_initcheck.stepping.observations import (
     StepCall,
@@ -15,9 +16,6 @@ from pytest_initcheck.stepping.observations import (
 )
 
 CHECK = "step"
-_PULL_WARNING = 1e-3
-_PULL_INFO = 1e-4
-_OUTRUN = 0.05
 
 
 def unheld(seen: StepObservations) -> Iterator[Finding]:
@@ -184,20 +182,20 @@ def _size(weight: Weight) -> int:
 def undoing_decay(seen: StepObservations) -> Iterator[Finding]:
     """Gains that start at one, and that decay takes back."""
     gains = [w for w in seen.weights.values() if w.starts_at == 1 and _is_gain(w)]
-    pulled = [w for w in gains if w.pull >= _PULL_INFO and w.outrun >= _OUTRUN]
+    pulled = [w for w in gains if w.pull >= step_rules.PULL_INFO and w.outrun >= step_rules.OUTRUN]
     if not pulled:
         return
     pull = max(w.pull for w in pulled)
-    is_strong = pull >= _PULL_WARNING
-    taken = 1 - (1 - min(pull, 1.0)) ** 1000
+    is_strong = pull >= step_rules.PULL_WARNING
     yield step_rules.DECAY.found(
         CHECK,
         "warning" if is_strong else "info",
         layers([w.name for w in pulled]),
         "learning rate times weight decay",
         measured=pull,
-        limit=_PULL_WARNING if is_strong else _PULL_INFO,
-        cause=f"{step_rules.DECAY.cause}; alone, it takes {taken:.0%} of a one in a thousand steps",
+        limit=step_rules.PULL_WARNING if is_strong else step_rules.PULL_INFO,
+        cause=f"{step_rules.DECAY.cause}; alone, it takes {percent(step_rules.decayed(pull))} of a "
+        f"one in {step_rules.DECAY_STEPS} steps",
     )
 
 

@@ -8,11 +8,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from pytest_initcheck.checks.step_rules import ATOMIC
 from pytest_initcheck.stepping.track import size
-
-# What an accelerator adds up in another order differs by roundings, which Adam turns into whole
-# steps of single weights where a gradient is next to zero.
-_ATOMIC = 0.1
 
 
 @dataclass(kw_only=True)
@@ -61,4 +58,4 @@ def _tolerance(tensor: Tensor) -> float:
     if not (tensor.is_floating_point() or tensor.is_complex()):
         return 0.0
     rounding = math.sqrt(torch.finfo(tensor.dtype).eps)
-    return rounding if tensor.device.type == "cpu" else max(rounding, _ATOMIC)
+    return rounding if tensor.device.type == "cpu" else max(rounding, ATOMIC)

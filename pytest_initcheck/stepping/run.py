@@ -9,20 +9,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pytest_initcheck.checks.step_rules import MOST_SKIPS
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.stepping.calling import Step
 from pytest_initcheck.stepping.observations import StepCall
 from pytest_initcheck.stepping.observer import Watcher
 
-# A scale of 2^16, which GradScaler begins with, has come down to 1 when 16 steps were skipped.
-MOST_SKIPS = 17
-# One of a user's own may begin higher.
+# A scale of a user's own may begin higher than GradScaler's.
 MOST_OVERFLOWS = 33
 # Steps that gather gradients over many calls, or fill a memory first, use none for a while.
 MOST_QUIET = 64
 # Gradients that are thrown away unused were not gathered.
 MOST_DISCARDED = 8
-AGAIN = 2
 
 
 def call_until_seen(step: Step, watcher: Watcher, steps: int, after: Callable[[int], None]) -> None:
