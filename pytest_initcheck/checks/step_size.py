@@ -139,14 +139,14 @@ class Movement:
     def run(self, evidence: Evidence) -> Iterator[Finding]:
         yield from self._blown(evidence)
         used = used_parameters(evidence)
-        driven = [
+        with_gradient = [
             p
             for p in evidence.parameters.values()
             if p.trainable and p.name in used and (largest_gradient(evidence, p) or 0) > 0
         ]  # fmt: skip
-        weights = [p for p in driven if len(p.shape) > 1] or driven
+        weights = [p for p in with_gradient if len(p.shape) > 1] or with_gradient
         yield from self._slow(evidence, weights)
-        idle = [p.layer for p in driven if not evidence.rates.get(p.name)]
+        idle = [p.layer for p in with_gradient if not evidence.rates.get(p.name)]
         # A step of one network of several is no oversight.
         idle = [] if evidence.loss.is_forward else idle
         if strays := evidence.anomalies.get("stray", ()):
