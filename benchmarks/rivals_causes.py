@@ -32,6 +32,7 @@ OF_ID = {
     "IC304": {"rectified output"},
     "IC305": {"saturation", LARGE},
     "IC306": {"softmax over one unit"},
+    "IC307": {"linear model"},
     "IC401": {"no gradient"},
     "IC402": {"vanishing"},
     "IC403": {"vanishing"},

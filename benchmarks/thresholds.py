@@ -48,7 +48,7 @@ curving = importlib.import_module("pytest_initcheck.diagnosis.sharpness")
 # What measures and what judges; report, baselines and trainings decide nothing about a start.
 PLACES = (
     *("checks", "objective", "learning", "stepping", "dependence"),
-    *("capture/chance_loss", "capture/nonlinearity", "capture/signal_stats"),
+    *("capture/uninformed_loss", "capture/nonlinearity", "capture/signal_stats"),
     *("capture/module_anomalies", "evidence", "diagnosis/sharpness", "diagnosis/sigma_range"),
 )
 # Numbers of another kind: the order of severities, the gains and factors of remedies, the

@@ -14,7 +14,7 @@ from pytest_initcheck.errors import InitcheckError
 # against the rules.
 _NUMBERS = (
     *range(101, 110),
-    *(201, 202, 203, 204, 301, 302, 303, 304, 305, 306),
+    *(201, 202, 203, 204, 301, 302, 303, 304, 305, 306, 307),
     *(401, 402, 403, 404, 405, 501, 502, 503, 504, 601, 602, 603, 604, 701, 702, 703, 704),
     *range(801, 823),
     *range(851, 864),
@@ -103,10 +103,10 @@ def _check_id(id: str) -> None:
     if id in NEVER:
         raise InitcheckError(f"{id} cannot be ignored: {NEVER[id]}")
     if _OWN.fullmatch(id) and not any(covers(id, known) for known in RULES):
-        raise InitcheckError(f"no rule has the id {id}{near(id, RULES)}; see: initcheck rules")
+        raise InitcheckError(f"no rule has the id {id}{closest(id, RULES)}; see: initcheck rules")
 
 
-def near(id: str, known: Iterable[str]) -> str:
+def closest(id: str, known: Iterable[str]) -> str:
     """ " (did you mean IC201 or IC203?)" with the known ids that are most alike, or nothing."""
     from difflib import get_close_matches
 

@@ -6,9 +6,10 @@ import dataclasses
 import math
 import typing
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pytest_initcheck.errors import InitcheckError
+from pytest_initcheck.serialization import Limits, No, Use
 
 Severity = Literal["info", "warning", "error"]
 Verdict = Literal["pass", "warn", "fail"]
@@ -18,15 +19,23 @@ RANK: dict[Severity, int] = {severity: place for place, severity in enumerate(SE
 ComparisonStatus = Literal["match", "changed", "missing", "new", "obsolete"]
 Curve = tuple[float, ...]
 T = TypeVar("T")
+Finite = Annotated[float, Limits("a finite number", math.isfinite)]
+Share = Annotated[float, Limits("a share from 0 to 1", lambda share: 0 <= share <= 1)]
+Count = Annotated[int, Limits("a count", lambda count: 0 <= count <= 1 << 62)]
 
 
 @dataclass(frozen=True)
 class Histogram:
     """Counts in equal-width bins over ``[low, high]``; only finite values are counted."""
 
-    low: float
-    high: float
-    counts: tuple[int, ...]
+    low: Annotated[Finite, Use(compared="distance")]
+    high: Annotated[Finite, Use(compared="distance")]
+    counts: Annotated[tuple[Count, ...], Use(compared="distance")]
+
+    @property
+    def sampled(self) -> int:
+        """How many values are counted."""
+        return sum(self.counts)
 
     @property
     def edges(self) -> tuple[float, ...]:
@@ -56,16 +65,18 @@ class TensorStats:
     ``zero_share`` is the share of exact zeros in [0, 1]; ``nonfinite`` counts NaN and inf.
     """
 
-    n: int
-    mean: float | None
-    std: float | None
-    min: float | None
-    max: float | None
-    zero_share: float = 0.0
-    nonfinite: int = 0
-    histogram: Histogram | None = None
-    dtype: str = ""
-    shape: tuple[int, ...] = ()
+    n: Annotated[
+        Count, Use(compared=No("it is the shape times the seeds"), shown=No("the shape says it"))
+    ]
+    mean: Annotated[Finite | None, Use(compared="mean")]
+    std: Annotated[Finite | None, Use(compared="std")]
+    min: Annotated[Finite | None, Use(compared="extreme")]
+    max: Annotated[Finite | None, Use(compared="extreme")]
+    zero_share: Annotated[Share, Use(compared="zeros")] = 0.0
+    nonfinite: Annotated[Count, Use(compared="nonfinite")] = 0
+    histogram: Annotated[Histogram | None, Use(compared="histogram")] = None
+    dtype: Annotated[str, Use(compared="equal")] = ""
+    shape: Annotated[tuple[Count, ...], Use(compared="equal")] = ()
 
     @property
     def rms(self) -> float | None:
@@ -113,6 +124,10 @@ def _least(pick: Any, a: float | None, b: float | None) -> float | None:
     return pick(known) if known else None
 
 
+_BY_CHANCE = No("which units they are is chance; only how many can be compared")
+_WHICH = Use(kept=_BY_CHANCE, compared=_BY_CHANCE, shown=No("findings name them"))
+
+
 @dataclass(frozen=True, kw_only=True)
 class UnitStats:
     """How many units (features or channels) of an activation are dead or saturated.
@@ -122,11 +137,15 @@ class UnitStats:
     ``dead`` and ``saturated`` list the indices, at most 64 of each.
     """
 
-    count: int
-    dead_share: float = 0.0
-    saturated_share: float = 0.0
-    dead: tuple[int, ...] = ()
-    saturated: tuple[int, ...] = ()
+    count: Annotated[
+        Count, Use(key="units", compared="equal", shown=No("the shares say what is wrong"))
+    ]
+    dead_share: Annotated[Share, Use(compared="share", shown="dead units", short="dead")] = 0.0
+    saturated_share: Annotated[
+        Share, Use(compared="share", shown="saturated units", short="saturated")
+    ] = 0.0
+    dead: Annotated[tuple[int, ...], _WHICH] = ()
+    saturated: Annotated[tuple[int, ...], _WHICH] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,32 +154,51 @@ class LayerRecord:
 
     ``weights`` and ``gradients`` are keyed by parameter name ("weight", "bias", …);
     ``activations`` is the layer's output after the nonlinearity that follows it (the plain output
-    where none does) and ``nonlinearity`` names that function.
+    where none does) and ``nonlinearity`` names that function. ``update_ratio`` is how far each
+    parameter has moved since the start, relative to its norm there: inf for one that started at
+    zero and moved, 0 for one that stayed.
     """
 
-    name: str
-    kind: str
-    nonlinearity: str | None = None
-    weights: dict[str, TensorStats] = field(default_factory=dict)
-    gradients: dict[str, TensorStats] = field(default_factory=dict)
-    activations: TensorStats | None = None
-    activation_gradients: TensorStats | None = None
-    units: UnitStats | None = None
-    update_ratio: dict[str, float] = field(default_factory=dict)
+    name: Annotated[str, Use(compared="pairs")]
+    kind: Annotated[str, Use(compared="equal")]
+    nonlinearity: Annotated[str | None, Use(compared="equal")] = None
+    weights: Annotated[dict[str, TensorStats], Use(compared="weights")] = field(
+        default_factory=dict
+    )
+    gradients: Annotated[dict[str, TensorStats], Use(compared="gradients")] = field(
+        default_factory=dict
+    )
+    activations: Annotated[TensorStats | None, Use(compared="activations")] = None
+    activation_gradients: Annotated[
+        TensorStats | None, Use(compared="gradients", shown=No("run.json holds it for checks"))
+    ] = None
+    units: Annotated[UnitStats | None, Use(compared="units", inline=True)] = None
+    update_ratio: Annotated[
+        dict[str, float],
+        Use(compared="movement", shown="update ratio", short="update", sparse=True),
+    ] = field(default_factory=dict)
+
+
+_SETTINGS = No("settings are no results; those of a run become notes")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelRecord:
     """All layers of a model at one moment, in the order in which they first ran."""
 
-    layers: tuple[LayerRecord, ...] = ()
-    loss: float | None = None
-    inputs: TensorStats | None = None
-    outputs: TensorStats | None = None
-    targets: TensorStats | None = None
-    moment: str = "start"
-    meta: dict[str, str] = field(default_factory=dict)
-    not_observed: tuple[str, ...] = ()
+    layers: Annotated[tuple[LayerRecord, ...], Use(compared="layers")] = ()
+    loss: Annotated[float | None, Use(compared="loss", shown="loss")] = None
+    inputs: Annotated[TensorStats | None, Use(compared="samples", shown="inputs")] = None
+    outputs: Annotated[TensorStats | None, Use(compared="outputs", shown="outputs")] = None
+    targets: Annotated[TensorStats | None, Use(compared="samples", shown="targets")] = None
+    moment: Annotated[str, Use(compared=No("it is a heading"))] = "start"
+    meta: Annotated[dict[str, str], Use(compared=_SETTINGS, sparse=True)] = field(
+        default_factory=dict
+    )
+    not_observed: Annotated[
+        tuple[str, ...],
+        Use(compared=No("what it hides is missing as a layer"), sparse=True),
+    ] = ()
 
     def layer(self, name: str) -> LayerRecord:
         """The layer of that name.
@@ -175,6 +213,12 @@ class ModelRecord:
         raise InitcheckError(f"no layer is called {name!r}; the record has {known}")
 
 
+_AS_BANDS = No("the bands of Stored stand for them")
+_REDUCED = Use(kept=_AS_BANDS, compared=_AS_BANDS)
+_NO_RESULT = No("they explain a result and are none")
+_FOR_SHOW = Use(kept=_NO_RESULT, compared=_NO_RESULT)
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunRecord:
     """One training per seed, or anything else that has curves, metrics and models.
@@ -184,13 +228,15 @@ class RunRecord:
     are curves that a report shows and no baseline keeps.
     """
 
-    seeds: tuple[int, ...] = ()
-    curves: dict[str, tuple[Curve, ...]] = field(default_factory=dict)
-    metrics: dict[str, tuple[float, ...]] = field(default_factory=dict)
-    before: ModelRecord | None = None
-    after: ModelRecord | None = None
-    meta: dict[str, str] = field(default_factory=dict)
-    shown: dict[str, tuple[Curve, ...]] = field(default_factory=dict)
+    seeds: Annotated[tuple[int, ...], Use(compared=_SETTINGS, shown="seeds")] = ()
+    curves: Annotated[dict[str, tuple[Curve, ...]], _REDUCED] = field(default_factory=dict)
+    metrics: Annotated[dict[str, tuple[float, ...]], Use(compared="metric")] = field(
+        default_factory=dict
+    )
+    before: Annotated[ModelRecord | None, Use(compared="model")] = None
+    after: Annotated[ModelRecord | None, Use(compared="model")] = None
+    meta: Annotated[dict[str, str], Use(compared=_SETTINGS)] = field(default_factory=dict)
+    shown: Annotated[dict[str, tuple[Curve, ...]], _FOR_SHOW] = field(default_factory=dict)
 
 
 class Consequence(str):

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from pytest_initcheck.baseline import seeds
-from pytest_initcheck.baseline.judge import Check, Fixed, same
-from pytest_initcheck.baseline.models import Pair
-from pytest_initcheck.baseline.stored import Stored, freeze
+from pytest_initcheck.baseline.judge import ATOL, RTOL, Check, Fixed, names, same, walk
+from pytest_initcheck.baseline.models import ModelPair
+from pytest_initcheck.baseline.stored import Band, Stored, freeze
 from pytest_initcheck.errors import InitcheckError
-from pytest_initcheck.records import Comparison, RunRecord
+from pytest_initcheck.records import Comparison, Curve, RunRecord
 
 FAMILY = 1e-4
+Metrics = Mapping[str, Curve]
+Bands = Mapping[str, Band]
 
 
 def compare(
@@ -36,7 +38,7 @@ def compare(
     Layers, tensors, metrics and curves that were added, removed or renamed, another dtype, shape
     or nonlinearity, and values that are newly (not) finite are differences in any case. Records
     with equal values always match. Versions, platform, device, seeds and ``meta`` are not compared:
-    a change becomes a note.
+    a change becomes a note, and so does a number that the baseline does not hold yet.
 
     Raises:
         InitcheckError: a tolerance that is negative or not finite.
@@ -52,7 +54,7 @@ def compare(
         status="changed" if found else "match",
         differences=tuple(found),
         compared=values,
-        notes=tuple(_notes(mine, stored, device)),
+        notes=tuple(_notes(mine, stored, device, checks)),
         file=file,
         expected=stored.expected(),
         provenance=dict(stored.provenance),
@@ -65,42 +67,54 @@ def _fixed(rtol: float | None, atol: float | None) -> Fixed | None:
             raise InitcheckError(f"{name}={value!r}: pass a number of at least 0")
     if rtol is None and atol is None:
         return None
-    return Fixed(seeds.RTOL if rtol is None else rtol, seeds.ATOL if atol is None else atol)
+    return Fixed(RTOL if rtol is None else rtol, ATOL if atol is None else atol)
 
 
 def _checks(actual: Stored, expected: Stored, fixed: Fixed | None) -> Iterator[Check]:
     a, e = actual.record, expected.record
-    pairs: dict[str, Pair] = {}
-    for moment in ("before", "after"):
-        mine, theirs = getattr(a, moment), getattr(e, moment)
-        if mine is not None and theirs is not None:
-            pairs[moment] = Pair(
-                moment=moment, actual=mine, expected=theirs, fixed=fixed, trained=moment == "after"
-            )
+    pairs = {moment: _pair(moment, a, e, fixed) for moment in ("before", "after")}
+
+    def model(moment: str, mine: object, theirs: object) -> Iterator[Check]:
+        pair = pairs[moment]
+        if pair is not None:
+            yield from pair.checks()
         elif mine is not theirs:
             yield same(moment, mine and "recorded", theirs and "recorded")
-    for name in _names(a.metrics, e.metrics):
-        curves = actual.bands.get(name), expected.bands.get(name)
-        values = a.metrics.get(name), e.metrics.get(name)
-        yield from seeds.metric(name, *values, fixed, curves)
-    for name in _names(actual.bands, expected.bands):
-        loss = pairs["before"].curve_allowed if name == "loss" and "before" in pairs else None
-        yield from seeds.BandPair(
-            key=f"curve {name}",
-            actual=actual.bands.get(name),
-            expected=expected.bands.get(name),
-            fixed=fixed,
-            loss=loss,
-        ).checks()
-    for pair in pairs.values():
-        yield from pair.checks()
+
+    def metric(_: str, mine: Metrics, theirs: Metrics) -> Iterator[Check]:
+        for name in names(mine, theirs):
+            curves = actual.bands.get(name), expected.bands.get(name)
+            yield from seeds.metric(name, mine.get(name), theirs.get(name), fixed, curves)
+
+    def curve(_: str, mine: Bands, theirs: Bands) -> Iterator[Check]:
+        start = pairs["before"]
+        for name in names(mine, theirs):
+            yield from seeds.BandPair(
+                key=f"curve {name}",
+                actual=mine.get(name),
+                expected=theirs.get(name),
+                fixed=fixed,
+                loss=start.curve_allowed if start and name == "loss" else None,
+            ).checks()
+
+    def record(_: str, mine: RunRecord, theirs: RunRecord) -> Iterator[Check]:
+        return walk((mine, theirs), {"model": model, "metric": metric}, str, fixed)
+
+    return walk((actual, expected), {"record": record, "curve": curve}, str, fixed)
 
 
-def _names(actual: Mapping[str, object], expected: Mapping[str, object]) -> list[str]:
-    return list(dict.fromkeys([*expected, *actual]))
+def _pair(moment: str, a: RunRecord, e: RunRecord, fixed: Fixed | None) -> ModelPair | None:
+    mine, theirs = getattr(a, moment), getattr(e, moment)
+    if mine is None or theirs is None:
+        return None
+    return ModelPair(
+        moment=moment, actual=mine, expected=theirs, fixed=fixed, trained=moment == "after"
+    )
 
 
-def _notes(actual: Stored, expected: Stored, device: str | None) -> Iterator[str]:
+def _notes(
+    actual: Stored, expected: Stored, device: str | None, checks: Iterable[Check]
+) -> Iterator[str]:
     was = expected.provenance.get("device", "").partition(":")[0]
     now = (device or "").partition(":")[0]
     if was and now and was != now:
@@ -108,10 +122,13 @@ def _notes(actual: Stored, expected: Stored, device: str | None) -> Iterator[str
     mine, theirs = actual.record, expected.record
     if mine.seeds != theirs.seeds:
         yield f"seeds: {_seeds(mine.seeds)}, in the baseline {_seeds(theirs.seeds)}"
-    for key in _names(mine.meta, theirs.meta):
+    for key in names(mine.meta, theirs.meta):
         now, was = mine.meta.get(key, "absent"), theirs.meta.get(key, "absent")
         if now != was and key != "device":
             yield f"{key}: {now[:60]}, in the baseline {was[:60]}"
+    lacking = dict.fromkeys(check.lacking for check in checks if check.lacking)
+    if lacking:
+        yield f"not in the baseline, and so not compared: {', '.join(lacking)}"
 
 
 def _seeds(values: tuple[int, ...]) -> str:

@@ -6,7 +6,8 @@ import json
 import re
 from collections.abc import Iterator
 
-Path = tuple[str | int, ...]
+from pytest_initcheck.serialization import Path
+
 MOST_DEPTH = 40
 _TOKEN = re.compile(r'\s*("(?:[^"\\]|\\.)*"|[\[\]{},:]|[^\s\[\]{},:"]+)')
 

@@ -3,23 +3,64 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pytest_initcheck.baseline.schema import rules
 from pytest_initcheck.records import Difference
 
 Allowed = Callable[[float], float]
 Bounds = Callable[[float], tuple[float, float]]
 ABSENT = "absent"
+RTOL, ATOL = 1e-4, 1e-6
 
 
 @dataclass(frozen=True)
 class Check:
-    """Something to compare; ``judge`` takes the error rate of each of its ``values``."""
+    """Something to compare; ``judge`` takes the error rate of each of its ``values``.
+
+    ``lacking`` names a quantity that cannot be compared, since the baseline is older than it.
+    """
 
     judge: Callable[[float], Difference | None]
     values: int = 1
+    lacking: str = ""
+
+
+def nothing(*_: Any) -> Iterable[Check]:
+    """The rule of what is compared elsewhere, or cannot be."""
+    return ()
+
+
+# Label of the field, actual and expected value.
+Rule = Callable[[str, Any, Any], Iterable[Check]]
+
+
+def walk(
+    pair: tuple[Any, Any],
+    special: Mapping[str, Rule],
+    key: Callable[[str], str],
+    fixed: Fixed | None,
+) -> Iterator[Check]:
+    """Compare every field of two records by the rule that it declares.
+
+    ``special`` are the rules that the kind of record has besides "equal" and "close".
+    """
+    actual, expected = pair
+    common: dict[str, Rule] = {
+        "equal": lambda label, a, e: [same(key(label), a, e)],
+        "close": lambda label, a, e: [close(key(label), a, e, fixed)],
+    }
+    kind: type = type(actual)
+    for name, label, rule in rules(kind):
+        a, e = getattr(actual, name), getattr(expected, name)
+        yield from {**common, **special}[rule](label, a, e)
+
+
+def names(actual: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:
+    """The keys of both, those of the baseline first."""
+    return list(dict.fromkeys([*expected, *actual]))
 
 
 @dataclass(frozen=True)
@@ -45,21 +86,36 @@ def shown(value: Any) -> str:
     return str(value)
 
 
+def _difference(key: str, actual: Any, expected: Any, allowed: str, excess: float) -> Difference:
+    return Difference(
+        key=key, actual=shown(actual), expected=shown(expected), allowed=allowed, excess=excess
+    )
+
+
 def same(key: str, actual: Any, expected: Any) -> Check:
     """Values that must be equal; None is "absent"."""
+    found = _difference(key, actual, expected, "equal", math.inf)
+    return Check(lambda _: None if actual == expected else found)
 
-    def judge(_: float) -> Difference | None:
-        if actual == expected:
-            return None
-        return Difference(
-            key=key,
-            actual=shown(actual),
-            expected=shown(expected),
-            allowed="equal",
-            excess=math.inf,
-        )
 
-    return Check(judge)
+def number(
+    key: str,
+    actual: float | None,
+    expected: float | None,
+    check: Callable[[float, float], Check],
+) -> Check:
+    """Two finite numbers by ``check``; one that the baseline lacks is not compared."""
+    if expected is None:
+        return Check(lambda _: None, 0, key.rpartition(" ")[2] if actual is not None else "")
+    if actual is None or not (math.isfinite(actual) and math.isfinite(expected)):
+        return same(key, actual if actual is None else str(actual), str(expected))
+    return check(actual, expected)
+
+
+def close(key: str, actual: float | None, expected: float | None, fixed: Fixed | None) -> Check:
+    """Two numbers that are no matter of chance."""
+    around = (fixed or Fixed(RTOL, ATOL)).around
+    return number(key, actual, expected, lambda a, e: near(key, a, e, lambda _: around(e)))
 
 
 def near(key: str, actual: float, expected: float, allowed: Allowed, values: int = 1) -> Check:
@@ -75,13 +131,7 @@ def apart(key: str, actual: float, expected: float, allowed: float) -> Differenc
     if distance <= allowed:
         return None
     excess = distance / allowed if allowed > 0 else math.inf
-    return Difference(
-        key=key,
-        actual=shown(actual),
-        expected=shown(expected),
-        allowed=f"± {allowed:.3g}",
-        excess=excess,
-    )
+    return _difference(key, actual, expected, f"± {allowed:.3g}", excess)
 
 
 def within(key: str, actual: float, expected: float, bounds: Bounds) -> Check:
@@ -93,9 +143,6 @@ def within(key: str, actual: float, expected: float, bounds: Bounds) -> Check:
             return None
         allowed = abs((high if actual > high else low) - expected)
         excess = abs(actual - expected) / allowed if allowed > 0 else math.inf
-        text = f"{low:.4g} to {high:.4g}"
-        return Difference(
-            key=key, actual=shown(actual), expected=shown(expected), allowed=text, excess=excess
-        )
+        return _difference(key, actual, expected, f"{low:.4g} to {high:.4g}", excess)
 
     return Check(judge)

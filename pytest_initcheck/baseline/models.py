@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from pytest_initcheck.baseline import tolerance
-from pytest_initcheck.baseline.judge import Check, Fixed, near, same, within
+from pytest_initcheck.baseline.judge import (
+    Check,
+    Fixed,
+    Rule,
+    names,
+    near,
+    nothing,
+    number,
+    same,
+    walk,
+    within,
+)
 from pytest_initcheck.baseline.samples import Sizes, seeds, sizes
-from pytest_initcheck.baseline.tensors import TensorPair
+from pytest_initcheck.baseline.tensors import Chance, tensor
 from pytest_initcheck.baseline.tolerance import NUMERIC
 from pytest_initcheck.records import LayerRecord, ModelRecord, TensorStats, UnitStats
 
@@ -20,7 +31,7 @@ _NOISE = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pair:
+class ModelPair:
     """Two looks at one model; ``trained`` where optimisation has tied the weights together."""
 
     moment: str
@@ -31,47 +42,45 @@ class Pair:
 
     def checks(self) -> Iterator[Check]:
         """Everything that can be compared."""
-        mine, theirs = ({a.name: a for a in m.layers} for m in (self.actual, self.expected))
-        for name in _all_names(mine, theirs):
+        special: dict[str, Rule] = {
+            "layers": self._layers,
+            "samples": partial(self._side, "samples"),
+            "outputs": partial(self._side, "outputs"),
+            "loss": self._loss,
+        }
+        return walk((self.actual, self.expected), special, self.key, self.fixed)
+
+    def _layers(
+        self, _: str, actual: Sequence[LayerRecord], expected: Sequence[LayerRecord]
+    ) -> Iterator[Check]:
+        mine, theirs = ({layer.name: layer for layer in side} for side in (actual, expected))
+        for name in names(mine, theirs):
             a, e = mine.get(name), theirs.get(name)
             if a is None or e is None:
                 yield same(self.key("", name), a and a.kind, e and e.kind)
             else:
                 yield from Layer(self, a, e).checks()
-        yield from self._sides()
-        yield from self._loss()
 
     def key(self, what: str, layer: str | None = None) -> str:
         """How a difference is called: "before layer 'fc1' weights.weight"."""
         place = "" if layer is None else f" layer {layer!r}" if layer else " model"
         return f"{self.moment}{place}{what and ' '}{what}"
 
-    def _sides(self) -> Iterator[Check]:
-        sizes_of = {
-            "inputs": [s.samples for s in self.sizes],
-            "outputs": [s.outputs for s in self.sizes],
-            "targets": [s.samples for s in self.sizes],
-        }
-        for name, (n_a, n_e) in sizes_of.items():
-            a, e = getattr(self.actual, name), getattr(self.expected, name)
-            yield from TensorPair(
-                key=self.key(name),
-                actual=a,
-                expected=e,
-                n_actual=n_a,
-                n_expected=n_e,
-                fixed=self.fixed,
-            ).checks()
+    def _side(
+        self, which: str, label: str, a: TensorStats | None, e: TensorStats | None
+    ) -> Iterator[Check]:
+        mine, theirs = (getattr(size, which) for size in self.sizes)
+        return tensor(self.key(label), a, e, Chance(numbers=(mine, theirs), fixed=self.fixed))
 
-    def _loss(self) -> Iterator[Check]:
-        a, e = self.actual.loss, self.expected.loss
-        if a is None and e is None:
+    def _loss(self, label: str, a: float | None, e: float | None) -> Iterator[Check]:
+        key = self.key(label)
+        if a is None or e is None:
+            if a is not e:
+                yield same(key, a and str(a), e and str(e))
             return
-        key = self.key("loss")
-        if a is None or e is None or not (math.isfinite(a) and math.isfinite(e)):
-            yield same(key, a if a is None else str(a), e if e is None else str(e))
-            return
-        yield near(key, a, e, lambda alpha: self.loss_allowed(alpha, a, e))
+        yield number(
+            key, a, e, lambda a, e: near(key, a, e, lambda alpha: self.loss_allowed(alpha, a, e))
+        )
 
     @cached_property
     def sizes(self) -> tuple[Sizes, Sizes]:
@@ -143,109 +152,86 @@ def _loss_variance(model: ModelRecord, loss: float, size: Sizes) -> float:
 class Layer:
     """One layer that both models have."""
 
-    pair: Pair
+    pair: ModelPair
     actual: LayerRecord
     expected: LayerRecord
 
     def checks(self) -> Iterator[Check]:
         """Kind, nonlinearity, units and every tensor."""
-        a, e = self.actual, self.expected
-        yield same(self._key("kind"), a.kind, e.kind)
-        yield same(self._key("nonlinearity"), a.nonlinearity, e.nonlinearity)
-        yield from self._units()
-        yield from self._weights()
-        yield from self._signals()
-        for name in _all_names(a.update_ratio, e.update_ratio):
-            if self._is_noise(a.gradients.get(name), e.gradients.get(name)):
-                continue
-            ratios = a.update_ratio.get(name), e.update_ratio.get(name)
-            yield self._ratio(self._key("update_ratio", name), *ratios)
+        special: dict[str, Rule] = {
+            "pairs": nothing,
+            "weights": partial(self._tensors, "weights"),
+            "activations": partial(self._tensors, "activations"),
+            "gradients": partial(self._tensors, "gradients"),
+            "units": self._units,
+            "share": self._share,
+            "ratio": lambda label, a, e: [self._ratio(label, a, e)],
+            "movement": self._movement,
+        }
+        return walk((self.actual, self.expected), special, self._key, self.pair.fixed)
 
-    def _key(self, role: str, name: str = "") -> str:
-        return self.pair.key(f"{role}.{name}" if name else role, self.actual.name)
+    def _key(self, role: str) -> str:
+        return self.pair.key(role, self.actual.name)
 
     def _numbers(self, which: str) -> tuple[float, float]:
         mine, theirs = self.pair.sizes
-        if which == "activations" and not self.pair.trained:
-            return mine.activations(self.actual.name), theirs.activations(self.actual.name)
-        return mine.gradients, theirs.gradients
+        if which == "gradients" or self.pair.trained:
+            return mine.gradients, theirs.gradients
+        if which == "weights":
+            return math.inf, math.inf
+        return mine.activations(self.actual.name), theirs.activations(self.actual.name)
 
-    def _weights(self) -> Iterator[Check]:
-        a, e = self.actual.weights, self.expected.weights
-        mine, theirs = self._numbers("weights") if self.pair.trained else (math.inf, math.inf)
-        for name in _all_names(a, e):
-            yield from TensorPair(
-                key=self._key("weights", name),
-                actual=a.get(name),
-                expected=e.get(name),
-                n_actual=mine,
-                n_expected=theirs,
-                fixed=self.pair.fixed,
-            ).checks()
+    def _tensors(self, which: str, label: str, a: Any, e: Any) -> Iterator[Check]:
+        """One tensor, or one by parameter."""
+        if isinstance(a, dict):
+            for name in names(a, e):
+                yield from self._tensors(which, _of(label, name), a.get(name), e.get(name))
+            return
+        chance = Chance(
+            numbers=self._numbers(which),
+            fixed=self.pair.fixed,
+            noise=self.pair.noise if which == "gradients" else 0.0,
+            vanishing=max(s.vanishing for s in self.pair.sizes) if which != "weights" else 0.0,
+        )
+        yield from tensor(self._key(label), a, e, chance)
 
-    def _signals(self) -> Iterator[Check]:
-        a, e = self.actual, self.expected
-        vanishing = max(size.vanishing for size in self.pair.sizes)
-        tensors: list[tuple[str, TensorStats | None, TensorStats | None, str]] = [
-            (self._key("activations"), a.activations, e.activations, "activations"),
-            (
-                self._key("activation_gradients"),
-                a.activation_gradients,
-                e.activation_gradients,
-                "gradients",
-            ),
-        ]
-        for name in _all_names(a.gradients, e.gradients):
-            key = self._key("gradients", name)
-            tensors.append((key, a.gradients.get(name), e.gradients.get(name), "gradients"))
-        for key, mine, theirs, which in tensors:
-            n_mine, n_theirs = self._numbers(which)
-            yield from TensorPair(
-                key=key,
-                actual=mine,
-                expected=theirs,
-                n_actual=n_mine,
-                n_expected=n_theirs,
-                fixed=self.pair.fixed,
-                noise=self.pair.noise if which == "gradients" else 0.0,
-                vanishing=vanishing,
-            ).checks()
-
-    def _is_noise(self, *gradients: TensorStats | None) -> bool:
-        return all(g and g.rms is not None and g.rms <= self.pair.noise for g in gradients)
-
-    def _units(self) -> Iterator[Check]:
-        a, e = self.actual.units, self.expected.units
+    def _units(self, label: str, a: UnitStats | None, e: UnitStats | None) -> Iterator[Check]:
         if a is None or e is None:
             if a is not e:
-                yield same(self._key("units"), a and a.count, e and e.count)
+                yield same(self._key(label), a and a.count, e and e.count)
             return
-        yield same(self._key("units"), a.count, e.count)
-        for which in ("dead_share", "saturated_share"):
-            yield self._share(which, a, e)
+        yield from walk((a, e), {"share": self._share}, self._key, self.pair.fixed)
 
-    def _share(self, which: str, a: UnitStats, e: UnitStats) -> Check:
-        mine, theirs = getattr(a, which), getattr(e, which)
-        if self.pair.fixed:
-            allowed = self.pair.fixed.around(1.0)
-            return near(self._key(which), mine, theirs, lambda _: allowed)
+    def _share(self, label: str, a: float | None, e: float | None) -> Iterator[Check]:
+        """A share of the units, which vary as samples do."""
+        fixed, key = self.pair.fixed, self._key(label)
         n_a, n_e = (max(n, 1.0) for n in self._numbers("activations"))
-        return near(
-            self._key(which),
-            mine,
-            theirs,
-            lambda alpha: tolerance.shares(alpha, mine, n_a, theirs, n_e),
-        )
 
-    def _ratio(self, key: str, a: float | None, e: float | None) -> Check:
-        if a is None or e is None or not (math.isfinite(a) and math.isfinite(e)):
-            return same(key, a if a is None else str(a), e if e is None else str(e))
-        fixed = self.pair.fixed
-        if fixed:
-            return near(key, a, e, lambda _: fixed.around(e))
+        def check(a: float, e: float) -> Check:
+            if fixed:
+                return near(key, a, e, lambda _: fixed.around(1.0))
+            return near(key, a, e, lambda alpha: tolerance.shares(alpha, a, n_a, e, n_e))
+
+        yield number(key, a, e, check)
+
+    def _movement(self, label: str, a: dict[str, float], e: dict[str, float]) -> Iterator[Check]:
+        for name in names(a, e):
+            gradients = (side.gradients.get(name) for side in (self.actual, self.expected))
+            if not all(g and g.rms is not None and g.rms <= self.pair.noise for g in gradients):
+                yield self._ratio(_of(label, name), a.get(name), e.get(name))
+
+    def _ratio(self, label: str, a: float | None, e: float | None) -> Check:
+        """A number that varies as a standard deviation does."""
+        fixed, key = self.pair.fixed, self._key(label)
         n_a, n_e = self._numbers("gradients")
-        return within(key, a, e, lambda alpha: tolerance.deviations(alpha, e, n_a - 1, n_e - 1))
+
+        def check(a: float, e: float) -> Check:
+            if fixed:
+                return near(key, a, e, lambda _: fixed.around(e))
+            return within(key, a, e, lambda alpha: tolerance.deviations(alpha, e, n_a - 1, n_e - 1))
+
+        return number(key, a, e, check)
 
 
-def _all_names(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
-    return list(dict.fromkeys([*b, *a]))
+def _of(label: str, name: str) -> str:
+    return f"{label}.{name}" if name else label

@@ -8,12 +8,21 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from pytest_initcheck.baseline import tolerance
-from pytest_initcheck.baseline.judge import Check, Fixed, apart, same
+from pytest_initcheck.baseline.judge import (
+    ATOL,
+    RTOL,
+    Check,
+    Fixed,
+    Rule,
+    apart,
+    nothing,
+    same,
+    walk,
+)
 from pytest_initcheck.baseline.stored import Band, band
 from pytest_initcheck.baseline.tolerance import NUMERIC, Sample
 from pytest_initcheck.records import Curve, Difference
 
-RTOL, ATOL = 1e-4, 1e-6
 # Error rate, values at the first point, values at this point (actual, expected) to allowed.
 LossAllowed = Callable[[float, tuple[float, float], tuple[float, float]], float]
 
@@ -71,12 +80,11 @@ class BandPair:
         if a is None or e is None:
             yield same(self.key, a and "recorded", e and "recorded")
             return
+        worst = Check(lambda alpha: self._worst(a, e, alpha), len(a.mean))
         if a.length != e.length:
-            yield same(f"{self.key} points", a.length, e.length)
-        elif a == e:
-            yield Check(lambda _: None, len(e.mean))
-        else:
-            yield Check(lambda alpha: self._worst(a, e, alpha), len(a.mean))
+            worst = same(f"{self.key} points", a.length, e.length)
+        special: dict[str, Rule] = {"points": lambda *_: [worst], "point": nothing}
+        yield from walk((a, e), special, lambda label: f"{self.key} {label}", self.fixed)
 
     def _worst(self, a: Band, e: Band, alpha: float) -> Difference | None:
         points = (self._point(a, e, i, alpha) for i in range(len(a.mean)))
@@ -103,13 +111,7 @@ class BandPair:
             if abs(shares[0] - shares[1]) <= allowed:
                 return None
         texts = [f"{n} of {s} seeds" for n, s in ((mine, a.seeds), (theirs, e.seeds))]
-        return Difference(
-            key=f"{key} not finite",
-            actual=texts[0],
-            expected=texts[1],
-            allowed="equal",
-            excess=math.inf,
-        )
+        return same(f"{key} not finite", *texts).judge(alpha)
 
     def _allowed(
         self, a: Band, e: Band, i: int, alpha: float, values: tuple[float, float]

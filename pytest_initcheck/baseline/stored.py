@@ -8,20 +8,15 @@ import math
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Annotated
 
-from pytest_initcheck.records import (
-    Curve,
-    Histogram,
-    LayerRecord,
-    ModelRecord,
-    RunRecord,
-    TensorStats,
-    UnitStats,
-)
+from pytest_initcheck.baseline.schema import frozen, rounded
+from pytest_initcheck.records import Count, Curve, Finite, RunRecord
+from pytest_initcheck.serialization import No, Use
 
-DIGITS = 7
 MOST_POINTS = 64
 LONGEST = 100_000
+_IN_MEAN = No("it says how far the mean may lie")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,11 +28,13 @@ class Band:
     ``mean`` is None where no seed had a finite value, ``sd`` is 0 where fewer than two had.
     """
 
-    seeds: int
-    length: int
-    mean: tuple[float | None, ...]
-    sd: tuple[float, ...]
-    nonfinite: tuple[int, ...]
+    seeds: Annotated[Count, Use(compared=_IN_MEAN, shown=No("the seeds are listed"))]
+    length: Annotated[Count, Use(compared="points")]
+    mean: Annotated[tuple[Finite | None, ...], Use(compared="point")]
+    sd: Annotated[tuple[Finite, ...], Use(compared=_IN_MEAN, sparse=True)]
+    nonfinite: Annotated[
+        tuple[Count, ...], Use(compared="point", shown=No("the mean is of the others"), sparse=True)
+    ]
 
     @property
     def positions(self) -> tuple[int, ...]:
@@ -74,9 +71,13 @@ class Band:
 class Stored:
     """One entry of a baseline. ``record`` has no curves of its own: they are in ``bands``."""
 
-    record: RunRecord
-    bands: dict[str, Band] = field(default_factory=dict)
-    provenance: dict[str, str] = field(default_factory=dict)
+    record: Annotated[RunRecord, Use(compared="record", inline=True)]
+    bands: Annotated[dict[str, Band], Use(compared="curve", key="curves")] = field(
+        default_factory=dict
+    )
+    provenance: Annotated[dict[str, str], Use(compared=No("another device is a note"))] = field(
+        default_factory=dict
+    )
 
     def expected(self) -> RunRecord:
         """The entry as a RunRecord, for a reader that draws it beside the actual one."""
@@ -86,24 +87,8 @@ class Stored:
 
 def freeze(record: RunRecord, provenance: Mapping[str, str] | None = None) -> Stored:
     """The stored form of ``record``: what a baseline keeps of it, rounded to 7 digits."""
-    return Stored(
-        RunRecord(
-            seeds=record.seeds,
-            metrics={k: tuple(map(rounded, v)) for k, v in record.metrics.items()},
-            before=_model(record.before),
-            after=_model(record.after),
-            meta=dict(record.meta),
-        ),
-        {name: band(curves) for name, curves in record.curves.items()},
-        dict(provenance or {}),
-    )
-
-
-def rounded(value: float) -> float:
-    """``value`` with 7 significant digits; minus zero becomes zero, NaN and inf stay."""
-    if not math.isfinite(value):
-        return value
-    return float(f"{value:.{DIGITS}g}") + 0.0
+    bands = {name: band(curves) for name, curves in record.curves.items()}
+    return Stored(frozen(RunRecord, record), bands, dict(provenance or {}))
 
 
 def positions(length: int) -> tuple[int, ...]:
@@ -117,16 +102,15 @@ def positions(length: int) -> tuple[int, ...]:
 def band(curves: tuple[Curve, ...]) -> Band:
     """One curve per seed, reduced to mean and deviation; a shorter curve lacks its last points."""
     length = max(map(len, curves), default=0)
-    mean: list[float | None] = []
-    sd: list[float] = []
-    nonfinite: list[int] = []
-    for i in positions(length):
-        values = [c[i] for c in curves if i < len(c) and math.isfinite(c[i])]
-        mean.append(_finite(statistics.fmean(values)) if values else None)
-        sd.append(_finite(_deviation(values)) or 0.0)
-        nonfinite.append(len(curves) - len(values))
+    points = [
+        [c[i] for c in curves if i < len(c) and math.isfinite(c[i])] for i in positions(length)
+    ]
     return Band(
-        seeds=len(curves), length=length, mean=tuple(mean), sd=tuple(sd), nonfinite=tuple(nonfinite)
+        seeds=len(curves),
+        length=length,
+        mean=tuple(_finite(statistics.fmean(values)) if values else None for values in points),
+        sd=tuple(_finite(_deviation(values)) or 0.0 for values in points),
+        nonfinite=tuple(len(curves) - len(values) for values in points),
     )
 
 
@@ -138,67 +122,5 @@ def _deviation(values: list[float]) -> float:
     return math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (len(values) - 1))
 
 
-def _finite(value: float | None) -> float | None:
-    return None if value is None or not math.isfinite(value) else rounded(value)
-
-
-def _model(model: ModelRecord | None) -> ModelRecord | None:
-    if model is None:
-        return None
-    return dataclasses.replace(
-        model,
-        layers=tuple(map(_layer, model.layers)),
-        loss=None if model.loss is None else rounded(model.loss),
-        inputs=_tensor(model.inputs),
-        outputs=_tensor(model.outputs),
-        targets=_tensor(model.targets),
-    )
-
-
-def _layer(layer: LayerRecord) -> LayerRecord:
-    return dataclasses.replace(
-        layer,
-        weights=_tensors(layer.weights),
-        gradients=_tensors(layer.gradients),
-        activations=_tensor(layer.activations),
-        activation_gradients=_tensor(layer.activation_gradients),
-        units=_units(layer.units),
-        update_ratio={k: rounded(v) for k, v in layer.update_ratio.items()},
-    )
-
-
-def _units(units: UnitStats | None) -> UnitStats | None:
-    # Which units are dead is chance; only how many can be compared.
-    if units is None:
-        return None
-    return UnitStats(
-        count=units.count,
-        dead_share=rounded(units.dead_share),
-        saturated_share=rounded(units.saturated_share),
-    )
-
-
-def _tensors(tensors: dict[str, TensorStats]) -> dict[str, TensorStats]:
-    return {name: stats for name, t in tensors.items() if (stats := _tensor(t)) is not None}
-
-
-def _tensor(stats: TensorStats | None) -> TensorStats | None:
-    if stats is None:
-        return None
-    return dataclasses.replace(
-        stats,
-        mean=_finite(stats.mean),
-        std=_finite(stats.std),
-        min=_finite(stats.min),
-        max=_finite(stats.max),
-        zero_share=rounded(stats.zero_share),
-        histogram=_histogram(stats.histogram),
-    )
-
-
-def _histogram(histogram: Histogram | None) -> Histogram | None:
-    # A range that is not finite cannot be put in a file, and says nothing that the counts of
-    # non-finite values do not say already.
-    if histogram is None or not (math.isfinite(histogram.low) and math.isfinite(histogram.high)):
-        return None
-    return Histogram(rounded(histogram.low), rounded(histogram.high), histogram.counts)
+def _finite(value: float) -> float | None:
+    return rounded(value) if math.isfinite(value) else None

@@ -3,167 +3,156 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property, partial
 
 from pytest_initcheck.baseline import tolerance
-from pytest_initcheck.baseline.judge import Check, Fixed, near, same, within
+from pytest_initcheck.baseline.judge import Check, Fixed, Rule, near, nothing, same, walk, within
 from pytest_initcheck.baseline.samples import seeds
+from pytest_initcheck.baseline.schema import rules
 from pytest_initcheck.baseline.tolerance import NUMERIC, Sample
-from pytest_initcheck.records import TensorStats
+from pytest_initcheck.records import Histogram, TensorStats
 
-# dtype, shape, non-finite, zeros, mean, std, min, max, histogram.
-_VALUES = 9
+Moment = Callable[[str, float, float], Check]
 
 
 @dataclass(frozen=True, kw_only=True)
-class TensorPair:
-    """The statistics of one tensor in both; ``n_…`` are independent values per seed.
+class Chance:
+    """What may be chance in a tensor; ``numbers`` are its independent values per seed, in both.
 
-    Where both lie below ``noise`` (root mean square) only their form is compared. ``vanishing``
-    is the probability that all values are zero by chance.
+    Where both tensors lie below ``noise`` (root mean square) only their form is compared.
+    ``vanishing`` is the probability that all values are zero by chance.
     """
 
-    key: str
-    actual: TensorStats | None
-    expected: TensorStats | None
-    n_actual: float
-    n_expected: float
+    numbers: tuple[float, float]
     fixed: Fixed | None = None
     noise: float = 0.0
     vanishing: float = 0.0
 
+
+def tensor(
+    key: str, actual: TensorStats | None, expected: TensorStats | None, chance: Chance
+) -> Iterator[Check]:
+    """Form, counts, and as many numbers as both tensors have."""
+    if actual is None or expected is None:
+        if actual is not expected:
+            yield same(key, actual and "present", expected and "present")
+    elif actual == expected:
+        yield Check(lambda _: None, len(rules(TensorStats)))
+    else:
+        yield from _Pair(key, actual, expected, chance).checks()
+
+
+@dataclass(frozen=True)
+class _Pair:
+    key: str
+    actual: TensorStats
+    expected: TensorStats
+    chance: Chance
+
     def checks(self) -> Iterator[Check]:
-        """Form, counts, and as many numbers as both have."""
+        possible = self._possible()
+        special: dict[str, Rule] = {
+            "nonfinite": self._nonfinite,
+            "zeros": self._zeros,
+            "mean": partial(self._number, self._mean),
+            "std": partial(self._number, self._std),
+            "extreme": partial(self._number, self._extreme),
+            "histogram": self._histogram,
+        }
+        special = {name: rule if name in possible else nothing for name, rule in special.items()}
+        return walk((self.actual, self.expected), special, self._named, self.chance.fixed)
+
+    def _possible(self) -> tuple[str, ...]:
+        """No numbers without finite values, no moments of a single one."""
         a, e = self.actual, self.expected
-        if a is None or e is None:
-            if a is not e:
-                yield same(self.key, a and "present", e and "present")
-            return
-        if a == e:
-            yield Check(lambda _: None, _VALUES)
-            return
-        yield same(f"{self.key} dtype", a.dtype, e.dtype)
-        yield same(f"{self.key} shape", a.shape, e.shape)
-        yield self._nonfinite(a, e)
-        if a.n > a.nonfinite and e.n > e.nonfinite and not self._is_noise(a, e):
-            yield from self._numbers(a, e)
+        finite = min(a.n - a.nonfinite, e.n - e.nonfinite)
+        if finite < 1 or all(t.rms is not None and t.rms <= self.chance.noise for t in (a, e)):
+            return ("nonfinite",)
+        if max(a.zero_share, e.zero_share) >= 1 or not (finite > 1 or self.chance.fixed):
+            return ("nonfinite", "zeros")
+        return ("nonfinite", "zeros", "mean", "std", "extreme", "histogram")
 
-    def _is_noise(self, a: TensorStats, e: TensorStats) -> bool:
-        return all(t.rms is not None and t.rms <= self.noise for t in (a, e))
+    def _named(self, label: str) -> str:
+        return f"{self.key} {label}"
 
-    def _sizes(self, a: TensorStats, e: TensorStats) -> tuple[float, float]:
-        pairs = ((a, self.n_actual), (e, self.n_expected))
-        n_a, n_e = (min(n * seeds(t), t.n - t.nonfinite) for t, n in pairs)
-        return max(n_a, 1.0), max(n_e, 1.0)
+    @cached_property
+    def _sizes(self) -> tuple[float, float]:
+        pairs = zip((self.actual, self.expected), self.chance.numbers, strict=True)
+        n_a, n_e = (max(min(n * seeds(t), t.n - t.nonfinite), 1.0) for t, n in pairs)
+        return n_a, n_e
 
-    def _nonfinite(self, a: TensorStats, e: TensorStats) -> Check:
-        key = f"{self.key} nonfinite"
-        if not a.nonfinite or not e.nonfinite:
-            return same(key, a.nonfinite, e.nonfinite)
-        return self._share(key, a.nonfinite / a.n, e.nonfinite / e.n, a, e)
+    @property
+    def _floor(self) -> float:
+        return NUMERIC * (self.expected.rms or 0.0)
 
-    def _share(self, key: str, x: float, y: float, a: TensorStats, e: TensorStats) -> Check:
-        fixed = self.fixed
+    def _nonfinite(self, label: str, x: int, y: int) -> Iterator[Check]:
+        key = self._named(label)
+        shares = x / max(self.actual.n, 1), y / max(self.expected.n, 1)
+        yield self._share(key, *shares) if x and y else same(key, x, y)
+
+    def _zeros(self, label: str, x: float, y: float) -> Iterator[Check]:
+        if x >= 1 or y >= 1:
+            # Chance does not switch a whole tensor off, unless few enough units decide it.
+            off, vanishing = same(self._named("all zero"), x >= 1, y >= 1), self.chance.vanishing
+            yield Check(lambda alpha: None if vanishing > alpha else off.judge(alpha))
+        yield self._share(self._named(label), x, y)
+
+    def _share(self, key: str, x: float, y: float) -> Check:
+        fixed, (n_a, n_e) = self.chance.fixed, self._sizes
         if fixed:
             return near(key, x, y, lambda _: fixed.around(1.0))
-        n_a, n_e = self._sizes(a, e)
         return near(key, x, y, lambda alpha: tolerance.shares(alpha, x, n_a, y, n_e))
 
-    def _numbers(self, a: TensorStats, e: TensorStats) -> Iterator[Check]:
-        off_a, off_e = a.zero_share >= 1, e.zero_share >= 1
-        if off_a or off_e:
-            # Chance does not switch a whole tensor off, unless few enough units decide it.
-            yield Check(
-                lambda alpha: (
-                    None
-                    if self.vanishing > alpha
-                    else same(f"{self.key} all zero", off_a, off_e).judge(alpha)
-                )
-            )
-            yield self._share(f"{self.key} zero_share", a.zero_share, e.zero_share, a, e)
-            return
-        yield self._share(f"{self.key} zero_share", a.zero_share, e.zero_share, a, e)
-        if self.fixed:
-            yield from self._at_fixed(a, e, self.fixed)
-        elif min(a.n - a.nonfinite, e.n - e.nonfinite) > 1:
-            yield from self._moments(a, e)
-            yield from self._range(a, e)
-            yield from self._shape_of_values(a, e)
-
-    def _at_fixed(self, a: TensorStats, e: TensorStats, fixed: Fixed) -> Iterator[Check]:
-        for name in ("mean", "std", "min", "max"):
-            x, y = getattr(a, name), getattr(e, name)
-            yield self._number(name, x, y, fixed.around(y, e.rms))
-        if a.histogram and e.histogram:
-            apart = tolerance.distance(a.histogram, e.histogram)
-            yield near(f"{self.key} histogram distance", apart, 0.0, lambda _: fixed.around(1.0))
-
-    def _number(self, name: str, x: float | None, y: float | None, allowed: float) -> Check:
-        key = f"{self.key} {name}"
+    def _number(
+        self, by_chance: Moment, label: str, x: float | None, y: float | None
+    ) -> Iterator[Check]:
+        key, fixed = self._named(label), self.chance.fixed
         if x is None or y is None:
-            return same(key, x, y)
-        return near(key, x, y, lambda _: allowed)
+            yield same(key, x, y)
+        elif fixed:
+            yield near(key, x, y, lambda _: fixed.around(y, self.expected.rms))
+        else:
+            yield by_chance(key, x, y)
 
-    def _moments(self, a: TensorStats, e: TensorStats) -> Iterator[Check]:
-        if None in (a.mean, e.mean, a.std, e.std):
-            yield same(f"{self.key} mean", a.mean is None, e.mean is None)
+    def _mean(self, key: str, x: float, y: float) -> Check:
+        pairs = zip((self.actual, self.expected), self._sizes, strict=True)
+        a, e = (_sample(t, n) for t, n in pairs)
+        return near(key, x, y, lambda alpha: tolerance.means(alpha, a, e) + self._floor)
+
+    def _std(self, key: str, x: float, y: float) -> Check:
+        pairs = zip((self.actual, self.expected), self._sizes, strict=True)
+        df = [tolerance.degrees(n, t) for t, n in pairs]
+
+        def bounds(alpha: float) -> tuple[float, float]:
+            low, high = tolerance.deviations(alpha, y, *df)
+            return low - self._floor, high + self._floor
+
+        return within(key, x, y, bounds)
+
+    def _extreme(self, key: str, x: float, y: float) -> Check:
+        n, floor = min(self._sizes), NUMERIC * abs(y)
+        if n < tolerance.FEWEST_FOR_RANGE:
+            return Check(lambda _: None, 0)
+        side = min(abs(x - (self.actual.mean or 0.0)), abs(y - (self.expected.mean or 0.0)))
+        return near(key, x, y, lambda alpha: tolerance.extremes(alpha, side, n) + floor)
+
+    def _histogram(self, label: str, x: Histogram | None, y: Histogram | None) -> Iterator[Check]:
+        key, fixed = self._named(label), self.chance.fixed
+        if x is None or y is None:
+            yield same(key, x and "present", y and "present")
             return
-        samples = [_sample(t, n) for t, n in zip((a, e), self._sizes(a, e), strict=True)]
-        floor = NUMERIC * (e.rms or 0.0)
+        n_a, n_e = (min(n, h.sampled) or 1 for n, h in zip(self._sizes, (x, y), strict=True))
         yield near(
-            f"{self.key} mean",
-            samples[0].mean,
-            samples[1].mean,
-            lambda alpha: tolerance.means(alpha, samples[0], samples[1]) + floor,
-        )
-        df_a, df_e = (
-            tolerance.degrees(n, t) for t, n in zip((a, e), self._sizes(a, e), strict=True)
-        )
-        yield within(
-            f"{self.key} std",
-            a.std or 0.0,
-            e.std or 0.0,
-            lambda alpha: _widened(tolerance.deviations(alpha, e.std or 0.0, df_a, df_e), floor),
-        )
-
-    def _range(self, a: TensorStats, e: TensorStats) -> Iterator[Check]:
-        sizes = self._sizes(a, e)
-        if min(sizes) < tolerance.FEWEST_FOR_RANGE or a.mean is None or e.mean is None:
-            return
-        for name in ("min", "max"):
-            x, y = getattr(a, name), getattr(e, name)
-            if x is None or y is None:
-                yield same(f"{self.key} {name}", x, y)
-                continue
-            yield self._extreme(name, x, y, min(abs(x - a.mean), abs(y - e.mean)), min(sizes))
-
-    def _extreme(self, name: str, x: float, y: float, side: float, n: float) -> Check:
-        floor = NUMERIC * abs(y)
-        return near(
-            f"{self.key} {name}", x, y, lambda alpha: tolerance.extremes(alpha, side, n) + floor
-        )
-
-    def _shape_of_values(self, a: TensorStats, e: TensorStats) -> Iterator[Check]:
-        mine, theirs = a.histogram, e.histogram
-        if mine is None or theirs is None:
-            return
-        n_a, n_e = (
-            min(n, sum(h.counts)) or 1
-            for n, h in zip(self._sizes(a, e), (mine, theirs), strict=True)
-        )
-        yield near(
-            f"{self.key} histogram distance",
-            tolerance.distance(mine, theirs),
+            f"{key} distance",
+            tolerance.distance(x, y),
             0.0,
-            lambda alpha: tolerance.distances(alpha, n_a, n_e),
+            lambda alpha: fixed.around(1.0) if fixed else tolerance.distances(alpha, n_a, n_e),
         )
+        yield from walk((x, y), {"distance": nothing}, lambda own: f"{key} {own}", fixed)
 
 
 def _sample(stats: TensorStats, n: float) -> Sample:
     n = max(n, 2.0)
     return Sample(n, stats.mean or 0.0, (stats.std or 0.0) * math.sqrt(n / (n - 1)))
-
-
-def _widened(bounds: tuple[float, float], floor: float) -> tuple[float, float]:
-    return bounds[0] - floor, bounds[1] + floor

@@ -12,14 +12,6 @@ from pytest_initcheck.errors import BaselineError
 _MARKER = re.compile(r"^(<{7}|={7}|>{7}|\|{7})", re.M)
 
 
-class Fault(Exception):
-    """A value that cannot be, at ``path`` in the data."""
-
-    def __init__(self, path: json_lines.Path, message: str) -> None:
-        super().__init__(message)
-        self.path = path
-
-
 class _DuplicateKey(Exception):
     pass
 

@@ -11,7 +11,7 @@ from pytest_initcheck.capture import validate
 from pytest_initcheck.capture.layer_records import model_record
 from pytest_initcheck.capture.program import Forward, LossFunction, Program
 from pytest_initcheck.capture.restore import preserved
-from pytest_initcheck.capture.snapshot import Looker
+from pytest_initcheck.capture.snapshot import SnapshotTaker
 from pytest_initcheck.records import ModelRecord
 
 __all__ = ["look", "preserved"]
@@ -37,6 +37,7 @@ def look(
     with preserved(model, loss_fn, forward), torch.inference_mode(False):
         program = Program(model, batch, loss_fn, forward)
         program.materialise()
-        looked = Looker(program).take(0)
+        validate.check_finite(program)
+        looked = SnapshotTaker(program).take(0)
     meta = {"model": type(model).__name__, "loss": program.loss_name}
-    return model_record(looked.look, looked.parameters, looked.nodes, moment=moment, meta=meta)
+    return model_record(looked.snapshot, looked.parameters, looked.nodes, moment=moment, meta=meta)

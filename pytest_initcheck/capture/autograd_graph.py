@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 
-class BackwardGraph:
+class AutogradGraph:
     """Notes what autograd made of each traced operation, and follows a loss back through it.
 
     An edge of the trace between two operations of which only the later one is `reached` is a cut:

@@ -77,7 +77,7 @@ def _times(a: int, b: int) -> int:
 
 
 @dataclass(frozen=True)
-class Layout:
+class AxisLayout:
     """The atoms of a tensor, the outermost first, and the shape in which it is seen.
 
     ``seen`` is the reshape by which axes came to lie across atoms, if they do.
@@ -110,7 +110,7 @@ class Layout:
 
     def _split(self, region: Region) -> list[tuple[Atom, ...]]:
         kind = region.kind
-        axes = _cut(region) if region.is_nested else named(region.sizes)
+        axes = _cut(region) if region.is_nested else named_axes(region.sizes)
         if kind is None or kind == "stacked" or self.seen is None:
             return axes
         places = [axis - region.first for axis in region.mixed]
@@ -164,7 +164,7 @@ def _cut(region: Region) -> list[tuple[Atom, ...]]:
     return found
 
 
-def named(shape: Sequence[int], *, unit: int | None = None) -> list[tuple[Atom, ...]]:
+def named_axes(shape: Sequence[int], *, unit: int | None = None) -> list[tuple[Atom, ...]]:
     """Axes that are new; ``unit`` is the one that counts a layer's outputs."""
     return [
         (Atom(size=size, key=next(_keys), is_unit=axis == unit),) if size > 1 else ()
@@ -172,10 +172,10 @@ def named(shape: Sequence[int], *, unit: int | None = None) -> list[tuple[Atom, 
     ]
 
 
-def laid_out(axes: Sequence[tuple[Atom, ...]]) -> Layout:
+def laid_out(axes: Sequence[tuple[Atom, ...]]) -> AxisLayout:
     """The layout of a tensor with these axes."""
     shape = tuple(math.prod(atom.size for atom in axis) for axis in axes)
-    return Layout(tuple(itertools.chain.from_iterable(axes)), shape)
+    return AxisLayout(tuple(itertools.chain.from_iterable(axes)), shape)
 
 
 @dataclass(frozen=True)

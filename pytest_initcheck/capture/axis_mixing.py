@@ -11,17 +11,17 @@ from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 
 from pytest_initcheck.capture.axis_layout import (
-    Layout,
+    AxisLayout,
     Meant,
     intended,
     is_certain,
     is_shuffle,
     is_suspect,
     laid_out,
-    named,
+    named_axes,
 )
 from pytest_initcheck.capture.axis_readers import mixed_in, reads
-from pytest_initcheck.capture.axis_rules import VIEWS, Call, made
+from pytest_initcheck.capture.axis_rules import VIEWS, AxisCall, made
 from pytest_initcheck.capture.modes import Arguments, OperatorMode, Options
 from pytest_initcheck.capture.operators import flat_tensors, storage_key
 from pytest_initcheck.capture.program import tensors_of
@@ -39,7 +39,7 @@ class Reshapes(OperatorMode):
     def __init__(self, where: Where) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._where = where
-        self._layouts: dict[int, tuple[StorageWeakRef, dict[Any, Layout]]] = {}
+        self._layouts: dict[int, tuple[StorageWeakRef, dict[Any, AxisLayout]]] = {}
         self._found: dict[Any, Reshape] = {}
 
     @property
@@ -50,7 +50,7 @@ class Reshapes(OperatorMode):
     def add_data(self, batch: Any) -> None:
         """Name the axes of the batch."""
         for tensor in tensors_of(batch):
-            self._put(tensor, laid_out(named(tensor.shape)))
+            self._put(tensor, laid_out(named_axes(tensor.shape)))
 
     def called(self, func: Any, args: Arguments, kwargs: Options) -> Any:
         given = tuple((tensor, self._get(tensor)) for tensor in flat_tensors((args, kwargs)))
@@ -64,7 +64,7 @@ class Reshapes(OperatorMode):
         if not results:
             return
         name, shape = func.overloadpacket.__name__.rstrip("_"), tuple(results[0].shape)
-        call = Call(
+        call = AxisCall(
             name=name,
             args=args,
             given=given,
@@ -80,9 +80,9 @@ class Reshapes(OperatorMode):
             shape = tuple(result.shape)
             # What an operator unknown here makes has axes of its own.
             is_known = carried is not None and carried.shape == shape
-            self._put(result, carried if carried and is_known else laid_out(named(shape)))
+            self._put(result, carried if carried and is_known else laid_out(named_axes(shape)))
 
-    def _seen(self, call: Call, layout: Layout) -> Layout:
+    def _seen(self, call: AxisCall, layout: AxisLayout) -> AxisLayout:
         """The layout with the reshape that laid its axes across each other, if one did."""
         mixing = next((r for r in layout.regions() if is_suspect(r)), None)
         given = call.at(0)
@@ -107,7 +107,9 @@ class Reshapes(OperatorMode):
         )
         return replace(layout, seen=seen)
 
-    def _read(self, call: Call, layout: Layout, axes: set[int], *, is_ordered: bool) -> None:
+    def _read(
+        self, call: AxisCall, layout: AxisLayout, axes: set[int], *, is_ordered: bool
+    ) -> None:
         seen = mixed_in(layout, axes, is_ordered=is_ordered)
         if seen is None:
             return
@@ -117,11 +119,11 @@ class Reshapes(OperatorMode):
             read = replace(seen, reader=call.name.strip("_"), read_in=self._where())
             self._found.setdefault(core, read)
 
-    def _get(self, tensor: Tensor) -> Layout | None:
+    def _get(self, tensor: Tensor) -> AxisLayout | None:
         held = self._layouts.get(storage_key(tensor))
         return held[1].get(_seen_as(tensor)) if held else None
 
-    def _put(self, tensor: Tensor, layout: Layout) -> None:
+    def _put(self, tensor: Tensor, layout: AxisLayout) -> None:
         key = storage_key(tensor)
         if key and tensor.numel():
             if key not in self._layouts:

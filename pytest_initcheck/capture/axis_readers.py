@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from pytest_initcheck.capture.axis_layout import Atom, Layout, is_suspect, joined
-from pytest_initcheck.capture.axis_rules import PRODUCTS, REDUCED, Call, dim_of, dims_of
+from pytest_initcheck.capture.axis_layout import Atom, AxisLayout, is_suspect, joined
+from pytest_initcheck.capture.axis_rules import PRODUCTS, REDUCED, AxisCall, dim_of, dims_of
 from pytest_initcheck.evidence import Reshape
 
 _COMPARED = frozenset({"mse_loss", "smooth_l1_loss", "huber_loss", "binary_cross_entropy"})
 
 
-def mixed_in(layout: Layout, axes: set[int], *, is_ordered: bool) -> Reshape | None:
+def mixed_in(layout: AxisLayout, axes: set[int], *, is_ordered: bool) -> Reshape | None:
     """The reshape that left, in the axes that are read, what belongs to others.
 
     Who reads all that was mixed in any order, as a mean does, reads what it would have read anyway.
@@ -27,7 +27,7 @@ def mixed_in(layout: Layout, axes: set[int], *, is_ordered: bool) -> Reshape | N
     return _marked(layout, axes, is_ordered=is_ordered)
 
 
-def _marked(layout: Layout, axes: set[int], *, is_ordered: bool) -> Reshape | None:
+def _marked(layout: AxisLayout, axes: set[int], *, is_ordered: bool) -> Reshape | None:
     """The same for axes that were moved after they were mixed up."""
     found: dict[int, list[Atom]] = {}
     for axis, atoms in enumerate(layout.axes()):
@@ -38,7 +38,7 @@ def _marked(layout: Layout, axes: set[int], *, is_ordered: bool) -> Reshape | No
     return next(wanted, None)
 
 
-def reads(call: Call) -> list[tuple[Layout, set[int], bool]]:
+def reads(call: AxisCall) -> list[tuple[AxisLayout, set[int], bool]]:
     """The layouts that a call reads by meaning, along which axes, and whether in their order."""
     first, name = call.at(0), call.name
     if name in PRODUCTS:
@@ -62,7 +62,7 @@ def reads(call: Call) -> list[tuple[Layout, set[int], bool]]:
     return [(first, {dim_of(call, 1) % count}, False)] if name == "unbind" else []
 
 
-def _compared(call: Call) -> list[tuple[Layout, set[int], bool]]:
+def _compared(call: AxisCall) -> list[tuple[AxisLayout, set[int], bool]]:
     """Where axes that were mixed up meet those that were not."""
     pairs = [layout for t, layout in call.given if layout and t.is_floating_point()]
     mixed = [layout for layout in pairs if layout.seen and _is_mixed(layout)]
@@ -72,5 +72,5 @@ def _compared(call: Call) -> list[tuple[Layout, set[int], bool]]:
     return []
 
 
-def _is_mixed(layout: Layout) -> bool:
+def _is_mixed(layout: AxisLayout) -> bool:
     return any(is_suspect(region) and region.kind != "stacked" for region in layout.regions())

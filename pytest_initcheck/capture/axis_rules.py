@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from pytest_initcheck.capture.axis_layout import Atom, Layout, laid_out, named
+from pytest_initcheck.capture.axis_layout import Atom, AxisLayout, laid_out, named_axes
 
 # The same values in another shape.
 VIEWS = frozenset(
@@ -34,27 +34,27 @@ Axes = list[tuple[Atom, ...]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Call:
+class AxisCall:
     """One operator, with the layouts of the tensors that it received; None where not known."""
 
     name: str
     args: tuple[Any, ...]
-    given: tuple[tuple[Tensor, Layout | None], ...]
+    given: tuple[tuple[Tensor, AxisLayout | None], ...]
     shape: tuple[int, ...]
     is_pointwise: bool
 
-    def at(self, place: int) -> Layout | None:
+    def at(self, place: int) -> AxisLayout | None:
         """The layout of an argument."""
         wanted = self.args[place] if place < len(self.args) else None
         return next((layout for tensor, layout in self.given if tensor is wanted), None)
 
     @property
-    def known(self) -> list[Layout]:
+    def known(self) -> list[AxisLayout]:
         """The layouts that are known, in the order of the arguments."""
         return [layout for _, layout in self.given if layout is not None]
 
 
-def dims_of(call: Call, count: int) -> set[int]:
+def dims_of(call: AxisCall, count: int) -> set[int]:
     """The axes over which a call reduces."""
     dims = call.args[1] if len(call.args) > 1 else None
     if isinstance(dims, (list, tuple)) and dims:
@@ -62,13 +62,13 @@ def dims_of(call: Call, count: int) -> set[int]:
     return {*range(count)}
 
 
-def dim_of(call: Call, place: int) -> int:
+def dim_of(call: AxisCall, place: int) -> int:
     """The axis that is the argument at a place, the first where none is given."""
     found = call.args[place] if len(call.args) > place else 0
     return found if isinstance(found, int) else 0
 
 
-def made(call: Call) -> Layout | None:
+def made(call: AxisCall) -> AxisLayout | None:
     """The layout of what a call makes, None where its axes are its own."""
     first = call.at(0)
     if call.name in PRODUCTS:
@@ -91,12 +91,12 @@ def made(call: Call) -> Layout | None:
     return _moved(call, first)
 
 
-def _units(call: Call) -> Axes:
+def _units(call: AxisCall) -> Axes:
     """The last axis of the result, as one that a layer made."""
-    return named(call.shape[-1:], unit=0)
+    return named_axes(call.shape[-1:], unit=0)
 
 
-def _moved(call: Call, first: Layout) -> Layout | None:
+def _moved(call: AxisCall, first: AxisLayout) -> AxisLayout | None:
     name, axes = call.name, first.axes()
     if name == "permute":
         return laid_out([axes[axis] for axis in call.args[1]])
@@ -110,7 +110,7 @@ def _moved(call: Call, first: Layout) -> Layout | None:
         gone = dim_of(call, 1) % len(axes)
         return laid_out([atoms for axis, atoms in enumerate(axes) if axis != gone])
     if name == "convolution":
-        unit = named(call.shape[1:2], unit=0)
+        unit = named_axes(call.shape[1:2], unit=0)
         return laid_out(_resized(call.shape, [axes[0], *unit, *axes[2:]]))
     if name == "expand":
         return laid_out(_resized(call.shape, [()] * (len(call.shape) - len(axes)) + axes))
@@ -121,14 +121,14 @@ def _moved(call: Call, first: Layout) -> Layout | None:
 
 def _resized(shape: Sequence[int], axes: Axes) -> Axes:
     """The axes, new ones where a size has changed."""
-    fresh = named(shape)
+    fresh = named_axes(shape)
     return [
         old if laid_out([old]).shape[0] == size else new
         for old, new, size in zip(axes, fresh, shape, strict=True)
     ]
 
 
-def _cut(call: Call, first: Layout) -> Layout | None:
+def _cut(call: AxisCall, first: AxisLayout) -> AxisLayout | None:
     """What slices leave: axes that lie across each other are then put right on purpose."""
     if first.shape == call.shape:
         return first
@@ -144,14 +144,14 @@ def _cut(call: Call, first: Layout) -> Layout | None:
     return laid_out(_resized(call.shape, axes))
 
 
-def _reduced(call: Call, axes: Axes) -> Layout:
+def _reduced(call: AxisCall, axes: Axes) -> AxisLayout:
     gone = dims_of(call, len(axes))
     if len(call.shape) == len(axes):
         return laid_out([() if axis in gone else atoms for axis, atoms in enumerate(axes)])
     return laid_out([atoms for axis, atoms in enumerate(axes) if axis not in gone])
 
 
-def _joined(call: Call) -> Layout | None:
+def _joined(call: AxisCall) -> AxisLayout | None:
     first = call.known[0]
     axes, axis = first.axes(), dim_of(call, 1)
     if call.name == "stack":
@@ -162,12 +162,12 @@ def _joined(call: Call) -> Layout | None:
     return laid_out(_resized(call.shape, axes))
 
 
-def _pointwise(call: Call) -> Layout | None:
+def _pointwise(call: AxisCall) -> AxisLayout | None:
     alike = [layout for layout in call.known if layout.shape == call.shape]
     if alike:
         return next((layout for layout in alike if layout.seen is None), alike[0])
     count = len(call.shape)
-    found = named(call.shape)
+    found = named_axes(call.shape)
     for layout in call.known:
         axes = layout.axes()
         for axis, atoms in enumerate(axes, count - len(axes)):
@@ -176,14 +176,14 @@ def _pointwise(call: Call) -> Layout | None:
     return laid_out(found)
 
 
-def _product(call: Call) -> Layout | None:
+def _product(call: AxisCall) -> AxisLayout | None:
     """Rows of the left, columns of the right; what a weight makes are units."""
     place = PRODUCTS[call.name]
     left, right = call.at(place), call.at(place + 1)
     rows = left.axes()[:-1] if left else None
     columns = right.axes() if right else None
     if rows is None and columns is not None:
-        rows = [*columns[:-2], *named(call.shape[-2:-1], unit=0)]
+        rows = [*columns[:-2], *named_axes(call.shape[-2:-1], unit=0)]
     if rows is None:
         return None
     last = columns[-1:] if columns else _units(call)

@@ -13,13 +13,13 @@ from pytest_initcheck.capture.tensor_stats import plain
 from pytest_initcheck.records import TensorStats
 
 
-def places(batch: Any, measured: Mapping[str, TensorStats | None]) -> dict[str, str]:
+def batch_paths(batch: Any, measured: Mapping[str, TensorStats | None]) -> dict[str, str]:
     """Where measured data lie, by the name they are measured under: "inputs", "batch['x']", …
 
     What no tensor of the batch holds is left out, such as images that the model itself turns from
     bytes into numbers between 0 and 1.
     """
-    known = list(named(batch))
+    known = list(named_tensors(batch))
     found = {}
     for side, stats in measured.items():
         name = next((name for name, tensor in known if stats and _has(tensor, stats)), None)
@@ -28,7 +28,7 @@ def places(batch: Any, measured: Mapping[str, TensorStats | None]) -> dict[str, 
     return found
 
 
-def named(batch: Any) -> Iterator[tuple[str, Tensor]]:
+def named_tensors(batch: Any) -> Iterator[tuple[str, Tensor]]:
     """Every tensor of a batch with the expression that reaches it."""
     if isinstance(batch, (tuple, list)) and len(batch) == 2:
         yield from _below("inputs", batch[0])
@@ -57,12 +57,12 @@ def _has(tensor: Tensor, stats: TensorStats) -> bool:
     return low == stats.min and high == stats.max
 
 
-def given_scale(batch: Any) -> tuple[float, float] | None:
+def input_scale(batch: Any) -> tuple[float, float] | None:
     """Root mean square and largest |value| of the tensor of the inputs where they are largest.
 
     Integers count as numbers, since models turn bytes into floats.
     """
-    inputs = (tensor for name, tensor in named(batch) if not _is_target(name))
+    inputs = (tensor for name, tensor in named_tensors(batch) if not _is_target(name))
     found = [_scale(tensor) for tensor in inputs if tensor.numel()]
     return max(found, default=None)
 
@@ -73,4 +73,7 @@ def _is_target(name: str) -> bool:
 
 def _scale(tensor: Tensor) -> tuple[float, float]:
     values = plain(tensor.values() if tensor.is_nested else tensor)
+    finite = values.isfinite()
+    if not bool(finite.all()):
+        values = values[finite] if bool(finite.any()) else torch.zeros(1)
     return float(values.square().mean().sqrt()), float(values.abs().max())

@@ -46,7 +46,7 @@ def switch_off_dropout(model: nn.Module) -> None:
             module.dropout = 0.0
 
 
-class Quiet(FunctionMode):
+class CompositeCalls(FunctionMode):
     """Dropout passes its input on: its noise would hide which units are alike.
 
     Dropout separates locked units only slowly, so that a model which trains well only thanks to

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 
-class Ledger:
+class DeferredRead:
     """Collects small device tensors and hands them out as float64 arrays after one read each.
 
     A slot is a number; what belongs to it is built after ``read`` from the arrays.

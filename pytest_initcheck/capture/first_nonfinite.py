@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from pytest_initcheck.capture.composite_calls import Quiet
+from pytest_initcheck.capture.composite_calls import CompositeCalls
 from pytest_initcheck.capture.program import Program
 from pytest_initcheck.capture.restore import preserved
 from pytest_initcheck.capture.trace import Observer, Tracer
@@ -38,7 +38,7 @@ class _Hunter(Tracer):
             self.first_inf = node.index
 
 
-def birthplace(program: Program) -> int | None:
+def first_nonfinite(program: Program) -> int | None:
     """The index of the operation at which NaN, or else infinity, is born; None where none is.
 
     One forward pass, traced like the first look; the model is put back.
@@ -47,7 +47,7 @@ def birthplace(program: Program) -> int | None:
     with (
         preserved(program.model, program.loss_fn, program.forward),
         torch.enable_grad(),
-        Quiet(hunter),
+        CompositeCalls(hunter),
         hunter.prepared(),
         hunter.running(is_rooted=program.forward is not None),
     ):

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from pytest_initcheck.capture.trace import layer_of
-from pytest_initcheck.evidence import Look, Node, Parameter, SiteKey, SiteLook
+from pytest_initcheck.evidence import (
+    Node,
+    NonlinearityKey,
+    NonlinearitySnapshot,
+    Parameter,
+    Snapshot,
+)
 from pytest_initcheck.records import LayerRecord, ModelRecord, UnitStats
 
 # A record names at most so many units; the count and the share stand for the rest.
@@ -15,7 +21,7 @@ _MOST = 0.9
 
 
 def model_record(
-    look: Look,
+    look: Snapshot,
     parameters: Mapping[str, Parameter],
     nodes: Iterable[Node],
     *,
@@ -27,7 +33,7 @@ def model_record(
     """The record of one look; ``movement`` is the update ratio per parameter."""
     ran = dict.fromkeys(layer_of(name) for node in nodes for name in node.params)
     order = [*ran, *(p.layer for p in parameters.values() if p.layer not in ran)]
-    used: set[SiteKey] = set()
+    used: set[NonlinearityKey] = set()
     layers = [_layer(name, look, parameters, movement or {}, used) for name in dict.fromkeys(order)]
     layers += [_site_record(key, site) for key, site in look.sites.items() if key not in used]
     return ModelRecord(
@@ -44,10 +50,10 @@ def model_record(
 
 def _layer(
     name: str,
-    look: Look,
+    look: Snapshot,
     parameters: Mapping[str, Parameter],
     movement: Mapping[str, float],
-    used: set[SiteKey],
+    used: set[NonlinearityKey],
 ) -> LayerRecord:
     own = {p.name.removeprefix(name + "."): p for p in parameters.values() if p.layer == name}
     looks = {short: look.parameters[p.name] for short, p in own.items()}
@@ -69,13 +75,13 @@ def _layer(
     )
 
 
-def _following(layer: str, look: Look) -> SiteKey | None:
+def _following(layer: str, look: Snapshot) -> NonlinearityKey | None:
     """The nonlinearity that stands for a layer's activation: the first that is no softmax."""
     sites = (k for k, site in look.sites.items() if k.layer == layer and site.family != "softmax")
     return next(sites, None)
 
 
-def _site_record(key: SiteKey, site: SiteLook) -> LayerRecord:
+def _site_record(key: NonlinearityKey, site: NonlinearitySnapshot) -> LayerRecord:
     return LayerRecord(
         name=f"{key.owner or key.layer or 'model'}:{key.nonlinearity}",
         kind="activation",
@@ -86,7 +92,7 @@ def _site_record(key: SiteKey, site: SiteLook) -> LayerRecord:
     )
 
 
-def unit_stats(site: SiteLook) -> UnitStats:
+def unit_stats(site: NonlinearitySnapshot) -> UnitStats:
     """Dead and saturated units of a nonlinearity on the samples of one look."""
     dead = (site.flat >= site.samples) if site.family == "rectifier" else site.samples < 0
     saturated = (

@@ -13,7 +13,7 @@ from torch.nn.utils.weight_norm import WeightNorm
 _MOST = 0.9
 
 
-def oddities(model: nn.Module) -> dict[str, tuple[str, ...]]:
+def module_anomalies(model: nn.Module) -> dict[str, tuple[str, ...]]:
     """Names of modules by what is odd about them: "overwritten" weights, "padding" rows.
 
     Call it before the first forward pass, which writes normalised weights anew.

@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from pytest_initcheck.evidence.nonlinearities import KINDS, Family
+
 # Masks subtract ten thousand, a billion or infinity; no score is so far below another.
 _MASKED = 5e3
-Family = Literal["rectifier", "squashing", "softmax", "other"]
 Slope = Callable[[Tensor, tuple[Any, ...], dict[str, Any]], Tensor]
 
 
@@ -26,9 +27,13 @@ class Nonlinearity:
     """
 
     name: str
-    family: Family
     slope: Slope
     flat: float = 0.0
+
+    @property
+    def family(self) -> Family:
+        """Whether it rectifies, squashes, chooses, or does something else."""
+        return KINDS[self.name].family
 
 
 def _between(x: Tensor, low: float, high: float) -> Tensor:
@@ -103,40 +108,38 @@ def _softsign(x: Tensor, *_: Any) -> Tensor:
     return (1 + x.abs()).square().reciprocal()
 
 
-SOFTSIGN = Nonlinearity("softsign", "squashing", _softsign, 1e-3)
-TANHSHRINK = Nonlinearity("tanhshrink", "other", _one)
-_relu = Nonlinearity("relu", "rectifier", lambda x, *_: (x > 0).to(x.dtype))
-_clamped = Nonlinearity("clamp", "rectifier", _clamp)
-_soft = Nonlinearity("softmax", "softmax", _softmax)
+SOFTSIGN = Nonlinearity("softsign", _softsign, 1e-3)
+TANHSHRINK = Nonlinearity("tanhshrink", _one)
+_relu = Nonlinearity("relu", lambda x, *_: (x > 0).to(x.dtype))
+_clamped = Nonlinearity("clamp", _clamp)
+_soft = Nonlinearity("softmax", _softmax)
 _TABLE = {
     "relu": _relu,
-    "threshold": Nonlinearity("threshold", "rectifier", _threshold),
+    "threshold": Nonlinearity("threshold", _threshold),
     "clamp_min": _clamped,
     "clamp": _clamped,
-    "hardtanh": Nonlinearity("hardtanh", "squashing", _hardtanh),
-    "relu6": Nonlinearity("relu6", "rectifier", lambda x, *_: _between(x, 0, 6)),
-    "hardswish": Nonlinearity("hardswish", "rectifier", _hardswish),
-    "hardsigmoid": Nonlinearity("hardsigmoid", "squashing", lambda x, *_: _between(x, -3, 3)),
-    "gelu": Nonlinearity("gelu", "rectifier", _gelu, 1e-3),
-    "silu": Nonlinearity("silu", "rectifier", _silu, 1e-3),
-    "mish": Nonlinearity("mish", "rectifier", _mish, 1e-3),
-    "elu": Nonlinearity("elu", "rectifier", _elu, 1e-3),
-    "celu": Nonlinearity("celu", "rectifier", _elu, 1e-3),
-    "selu": Nonlinearity("selu", "rectifier", _elu, 1e-3),
-    "softplus": Nonlinearity("softplus", "rectifier", lambda x, *_: torch.sigmoid(x), 1e-3),
-    "log_sigmoid_forward": Nonlinearity(
-        "logsigmoid", "rectifier", lambda x, *_: torch.sigmoid(-x), 1e-3
-    ),
-    "sigmoid": Nonlinearity("sigmoid", "squashing", _sigmoid, 1e-3),
-    "tanh": Nonlinearity("tanh", "squashing", _tanh, 1e-3),
+    "hardtanh": Nonlinearity("hardtanh", _hardtanh),
+    "relu6": Nonlinearity("relu6", lambda x, *_: _between(x, 0, 6)),
+    "hardswish": Nonlinearity("hardswish", _hardswish),
+    "hardsigmoid": Nonlinearity("hardsigmoid", lambda x, *_: _between(x, -3, 3)),
+    "gelu": Nonlinearity("gelu", _gelu, 1e-3),
+    "silu": Nonlinearity("silu", _silu, 1e-3),
+    "mish": Nonlinearity("mish", _mish, 1e-3),
+    "elu": Nonlinearity("elu", _elu, 1e-3),
+    "celu": Nonlinearity("celu", _elu, 1e-3),
+    "selu": Nonlinearity("selu", _elu, 1e-3),
+    "softplus": Nonlinearity("softplus", lambda x, *_: torch.sigmoid(x), 1e-3),
+    "log_sigmoid_forward": Nonlinearity("logsigmoid", lambda x, *_: torch.sigmoid(-x), 1e-3),
+    "sigmoid": Nonlinearity("sigmoid", _sigmoid, 1e-3),
+    "tanh": Nonlinearity("tanh", _tanh, 1e-3),
     "_softmax": _soft,
     "_safe_softmax": _soft,
-    "leaky_relu": Nonlinearity("leaky_relu", "other", _one),
-    "_prelu_kernel": Nonlinearity("prelu", "other", _one),
-    "rrelu_with_noise": Nonlinearity("rrelu", "other", _one),
-    "glu": Nonlinearity("glu", "other", _one),
-    "sin": Nonlinearity("sin", "other", _one),
-    "exp": Nonlinearity("exp", "other", _one),
+    "leaky_relu": Nonlinearity("leaky_relu", _one),
+    "_prelu_kernel": Nonlinearity("prelu", _one),
+    "rrelu_with_noise": Nonlinearity("rrelu", _one),
+    "glu": Nonlinearity("glu", _one),
+    "sin": Nonlinearity("sin", _one),
+    "exp": Nonlinearity("exp", _one),
 }
 
 

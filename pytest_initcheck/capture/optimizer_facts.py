@@ -8,19 +8,21 @@ import torch
 from torch import Tensor, nn
 
 from pytest_initcheck.capture.trace import layer_of
-from pytest_initcheck.evidence import Holding
+from pytest_initcheck.evidence import OptimizerFacts
 
 
-def holding(model: nn.Module, optimizer: torch.optim.Optimizer, *, is_empty: bool) -> Holding:
+def optimizer_facts(
+    model: nn.Module, optimizer: torch.optim.Optimizer, *, is_empty: bool
+) -> OptimizerFacts:
     """What the optimiser holds; gradients of the first look are in place."""
     mine = [p for p in model.parameters() if p.requires_grad]
     held = {id(tensor) for group in optimizer.param_groups for tensor in group["params"]}
     unused = [tensor for tensor in foreign(model, optimizer) if tensor.grad is None]
-    return Holding(
+    return OptimizerFacts(
         foreign=len(unused),
         is_empty=is_empty or not any(id(p) in held for p in mine),
         is_descent=isinstance(optimizer, torch.optim.SGD),
-        decay=decay(optimizer),
+        decay=decay_per_step(optimizer),
     )
 
 
@@ -68,7 +70,7 @@ def direction(model: nn.Module, starts: Mapping[str, Tensor]) -> float | None:
     return product / size if size > 0 and size < float("inf") else None
 
 
-def decay(optimizer: torch.optim.Optimizer) -> float:
+def decay_per_step(optimizer: torch.optim.Optimizer) -> float:
     """The part of a weight that decay takes in a step, where it is taken of the weights alone.
 
     Adaptive methods that add the decay to the gradient move by their rate at most.

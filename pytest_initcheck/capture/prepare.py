@@ -36,4 +36,6 @@ def opened(model: Any, batch: Any, loss_fn: Any, forward: Any, device: Any) -> I
             batch = moved(batch, target)
         if not model.training:
             model.train()
-        yield Program(model, batch, loss_fn, forward)
+        program = Program(model, batch, loss_fn, forward)
+        validate.check_finite(program)
+        yield program

@@ -54,7 +54,7 @@ def put_back(undo: Iterable[Undo]) -> None:
         step()
 
 
-def drawn() -> tuple[object, ...]:
+def stream_positions() -> tuple[object, ...]:
     """Where the streams of Python, numpy and the CPU are, to be compared."""
     numpy: tuple[object, ...] = ()
     if "numpy" in sys.modules:

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pytest_initcheck.capture.deferred_read import Ledger
+from pytest_initcheck.capture.deferred_read import DeferredRead
 from pytest_initcheck.capture.nonlinearity import Nonlinearity
 from pytest_initcheck.capture.tensor_stats import Summary, summarise
 from pytest_initcheck.capture.trace import Observer, Tracer
-from pytest_initcheck.evidence import Node, OutputLook, SiteKey, SiteLook
+from pytest_initcheck.evidence import Node, NonlinearityKey, NonlinearitySnapshot, OutputSnapshot
 from pytest_initcheck.records import TensorStats
 
 # A relative slope of a twentieth: the unit passes on 5 % of the gradient that it could.
@@ -36,9 +36,9 @@ class _Calls:
 class SignalRecorder:
     """The observer of one look."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
-        self._sites: dict[SiteKey, _Calls] = {}
+    def __init__(self, ledger: DeferredRead) -> None:
+        self.ledger = ledger
+        self._sites: dict[NonlinearityKey, _Calls] = {}
         self._layers: dict[str, _Calls] = {}
         self._units: dict[str, tuple[int, bool]] = {}
         self._inputs: dict[str, Summary] = {}
@@ -50,7 +50,7 @@ class SignalRecorder:
 
     def _see_input(self, node: Node, tensor: Tensor) -> None:
         if node.layer not in self._inputs and len(self._inputs) < _CALLS:
-            self._inputs[node.layer] = summarise(tensor, self._ledger)
+            self._inputs[node.layer] = summarise(tensor, self.ledger)
 
     def _see_layer(self, node: Node, output: Tensor, seen: Tensor | None) -> None:
         is_spatial = "convolution" in node.operator and output.dim() > 2
@@ -60,9 +60,9 @@ class SignalRecorder:
         )
         calls = self._layers.setdefault(node.layer, _Calls())
         if len(calls.outputs) < _CALLS and output.is_floating_point():
-            calls.outputs.append(summarise(output, self._ledger))
+            calls.outputs.append(summarise(output, self.ledger))
             if seen is not None:
-                calls.slots.append(self._ledger.put(variation(seen)))
+                calls.slots.append(self.ledger.put(variation(seen)))
             self._watch(calls, output)
 
     def _see_nonlinearity(
@@ -71,19 +71,19 @@ class SignalRecorder:
         if not slope.numel():
             return
         per_unit = slope.reshape(1, -1) if found.family == "softmax" else self._by_unit(node, slope)
-        key = SiteKey(node.owner, found.name, node.layer, per_unit.shape[0])
+        key = NonlinearityKey(node.owner, found.name, node.layer, per_unit.shape[0])
         calls = self._sites.setdefault(key, _Calls(family=found.family))
         calls.nodes.append(node.index)
         calls.width = node.width or (output.shape[-1] if output.dim() else 1)
-        calls.slots.append(self._ledger.put(_slopes(per_unit, found)))
+        calls.slots.append(self.ledger.put(_slopes(per_unit, found)))
         if len(calls.outputs) < _CALLS:
-            calls.outputs.append(summarise(output, self._ledger))
+            calls.outputs.append(summarise(output, self.ledger))
             self._watch(calls, output)
 
     def _watch(self, calls: _Calls, output: Tensor) -> None:
         assert self.tracer is not None
         self.tracer.hook_gradient(
-            output, lambda grad: calls.gradients.append(summarise(grad, self._ledger))
+            output, lambda grad: calls.gradients.append(summarise(grad, self.ledger))
         )
 
     def _by_unit(self, node: Node, slope: Tensor) -> Tensor:
@@ -96,14 +96,14 @@ class SignalRecorder:
             else slope.reshape(-1, 1)
         )
 
-    def sites(self, inside: set[int]) -> dict[SiteKey, SiteLook]:
+    def sites(self, inside: set[int]) -> dict[NonlinearityKey, NonlinearitySnapshot]:
         """The nonlinearities, once the ledger has been read."""
         return {key: self._site(calls, inside) for key, calls in self._sites.items()}
 
-    def _site(self, calls: _Calls, inside: set[int]) -> SiteLook:
-        total = np.sum([self._ledger[slot].reshape(4, -1) for slot in calls.slots], axis=0)
+    def _site(self, calls: _Calls, inside: set[int]) -> NonlinearitySnapshot:
+        total = np.sum([self.ledger[slot].reshape(4, -1) for slot in calls.slots], axis=0)
         samples = total[0]
-        return SiteLook(
+        return NonlinearitySnapshot(
             family=calls.family,
             calls=len(calls.slots),
             samples=samples,
@@ -116,24 +116,24 @@ class SignalRecorder:
             is_inside=any(node in inside for node in calls.nodes),
         )
 
-    def outputs(self) -> dict[str, OutputLook]:
+    def outputs(self) -> dict[str, OutputSnapshot]:
         """The layers' outputs, once the ledger has been read."""
         found = {}
         for layer, calls in self._layers.items():
             stats = self._pooled(calls.outputs)
             if stats is not None:
-                shares = [float(self._ledger[slot][0]) for slot in calls.slots]
+                shares = [float(self.ledger[slot][0]) for slot in calls.slots]
                 known = [value for value in shares if value == value]
                 mean = sum(known) / len(known) if known else None
-                found[layer] = OutputLook(stats, mean, self._pooled(calls.gradients))
+                found[layer] = OutputSnapshot(stats, mean, self._pooled(calls.gradients))
         return found
 
     def inputs(self) -> dict[str, TensorStats]:
         """The data that layers received, by layer in order, once the ledger has been read."""
-        return {layer: summary.stats(self._ledger) for layer, summary in self._inputs.items()}
+        return {layer: summary.stats(self.ledger) for layer, summary in self._inputs.items()}
 
     def _pooled(self, summaries: list[Summary]) -> TensorStats | None:
-        stats = [summary.stats(self._ledger) for summary in summaries]
+        stats = [summary.stats(self.ledger) for summary in summaries]
         if not stats:
             return None
         pooled = stats[0]

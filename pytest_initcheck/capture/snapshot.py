@@ -11,37 +11,37 @@ import torch
 from torch import Tensor, nn
 
 from pytest_initcheck.capture.axis_mixing import Reshapes
-from pytest_initcheck.capture.composite_calls import Quiet
-from pytest_initcheck.capture.deferred_read import Ledger
+from pytest_initcheck.capture.composite_calls import CompositeCalls
+from pytest_initcheck.capture.deferred_read import DeferredRead
 from pytest_initcheck.capture.magnitude_spread import magnitudes
 from pytest_initcheck.capture.program import Program, Result, main_tensor, refused, tensors_of
 from pytest_initcheck.capture.restore import clear_gradients
 from pytest_initcheck.capture.signal_stats import SignalRecorder, variation
 from pytest_initcheck.capture.tensor_stats import Summary, plain, projections, summarise
 from pytest_initcheck.capture.trace import Tracer, layer_of
-from pytest_initcheck.evidence import Look, Node, Parameter, ParameterLook, Reshape
+from pytest_initcheck.evidence import Node, Parameter, ParameterSnapshot, Reshape, Snapshot
 from pytest_initcheck.evidence.similar_rows import groups_of, nearly
 
 
 @dataclass(frozen=True, kw_only=True)
-class Looked:
+class Taken:
     """A look with what the trace showed beside it."""
 
-    look: Look
+    snapshot: Snapshot
     nodes: tuple[Node, ...]
     order: tuple[str, ...]
     parameters: dict[str, Parameter]
     result: Result
-    ends: frozenset[int]
-    reached: frozenset[int]
+    output_nodes: frozenset[int]
+    backward_nodes: frozenset[int]
     vanished: tuple[str, ...]
-    strays: tuple[str, ...]
-    goals: frozenset[int]
+    unregistered: tuple[tuple[str, Tensor], ...]
+    objective_nodes: frozenset[int]
     makers: tuple[frozenset[int], ...]
     reshapes: tuple[Reshape, ...] = ()
 
 
-class Looker:
+class SnapshotTaker:
     """Takes looks at one model; the first look learns which parameters are worth following."""
 
     def __init__(self, program: Program) -> None:
@@ -52,69 +52,80 @@ class Looker:
         # The copy of the batch that the last look ran on, as the program left it.
         self.seen: Any = None
 
-    def take(self, step: int, *, full: bool = True) -> Looked:
+    def take(self, step: int, *, full: bool = True) -> Taken:
         """Evaluate, measure and leave the gradients in place for an optimiser.
 
         ``full`` adds the summaries of all weights and gradients.
         """
-        ledger = Ledger()
+        ledger = DeferredRead()
         recorder = SignalRecorder(ledger)
         tracer = Tracer(self.model, recorder.observer())
         recorder.tracer = tracer
+        axes = Reshapes(tracer.here)
         clear_gradients(self.model.parameters())
-        with torch.enable_grad(), Quiet(tracer), tracer.prepared():
-            # Inside of the tracer, whose own operations it must not see.
-            axes = Reshapes(tracer.here)
-            is_rooted = self.program.forward is not None
-            with tracer.running(is_rooted=is_rooted), nullcontext() if step else axes:
-                result = self.program.evaluate(lambda batch: self._see(batch, tracer, axes))
-            self.not_observed = tuple(sorted(tracer.foreign))
-            reached = tracer.backward.reached(result.loss)
+        with torch.enable_grad(), CompositeCalls(tracer), tracer.prepared():
+            result = self._forward(tracer, axes, is_first=step == 0)
+            reached = frozenset[int]() if step else tracer.backward.reached(result.loss)
             self._backward(result)
         slots = {
             name: self._put(name, parameter, ledger, tracer.axes.get(name), full)
             for name, parameter in self.model.named_parameters()
         }
+        snapshot = self._read(step, result, slots, recorder, inside_of(tracer.nodes))
+        if self._followed is None:
+            # Only rows that start alike can stay alike.
+            self._followed = _alike(snapshot)
+        ends, goals = tracer.makers(result.output), tracer.makers(result.loss)
+        return Taken(
+            snapshot=snapshot,
+            nodes=tuple(tracer.nodes),
+            order=tuple(tracer.order),
+            parameters=describe_parameter(self.model, tracer),
+            result=result,
+            output_nodes=ends,
+            backward_nodes=reached,
+            vanished=() if step else tracer.used_weights.vanished(),
+            unregistered=tracer.strays,
+            objective_nodes=goals if self.program.forward is not None else ends,
+            makers=tuple(tracer.makers(tensor) for tensor in tensors_of(result.output)),
+            reshapes=axes.found,
+        )
+
+    def _forward(self, tracer: Tracer, axes: Reshapes, *, is_first: bool) -> Result:
+        # The mode that follows axes stands inside of the tracer, whose own operations it must not
+        # see; what it finds at the start is all that is asked.
+        is_rooted = self.program.forward is not None
+        with tracer.running(is_rooted=is_rooted), axes if is_first else nullcontext():
+            result = self.program.evaluate(lambda batch: self._see(batch, tracer, axes))
+        self.not_observed = tuple(sorted(tracer.foreign))
+        return result
+
+    def _read(
+        self,
+        step: int,
+        result: Result,
+        slots: dict[str, _Slots],
+        recorder: SignalRecorder,
+        inside: set[int],
+    ) -> Snapshot:
+        """Everything that waits on the device, in one host read."""
+        ledger = recorder.ledger
         loss = ledger.put(result.loss)
         targets, output = (self._side(side, ledger) for side in (result.targets, result.output))
         differs = self._differs(result, ledger)
         ledger.read()
-        inside, fed = inside_of(tracer.nodes), recorder.inputs()
-        look = Look(
+        received = recorder.inputs()
+        return Snapshot(
             step=step,
             loss=float(ledger[loss][0]),
             parameters={name: slot.look(ledger) for name, slot in slots.items()},
             sites=recorder.sites(inside),
             outputs=recorder.outputs(),
-            inputs=next(iter(fed.values()), None),
+            inputs=next(iter(received.values()), None),
             targets=targets.stats(ledger) if targets else None,
             result=output.stats(ledger) if output else None,
-            fed=fed,
+            layer_inputs=received,
             variation=None if differs is None else float(ledger[differs][0]),
-        )
-        parameters = describe(self.model, tracer)
-        ends, goals = tracer.makers(result.output), tracer.makers(result.loss)
-        if self._followed is None:
-            # Only rows that start alike can stay alike.
-            self._followed = {
-                name
-                for name, parameter in look.parameters.items()
-                if parameter.projections is not None
-                and (groups_of(parameter.projections) or nearly(parameter.projections))
-            } | _copied(look)
-        return Looked(
-            look=look,
-            nodes=tuple(tracer.nodes),
-            order=tuple(tracer.order),
-            parameters=parameters,
-            result=result,
-            ends=ends,
-            reached=reached,
-            vanished=() if step else tracer.used_weights.vanished(),
-            strays=tracer.strays,
-            goals=goals if self.program.forward is not None else ends,
-            makers=tuple(tracer.makers(tensor) for tensor in tensors_of(result.output)),
-            reshapes=axes.found,
         )
 
     def _see(self, batch: Any, tracer: Tracer, axes: Reshapes) -> None:
@@ -132,7 +143,7 @@ class Looker:
             raise refused("the backward pass", error, wanted) from error
 
     def _put(
-        self, name: str, parameter: Tensor, ledger: Ledger, axis: int | None, full: bool
+        self, name: str, parameter: Tensor, ledger: DeferredRead, axis: int | None, full: bool
     ) -> _Slots:
         is_followed = self._followed is None or name in self._followed
         rows = rows_of(parameter, axis or 0) if is_followed and parameter.dim() > 1 else None
@@ -150,13 +161,13 @@ class Looker:
             magnitudes=ledger.put(magnitudes(parameter)) if self._followed is None else None,
         )
 
-    def _pulls(self, gradient: Tensor | None, axis: int, ledger: Ledger) -> int | None:
+    def _pulls(self, gradient: Tensor | None, axis: int, ledger: DeferredRead) -> int | None:
         # The first look does not know yet which rows are alike.
         if self._followed is None or gradient is None or gradient.dim() < 2:
             return None
         return ledger.put(projections(rows_of(gradient, axis)))
 
-    def _differs(self, result: Result, ledger: Ledger) -> int | None:
+    def _differs(self, result: Result, ledger: DeferredRead) -> int | None:
         """Where the output has one row per sample: how much of it differs between them."""
         output = main_tensor(result.output) if result.output is not None else None
         samples = next((t.shape[0] for t in tensors_of(self.program.batch) if t.dim()), 0)
@@ -166,7 +177,7 @@ class Looker:
             return None
         return ledger.put(variation(output.detach().reshape(samples, -1)))
 
-    def _side(self, value: Any, ledger: Ledger) -> Summary | None:
+    def _side(self, value: Any, ledger: DeferredRead) -> Summary | None:
         tensor = main_tensor(value) if value is not None else None
         return summarise(tensor, ledger) if isinstance(tensor, Tensor) else None
 
@@ -182,20 +193,32 @@ class _Slots:
     pulls: int | None
     magnitudes: int | None
 
-    def look(self, ledger: Ledger) -> ParameterLook:
+    def look(self, ledger: DeferredRead) -> ParameterSnapshot:
         place = self.magnitudes
         least, median = (None, None) if place is None else ledger[place].tolist()
-        return ParameterLook(
+        return ParameterSnapshot(
             stats=self.weight.stats(ledger) if self.weight else None,
             gradient=self.gradient.stats(ledger) if self.gradient else None,
             row_gradient=ledger[self.row_gradient] if self.row_gradient is not None else None,
             projections=ledger[self.projections].reshape(-1, 5)
             if self.projections is not None
             else None,
-            pulls=ledger[self.pulls].reshape(-1, 5) if self.pulls is not None else None,
+            gradient_projections=ledger[self.pulls].reshape(-1, 5)
+            if self.pulls is not None
+            else None,
             least=least,
             median=median,
         )
+
+
+def _alike(snapshot: Snapshot) -> set[str]:
+    """The parameters that hold rows, or are copies, that start alike."""
+    return {
+        name
+        for name, parameter in snapshot.parameters.items()
+        if parameter.projections is not None
+        and (groups_of(parameter.projections) or nearly(parameter.projections))
+    } | _copied(snapshot)
 
 
 def rows_of(tensor: Tensor, axis: int) -> Tensor:
@@ -207,7 +230,7 @@ def rows_of(tensor: Tensor, axis: int) -> Tensor:
     return dense.movedim(min(axis, dense.dim() - 1), 0).flatten(1)
 
 
-def _copied(look: Look) -> set[str]:
+def _copied(look: Snapshot) -> set[str]:
     """Parameters whose rows equal those of another parameter."""
     seen: dict[bytes, list[str]] = {}
     for name, parameter in look.parameters.items():
@@ -225,7 +248,7 @@ def inside_of(nodes: Sequence[Node]) -> set[int]:
     return inside
 
 
-def describe(model: nn.Module, tracer: Tracer) -> dict[str, Parameter]:
+def describe_parameter(model: nn.Module, tracer: Tracer) -> dict[str, Parameter]:
     """What is known of every parameter before the first step, once where it is tied."""
     kinds = {name: type(module).__name__ for name, module in model.named_modules()}
     groups = {name: getattr(module, "groups", 1) for name, module in model.named_modules()}

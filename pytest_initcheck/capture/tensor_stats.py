@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pytest_initcheck.capture.deferred_read import Ledger
+from pytest_initcheck.capture.deferred_read import DeferredRead
 from pytest_initcheck.records import Histogram, TensorStats
 
 BINS = 32
@@ -27,7 +27,7 @@ class Summary:
     dtype: str
     shape: tuple[int, ...]
 
-    def stats(self, ledger: Ledger) -> TensorStats:
+    def stats(self, ledger: DeferredRead) -> TensorStats:
         """The summary as a record; the ledger has been read."""
         row = ledger[self.slot]
         finite, mean, variance, low, high, zeros = row[:6]
@@ -83,7 +83,7 @@ def plain(tensor: Tensor) -> Tensor:
     return tensor
 
 
-def summarise(tensor: Tensor, ledger: Ledger) -> Summary:
+def summarise(tensor: Tensor, ledger: DeferredRead) -> Summary:
     """Put count, moments, range, zeros and histogram of a tensor's finite values on the ledger."""
     shape, dtype = tuple(tensor.shape), str(tensor.dtype).removeprefix("torch.")
     flat = plain(tensor).reshape(-1)

@@ -14,7 +14,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.nn.modules import module as module_hooks
 from torch.utils.hooks import RemovableHandle
 
-from pytest_initcheck.capture.autograd_graph import BackwardGraph
+from pytest_initcheck.capture.autograd_graph import AutogradGraph
 from pytest_initcheck.capture.eager import unfused
 from pytest_initcheck.capture.effective_weights import UsedWeights
 from pytest_initcheck.capture.modes import Arguments, OperatorMode, Options
@@ -33,7 +33,7 @@ from pytest_initcheck.capture.operators import (
     width_of,
 )
 from pytest_initcheck.capture.program import tensors_of
-from pytest_initcheck.capture.unregistered import Strays
+from pytest_initcheck.capture.unregistered import Unregistered
 from pytest_initcheck.evidence import Node
 
 
@@ -71,7 +71,7 @@ class Tracer(OperatorMode):
         self.order: list[str] = []
         self.axes: dict[str, int | None] = {}
         self.foreign: set[str] = set()
-        self.backward = BackwardGraph()
+        self.backward = AutogradGraph()
         self._is_paused = False
         self._is_rooted = False
         self._observer = observer
@@ -80,7 +80,7 @@ class Tracer(OperatorMode):
         self._stack: list[_Frame] = []
         self._origins: dict[int, Origin] = {}
         self._pending: list[tuple[Tensor, Callable[[Tensor], None]]] = []
-        self._strays = Strays(model)
+        self._strays = Unregistered(model)
         self.used_weights = UsedWeights(model)
         self._dims = {}
         for name, parameter in model.named_parameters():
@@ -88,8 +88,8 @@ class Tracer(OperatorMode):
             self._claim(parameter, params=(name,), is_parameter=True)
 
     @property
-    def strays(self) -> tuple[str, ...]:
-        """Where trainable parameters lie that got a gradient, and that the model does not hold."""
+    def strays(self) -> tuple[tuple[str, Tensor], ...]:
+        """Weights that got a gradient and that the model does not hold, and where they lie."""
         return self._strays.found
 
     def made(self, node: Node, inputs: list[Tensor], results: list[Tensor]) -> None:

@@ -1,4 +1,4 @@
-"""Parameters that a model uses and does not hold: where they lie, or were made."""
+"""Weights that a model uses and does not hold: where they lie, or were made."""
 
 from __future__ import annotations
 
@@ -7,28 +7,38 @@ from typing import Any
 
 from torch import Tensor, nn
 
+_REGISTERED = ("_modules", "_parameters", "_buffers")
 
-def outside(model: nn.Module) -> dict[int, str]:
-    """Where parameters lie that the model uses and does not hold, by identity: "layers[0]"."""
+
+def outside(model: nn.Module) -> dict[int, tuple[str, Tensor]]:
+    """Where tensors lie that a model can train and does not hold, by identity: "layers[0]"."""
     known = {id(parameter) for parameter in model.parameters()}
-    found: dict[int, str] = {}
+    found: dict[int, tuple[str, Tensor]] = {}
     for name, module in model.named_modules():
-        for attribute, value in vars(module).items():
-            if attribute in ("_modules", "_parameters", "_buffers"):
-                continue
-            for place, item in _items(value):
-                for tensor in item.parameters() if isinstance(item, nn.Module) else [item]:
-                    if id(tensor) not in known:
-                        path = f"{name}.{attribute}" if name else attribute
-                        found.setdefault(id(tensor), f"{path}[{place!r}]")
+        for path, item in _held(module, name):
+            for tensor in item.parameters() if isinstance(item, nn.Module) else [item]:
+                if id(tensor) not in known:
+                    # Held, so that no later tensor gets its identity.
+                    found.setdefault(id(tensor), (path, tensor))
     return found
 
 
-def _items(value: Any) -> Iterator[tuple[Any, nn.Module | nn.Parameter]]:
+def _held(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module | Tensor]]:
+    """What lies in a module's attributes, and in the lists and dicts among them, with its path."""
+    attributes = {k: v for k, v in vars(module).items() if k not in _REGISTERED}
+    for attribute, value in {**attributes, **module._buffers}.items():
+        path = f"{name}.{attribute}" if name else attribute
+        if isinstance(value, Tensor) and not isinstance(value, nn.Parameter):
+            yield path, value
+        for place, item in _items(value):
+            yield f"{path}[{place!r}]", item
+
+
+def _items(value: Any) -> Iterator[tuple[Any, nn.Module | Tensor]]:
     places = value if isinstance(value, dict) else range(len(value) if _is_row(value) else 0)
     for place in places:
         item = value[place]
-        if isinstance(item, (nn.Module, nn.Parameter)):
+        if isinstance(item, (nn.Module, Tensor)):
             yield place, item
 
 
@@ -36,14 +46,16 @@ def _is_row(value: Any) -> bool:
     return isinstance(value, (list, tuple))
 
 
-class Strays:
-    """Trainable parameters that run in a model, and are not the model's.
+class Unregistered:
+    """What can be trained, runs in a model, and is not the model's.
 
-    Their gradients are taken away while the model is looked at, and put back afterwards.
+    Parameters wherever they lie, and plain tensors with ``requires_grad`` that a module holds:
+    those that lie elsewhere may be anything, such as inputs whose gradient is asked for. Their
+    gradients are taken away while the model is looked at, and put back afterwards.
     """
 
     def __init__(self, model: nn.Module) -> None:
-        self.found: tuple[str, ...] = ()
+        self.found: tuple[tuple[str, Tensor], ...] = ()
         self._seen: dict[int, tuple[Tensor, Tensor | None, str]] = {}
         self._outside = outside(model)
         # A parameter whose storage is replaced in the first pass remains the model's.
@@ -52,9 +64,12 @@ class Strays:
     def note(self, tensors: list[Tensor], module: str) -> None:
         """Note what an operator reads that runs in a module."""
         for tensor in tensors:
-            is_trained = isinstance(tensor, nn.Parameter) and tensor.requires_grad
-            if is_trained and id(tensor) not in self._known and id(tensor) not in self._seen:
-                place = self._outside.get(id(tensor), "") or _made_in(module)
+            if id(tensor) in self._known or id(tensor) in self._seen:
+                continue
+            held = self._outside.get(id(tensor))
+            is_weight = held is not None or isinstance(tensor, nn.Parameter)
+            if is_weight and tensor.requires_grad and tensor.is_leaf:
+                place = held[0] if held else _made_in(module)
                 self._seen[id(tensor)] = tensor, tensor.grad, place
                 # Another gradient would be added to this one in place.
                 tensor.grad = None
@@ -64,9 +79,9 @@ class Strays:
         found = []
         for tensor, before, place in self._seen.values():
             if tensor.grad is not None:
-                found.append(place)
+                found.append((place, tensor))
             tensor.grad = before
-        self.found = tuple(dict.fromkeys(found))
+        self.found = tuple(found)
 
 
 def _made_in(module: str) -> str:

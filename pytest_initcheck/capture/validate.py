@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from pytest_initcheck.capture.program import refused, tensors_of
+from pytest_initcheck.capture.program import Program, refused, tensors_of
+from pytest_initcheck.capture.restore import preserved
 from pytest_initcheck.capture.tensor_stats import plain
 from pytest_initcheck.errors import InitcheckError
 
@@ -57,7 +58,7 @@ def thawed(model: Any) -> Iterator[bool]:
 
 
 def check_batch(batch: Any, model: nn.Module, device: torch.device | None) -> None:
-    """Raise an InitcheckError where a batch is empty, not finite or on another device."""
+    """Raise an InitcheckError where a batch is empty or on another device."""
     tensors = tensors_of(batch)
     if device is None:
         _check_device(tensors, next(model.parameters()))
@@ -65,15 +66,38 @@ def check_batch(batch: Any, model: nn.Module, device: torch.device | None) -> No
         raise InitcheckError("the batch is on the meta device, which holds no values; pass data")
     if any(tensor.dim() and tensor.shape[0] == 0 for tensor in tensors[:1]):
         raise InitcheckError("the batch is empty; pass at least one sample, better 32 or more")
-    for tensor in tensors:
+
+
+def check_finite(program: Program) -> None:
+    """Raise an InitcheckError where the batch is not finite, and that reaches what is trained.
+
+    Labels that are missing, and places that a program masks away, may be NaN: they are data like
+    others where the loss and every gradient are finite.
+    """
+    for tensor in tensors_of(program.batch):
         if not (tensor.is_floating_point() or tensor.is_complex()):
             continue
         count = int((~_values(tensor).isfinite()).sum())
-        if count:
+        if count and not _is_masked(program):
             raise InitcheckError(
                 f"the batch holds {count} values that are NaN or infinite in a tensor of shape "
                 f"{tuple(tensor.shape)}; pass finite data"
             )
+
+
+def _is_masked(program: Program) -> bool:
+    """Whether the loss and every gradient are finite; what was run is put back."""
+    with preserved(program.model, program.loss_fn, program.forward), torch.enable_grad():
+        try:
+            program.materialise()
+            parameters = [p for p in program.model.parameters() if p.requires_grad]
+            loss = program.evaluate().loss
+            found = torch.autograd.grad(loss, parameters, allow_unused=True)
+        except Exception:
+            # What is said of the data is said first.
+            return False
+    made = [loss, *(gradient for gradient in found if gradient is not None)]
+    return all(bool(_values(tensor).isfinite().all()) for tensor in made)
 
 
 def _values(tensor: Tensor) -> Tensor:

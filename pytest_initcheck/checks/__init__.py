@@ -10,7 +10,7 @@ from pytest_initcheck.checks.contract import Contract
 from pytest_initcheck.checks.copied_layers import Copies
 from pytest_initcheck.checks.dead_units import DeadUnits
 from pytest_initcheck.checks.depth import Gradients
-from pytest_initcheck.checks.external_rules import outside
+from pytest_initcheck.checks.external_rules import external_rules
 from pytest_initcheck.checks.fits_batch import Fit
 from pytest_initcheck.checks.grouped_fan_out import GroupedFan
 from pytest_initcheck.checks.ineffective_init import Leftovers
@@ -19,6 +19,7 @@ from pytest_initcheck.checks.inplace_inputs import Rewritten
 from pytest_initcheck.checks.input_scale import InputScale
 from pytest_initcheck.checks.installed import installed
 from pytest_initcheck.checks.leaks import Leaks
+from pytest_initcheck.checks.linear_model import LinearModel
 from pytest_initcheck.checks.mixed_axes import Axes
 from pytest_initcheck.checks.no_gradient import Unreached
 from pytest_initcheck.checks.nonfinite import NonFinite
@@ -57,6 +58,7 @@ def registered() -> list[Check]:
         Symmetry(),
         DeadUnits(),
         Saturation(),
+        LinearModel(),
         Unreached(),
         Gradients(),
         InitialLoss(),
@@ -85,7 +87,7 @@ def rules(checks: Iterable[Check] | None = None) -> list[Rule]:
     outside of them."""
     found = [rule for check in checks or available() for rule in check.rules]
     if checks is None:
-        found += [rule for _, rule in outside()]
+        found += [rule for _, rule in external_rules()]
     return sorted(found, key=lambda rule: rule.id)
 
 

@@ -32,7 +32,7 @@ def sort_out(findings: Sequence[Finding], ignores: Sequence[Ignore]) -> Sorted:
     ignored: list[Finding] = []
     for finding in findings:
         chosen = _chosen(finding, ignores)
-        rest = [place for place in places(finding) if place not in chosen]
+        rest = [place for place in layers_of(finding) if place not in chosen]
         if rest:
             kept.append(_part(finding, rest) if chosen else finding)
         ignored += _ignored(finding, chosen, not rest)
@@ -41,13 +41,13 @@ def sort_out(findings: Sequence[Finding], ignores: Sequence[Ignore]) -> Sorted:
     return Sorted(kept + told, ignored, unused)
 
 
-def places(finding: Finding) -> list[str]:
+def layers_of(finding: Finding) -> list[str]:
     """Every layer of a finding, the first one first; [""] for one of the model as a whole."""
     return list(dict.fromkeys((finding.layer, *finding.layers)))
 
 
 def _match(ignore: Ignore, finding: Finding) -> bool:
-    return ignore.names(finding.id) and any(map(ignore.takes, places(finding)))
+    return ignore.names(finding.id) and any(map(ignore.takes, layers_of(finding)))
 
 
 def _chosen(finding: Finding, ignores: Sequence[Ignore]) -> dict[str, Ignore]:
@@ -55,7 +55,7 @@ def _chosen(finding: Finding, ignores: Sequence[Ignore]) -> dict[str, Ignore]:
     mine = [ignore for ignore in ignores if ignore.names(finding.id)]
     found = {
         place: next((ignore for ignore in mine if ignore.takes(place)), None)
-        for place in places(finding)
+        for place in layers_of(finding)
     }
     return {place: ignore for place, ignore in found.items() if ignore is not None}
 
@@ -64,7 +64,7 @@ def _ignored(finding: Finding, chosen: dict[str, Ignore], is_whole: bool) -> Ite
     """The finding once for each reason, with the layers that are ignored for it."""
     for reason in dict.fromkeys(ignore.reason for ignore in chosen.values()):
         mine = [place for place, ignore in chosen.items() if ignore.reason == reason]
-        part = finding if mine == places(finding) else _part(finding, mine)
+        part = finding if mine == layers_of(finding) else _part(finding, mine)
         # What follows cannot be divided: it stays with what counts, else with the first layer.
         if not is_whole or mine[0] != finding.layer:
             part = dataclasses.replace(part, consequences=())
@@ -73,7 +73,7 @@ def _ignored(finding: Finding, chosen: dict[str, Ignore], is_whole: bool) -> Ite
 
 def _part(finding: Finding, layers: list[str]) -> Finding:
     """The finding in some of its layers, without what was measured or written for the others."""
-    others = [place for place in places(finding) if place not in layers]
+    others = [place for place in layers_of(finding) if place not in layers]
     code = "" if _is_named(others, finding.remedy_code) else finding.remedy_code
     part = dataclasses.replace(finding, layer=layers[0], layers=tuple(layers), remedy_code=code)
     if _is_count(finding):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from pytest_initcheck.checks.cuts import unasked_heads
 from pytest_initcheck.checks.rule import Rule
 from pytest_initcheck.evidence import Evidence
 from pytest_initcheck.evidence.objective import ObjectiveFacts
@@ -39,6 +40,18 @@ _SINKS = (
     "something that they are not, or has the wrong sign"
 )
 _BROKEN = frozenset({"IC104", "IC306", "IC501", "IC502"})
+_WITHIN = (
+    "a likelihood within the loss takes for logits what was squashed before: it squashes again, "
+    "and stays far from its floor even where the model is sure and right"
+)
+_ALONE = (
+    "a term of the loss is made of the batch alone, so that it moves nothing, and what the layer "
+    "gives reaches no term: one was meant to be made of it"
+)
+_IDLE = (
+    "a term of the loss moves with the parameters that the optimiser holds, but its gradient comes "
+    "to others alone, as that of a judge on detached outputs: it trains nothing in this step"
+)
 
 
 class Contract:
@@ -52,7 +65,8 @@ class Contract:
             cause="the outputs are squashed into a narrow range, and the loss squashes them "
             "again: it takes for logits what are no logits, and cannot come near its floor "
             "however long one trains",
-            limit="at most a tenth (error: a third) of what can be learnt out of reach",
+            limit="at most a tenth (error: a third of the whole loss) of what can be learnt out of "
+            "reach, also of a likelihood within the loss",
             reference="PyTorch documentation: CrossEntropyLoss and BCEWithLogitsLoss expect "
             "unnormalised logits; NaJaeMin92/pytorch-DANN#7, yudi-mars/daisyRec#15",
             follows=_BROKEN,
@@ -124,8 +138,10 @@ class Contract:
             limit="no such term (error: a tenth of the loss)",
             reference="by the chain rule",
             follows=_BROKEN,
-            quantity="share of the loss in terms of its sum that carry no gradient",
-            exempt="detached factors and targets within a term that has a gradient",
+            quantity="share of the loss in terms of its sum that carry no gradient; behind "
+            "forward= with an optimiser of some parameters, that carry none to these",
+            exempt="detached factors and targets within a term that has a gradient; a term of the "
+            "batch alone where the loss reads every layer that the optimiser holds",
             severities=("error", "warning"),
             remedy="leave out the detach, .item() or .data in this term; pass create_graph=True "
             "to torch.autograd.grad",
@@ -161,25 +177,32 @@ class Contract:
             yield from self._inverted(facts)
         yield from self._hidden(evidence, facts)
         yield from self._dead(facts)
+        yield from self._idle(evidence, facts)
 
     def _out_of_reach(self, facts: ObjectiveFacts) -> Iterator[Finding]:
         lost, bound = facts.lost or 0.0, facts.bound
-        is_in_loss = facts.lost_in_loss > lost
+        # A likelihood that is the whole loss, or all that counts of it, is told as such.
+        is_known = facts.within_loss is not None and lost > _LOST_WARNING
+        is_in_loss = facts.lost_in_loss > lost and not is_known
         if is_in_loss:
             lost, bound = facts.lost_in_loss, facts.bound_in_loss
         limit = _LOST_COSINES if bound in _COSINES else _LOST_WARNING
         if lost <= limit or not facts.sides or not bound:
             return
         rule = self.rules[0 if facts.squashes_again else 1]
+        within = facts.within_loss if is_in_loss else None
+        reach, idle = within or (facts.reachable, facts.constant)
+        # What weighs a likelihood within the loss may bring the whole to its floor.
+        is_error = lost > _LOST_ERROR and within is None
         yield rule.found(
             self.name,
-            "error" if lost > _LOST_ERROR else "warning",
+            "error" if is_error else "warning",
             (),
             f"share of what can be learnt that is out of reach (lowest loss within reach "
-            f"{facts.reachable:.4g}, best constant {facts.constant:.4g})",
+            f"{reach:.4g}, best constant {idle:.4g})",
             measured=lost,
-            limit=_LOST_ERROR if lost > _LOST_ERROR else limit,
-            cause=f"{rule.cause} ({_noun(bound)} before the loss)",
+            limit=_LOST_ERROR if is_error else limit,
+            cause=f"{_WITHIN if within else rule.cause} ({_noun(bound)} before the loss)",
         )
 
     def _unbounded(self, facts: ObjectiveFacts) -> Finding | None:
@@ -212,6 +235,22 @@ class Contract:
                 "share of the loss in terms without gradient",
                 measured=facts.dead_term,
                 limit=_DEAD_ERROR if is_error else 0.0,
+            )
+
+    def _idle(self, evidence: Evidence, facts: ObjectiveFacts) -> Iterator[Finding]:
+        """Terms that have no gradient, or one that the optimiser does not use."""
+        if facts.dead_term:
+            return
+        if evidence.idle_terms:
+            quantity = "share of the loss in terms that train nothing the optimiser holds"
+            measured = evidence.idle_terms
+            yield self.rules[4].found(
+                self.name, "warning", (), quantity, measured=measured, limit=0.0, cause=_IDLE
+            )
+        elif facts.has_data_term and (heads := unasked_heads(evidence)):
+            quantity = "layers whose output the loss does not read, beside a term of data alone"
+            yield self.rules[4].found(
+                self.name, "warning", heads, quantity, measured=len(heads), limit=0, cause=_ALONE
             )
 
     def _hidden(self, evidence: Evidence, facts: ObjectiveFacts) -> Iterator[Finding]:

@@ -1,6 +1,6 @@
 """Cuts: edges of the forward graph over which no gradient comes back.
 
-The trace is the forward graph, and `Evidence.reached` the autograd graph on the same operations.
+The trace is the forward graph, and `Evidence.backward_nodes` the autograd graph on the same nodes.
 A layer that the output depends on and that gets no gradient lies behind a cut: an edge which the
 autograd graph lacks, or one over which only zeros come. What a cut costs is a question of paths:
 whether the output depends on the data in any other way.
@@ -13,7 +13,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pytest_initcheck.evidence import Evidence, Node
-from pytest_initcheck.evidence.gradient_flow import data_reach, heard, is_bridge
+from pytest_initcheck.evidence.gradient_flow import (
+    data_reach,
+    following,
+    is_bridge,
+    leading_to,
+    nodes_behind_the_output,
+)
 from pytest_initcheck.evidence.signals import largest_gradient, used_parameters
 from pytest_initcheck.records import Severity
 
@@ -80,7 +86,7 @@ def _flat(evidence: Evidence, layer: str, choices: set[int]) -> Cut | None:
         for node in nodes:
             if (chosen := _selection(evidence, node, choices)) is not None:
                 return Cut(layer=layer, kind="chosen", edge=chosen, dominates=True)
-    open_nodes = heard(evidence)
+    open_nodes = nodes_behind_the_output(evidence)
     if not any(node.index in open_nodes for node in nodes) or _saw_padding(evidence, layer):
         return None
     return Cut(layer=layer, kind="flat", dominates=dominates)
@@ -91,10 +97,13 @@ def _missing(evidence: Evidence, layer: str, choices: set[int]) -> Cut | None:
     if layer in evidence.value_only:
         return Cut(layer=layer, kind="numbers", dominates=not evidence.loss.is_forward)
     nodes = calls_of(evidence, layer)
+    if nodes and all(node.index in evidence.backward_nodes for node in nodes):
+        # What the layer makes has its gradient: its weights are cut off, and told as such.
+        return None
     dominates = any(is_bridge(evidence, node) for node in nodes)
     if not is_asked(evidence, layer, dominates=dominates):
         return None
-    goals = evidence.goals or evidence.ends
+    goals = evidence.objective_nodes or evidence.output_nodes
     if goals and not data_reach(evidence, goals):
         return Cut(layer=layer, kind="rebuilt", dominates=True)
     for node in nodes:
@@ -141,7 +150,9 @@ def frontier(
         source = next((index for index in node.inputs if index in behind), None)
         if source is None or node.selects or 0 in node.shape:
             continue
-        if node.index in evidence.reached or (not is_of_calls and _is_trained(evidence, node)):
+        if node.index in evidence.backward_nodes or (
+            not is_of_calls and _is_trained(evidence, node)
+        ):
             yield evidence.nodes[source], node
         else:
             behind.add(node.index)
@@ -149,15 +160,12 @@ def frontier(
 
 def feeds_layer(evidence: Evidence, reader: Node) -> bool:
     """Whether a reader is a layer that is trained, or one follows."""
-    after = {reader.index}
-    for node in evidence.nodes[reader.index :]:
-        if node.index in after or after & set(node.inputs):
-            after.add(node.index)
-            if node.is_layer and any(
-                largest_gradient(evidence, p) for p in evidence.trainable(node.layer)
-            ):
-                return True
-    return False
+    return any(
+        largest_gradient(evidence, parameter)
+        for node in following(evidence, reader)
+        if node.is_layer
+        for parameter in evidence.trainable(node.layer)
+    )
 
 
 def _is_trained(evidence: Evidence, node: Node) -> bool:
@@ -184,7 +192,7 @@ def _selection(evidence: Evidence, start: Node, choices: set[int]) -> tuple[Node
 def _saw_padding(evidence: Evidence, layer: str) -> bool:
     """Whether a table handed on a gradient that none of its rows took: those of padding do not."""
     is_table = any("embedding" in node.operator for node in calls_of(evidence, layer))
-    outputs = (look.outputs.get(layer) for look in evidence.looks)
+    outputs = (look.outputs.get(layer) for look in evidence.snapshots)
     return is_table and any(o is not None and o.gradient and o.gradient.rms for o in outputs)
 
 
@@ -214,18 +222,32 @@ def _gets_none(evidence: Evidence) -> bool:
     return bool(trainable) and not any(largest_gradient(evidence, p) for p in trainable)
 
 
+def unasked_heads(evidence: Evidence) -> list[str]:
+    """Layers of an optimiser that was passed which the output holds, and the loss leaves alone."""
+    if evidence.is_default_optimizer or not evidence.output_nodes or not evidence.objective_nodes:
+        return []
+    shown, asked = (
+        leading_to(evidence, ends) for ends in (evidence.output_nodes, evidence.objective_nodes)
+    )
+    held = (p.layer for p in evidence.parameters.values() if evidence.rates.get(p.name))
+    return [
+        layer
+        for layer in dict.fromkeys(held)
+        if (mine := {node.index for node in calls_of(evidence, layer)} & shown)
+        and not mine & asked
+        and all(largest_gradient(evidence, p) is None for p in evidence.trainable(layer))
+    ]
+
+
 def unread_layers(evidence: Evidence) -> list[str]:
     """Layers that the optimiser holds and that ran, whose outputs nothing reads.
 
     They lead neither to the model's output nor to the loss, nor do they get a gradient.
     """
-    goals = evidence.goals | evidence.ends
+    goals = evidence.objective_nodes | evidence.output_nodes
     if not goals or (evidence.is_default_optimizer and evidence.loss.is_forward):
         return []
-    leading = set(goals)
-    for node in reversed(evidence.nodes):
-        if node.index in leading:
-            leading.update(node.inputs)
+    leading = leading_to(evidence, goals)
     ran = [node for node in evidence.nodes if node.is_layer]
     read = {node.layer for node in ran if node.index in leading or node.shut_off}
     unread = dict.fromkeys(node.layer for node in ran if node.layer not in read)

@@ -10,10 +10,11 @@ import numpy as np
 from pytest_initcheck.checks.initial_loss import calm_loss
 from pytest_initcheck.checks.remedy_code import fresh_norms, redraw
 from pytest_initcheck.checks.rule import Rule
-from pytest_initcheck.evidence import Array, Evidence, SiteKey
+from pytest_initcheck.evidence import Array, Evidence, NonlinearityKey
 from pytest_initcheck.evidence.gradient_flow import ending, is_fed, is_gate
+from pytest_initcheck.evidence.nonlinearities import SHUT
 from pytest_initcheck.evidence.signals import all_gone, is_class_loss, pushed_by
-from pytest_initcheck.evidence.transmission import FLAT, Transmission, transmissions
+from pytest_initcheck.evidence.transmission import Transmission, transmissions
 from pytest_initcheck.records import Finding
 
 # Five standard errors: a chance of 3e-7 for each layer of a healthy model.
@@ -158,7 +159,7 @@ class DeadUnits:
         )
 
 
-def _can_die(evidence: Evidence, key: SiteKey, passed: Transmission) -> bool:
+def _can_die(evidence: Evidence, key: NonlinearityKey, passed: Transmission) -> bool:
     """Rectifiers, and gates with a flat piece; a smooth gate may be nearly shut on purpose.
 
     What is rectified before any layer has run is data, such as a mask; what no data reach is
@@ -167,7 +168,7 @@ def _can_die(evidence: Evidence, key: SiteKey, passed: Transmission) -> bool:
     if not key.layer or not is_fed(evidence, key):
         return False
     if passed.family == "rectifier":
-        return key.nonlinearity in FLAT or not is_gate(evidence, key)
+        return key.nonlinearity in SHUT or not is_gate(evidence, key)
     return key.nonlinearity in ("hardsigmoid", "hardtanh") and is_gate(evidence, key)
 
 

@@ -224,7 +224,7 @@ def _gradient_norms(evidence: Evidence) -> dict[str, float]:
     Looks after the steps have blown the loss up say nothing about the start.
     """
     found: dict[str, float] = {}
-    calm = 5 * max(abs(evidence.start.loss), evidence.loss.chance or 0.0)
+    calm = 5 * max(abs(evidence.start.loss), evidence.loss.uninformed or 0.0)
     for look in finite_looks(evidence):
         if look.step and abs(look.loss) > calm:
             break

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pytest_initcheck.checks.cuts import calls_of, frontier, is_asked
 from pytest_initcheck.evidence import Evidence, Node
+from pytest_initcheck.evidence.gradient_flow import following
 
 # Which node made something, and what identifies a view of it.
 Part = tuple[int, int]
@@ -32,7 +33,7 @@ def lost_calls(evidence: Evidence) -> list[LostCalls]:
     found, heard_of = [], _heard(evidence)
     for layer in evidence.order:
         calls = calls_of(evidence, layer)
-        lost = [n for n in calls if n.index not in evidence.reached and not n.shut_off]
+        lost = [n for n in calls if n.index not in evidence.backward_nodes and not n.shut_off]
         if _LEAST * len(calls) < len(lost) < len(calls) and is_asked(
             evidence, layer, dominates=True
         ):
@@ -45,7 +46,7 @@ def lost_calls(evidence: Evidence) -> list[LostCalls]:
 
 def _heard(evidence: Evidence) -> set[Part]:
     """The parts that operations with a gradient read, also through what is made of data alone."""
-    reached = (node for node in evidence.nodes if node.index in evidence.reached)
+    reached = (node for node in evidence.nodes if node.index in evidence.backward_nodes)
     found = {part for node in reached for part in node.reads}
     plain = [part for part in found if _is_plain(evidence, part)]
     return found.union(*(_made_of(evidence, part) for part in plain))
@@ -60,13 +61,7 @@ def _unheard(evidence: Evidence, call: Node, heard_of: set[Part]) -> Iterator[tu
 
 def _comes_back(evidence: Evidence, source: Node, reader: Node) -> bool:
     """Whether a value goes on into a later call of the layer that it came from, as a state does."""
-    after = {reader.index}
-    for node in evidence.nodes[reader.index :]:
-        if node.index in after or after & set(node.inputs):
-            after.add(node.index)
-            if node.is_layer and node.layer == source.layer:
-                return True
-    return False
+    return any(node.is_layer and node.layer == source.layer for node in following(evidence, reader))
 
 
 def _is_lost(evidence: Evidence, part: Part, heard_of: set[Part]) -> bool:
@@ -74,7 +69,7 @@ def _is_lost(evidence: Evidence, part: Part, heard_of: set[Part]) -> bool:
     maker = part[0]
     if part in heard_of:
         return False
-    if maker < 0 or maker in evidence.reached or any(node == maker for node, _ in heard_of):
+    if maker < 0 or maker in evidence.backward_nodes or any(node == maker for node, _ in heard_of):
         return True
     if not _is_plain(evidence, part):
         return False

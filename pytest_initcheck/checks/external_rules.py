@@ -71,7 +71,7 @@ OUTSIDE: dict[str, tuple[Rule, ...]] = {
 }
 
 
-def outside() -> Iterator[tuple[str, Rule]]:
+def external_rules() -> Iterator[tuple[str, Rule]]:
     """Every rule of these, with the name of its check."""
     for name, rules in OUTSIDE.items():
         for rule in rules:

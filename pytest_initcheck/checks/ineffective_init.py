@@ -70,7 +70,7 @@ class Leftovers:
 
     def run(self, evidence: Evidence) -> Iterator[Finding]:
         for rule, kind in zip(self.rules, ("overwritten", "padding", "dropping"), strict=True):
-            layers = evidence.oddities.get(kind, ())
+            layers = evidence.anomalies.get(kind, ())
             if layers:
                 quantity = f"modules with {rule.title}"
                 form = _CODES.get(kind, "")

@@ -52,7 +52,9 @@ class InitialLoss:
             quantity="the first loss L(1), and the least L(α) for α in [0, 1], where α multiplies "
             "what the last layers made",
             exempt="scores whose size does not change with that of the last layers' outputs, such "
-            "as cosines times a temperature",
+            "as cosines times a temperature; an excess of which the mean output of all samples "
+            "has the larger part, where that says what holds of nine targets in ten, as the bias "
+            "of a detector does",
             severities=("error", "warning"),
             remedy="scale the weights by fan-in, such as torch.nn.init.kaiming_normal_("
             "weight), and draw those of the last layer smaller or start them at zero",
@@ -102,7 +104,8 @@ class InitialLoss:
     def _limit(
         self, evidence: Evidence, initial: float, calm: float | None, scale: int
     ) -> tuple[Severity | None, float]:
-        if calm is None or calm <= 0:
+        facts = evidence.objective
+        if calm is None or calm <= 0 or (facts is not None and facts.is_prior):
             return None, 0.0
         calm = calm / scale
         if is_class_loss(evidence) or ends_in_classes(evidence):
@@ -130,7 +133,7 @@ def calm_loss(evidence: Evidence) -> float | None:
     """
     if evidence.objective is not None:
         return evidence.objective.calmest
-    return None if has_temperature(evidence) else evidence.loss.chance
+    return None if has_temperature(evidence) else evidence.loss.uninformed
 
 
 def _behind(evidence: Evidence, initial: float, scale: int) -> tuple[Severity | None, float]:
@@ -158,7 +161,7 @@ def _predictions(evidence: Evidence) -> int:
 def _heads(evidence: Evidence) -> list[str]:
     """The layers that made the outputs, the one with the largest values first."""
     outputs = evidence.start.outputs
-    ends = (node for node in evidence.nodes if node.index in evidence.ends)
+    ends = (node for node in evidence.nodes if node.index in evidence.output_nodes)
     found = {n.layer for end in ends for n in ([end] if end.is_layer else producers(evidence, end))}
     found = found or {last_layer(evidence)}
     sizes = {name: outputs[name].stats.rms or 0.0 for name in found if name in outputs}

@@ -34,7 +34,7 @@ class Rewritten:
     )
 
     def run(self, evidence: Evidence) -> Iterator[Finding]:
-        places = evidence.written
+        places = evidence.inplace_inputs
         if places:
             yield self.rules[0].found(
                 self.name,

@@ -81,7 +81,7 @@ class InputScale:
         is_scaled = outputs is not None and (outputs.rms or 0.0) > _OWN_SCALE * rms
         # A loss that ranks its targets, or only counts them, is none of their size.
         is_far = evidence.loss.initial > _OWN_SCALE * rms
-        if rms > _TARGETS and evidence.loss.chance is not None and not is_scaled and is_far:
+        if rms > _TARGETS and evidence.loss.uninformed is not None and not is_scaled and is_far:
             yield self.rules[1].found(
                 self.name,
                 "error",
@@ -94,8 +94,10 @@ class InputScale:
 
     def _large(self, evidence: Evidence) -> Finding | Suspicion | None:
         # Where the model itself enlarges the data, they are not at fault.
-        given = evidence.given[0] if evidence.given else math.inf
-        sizes = {layer: min(fed.rms or 0.0, given) for layer, fed in evidence.start.fed.items()}
+        given = evidence.input_scale[0] if evidence.input_scale else math.inf
+        sizes = {
+            layer: min(fed.rms or 0.0, given) for layer, fed in evidence.start.layer_inputs.items()
+        }
         layer = max(sizes, key=lambda name: sizes[name])
         rms = sizes[layer]
         if rms <= _BLAMED:
@@ -107,7 +109,7 @@ class InputScale:
 
     def _small(self, evidence: Evidence, inputs: TensorStats) -> Finding | None:
         largest = max(abs(inputs.min or 0.0), abs(inputs.max or 0.0))
-        largest = max(largest, evidence.given[1] if evidence.given else 0.0)
+        largest = max(largest, evidence.input_scale[1] if evidence.input_scale else 0.0)
         if not 0 < largest < _SMALL_WARNING or has_normalisation(evidence):
             return None
         is_error = largest < _SMALL_ERROR
@@ -146,7 +148,7 @@ class InputScale:
             quantity,
             measured=measured,
             limit=limit,
-            code=standardised(evidence, layer or next(iter(evidence.start.fed))),
+            code=standardised(evidence, layer or next(iter(evidence.start.layer_inputs))),
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from pytest_initcheck.checks.external_rules import outside
+from pytest_initcheck.checks.external_rules import external_rules
 from pytest_initcheck.checks.rule import Check, Rule, Suspicion
 from pytest_initcheck.checks.team_check import TeamCheck
 from pytest_initcheck.evidence import Evidence
@@ -45,7 +45,7 @@ def installed(builtin: Iterable[Check]) -> list[Check]:
     if not found:
         return []
     owners = {rule.id: "pytest-initcheck" for check in builtin for rule in check.rules}
-    owners |= {rule.id: "pytest-initcheck" for _, rule in outside()}
+    owners |= {rule.id: "pytest-initcheck" for _, rule in external_rules()}
     return [_valid(one, extension, owners) for extension in found for one in _objects(extension)]
 
 

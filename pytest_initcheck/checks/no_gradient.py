@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pytest_initcheck.checks.cut_weights import CutWeight, cut_weights
 from pytest_initcheck.checks.cuts import Cut, cuts, is_unreached
 from pytest_initcheck.checks.depth import BROKEN
 from pytest_initcheck.checks.detached_calls import LostCalls, lost_calls
@@ -28,8 +29,9 @@ class Unreached:
             cause="the layer takes part in the output, but its gradient is exactly zero in every "
             "step",
             limit="some non-zero gradient within the steps taken (error where a detach, an index "
-            "or a rebuilt tensor cuts the layer off, or where every path from the data to the "
-            "output runs through it; warning where torch.no_grad keeps it out; else info)",
+            "or a rebuilt tensor cuts off the layer or what its weights are made of, or where "
+            "every path from the data to the output runs through it; warning where no_grad keeps "
+            "it out; else info)",
             reference="by the chain rule, some factor on every path to the loss is zero",
             follows=BROKEN | {"IC303", "IC402", "IC403", "IC302", "IC703"},
             quantity="largest |gradient| of a layer's weights over all looks",
@@ -45,11 +47,15 @@ class Unreached:
 
     def run(self, evidence: Evidence) -> Iterator[Finding]:
         found = sorted(cuts(evidence), key=lambda cut: RANK[cut.severity])
-        if is_unreached(evidence) and not evidence.holding.is_frozen:
+        if is_unreached(evidence) and not evidence.optimizer.is_frozen:
             quantity = "parameters that get a gradient"
             yield self.rules[0].found(
                 self.name, "error", evidence.order, quantity, measured=0, limit=1, cause=_UNREACHED
             )
+        elif found and found[0].severity != "info":
+            yield self._cut(found)
+        elif weights := cut_weights(evidence):
+            yield self._cut_weights(weights)
         elif found:
             yield self._cut(found)
         elif lost := lost_calls(evidence):
@@ -64,6 +70,23 @@ class Unreached:
             measured=0.0,
             limit=0.0,
             cause=_told(found[0]),
+        )
+
+    def _cut_weights(self, found: list[CutWeight]) -> Finding:
+        found = sorted(found, key=lambda cut: RANK[cut.severity])
+        names = ", ".join(repr(cut.parameter.name) for cut in found[:4])
+        return self.rules[0].found(
+            self.name,
+            found[0].severity,
+            tuple(dict.fromkeys(cut.parameter.layer for cut in found)),
+            "largest gradient over all steps",
+            measured=0.0,
+            limit=0.0,
+            cause=f"a gradient comes back to {_place(found[0].reader)}, but not to the parameters "
+            f"that its weights are made of ({names}): they are read without their gradient, as "
+            "after detach(), .data or under torch.no_grad",
+            remedy="make the weights of their parameters inside of the graph, in every forward "
+            "pass; freeze with requires_grad=False what is not to be trained",
         )
 
     def _lost(self, found: list[LostCalls]) -> Finding:

@@ -168,7 +168,7 @@ class NonFinite:
 
 def _birth(evidence: Evidence) -> Node | None:
     """The operation that made the first value that is not finite, where it was found."""
-    return None if evidence.born_at is None else evidence.nodes[evidence.born_at]
+    return None if evidence.first_nonfinite is None else evidence.nodes[evidence.first_nonfinite]
 
 
 def _place(evidence: Evidence, born: Node) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pytest_initcheck.checks.remedy_code import rate
+from pytest_initcheck.checks.remedy_code import change_rate
 from pytest_initcheck.checks.rule import Rule
 from pytest_initcheck.evidence import Evidence
 from pytest_initcheck.evidence.signals import all_gone, largest_gradient
@@ -96,7 +96,7 @@ class Optimiser:
     )
 
     def run(self, evidence: Evidence) -> Iterator[Finding]:
-        held = evidence.holding
+        held = evidence.optimizer
         yield from self._holds(evidence)
         if held.broken:
             yield self.rules[0].found(
@@ -104,7 +104,7 @@ class Optimiser:
                 "error",
                 held.broken,
                 f"step after which weights are not finite, although its gradients were (of "
-                f"{len(evidence.looks) - 1})",
+                f"{len(evidence.snapshots) - 1})",
                 measured=held.broken_at,
                 limit=0,
             )
@@ -113,7 +113,7 @@ class Optimiser:
             yield from self._still(evidence)
 
     def _holds(self, evidence: Evidence) -> Iterator[Finding]:
-        held = evidence.holding
+        held = evidence.optimizer
         missing = [
             p.layer
             for p in evidence.parameters.values()
@@ -139,7 +139,7 @@ class Optimiser:
             )
 
     def _against(self, evidence: Evidence) -> Iterator[Finding]:
-        held = evidence.holding
+        held = evidence.optimizer
         if evidence.is_default_optimizer or held.is_empty or held.is_frozen:
             return
         if held.direction is not None and held.direction > _UPHILL:
@@ -191,7 +191,7 @@ class Optimiser:
             f"largest gradient after the steps (loss {losses.last:.4g})",
             measured=0.0,
             limit=0.0,
-            code=rate("/= 100"),
+            code=change_rate("/= 100"),
         )
 
 

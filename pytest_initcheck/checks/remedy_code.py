@@ -9,9 +9,8 @@ from collections.abc import Iterable, Sequence
 
 from pytest_initcheck.evidence import Evidence, Parameter
 from pytest_initcheck.evidence.gradient_flow import is_norm, last_layer, next_layers
+from pytest_initcheck.evidence.nonlinearities import RECTIFIERS
 
-_RECTIFIERS = ("relu", "relu6", "clamp", "threshold", "gelu", "silu", "mish", "elu", "celu",
-               "softplus", "hardswish", "leaky_relu", "prelu", "rrelu")  # fmt: skip
 _INIT = "torch.nn.init."
 
 
@@ -41,7 +40,7 @@ def _lines(evidence: Evidence, parameter: Parameter, deep: bool) -> list[str]:
 
 
 def _initialiser(nonlinearity: str, deep: bool) -> str:
-    if nonlinearity in _RECTIFIERS:
+    if nonlinearity in RECTIFIERS:
         return f"{_INIT}kaiming_normal_(parameter, nonlinearity='relu')"
     if nonlinearity == "selu":
         return f"{_INIT}kaiming_normal_(parameter, nonlinearity='linear')"
@@ -125,14 +124,14 @@ def standardised(evidence: Evidence, side: str) -> str:
 
     "" where code cannot reach them.
     """
-    place = evidence.places.get(side, "")
+    place = evidence.batch_paths.get(side, "")
     if place.isidentifier():
         return f"{place} = ({place} - {place}.mean()) / {place}.std()"
     change = f"{place}.sub_({place}.mean()).div_({place}.std())"
     return f"with torch.no_grad():\n    {change}" if place else ""
 
 
-def rate(text: str) -> str:
+def change_rate(text: str) -> str:
     """Change the learning rate of every group: "= 0.01", "/= 10"."""
     return f"for group in optimizer.param_groups:\n    group['lr'] {text}"
 

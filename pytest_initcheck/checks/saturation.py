@@ -8,7 +8,7 @@ import numpy as np
 
 from pytest_initcheck.checks.remedy_code import drawn_small, redraw
 from pytest_initcheck.checks.rule import Rule
-from pytest_initcheck.evidence import Evidence, Node, SiteKey
+from pytest_initcheck.evidence import Evidence, Node, NonlinearityKey
 from pytest_initcheck.evidence.gradient_flow import (
     between,
     is_bridge,
@@ -109,7 +109,7 @@ class Saturation:
         )
 
     def _attention(
-        self, evidence: Evidence, passed: dict[SiteKey, Transmission]
+        self, evidence: Evidence, passed: dict[NonlinearityKey, Transmission]
     ) -> Iterator[Finding]:
         slopes: dict[str, float] = {}
         scales: list[str] = []
@@ -173,7 +173,7 @@ def _is_over_one_unit(evidence: Evidence, node: Node) -> bool:
     """
     if "softmax" not in node.operator or node.width != 1:
         return False
-    if node.index in evidence.ends:
+    if node.index in evidence.output_nodes:
         return True
     layers = producers(evidence, node)
     units = {

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 
 from pytest_initcheck.checks.cuts import unread_layers
-from pytest_initcheck.checks.remedy_code import rate
+from pytest_initcheck.checks.remedy_code import change_rate
 from pytest_initcheck.checks.rule import Rule
 from pytest_initcheck.evidence import Evidence, Parameter
 from pytest_initcheck.evidence.loss_trajectory import BLOWN
@@ -25,10 +26,17 @@ _BROKEN = frozenset(
 # become another one; float32 resolves 6e-8 of it.
 _SLOW_ERROR = 1e-8
 _SLOW_WARNING = 1e-7
+# By this part it needs half a million. A rate of 1e-6 of Adam moves weights drawn by their fan-in,
+# and tuned ones, by more; and where a step takes this part of what the loss has left, the loss
+# needs as long.
+_SLOW_ADAPTIVE = 2e-6
+_SLOW_LOSS = 1e-5
+# A saddle is left ever faster.
+_FASTER = 1.5
 _STRAY = (
-    "the layers take part in the forward pass, but are not the model's: held in a plain list or "
-    "dict, or made anew in each pass, so that model.parameters() does not list them and no "
-    "optimiser gets them"
+    "the weights take part in the forward pass, but are not the model's: held in a plain list or "
+    "dict, as a tensor that is no nn.Parameter, or made anew in each pass, so that "
+    "model.parameters() does not list them and the optimiser does not get them"
 )
 _IDLE = (
     "the weights are trainable and get a gradient, but the optimiser does not hold them, or holds "
@@ -57,8 +65,10 @@ class Movement:
             cause="gradients arrive, but the weights hardly change: the learning rate is zero, or "
             "too small for these gradients and the precision of the weights, or the optimiser "
             "holds other tensors",
-            limit="some weight that a step moves by 1e-8 of itself (warning 1e-7): below that it "
-            "would take a hundred million steps to become another weight",
+            limit="some weight that a step moves by 1e-8 of itself (warning 1e-7; 2e-6 with an "
+            "optimiser that divides by the size of the gradient, where a step also takes less than "
+            "1e-5 of what the loss has left): below that it would take a hundred million steps to "
+            "become another weight",
             reference="IEEE 754: w + Δ equals w where |Δ| is below half a unit in the last place "
             "of w",
             follows=_BROKEN | {"IC809"},
@@ -73,15 +83,18 @@ class Movement:
             id="IC602",
             title="weights that the optimiser does not move",
             cause="the weights are trainable and get a gradient, but the optimiser does not hold "
-            "them, or with a learning rate of zero; layers in a plain list are not the model's",
+            "them, or with a learning rate of zero; layers in a plain list and plain tensors "
+            "are not the model's",
             limit="every trainable parameter held with a learning rate above 0",
             reference="torch.optim: parameters are passed to the constructor",
             follows=_BROKEN | {"IC601", "IC809"},
             quantity="trainable parameters with a gradient and a learning rate of zero, or none",
-            exempt="frozen parameters; forward=, which may train one network of several",
+            exempt="frozen parameters; forward=, which may train one network of several; what the "
+            "model does not hold and the optimiser does",
             severities=("warning",),
-            remedy="keep layers in an nn.ModuleList, pass every trainable parameter to the "
-            "optimiser with a learning rate above zero, and freeze what is not to move",
+            remedy="keep layers in an nn.ModuleList and weights in an nn.Parameter, pass every "
+            "trainable parameter to the optimiser with a learning rate above zero, and freeze what "
+            "is not to move",
         ),
         Rule(
             id="IC603",
@@ -136,7 +149,7 @@ class Movement:
         idle = [p.layer for p in driven if not evidence.rates.get(p.name)]
         # A step of one network of several is no oversight.
         idle = [] if evidence.loss.is_forward else idle
-        if strays := evidence.oddities.get("stray", ()):
+        if strays := evidence.anomalies.get("stray", ()):
             yield self.rules[1].found(
                 self.name, "warning", strays, "parameters that the model does not hold",
                 measured=len(strays), limit=0, cause=_STRAY,
@@ -159,11 +172,12 @@ class Movement:
             )
 
     def _slow(self, evidence: Evidence, weights: list[Parameter]) -> Iterator[Finding]:
-        steps = len(evidence.looks) - 1
+        steps = len(evidence.snapshots) - 1
         ratios = {p.layer: _ratio(evidence, p) / steps for p in weights}
         largest = max(ratios.values(), default=math.inf)
         losses = evidence.trajectory
-        if largest >= _SLOW_WARNING or (losses.falls and not losses.is_tiny):
+        limit = _SLOW_ADAPTIVE if _is_rate_alone(evidence) else _SLOW_WARNING
+        if largest >= limit or (losses.falls and not losses.is_tiny):
             return
         severity: Severity = "error" if largest < _SLOW_ERROR else "warning"
         yield self.rules[0].found(
@@ -172,9 +186,9 @@ class Movement:
             tuple(ratios),
             "largest update ratio in a step",
             measured=largest,
-            limit=_SLOW_ERROR if severity == "error" else _SLOW_WARNING,
+            limit=_SLOW_ERROR if severity == "error" else limit,
             profile=ratios,
-            code=rate("= max(group['lr'], 0.01)"),
+            code=change_rate("= max(group['lr'], 0.01)"),
         )
 
     def _blown(self, evidence: Evidence) -> Iterator[Finding]:
@@ -198,8 +212,23 @@ class Movement:
             (),
             *measured,
             cause=cause,
-            code=rate("/= 100"),
+            code=change_rate("/= 100"),
         )
+
+
+def _is_rate_alone(evidence: Evidence) -> bool:
+    """Whether small steps are the work of the rate, as the loss says, and not of a plateau.
+
+    Plain gradient descent is slow where the gradient is small, which may pass; other optimisers
+    divide by its size.
+    """
+    losses, holding = evidence.trajectory, evidence.optimizer
+    if evidence.is_default_optimizer or holding.is_descent or not losses.is_finite:
+        return False
+    gap = abs(losses.first - (losses.floor or 0.0))
+    falls = [before - after for before, after in itertools.pairwise(losses.losses)]
+    is_slow = sum(falls) < _SLOW_LOSS * gap * len(falls)
+    return is_slow and falls[-1] <= _FASTER * max(falls[0], 0.0)
 
 
 def _ratio(evidence: Evidence, parameter: Parameter) -> float:
@@ -209,6 +238,6 @@ def _ratio(evidence: Evidence, parameter: Parameter) -> float:
     ratio = next((layer.update_ratio.get(short, 0.0) for layer in layers), 0.0)
     if math.isfinite(ratio):
         return ratio
-    stats = evidence.looks[-1].parameters[parameter.name].stats
+    stats = evidence.snapshots[-1].parameters[parameter.name].stats
     size = stats.rms if stats is not None else None
     return (size or 0.0) * math.sqrt(max(parameter.fan_in, 1)) if size is not None else math.inf

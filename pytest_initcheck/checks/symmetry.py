@@ -107,7 +107,7 @@ class Symmetry:
         """The groups of rows that start alike and whose gradients agree in all looks."""
         looks = finite_looks(evidence)
         start = looks[0].parameters[parameter.name].projections if looks else None
-        pulls = [look.parameters[parameter.name].pulls for look in looks[1:]]
+        pulls = [look.parameters[parameter.name].gradient_projections for look in looks[1:]]
         known = [pull[:, :-1] for pull in pulls if pull is not None]
         if start is None or not known:
             return None

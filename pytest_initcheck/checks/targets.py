@@ -227,7 +227,7 @@ class Targets:
         return known and facts.sides > 0 and facts.samples >= _MANY and facts.loss < _limit(facts)
 
     def _constant_output(self, evidence: Evidence) -> Iterator[Finding]:
-        shares = [look.variation for look in evidence.looks]
+        shares = [look.variation for look in evidence.snapshots]
         known = [share for share in shares if share is not None and share == share]
         is_known = evidence.objective is not None or is_varied(evidence)
         if len(known) < len(shares) or not is_known:

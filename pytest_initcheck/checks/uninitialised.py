@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from pytest_initcheck.checks.remedy_code import redraw
 from pytest_initcheck.checks.rule import Rule
-from pytest_initcheck.evidence import Evidence, ParameterLook
+from pytest_initcheck.evidence import Evidence, ParameterSnapshot
 from pytest_initcheck.records import Finding
 
 # The smallest normal numbers; those of float16 lie within what initialisers draw.
@@ -63,7 +63,7 @@ class Memory:
             )
 
 
-def _oddity(look: ParameterLook) -> tuple[str, float, float] | None:
+def _oddity(look: ParameterSnapshot) -> tuple[str, float, float] | None:
     stats = look.stats
     if stats is None or stats.nonfinite or look.least is None or look.median is None:
         return None

@@ -98,7 +98,7 @@ class ZeroWeights:
     def _vanished(self, evidence: Evidence) -> Iterator[Finding]:
         gone = [
             layer
-            for layer in evidence.oddities.get("vanished", ())
+            for layer in evidence.anomalies.get("vanished", ())
             if not any(
                 largest_gradient(evidence, p)
                 for p in evidence.trainable(layer)

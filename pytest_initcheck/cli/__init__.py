@@ -16,10 +16,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     ``argv`` defaults to the arguments of the process. Errors are one line on stderr.
     """
-    from pytest_initcheck.cli.parser import parse
+    from pytest_initcheck.cli.parser import parse_arguments
 
     try:
-        arguments = parse(sys.argv[1:] if argv is None else list(argv))
+        arguments = parse_arguments(sys.argv[1:] if argv is None else list(argv))
         return int(arguments.command(arguments))
     except InitcheckError as error:
         print(f"initcheck: error: {error}", file=sys.stderr)

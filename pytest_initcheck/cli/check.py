@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_initcheck import report
 from pytest_initcheck.cli import FOUND, OK
-from pytest_initcheck.cli.target import build, find
+from pytest_initcheck.cli.target import build_model, find
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.ignores import parse
 from pytest_initcheck.records import Entry, Finding, ModelRecord, SessionRecord, TestRecord
@@ -62,7 +62,7 @@ def _diagnose(arguments: argparse.Namespace, ignores: tuple[Ignore, ...]) -> Dia
     factory = find(arguments.target)
     # Importing may have drawn numbers, the first time only.
     seed_all(arguments.seed)
-    model = build(factory, arguments.target).to(device=device, dtype=dtype)
+    model = build_model(factory, arguments.target).to(device=device, dtype=dtype)
     batch = make_batch(arguments, model, str(device), dtype)
     kind, lr = arguments.optimizer, arguments.lr
     return diagnose(

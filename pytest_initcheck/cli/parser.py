@@ -52,12 +52,12 @@ class Parser(argparse.ArgumentParser):
         sys.exit(2)
 
 
-def parse(argv: list[str]) -> argparse.Namespace:
+def parse_arguments(argv: list[str]) -> argparse.Namespace:
     """The arguments; ``command`` holds the function to call with them."""
     words = [word for word in argv[:2] if not word.startswith("-")]
     if words == ["baselines", "regenerate"]:
         return _regenerate(argv[2:])
-    return build().parse_args(argv)
+    return build_parser().parse_args(argv)
 
 
 def _regenerate(argv: list[str]) -> argparse.Namespace:
@@ -78,7 +78,7 @@ def _regenerate(argv: list[str]) -> argparse.Namespace:
     return arguments
 
 
-def build() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
     """The parser of all commands."""
     parser = Parser(
         prog="initcheck",
@@ -119,7 +119,7 @@ def _add_check(commands: Commands[Parser]) -> None:
     parser.add_argument(
         "--input",
         required=True,
-        type=shape,
+        type=shape_argument,
         metavar="N,...",
         help="shape of the inputs, the batch first: 8,3,64,64",
     )
@@ -180,7 +180,10 @@ def _add_training(parser: Parser) -> None:
         "--optimizer", choices=("sgd", "adam"), default="sgd", help="(default: %(default)s)"
     )
     group.add_argument(
-        "--lr", type=rate, metavar="X", help="learning rate (default: 0.01 for sgd, 0.001 for adam)"
+        "--lr",
+        type=rate_argument,
+        metavar="X",
+        help="learning rate (default: 0.01 for sgd, 0.001 for adam)",
     )
     group.add_argument("--steps", type=count, default=5, metavar="N", help="(default: 5)")
     group.add_argument(
@@ -250,7 +253,7 @@ def _lazy(module: str, function: str) -> Callable[[argparse.Namespace], int]:
     return command
 
 
-def shape(text: str) -> tuple[int, ...]:
+def shape_argument(text: str) -> tuple[int, ...]:
     """ "8,3,64,64" as a tuple of positive whole numbers."""
     try:
         sizes = tuple(int(part) for part in text.split(","))
@@ -276,7 +279,7 @@ def count(text: str) -> int:
     return number
 
 
-def rate(text: str) -> float:
+def rate_argument(text: str) -> float:
     """A positive finite number."""
     try:
         number = float(text)

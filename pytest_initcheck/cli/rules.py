@@ -11,16 +11,16 @@ from typing import Any
 
 from pytest_initcheck import checks
 from pytest_initcheck.checks import Rule
-from pytest_initcheck.checks.external_rules import outside
+from pytest_initcheck.checks.external_rules import external_rules
 from pytest_initcheck.cli import OK
 from pytest_initcheck.errors import InitcheckError
-from pytest_initcheck.ignores import NEVER, covers, near
+from pytest_initcheck.ignores import NEVER, closest, covers
 
 WIDTH = 100
 _INDENT = " " * 16
 
 
-def rules(arguments: argparse.Namespace) -> int:
+def print_rules(arguments: argparse.Namespace) -> int:
     """Print the rules, in full where ids are given.
 
     Raises:
@@ -42,7 +42,7 @@ def _chosen(known: Sequence[Rule], ids: Sequence[str]) -> list[Rule]:
     for id in ids:
         mine = {rule.id: rule for rule in known if covers(id.upper(), rule.id.upper())}
         if not mine:
-            hint = near(id, (rule.id for rule in known))
+            hint = closest(id, (rule.id for rule in known))
             raise InitcheckError(f"no rule has the id {id}{hint}; initcheck rules lists all")
         found.update(mine)
     return list(found.values())
@@ -51,7 +51,7 @@ def _chosen(known: Sequence[Rule], ids: Sequence[str]) -> list[Rule]:
 def _checks() -> dict[str, str]:
     """The name of the check that finds it, by id."""
     found = {rule.id: check.name for check in checks.available() for rule in check.rules}
-    return found | {rule.id: name for name, rule in outside()}
+    return found | {rule.id: name for name, rule in external_rules()}
 
 
 def _distributions() -> dict[str, str]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-def build(found: Any, target: str) -> nn.Module:
+def build_model(found: Any, target: str) -> nn.Module:
     """The module that ``target`` names, or that it returns as a factory.
 
     Raises:

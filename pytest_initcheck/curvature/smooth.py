@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from pytest_initcheck.capture.composite_calls import Quiet
+from pytest_initcheck.capture.composite_calls import CompositeCalls
 from pytest_initcheck.capture.eager import unfused
 from pytest_initcheck.capture.modes import Arguments, Options
 from pytest_initcheck.capture.trace import Observer, Tracer
@@ -19,7 +19,7 @@ from pytest_initcheck.capture.trace import Observer, Tracer
 _LOOKUPS = {functional.embedding, functional.embedding_bag}
 
 
-class _Smooth(Quiet):
+class _Smooth(CompositeCalls):
     """Beside what `Quiet` does: no sparse gradients."""
 
     def called(self, func: Any, args: Arguments, kwargs: Options) -> Any:

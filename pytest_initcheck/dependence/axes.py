@@ -21,7 +21,7 @@ class NotFinite(Exception):
     """An output that is not finite shows no dependence."""
 
 
-def moved(before: Tensor, after: Tensor) -> Tensor:
+def moved_indices(before: Tensor, after: Tensor) -> Tensor:
     """Which values moved by more than rounding explains.
 
     Raises:

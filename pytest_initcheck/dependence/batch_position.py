@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pytest_initcheck.capture.batch_paths import named
+from pytest_initcheck.capture.batch_paths import named_tensors
 from pytest_initcheck.capture.restore import preserved
 from pytest_initcheck.dependence.change import inputs_of
-from pytest_initcheck.dependence.passes import NotAsked, Passes, Seen
+from pytest_initcheck.dependence.passes import NotAsked, Passes, PassResult
 
 # Of the largest output: rounding that differs from row to row, carried through many layers.
 _ROUNDING = 1e-4
@@ -21,7 +21,7 @@ _ROUNDING = 1e-4
 _MOST = 0.5
 
 
-def is_placed(passes: Passes, reference: Seen, count: int) -> bool:
+def is_placed(passes: Passes, reference: PassResult, count: int) -> bool:
     """Whether samples get other outputs once each has changed places with its neighbour.
 
     Args:
@@ -35,7 +35,7 @@ def is_placed(passes: Passes, reference: Seen, count: int) -> bool:
             keeps something of each, or draws numbers; or no output has a row for each.
     """
     program = passes.program
-    tensors = {place: t for place, t in named(program.batch) if t.dim()}
+    tensors = {place: t for place, t in named_tensors(program.batch) if t.dim()}
     if any(t.layout != torch.strided or t.shape[0] != count for t in tensors.values()):
         raise NotAsked("place in the batch: not all tensors have a row for each sample")
     if not any(_holds_sequences(t) for t in inputs_of(program.batch).values()):
@@ -113,7 +113,7 @@ def _reseed(model: nn.Module) -> None:
                 value.manual_seed(value.initial_seed() + 1)
 
 
-def _axes(seen: Seen, count: int) -> list[list[int]]:
+def _axes(seen: PassResult, count: int) -> list[list[int]]:
     """The axes of the output that may count the samples, each alone and all together."""
     main = seen.main
     if main is None or main.dtype not in (torch.float32, torch.float64):
@@ -124,7 +124,7 @@ def _axes(seen: Seen, count: int) -> list[list[int]]:
     return [[axis] for axis in axes] + ([axes] if len(axes) > 1 else [])
 
 
-def _differ(before: Seen, after: Seen, order: Tensor, axes: list[int]) -> bool:
+def _differ(before: PassResult, after: PassResult, order: Tensor, axes: list[int]) -> bool:
     """Whether most rows are other ones, once they are moved along axes as the samples were."""
     if before.main is None or after.main is None or before.main.shape != after.main.shape:
         raise NotAsked("place in the batch: the output has another shape")

@@ -8,14 +8,14 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from pytest_initcheck.dependence.axes import NotFinite, along, moved, readings
+from pytest_initcheck.dependence.axes import NotFinite, along, moved_indices, readings
 from pytest_initcheck.dependence.change import inputs_of, is_mask, targets_of, with_row
 from pytest_initcheck.dependence.fingerprints import Spread
 from pytest_initcheck.dependence.follow import First, Second
 from pytest_initcheck.dependence.frozen_statistics import Diverged
 from pytest_initcheck.dependence.inputs import differs
-from pytest_initcheck.dependence.layout import Layout
-from pytest_initcheck.dependence.passes import Change, NotAsked, Passes, Seen
+from pytest_initcheck.dependence.layout import BatchLayout
+from pytest_initcheck.dependence.passes import Change, NotAsked, Passes, PassResult
 from pytest_initcheck.dependence.steps import Move, Trail
 from pytest_initcheck.evidence.dependencies import Causality, Exchange
 
@@ -70,7 +70,7 @@ def _is_encoder(config: Any) -> bool:
 
 
 def ask_causality(
-    passes: Passes, reference: Seen, layout: Layout | None, claim: Claim
+    passes: Passes, reference: PassResult, layout: BatchLayout | None, claim: Claim
 ) -> Causality:
     """Which positions' outputs move when one in the middle is replaced.
 
@@ -103,7 +103,7 @@ def ask_causality(
     return _located(passes, chosen, change)
 
 
-def _predicts_in_place(passes: Passes, reference: Seen) -> bool:
+def _predicts_in_place(passes: Passes, reference: PassResult) -> bool:
     """Whether the loss reads the first label, which a loss of next tokens leaves out."""
     labels = {p: t for p, t in targets_of(passes.program.batch).items() if t.dim() == 2}
     change = {p: c for p, t in labels.items() if (c := with_row(t, 1, 0)) is not None}
@@ -122,7 +122,7 @@ def _sequence(batch: Any) -> tuple[str, Tensor]:
     return place, known[place]
 
 
-def _time_axes(data: Tensor, reference: Seen, layout: Layout | None) -> Iterator[int]:
+def _time_axes(data: Tensor, reference: PassResult, layout: BatchLayout | None) -> Iterator[int]:
     """The axes of the inputs that may be time, the likeliest first."""
     main = reference.main
     if main is None:
@@ -147,7 +147,9 @@ def _changed(data: Tensor, place: str, axis: int) -> Change:
     return {} if found is None else {place: found}
 
 
-def _ask(passes: Passes, reference: Seen, change: Change, data: Tensor, axis: int) -> Causality:
+def _ask(
+    passes: Passes, reference: PassResult, change: Change, data: Tensor, axis: int
+) -> Causality:
     length, position = data.shape[axis], data.shape[axis] // 2
     hit = hit_positions(reference, passes.changed(change), length, position)
     (place,) = change
@@ -163,7 +165,9 @@ def _exchanges(found: Causality) -> bool:
     return bool(set(found.moved) - {found.perturbed})
 
 
-def hit_positions(before: Seen, after: Seen, length: int, position: int) -> tuple[int, ...]:
+def hit_positions(
+    before: PassResult, after: PassResult, length: int, position: int
+) -> tuple[int, ...]:
     """The positions whose output moved, by the reading of the axes that is kindest to the model.
 
     Raises:
@@ -172,7 +176,7 @@ def hit_positions(before: Seen, after: Seen, length: int, position: int) -> tupl
     if before.main is None or after.main is None or before.main.shape != after.main.shape:
         raise NotAsked("positions: the output has another shape with another sequence")
     try:
-        mask = moved(before.main, after.main)
+        mask = moved_indices(before.main, after.main)
     except NotFinite:
         raise NotAsked("positions: the output is not finite") from None
     found = []

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pytest_initcheck.capture.batch_paths import named
+from pytest_initcheck.capture.batch_paths import named_tensors
 from pytest_initcheck.capture.program import TARGET_NAMES
 from pytest_initcheck.dependence.passes import Change
 
@@ -17,12 +17,12 @@ _DONORS = 16
 
 def inputs_of(batch: Any) -> dict[str, Tensor]:
     """The tensors of a batch that are no targets, by their place in it."""
-    return {place: tensor for place, tensor in named(batch) if not is_target(place)}
+    return {place: tensor for place, tensor in named_tensors(batch) if not is_target(place)}
 
 
 def targets_of(batch: Any) -> dict[str, Tensor]:
     """The tensors of a batch that are targets, by their place in it."""
-    return {place: tensor for place, tensor in named(batch) if is_target(place)}
+    return {place: tensor for place, tensor in named_tensors(batch) if is_target(place)}
 
 
 def is_target(place: str) -> bool:
@@ -42,15 +42,15 @@ def is_mask(tensor: Tensor) -> bool:
 def with_row(tensor: Tensor, axis: int, row: int) -> Tensor | None:
     """The tensor with each value of one row replaced by one that differs, from another row.
 
-    None where all rows are alike there.
+    What is missing stays so. None where all rows are alike there.
     """
     changed = tensor.detach().clone()
     rows = changed.movedim(axis, 0)
     count, old = rows.shape[0], rows[row].clone()
     for distance in range(1, min(count, _DONORS + 1)):
         donor = rows[(row + distance) % count]
-        rows[row] = torch.where(rows[row] == old, donor, rows[row])
-    return None if torch.equal(rows[row], old) else changed
+        rows[row] = torch.where((rows[row] == old) & donor.isfinite(), donor, rows[row])
+    return None if bool(is_same(rows[row], old).all()) else changed
 
 
 def differing(table: Tensor) -> Tensor:
@@ -60,8 +60,14 @@ def differing(table: Tensor) -> Tensor:
         is_old = changed == table
         if not bool(is_old.any()):
             break
-        changed = torch.where(is_old, table.roll(-distance, 0), changed)
+        donor = table.roll(-distance, 0)
+        changed = torch.where(is_old & donor.isfinite(), donor, changed)
     return changed
+
+
+def is_same(one: Tensor, other: Tensor) -> Tensor:
+    """Where two tensors hold the same, as what is missing in both does."""
+    return (one == other) | ((one != one) & (other != other))
 
 
 def other_sample(batch: Any, axis: int, sample: int, count: int) -> Change:
@@ -90,9 +96,10 @@ def other_input(tensor: Tensor, count: int) -> Tensor | None:
         return None
     if tensor.shape[0] == count:
         twice = tensor[torch.arange(count, device=tensor.device) // 2]
-        if not torch.equal(twice, tensor):
+        if not bool(is_same(twice, tensor).all()):
             return twice
     if not tensor.is_floating_point():
         return None
     blurred = (tensor + tensor.reshape(-1).roll(1).reshape(tensor.shape)) / 2
-    return None if torch.equal(blurred, tensor) else blurred
+    blurred = torch.where(blurred.isfinite(), blurred, tensor)
+    return None if bool(is_same(blurred, tensor).all()) else blurred

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pytest_initcheck.dependence.change import differing, inputs_of, is_mask, targets_of
+from pytest_initcheck.dependence.change import differing, inputs_of, is_mask, is_same, targets_of
 from pytest_initcheck.dependence.choices import Choices
 from pytest_initcheck.dependence.inputs import differs
-from pytest_initcheck.dependence.passes import Change, NotAsked, Passes, Seen, shaken
+from pytest_initcheck.dependence.passes import Change, NotAsked, Passes, PassResult, shaken
 from pytest_initcheck.evidence.dependencies import Columns
 
 # What is left after as many passes is put to the proof; so many samples' columns can be asked.
@@ -58,7 +58,7 @@ class Tables:
 
 
 def ask_columns(
-    passes: Passes, reference: Seen, count: int, read: Sequence[str]
+    passes: Passes, reference: PassResult, count: int, read: Sequence[str]
 ) -> tuple[Columns, ...]:
     """The columns of the inputs that are ``read`` that move no bit of output and loss.
 
@@ -98,12 +98,14 @@ def _is_table(tensor: Tensor, count: int) -> bool:
 
 def _tested(table: Tensor, other: Tensor) -> list[int]:
     """In how many samples each column has another value."""
-    differ = (table != other).reshape(len(table), -1, table.shape[-1]).any(1)
+    differ = (~is_same(table, other)).reshape(len(table), -1, table.shape[-1]).any(1)
     counts: list[int] = differ.sum(0).tolist()
     return counts
 
 
-def _still(tables: Tables, columns: list[Column], before: Seen, after: Seen) -> list[Column]:
+def _still(
+    tables: Tables, columns: list[Column], before: PassResult, after: PassResult
+) -> list[Column]:
     """The columns that no sample was moved by, those that none was left for first."""
     moved = _moved_samples(before, after, tables.count)
     asked = columns[: tables.count]
@@ -111,7 +113,7 @@ def _still(tables: Tables, columns: list[Column], before: Seen, after: Seen) -> 
     return columns[tables.count :] + kept[1:] + kept[:1]
 
 
-def _moved_samples(before: Seen, after: Seen, count: int) -> list[bool]:
+def _moved_samples(before: PassResult, after: PassResult, count: int) -> list[bool]:
     """Of which samples any bit of an output is another one."""
     hit = [False] * count
     for old, new in zip(before.outputs, after.outputs, strict=False):

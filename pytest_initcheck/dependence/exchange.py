@@ -47,7 +47,7 @@ class Exchanges:
         result = move.result
         if result is None or not move.moved:
             return False
-        if operations.is_softmax(move):
+        if operations.moves_through_softmax(move):
             self._note_softmax(result)
         if move.operator in operations.PRODUCTS or move.operator in ("sum", "mean"):
             self._weighing[move.index] = _contracts(move, self._count)
@@ -94,7 +94,7 @@ class Exchanges:
             return _told(self._exchange(move), RECURRENCE, told, is_one)
         if (
             axis is not None
-            and operations.is_softmax(move)
+            and operations.moves_through_softmax(move)
             and operations.softmax_axis(move) == axis
         ):
             is_choice = math.prod(result.shape) == result.shape[axis]

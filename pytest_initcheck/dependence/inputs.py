@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from pytest_initcheck.dependence.change import inputs_of, other_input
-from pytest_initcheck.dependence.passes import Change, Passes, Seen, shaken
+from pytest_initcheck.dependence.passes import Change, Passes, PassResult, shaken
 
 # Each input costs a pass.
 _MOST_INPUTS = 8
@@ -22,7 +22,9 @@ class Inputs:
     not_asked: list[str] = field(default_factory=list)
 
 
-def ask_inputs(passes: Passes, reference: Seen, count: int, known: dict[str, Seen]) -> Inputs:
+def ask_inputs(
+    passes: Passes, reference: PassResult, count: int, known: dict[str, PassResult]
+) -> Inputs:
     """Which inputs move any bit of the output or of the loss.
 
     ``known`` are passes that were run with one input changed.
@@ -66,7 +68,7 @@ def _confirm(passes: Passes, still: dict[str, Change], found: Inputs) -> None:
             (found.read if is_read else found.unread).append(place)
 
 
-def differs(before: Seen, after: Seen) -> bool:
+def differs(before: PassResult, after: PassResult) -> bool:
     """Whether any bit of the output or of the loss is another one."""
     if len(before.outputs) != len(after.outputs):
         return True

@@ -11,7 +11,7 @@ from pytest_initcheck.dependence.change import inputs_of, is_mask, targets_of
 
 
 @dataclass(frozen=True, kw_only=True)
-class Layout:
+class BatchLayout:
     """The samples are ``count`` along ``axis``.
 
     ``other`` is an axis that may count them, too, of ``other_count``.
@@ -24,7 +24,7 @@ class Layout:
     is_clear: bool = True
 
 
-def layout_of(batch: Any) -> Layout | str:
+def layout_of(batch: Any) -> BatchLayout | str:
     """How the samples lie, or why that cannot be told."""
     if any(place.count("[") > 1 for place in (*inputs_of(batch), *targets_of(batch))):
         return "the batch is nested, and no tensor of it counts the samples"
@@ -33,12 +33,14 @@ def layout_of(batch: Any) -> Layout | str:
         return "the batch holds no tensor of inputs"
     targets = next((t for t in targets_of(batch).values() if t.dim()), None)
     if targets is None:
-        return _checked(data, Layout(axis=0, count=data.shape[0], is_clear=_counts(batch, data)))
+        return _checked(
+            data, BatchLayout(axis=0, count=data.shape[0], is_clear=_counts(batch, data))
+        )
     count = targets.shape[0]
     if data.shape[0] == count:
         return _checked(data, _ambiguous(data, count, _other(data, targets)))
     if data.dim() > 1 and data.shape[1] == count:
-        return _checked(data, Layout(axis=1, count=count))
+        return _checked(data, BatchLayout(axis=1, count=count))
     if data.dim() > 1 and data.shape[0] * data.shape[1] == count:
         return _checked(data, _ambiguous(data, data.shape[0], 1))
     return f"{count} targets do not tell which axis of {tuple(data.shape)} counts samples"
@@ -65,12 +67,12 @@ def _other(data: Tensor, targets: Tensor) -> int | None:
     return 1 if is_shared or data.shape[0] == data.shape[1] else None
 
 
-def _ambiguous(data: Tensor, count: int, other: int | None) -> Layout:
+def _ambiguous(data: Tensor, count: int, other: int | None) -> BatchLayout:
     size = 0 if other is None else data.shape[other]
-    return Layout(axis=0, count=count, other=other, other_count=size)
+    return BatchLayout(axis=0, count=count, other=other, other_count=size)
 
 
-def _checked(data: Tensor, found: Layout) -> Layout | str:
+def _checked(data: Tensor, found: BatchLayout) -> BatchLayout | str:
     if found.count < 2:
         return "the batch holds one sample"
     return found

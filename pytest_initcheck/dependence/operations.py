@@ -24,7 +24,7 @@ def is_replayable(operator: str) -> bool:
     return operator in _REDUCTIONS or operator in PRODUCTS
 
 
-def is_softmax(move: Move) -> bool:
+def moves_through_softmax(move: Move) -> bool:
     """Whether it is a softmax, of whatever name."""
     return "softmax" in move.operator
 

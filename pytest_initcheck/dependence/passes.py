@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from pytest_initcheck.capture.batch_paths import named
-from pytest_initcheck.capture.composite_calls import Quiet
+from pytest_initcheck.capture.batch_paths import named_tensors
+from pytest_initcheck.capture.composite_calls import CompositeCalls
 from pytest_initcheck.capture.program import Program, copied, main_tensor, tensors_of
 from pytest_initcheck.capture.restore import preserved
 from pytest_initcheck.dependence.frozen_statistics import Held
@@ -28,7 +28,7 @@ class NotAsked(Exception):
 
 
 @dataclass(frozen=True)
-class Seen:
+class PassResult:
     """What a pass gave: the output that a loss is meant for, every tensor of it, and the loss."""
 
     main: Tensor | None
@@ -45,7 +45,7 @@ class Passes:
         self._held = Held()
         self._differentiates = False
 
-    def reference(self, *modes: AbstractContextManager[Any]) -> Seen:
+    def reference(self, *modes: AbstractContextManager[Any]) -> PassResult:
         """The batch as it is; its statistics are held in every pass from then on."""
         try:
             return self._run({}, modes, replays=False)
@@ -56,13 +56,13 @@ class Passes:
             self._differentiates = True
             return self._run({}, modes, replays=False)
 
-    def changed(self, change: Change, *modes: AbstractContextManager[Any]) -> Seen:
+    def changed(self, change: Change, *modes: AbstractContextManager[Any]) -> PassResult:
         """The batch with some of its tensors, by their place, replaced."""
         return self._run(change, modes, replays=True)
 
     def _run(
         self, change: Change, modes: Iterable[AbstractContextManager[Any]], *, replays: bool
-    ) -> Seen:
+    ) -> PassResult:
         self.count += 1
         program = self.program
         batch = copied(program.batch)
@@ -70,10 +70,10 @@ class Passes:
             stack.enter_context(preserved(program.model, program.loss_fn, program.forward))
             stack.enter_context(torch.set_grad_enabled(self._differentiates))
             stack.enter_context(torch.compiler.set_stance("force_eager"))
-            stack.enter_context(Quiet())
+            stack.enter_context(CompositeCalls())
             stack.enter_context(self._held.running(replays=replays))
             with torch.no_grad():
-                for place, tensor in named(batch):
+                for place, tensor in named_tensors(batch):
                     if place in change:
                         tensor.copy_(change[place])
             for mode in modes:
@@ -85,7 +85,9 @@ class Passes:
         main = main_tensor(output)
         # Not copied: what the model overwrites in place of its own output is its output.
         tensors = tuple(plain(tensor) for tensor in tensors_of(output))
-        return Seen(plain(main) if isinstance(main, Tensor) else None, tensors, plain(result.loss))
+        return PassResult(
+            plain(main) if isinstance(main, Tensor) else None, tensors, plain(result.loss)
+        )
 
 
 @contextmanager

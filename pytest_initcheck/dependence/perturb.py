@@ -10,8 +10,8 @@ from pytest_initcheck.dependence.causal import ask_causality, claimed
 from pytest_initcheck.dependence.change import inputs_of
 from pytest_initcheck.dependence.columns import ask_columns
 from pytest_initcheck.dependence.inputs import ask_inputs
-from pytest_initcheck.dependence.layout import Layout, layout_of
-from pytest_initcheck.dependence.passes import NotAsked, Passes, Seen, awake
+from pytest_initcheck.dependence.layout import BatchLayout, layout_of
+from pytest_initcheck.dependence.passes import NotAsked, Passes, PassResult, awake
 from pytest_initcheck.dependence.samples import ask_samples
 from pytest_initcheck.evidence.dependencies import Causality, Columns, Dependencies, Samples
 
@@ -34,13 +34,13 @@ def dependencies(program: Program, *, causal: bool | None = None) -> Dependencie
 class _Questions:
     """Asks one after the other; each reason why one could not be asked is kept."""
 
-    def __init__(self, passes: Passes, reference: Seen, causal: bool | None) -> None:
+    def __init__(self, passes: Passes, reference: PassResult, causal: bool | None) -> None:
         self._passes, self._reference, self._causal = passes, reference, causal
         self._not_asked: list[str] = []
-        self._known: dict[str, Seen] = {}
+        self._known: dict[str, PassResult] = {}
         layout = layout_of(passes.program.batch)
-        self._layout = layout if isinstance(layout, Layout) else None
-        if not isinstance(layout, Layout):
+        self._layout = layout if isinstance(layout, BatchLayout) else None
+        if not isinstance(layout, BatchLayout):
             self._not_asked.append(f"samples: {layout}")
 
     def asked(self) -> Dependencies:

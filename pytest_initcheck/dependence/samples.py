@@ -6,18 +6,20 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from pytest_initcheck.dependence.axes import NotFinite, along, moved, readings
+from pytest_initcheck.dependence.axes import NotFinite, along, moved_indices, readings
 from pytest_initcheck.dependence.change import other_sample
 from pytest_initcheck.dependence.exchange import Exchanges
 from pytest_initcheck.dependence.follow import First, Second
 from pytest_initcheck.dependence.frozen_statistics import Diverged
-from pytest_initcheck.dependence.layout import Layout
+from pytest_initcheck.dependence.layout import BatchLayout
 from pytest_initcheck.dependence.operations import is_replayable
-from pytest_initcheck.dependence.passes import Change, NotAsked, Passes, Seen
+from pytest_initcheck.dependence.passes import Change, NotAsked, Passes, PassResult
 from pytest_initcheck.evidence.dependencies import Exchange, Samples
 
 
-def ask_samples(passes: Passes, reference: Seen, layout: Layout) -> tuple[Samples, Seen]:
+def ask_samples(
+    passes: Passes, reference: PassResult, layout: BatchLayout
+) -> tuple[Samples, PassResult]:
     """Which samples' outputs move when one is replaced, and the pass in which it was.
 
     Raises:
@@ -43,7 +45,7 @@ def ask_samples(passes: Passes, reference: Seen, layout: Layout) -> tuple[Sample
 
 
 def _explained(
-    passes: Passes, reference: Seen, layout: Layout, found: Samples, change: Change
+    passes: Passes, reference: PassResult, layout: BatchLayout, found: Samples, change: Change
 ) -> Samples:
     """What was found, with where the samples come together."""
     if not _is_repeatable(passes, reference):
@@ -53,7 +55,9 @@ def _explained(
     return replace(found, exchanges=exchanges, is_certain=is_certain)
 
 
-def hit_samples(before: Seen, after: Seen, layout: Layout, sample: int) -> tuple[int, ...]:
+def hit_samples(
+    before: PassResult, after: PassResult, layout: BatchLayout, sample: int
+) -> tuple[int, ...]:
     """The samples whose output moved.
 
     Raises:
@@ -62,7 +66,7 @@ def hit_samples(before: Seen, after: Seen, layout: Layout, sample: int) -> tuple
     if before.main is None or after.main is None or before.main.shape != after.main.shape:
         raise NotAsked("samples: the output has another shape with other samples")
     try:
-        mask = moved(before.main, after.main)
+        mask = moved_indices(before.main, after.main)
     except NotFinite:
         raise NotAsked("samples: the output is not finite") from None
     found = list(_read(mask, layout))
@@ -72,26 +76,26 @@ def hit_samples(before: Seen, after: Seen, layout: Layout, sample: int) -> tuple
     return min(found, key=lambda hit: (len(set(hit) - {sample}), sample not in hit))
 
 
-def _read(mask: Tensor, layout: Layout) -> list[tuple[int, ...]]:
+def _read(mask: Tensor, layout: BatchLayout) -> list[tuple[int, ...]]:
     """What moved by each axis that may count samples; the first may hold several rows of each."""
     exact = [axis for axis in range(mask.dim()) if mask.shape[axis] == layout.count]
     axes = exact or ([0] if mask.dim() else [])
     return [hit for axis in axes for hit in readings(along(mask, axis), layout.count)]
 
 
-def _is_repeatable(passes: Passes, reference: Seen) -> bool:
+def _is_repeatable(passes: Passes, reference: PassResult) -> bool:
     again = passes.reference()
     if reference.main is None or again.main is None or again.main.shape != reference.main.shape:
         return False
-    return not bool(moved(reference.main, again.main).any())
+    return not bool(moved_indices(reference.main, again.main).any())
 
 
-def _leaks_along_other(passes: Passes, layout: Layout) -> bool:
+def _leaks_along_other(passes: Passes, layout: BatchLayout) -> bool:
     """Whether the other axis that may count samples leaks as well: then it is no sample axis."""
     axis, count = layout.other, layout.other_count
     if axis is None:
         return False
-    other, sample = Layout(axis=axis, count=count), (count - 1) // 2
+    other, sample = BatchLayout(axis=axis, count=count), (count - 1) // 2
     change = other_sample(passes.program.batch, axis, sample, count)
     if not change:
         return False
@@ -103,7 +107,9 @@ def _leaks_along_other(passes: Passes, layout: Layout) -> bool:
     return bool(set(hit) - {sample})
 
 
-def _trace(passes: Passes, change: Change, layout: Layout, sample: int) -> tuple[Exchange, ...]:
+def _trace(
+    passes: Passes, change: Change, layout: BatchLayout, sample: int
+) -> tuple[Exchange, ...]:
     """Where the samples come together; empty where that could not be followed."""
     model = passes.program.model
     visitor = Exchanges(layout.count, sample)
@@ -122,8 +128,8 @@ def _trace(passes: Passes, change: Change, layout: Layout, sample: int) -> tuple
     return visitor.found(first.trail, leaks=leaks, moves=is_own)
 
 
-def _are_alike(seen: Seen, layout: Layout) -> bool:
+def _are_alike(seen: PassResult, layout: BatchLayout) -> bool:
     """Whether the output is the same for all samples."""
     if seen.main is None or not seen.main.dim() or seen.main.shape[0] != layout.count:
         return False
-    return not bool(moved(seen.main, seen.main[:1].expand_as(seen.main)).any())
+    return not bool(moved_indices(seen.main, seen.main[:1].expand_as(seen.main)).any())

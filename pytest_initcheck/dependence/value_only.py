@@ -9,6 +9,7 @@ from pytest_initcheck.capture.program import Program
 from pytest_initcheck.capture.restore import preserved
 from pytest_initcheck.dependence.passes import Passes, redrawn
 from pytest_initcheck.evidence import Observed
+from pytest_initcheck.evidence.gradient_flow import leading_to
 
 # What rounding moves of a sum of single precision, relative to it.
 _ROUNDING = 1e-6
@@ -32,16 +33,13 @@ def value_only_layers(program: Program, evidence: Observed) -> tuple[str, ...]:
 
 
 def _unled(evidence: Observed) -> list[str]:
-    leading = set(evidence.goals)
-    for node in reversed(evidence.nodes):
-        if node.index in leading:
-            leading.update(node.inputs)
+    leading = leading_to(evidence, evidence.objective_nodes)
     led = {node.layer for node in evidence.nodes if node.is_layer and node.index in leading}
     looks = evidence.start.parameters
     return [
         layer
         for layer in evidence.order
-        if evidence.goals
+        if evidence.objective_nodes
         and layer not in led
         and any(evidence.rates.get(p.name) for p in evidence.trainable(layer))
         and all(looks[p.name].gradient is None for p in evidence.trainable(layer))

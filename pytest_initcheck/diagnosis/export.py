@@ -30,7 +30,7 @@ def diagnosis_frame(records: Sequence[ModelRecord]) -> pd.DataFrame:
 def model_rows(record: ModelRecord) -> Iterator[dict[str, Any]]:
     """The rows of one moment."""
     for layer in record.layers:
-        for role, stats in tensors_of(layer):
+        for role, stats in layer_tensors(layer):
             yield {
                 "layer": layer.name,
                 "kind": layer.kind,
@@ -44,7 +44,7 @@ def model_rows(record: ModelRecord) -> Iterator[dict[str, Any]]:
             }
 
 
-def tensors_of(layer: LayerRecord) -> Iterator[tuple[str, TensorStats]]:
+def layer_tensors(layer: LayerRecord) -> Iterator[tuple[str, TensorStats]]:
     """Every summarised tensor of a layer with its role ("weight", "weight gradient", …)."""
     yield from layer.weights.items()
     for name, stats in layer.gradients.items():

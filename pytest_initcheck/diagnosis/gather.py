@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from pytest_initcheck.capture.composite_calls import switch_off_dropout
-from pytest_initcheck.capture.module_anomalies import oddities
+from pytest_initcheck.capture.module_anomalies import module_anomalies
 from pytest_initcheck.capture.prepare import opened
 from pytest_initcheck.capture.program import Program
 from pytest_initcheck.capture.restore import preserved
+from pytest_initcheck.checks.linear_model import linear_layers
 from pytest_initcheck.dependence import dependencies
 from pytest_initcheck.dependence.value_only import value_only_layers
 from pytest_initcheck.diagnosis.observe import observe
 from pytest_initcheck.diagnosis.sharpness import sharpness
 from pytest_initcheck.diagnosis.sigma_range import sigma_range_of_saturated
 from pytest_initcheck.diagnosis.subject import Subject
-from pytest_initcheck.evidence import Evidence
+from pytest_initcheck.evidence import Evidence, Observed
 from pytest_initcheck.evidence.objective import ObjectiveFacts
 from pytest_initcheck.learning.learns import learn
+from pytest_initcheck.objective.best_line import best_line
 from pytest_initcheck.objective.facts import objective_facts
+from pytest_initcheck.objective.idle_terms import idle_share
 
 
 def gather(subject: Subject, *, is_frozen: bool = False) -> Evidence:
@@ -30,7 +33,7 @@ def gather(subject: Subject, *, is_frozen: bool = False) -> Evidence:
     model, optimizer = subject.model, None if is_frozen else subject.optimizer
     functions = subject.loss_fn, subject.forward
     with opened(model, subject.batch, *functions, subject.device) as program:
-        odd = oddities(model)
+        odd = module_anomalies(model)
         program.materialise()
         switch_off_dropout(model)
         proved = dependencies(program, causal=subject.causal)
@@ -53,7 +56,15 @@ def gather(subject: Subject, *, is_frozen: bool = False) -> Evidence:
             value_only=value_only_layers(program, observed),
             sharpness=sharpness(program, observed),
             sigma_range=sigma_range_of_saturated(program, observed),
+            idle_terms=_idle_terms(program, observed),
+            line=best_line(program) if linear_layers(observed) else None,
         )
+
+
+def _idle_terms(program: Program, observed: Observed) -> float:
+    # A caller's own step may train one network of several.
+    is_partial = program.forward is not None and not observed.is_default_optimizer
+    return idle_share(program, observed.rates) if is_partial else 0.0
 
 
 def _objective(program: Program) -> ObjectiveFacts | None:

@@ -13,18 +13,24 @@ import torch
 from torch import Tensor, nn
 
 from pytest_initcheck.capture import validate
-from pytest_initcheck.capture.batch_paths import given_scale, places
-from pytest_initcheck.capture.chance_loss import loss_facts
-from pytest_initcheck.capture.first_nonfinite import birthplace
-from pytest_initcheck.capture.inplace_inputs import written
+from pytest_initcheck.capture.batch_paths import batch_paths, input_scale
+from pytest_initcheck.capture.first_nonfinite import first_nonfinite
+from pytest_initcheck.capture.inplace_inputs import inplace_inputs
 from pytest_initcheck.capture.layer_records import model_record
-from pytest_initcheck.capture.optimizer_facts import broken_layers, direction, foreign, holding
+from pytest_initcheck.capture.movement import copies, movement
+from pytest_initcheck.capture.optimizer_facts import (
+    broken_layers,
+    direction,
+    foreign,
+    optimizer_facts,
+)
 from pytest_initcheck.capture.optimizer_step import take_step
 from pytest_initcheck.capture.program import Program
 from pytest_initcheck.capture.restore import preserved
-from pytest_initcheck.capture.snapshot import Looked, Looker
+from pytest_initcheck.capture.snapshot import SnapshotTaker, Taken
+from pytest_initcheck.capture.uninformed_loss import loss_facts
 from pytest_initcheck.errors import InitcheckError
-from pytest_initcheck.evidence import Look, Observed
+from pytest_initcheck.evidence import Observed, Snapshot
 from pytest_initcheck.evidence.objective import ObjectiveFacts
 from pytest_initcheck.records import ModelRecord
 
@@ -46,14 +52,14 @@ def observe(
     ``oddities`` are those of the modules before the first pass; ``is_frozen`` says that nothing
     was trainable before the diagnosis.
     """
-    model, looker = program.model, Looker(program)
+    model, looker = program.model, SnapshotTaker(program)
     first = looker.take(0)
-    rewritten = written(program, looker.seen)
+    rewritten = inplace_inputs(program, looker.seen)
     facts = loss_facts(program, first)
-    born = None if _is_whole(first.look) else birthplace(program)
+    born = None if _is_whole(first.snapshot) else first_nonfinite(program)
     made, is_empty = _optimizer(optimizer, model)
-    starts = {name: p.detach().clone() for name, p in model.named_parameters()}
-    held = replace(holding(model, made, is_empty=is_empty), is_frozen=is_frozen)
+    starts = copies(model)
+    held = replace(optimizer_facts(model, made, is_empty=is_empty), is_frozen=is_frozen)
     with preserved(*foreign(model, made)):
         looks, shown = _stepped(looker, first, made, steps, starts)
     meta = _meta(program, made, steps)
@@ -61,38 +67,40 @@ def observe(
     return Observed(
         nodes=first.nodes,
         parameters=first.parameters,
-        looks=tuple(looked.look for looked in looks),
+        snapshots=tuple(looked.snapshot for looked in looks),
         loss=facts,
         before=record(first, "start", {}),
-        after=record(looks[-1], f"after {steps} steps", _movement(model, starts)),
+        after=record(looks[-1], f"after {steps} steps", movement(model, starts)),
         order=first.order,
         rates=_rates(model, made),
         is_default_optimizer=optimizer is None,
-        ends=first.ends,
-        reached=first.reached,
+        output_nodes=first.output_nodes,
+        backward_nodes=first.backward_nodes,
         reshapes=first.reshapes,
-        oddities={**oddities, **_oddities(first)},
-        goals=_goals(program, first, objective),
+        anomalies={**oddities, **_oddities(first, made)},
+        objective_nodes=_goals(program, first, objective),
         objective=objective,
-        born_at=born,
-        places=places(program.batch, {**first.look.fed, "targets": first.look.targets}),
-        given=given_scale(program.batch),
+        first_nonfinite=born,
+        batch_paths=batch_paths(
+            program.batch, {**first.snapshot.layer_inputs, "targets": first.snapshot.targets}
+        ),
+        input_scale=input_scale(program.batch),
         momentum=float(made.param_groups[0].get("momentum", 0.0)),
-        holding=replace(held, **shown),
-        written=rewritten,
+        optimizer=replace(held, **shown),
+        inplace_inputs=rewritten,
     )
 
 
 def _record(
-    looker: Looker,
-    first: Looked,
+    looker: SnapshotTaker,
+    first: Taken,
     meta: dict[str, str],
-    looked: Looked,
+    looked: Taken,
     moment: str,
     movement: dict[str, float],
 ) -> ModelRecord:
     return model_record(
-        looked.look,
+        looked.snapshot,
         first.parameters,
         first.nodes,
         moment=moment,
@@ -103,16 +111,16 @@ def _record(
 
 
 def _stepped(
-    looker: Looker,
-    first: Looked,
+    looker: SnapshotTaker,
+    first: Taken,
     optimizer: torch.optim.Optimizer,
     steps: int,
     starts: dict[str, Tensor],
-) -> tuple[list[Looked], dict[str, Any]]:
+) -> tuple[list[Taken], dict[str, Any]]:
     """Take the steps, with a look after each; and what they show of the optimiser."""
     looks, model, shown = [first], looker.model, dict[str, Any]()
     for step in range(1, steps + 1):
-        is_sound = not shown.get("broken") and _is_sound(looks[-1].look)
+        is_sound = not shown.get("broken") and _is_sound(looks[-1].snapshot)
         take_step(optimizer, looker.program)
         if step == 1:
             shown["direction"] = direction(model, starts)
@@ -122,10 +130,10 @@ def _stepped(
     return looks, shown
 
 
-def _goals(program: Program, first: Looked, objective: ObjectiveFacts | None) -> frozenset[int]:
+def _goals(program: Program, first: Taken, objective: ObjectiveFacts | None) -> frozenset[int]:
     """The nodes that made what is minimised: the outputs that the loss follows back."""
     if program.forward is not None or objective is None or not objective.outputs:
-        return first.goals
+        return first.objective_nodes
     return frozenset().union(*(first.makers[place] for place in objective.outputs))
 
 
@@ -139,17 +147,19 @@ def _optimizer(optimizer: Optimizer | None, model: nn.Module) -> tuple[torch.opt
         return torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.0), True
 
 
-def _oddities(first: Looked) -> dict[str, tuple[str, ...]]:
-    found = {"stray": first.strays, "vanished": first.vanished}
+def _oddities(first: Taken, optimizer: torch.optim.Optimizer) -> dict[str, tuple[str, ...]]:
+    held = {id(tensor) for group in optimizer.param_groups for tensor in group["params"]}
+    strays = dict.fromkeys(place for place, tensor in first.unregistered if id(tensor) not in held)
+    found = {"stray": tuple(strays), "vanished": first.vanished}
     return {kind: layers for kind, layers in found.items() if layers}
 
 
-def _is_whole(look: Look) -> bool:
+def _is_whole(look: Snapshot) -> bool:
     """Whether the loss and the outputs of all layers are finite."""
     return math.isfinite(look.loss) and not any(o.stats.nonfinite for o in look.outputs.values())
 
 
-def _is_sound(look: Look) -> bool:
+def _is_sound(look: Snapshot) -> bool:
     """Whether the loss and every gradient of a look are finite."""
     gradients = (p.gradient for p in look.parameters.values())
     return math.isfinite(look.loss) and not any(g.nonfinite for g in gradients if g is not None)
@@ -162,23 +172,6 @@ def _rates(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, floa
         for group in optimizer.param_groups
         for parameter in group["params"]
         if id(parameter) in names
-    }
-
-
-def _movement(model: nn.Module, starts: dict[str, Tensor]) -> dict[str, float]:
-    """‖w_after − w_before‖ / ‖w_before‖ per trainable parameter, 0/0 taken as 0; one host read."""
-    names, pairs = [], []
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad and name in starts and parameter.numel():
-            start = starts[name].to(parameter.device)
-            names.append(name)
-            pairs.append(torch.stack([(parameter.detach() - start).norm(), start.norm()]).float())
-    if not names:
-        return {}
-    table = torch.stack([pair.to(pairs[0].device) for pair in pairs]).double().tolist()
-    return {
-        name: moved / norm if norm else (float("inf") if moved else 0.0)
-        for name, (moved, norm) in zip(names, table, strict=True)
     }
 
 

@@ -29,5 +29,5 @@ def sharpness(program: Program, observed: Observed) -> float | None:
 
 
 def _is_suspicious(observed: Observed) -> bool:
-    is_descent = observed.holding.is_descent and not observed.is_default_optimizer
+    is_descent = observed.optimizer.is_descent and not observed.is_default_optimizer
     return is_descent and observed.trajectory.rises and not has_normalisation(observed)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from pytest_initcheck.capture.composite_calls import Quiet
-from pytest_initcheck.capture.deferred_read import Ledger
+from pytest_initcheck.capture.composite_calls import CompositeCalls
+from pytest_initcheck.capture.deferred_read import DeferredRead
 from pytest_initcheck.capture.program import Program
 from pytest_initcheck.capture.restore import preserved
 from pytest_initcheck.capture.signal_stats import SignalRecorder
@@ -105,10 +105,10 @@ class _Measure:
     def _look(self, sigma: float) -> SignalRecorder:
         model = self.program.model
         draw_normal(model, sigma, [self.layer], torch.Generator().manual_seed(0))
-        ledger = Ledger()
+        ledger = DeferredRead()
         recorder = SignalRecorder(ledger)
         recorder.tracer = tracer = Tracer(model, recorder.observer())
-        with torch.enable_grad(), Quiet(tracer), tracer.prepared(), tracer.running():
+        with torch.enable_grad(), CompositeCalls(tracer), tracer.prepared(), tracer.running():
             self.program.evaluate(tracer.add_data)
         ledger.read()
         return recorder

@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 from pytest_initcheck.evidence.dependencies import Dependencies
-from pytest_initcheck.evidence.evidence import Evidence, Holding, LossFacts, Observed
+from pytest_initcheck.evidence.evidence import Evidence, LossFacts, Observed, OptimizerFacts
 from pytest_initcheck.evidence.graph import Node, Reshape
 from pytest_initcheck.evidence.snapshot import (
     Array,
-    Look,
-    OutputLook,
+    NonlinearityKey,
+    NonlinearitySnapshot,
+    OutputSnapshot,
     Parameter,
-    ParameterLook,
-    SiteKey,
-    SiteLook,
+    ParameterSnapshot,
+    Snapshot,
 )
 
 __all__ = [
     "Array",
     "Dependencies",
     "Evidence",
-    "Holding",
-    "Look",
     "LossFacts",
     "Node",
+    "NonlinearityKey",
+    "NonlinearitySnapshot",
     "Observed",
-    "OutputLook",
+    "OptimizerFacts",
+    "OutputSnapshot",
     "Parameter",
-    "ParameterLook",
+    "ParameterSnapshot",
     "Reshape",
-    "SiteKey",
-    "SiteLook",
+    "Snapshot",
 ]

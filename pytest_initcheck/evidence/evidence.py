@@ -12,7 +12,7 @@ from pytest_initcheck.evidence.learning import Learning
 from pytest_initcheck.evidence.loss_trajectory import LossTrajectory
 from pytest_initcheck.evidence.objective import ObjectiveFacts
 from pytest_initcheck.evidence.sigma_range import SigmaRange
-from pytest_initcheck.evidence.snapshot import Look, Parameter
+from pytest_initcheck.evidence.snapshot import Parameter, Snapshot
 from pytest_initcheck.records import ModelRecord
 
 
@@ -20,22 +20,22 @@ from pytest_initcheck.records import ModelRecord
 class LossFacts:
     """The loss at the start beside what an uninformed prediction costs.
 
-    ``chance`` is the loss of a constant prediction (equal probabilities, or zero); ``spread`` its
-    standard error over the samples of the batch; ``growth`` the factor by which the loss of that
-    prediction grows when the batch is doubled (1 for a mean, 2 for a sum). ``is_forward`` says that
-    the caller passed ``forward``, which may train one network of several.
+    ``uninformed`` is the loss of a constant prediction (equal probabilities, or zero); ``spread``
+    its standard error over the samples of the batch; ``growth`` the factor by which the loss of
+    that prediction grows when the batch is doubled (1 for a mean, 2 for a sum). ``is_forward`` says
+    that the caller passed ``forward``, which may train one network of several.
     """
 
     name: str
     initial: float
-    chance: float | None = None
+    uninformed: float | None = None
     growth: float | None = None
     classes: int | None = None
     is_forward: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
-class Holding:
+class OptimizerFacts:
     """What the optimiser holds and does to it.
 
     ``foreign`` counts its tensors that are not the model's and to which this loss gives no
@@ -59,49 +59,49 @@ class Holding:
 
 @dataclass(frozen=True, kw_only=True)
 class Observed:
-    """What the looks and the steps showed. ``looks`` come in the order of the steps; the first is
-    the start.
+    """What the looks and the steps showed. ``snapshots`` come in the order of the steps; the first
+    is the start.
 
-    ``rates`` is the learning rate of every parameter that the optimiser holds; ``ends`` are the
-    nodes that made the model's output, ``goals`` those that made what is minimised (the output, or
-    the loss of ``forward``), ``reached`` those to which the autograd graph of the loss leads back;
-    ``oddities`` are modules by what is odd about them
-    ("overwritten" weights, a drawn "padding" row, "stray" parameters that they do not hold, and
-    layers whose weights have "vanished" on their way from the parameters);
-    ``places`` says where in the batch the measured "inputs" and "targets" lie; ``given`` is root
-    mean square and largest |value| of the batch's inputs, before the model does anything to them;
-    ``momentum`` is the optimiser's; ``objective`` is what the loss can reach,
-    None where it cannot be asked; ``born_at`` the node that made the first NaN or infinity;
-    ``holding`` what the optimiser holds; ``written`` the places of the batch that every pass
-    changes again; ``reshapes`` those that mixed axes up.
+    ``rates`` is the learning rate of every parameter that the optimiser holds; ``output_nodes`` are
+    the nodes that made the model's output, ``objective_nodes`` those that made what is minimised
+    (the output, or the loss of ``forward``), ``backward_nodes`` those to which the autograd graph
+    of the loss leads back; ``anomalies`` are modules by what is odd about them ("overwritten"
+    weights, a drawn "padding" row, "stray" parameters that they do not hold, and layers whose
+    weights have "vanished" on their way from the parameters); ``batch_paths`` says where in the
+    batch the measured "inputs" and "targets" lie; ``input_scale`` is root mean square and largest
+    |value| of the batch's inputs, before the model does anything to them; ``momentum`` is the
+    optimiser's; ``objective`` is what the loss can reach, None where it cannot be asked;
+    ``first_nonfinite`` the node that made the first NaN or infinity; ``optimizer`` what the
+    optimiser holds; ``inplace_inputs`` the places of the batch that every pass changes again;
+    ``reshapes`` those that mixed axes up.
     """
 
     nodes: tuple[Node, ...]
     parameters: dict[str, Parameter]
-    looks: tuple[Look, ...]
+    snapshots: tuple[Snapshot, ...]
     loss: LossFacts
     before: ModelRecord
     after: ModelRecord
     order: tuple[str, ...] = ()
     rates: dict[str, float] = field(default_factory=dict)
     is_default_optimizer: bool = True
-    ends: frozenset[int] = frozenset()
-    reached: frozenset[int] = frozenset()
-    goals: frozenset[int] = frozenset()
-    oddities: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    places: dict[str, str] = field(default_factory=dict)
-    given: tuple[float, float] | None = None
+    output_nodes: frozenset[int] = frozenset()
+    backward_nodes: frozenset[int] = frozenset()
+    objective_nodes: frozenset[int] = frozenset()
+    anomalies: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    batch_paths: dict[str, str] = field(default_factory=dict)
+    input_scale: tuple[float, float] | None = None
     momentum: float = 0.0
     objective: ObjectiveFacts | None = None
-    born_at: int | None = None
-    holding: Holding = field(default_factory=Holding)
-    written: tuple[str, ...] = ()
+    first_nonfinite: int | None = None
+    optimizer: OptimizerFacts = field(default_factory=OptimizerFacts)
+    inplace_inputs: tuple[str, ...] = ()
     reshapes: tuple[Reshape, ...] = ()
 
     @property
-    def start(self) -> Look:
+    def start(self) -> Snapshot:
         """The look before the first step."""
-        return self.looks[0]
+        return self.snapshots[0]
 
     @functools.cached_property
     def trajectory(self) -> LossTrajectory:
@@ -109,9 +109,9 @@ class Observed:
         facts = self.objective
         is_open = facts is None or facts.is_bottomless
         return LossTrajectory(
-            losses=tuple(look.loss for look in self.looks),
+            losses=tuple(look.loss for look in self.snapshots),
             is_chosen=not self.is_default_optimizer,
-            chance=self.loss.chance,
+            uninformed=self.loss.uninformed,
             constant=None if facts is None or is_open else facts.constant,
             floor=None if facts is None or is_open else facts.reachable,
         )
@@ -129,7 +129,10 @@ class Evidence(Observed):
     ``learning`` what `learns` found, where it was asked; ``value_only`` the layers that move the
     loss through numbers alone; ``sharpness`` the learning rate times the largest curvature at the
     start, over 1 + momentum, where the steps gave reason to measure it; ``sigma_range`` between
-    which σ the first saturated layer passes its signal on, None where no layer is saturated.
+    which σ the first saturated layer passes its signal on, None where no layer is saturated;
+    ``idle_terms`` the share of the loss in terms that move with what the optimiser holds and pull
+    at other parameters alone; ``line`` the share of what can be learnt that a linear function of
+    the inputs reaches, where the model is one.
     """
 
     dependencies: Dependencies = field(default_factory=Dependencies)
@@ -137,6 +140,8 @@ class Evidence(Observed):
     value_only: tuple[str, ...] = ()
     sharpness: float | None = None
     sigma_range: SigmaRange | None = None
+    idle_terms: float = 0.0
+    line: float | None = None
 
     @classmethod
     def of(cls, observed: Observed, **answers: Any) -> Evidence:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterator
 
 from pytest_initcheck.evidence.evidence import Observed
 from pytest_initcheck.evidence.graph import Node
-from pytest_initcheck.evidence.snapshot import SiteKey
+from pytest_initcheck.evidence.snapshot import NonlinearityKey
 
 _NORMS = ("batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm")
 # What normalisations are made of where they are written by hand.
@@ -84,20 +84,41 @@ def read_layers(evidence: Observed) -> set[str]:
     return {node.layer for node in evidence.nodes if node.is_layer and node.index in feeding}
 
 
-def heard(evidence: Observed) -> set[int]:
-    """The nodes from which a gradient can come: those with a path to the output."""
-    read = {index for node in evidence.nodes for index in node.inputs}
-    ends = {node.index for node in evidence.nodes} & (evidence.goals or evidence.ends)
-    found = ends or {node.index for node in evidence.nodes if node.index not in read}
+def leading_to(
+    evidence: Observed, ends: Collection[int], passes: Callable[[Node], bool] = lambda node: True
+) -> set[int]:
+    """The nodes from which a path leads to one of ``ends``, and these; -1 where the batch is one.
+
+    No path runs through a node that does not let it pass.
+    """
+    found = set(ends)
     for node in reversed(evidence.nodes):
-        if node.index in found and not is_shut(node):
+        if node.index in found and passes(node):
             found.update(node.inputs)
     return found
 
 
+def following(evidence: Observed, start: Node) -> Iterator[Node]:
+    """A node and all to which a path leads from it, in the order in which they ran."""
+    after = {start.index}
+    for node in evidence.nodes[start.index :]:
+        if node.index in after or after & set(node.inputs):
+            after.add(node.index)
+            yield node
+
+
+def nodes_behind_the_output(evidence: Observed) -> set[int]:
+    """The nodes from which a gradient can come: those with a path to the output."""
+    read = {index for node in evidence.nodes for index in node.inputs}
+    wanted = evidence.objective_nodes or evidence.output_nodes
+    ends = {node.index for node in evidence.nodes} & wanted
+    unread = {node.index for node in evidence.nodes if node.index not in read}
+    return leading_to(evidence, ends or unread, lambda node: not is_shut(node))
+
+
 def ending(evidence: Observed, *operators: str) -> Node | None:
     """The nonlinearity of these that ends the model, but for a softmax behind it."""
-    ends = set(evidence.ends)
+    ends = set(evidence.output_nodes)
     for node in reversed(evidence.nodes):
         if node.index not in ends:
             continue
@@ -128,7 +149,7 @@ def averaging(evidence: Observed) -> dict[str, float]:
     return found
 
 
-def is_gate(evidence: Observed, key: SiteKey) -> bool:
+def is_gate(evidence: Observed, key: NonlinearityKey) -> bool:
     """Whether the values of a nonlinearity multiply other data, as gates do."""
     mine = {
         n.index
@@ -155,7 +176,7 @@ def is_gain(evidence: Observed, node: Node) -> bool:
 
 def is_bridge(evidence: Observed, node: Node) -> bool:
     """Whether every path from the data to the output runs through a node."""
-    goals = evidence.goals or evidence.ends
+    goals = evidence.objective_nodes or evidence.output_nodes
     return bool(goals) and not data_reach(evidence, goals, without=node.index)
 
 
@@ -173,13 +194,13 @@ def last_layer(evidence: Observed) -> str:
     return next((node.layer for node in reversed(evidence.nodes) if node.is_layer), "")
 
 
-def is_fed(evidence: Observed, key: SiteKey) -> bool:
+def is_fed(evidence: Observed, key: NonlinearityKey) -> bool:
     """Whether data reach a nonlinearity, in the trace of the first look."""
     mine = makers(evidence, key)
     return not mine or data_reach(evidence, [node.index for node in mine])
 
 
-def makers(evidence: Observed, key: SiteKey) -> list[Node]:
+def makers(evidence: Observed, key: NonlinearityKey) -> list[Node]:
     """The operations that are pooled under a key."""
     wanted = key.owner, key.nonlinearity, key.layer
     return [n for n in evidence.nodes if (n.owner, n.nonlinearity, n.layer) == wanted]

@@ -20,14 +20,14 @@ _PROOF = 0.05
 class LossTrajectory:
     """The loss on one batch before each step and after the last.
 
-    ``is_chosen`` says that the caller passed the optimiser. ``chance`` is the loss of a
+    ``is_chosen`` says that the caller passed the optimiser. ``uninformed`` is the loss of a
     prediction without knowledge, ``constant`` of the best constant one, ``floor`` the lowest
     there is; None where they are not known.
     """
 
     losses: tuple[float, ...]
     is_chosen: bool = False
-    chance: float | None = None
+    uninformed: float | None = None
     constant: float | None = None
     floor: float | None = None
 
@@ -49,7 +49,7 @@ class LossTrajectory:
     @property
     def scale(self) -> float:
         """The largest of the first loss, chance and the loss of the best constant prediction."""
-        return max(abs(self.first), self.chance or 0.0, self.constant or 0.0)
+        return max(abs(self.first), self.uninformed or 0.0, self.constant or 0.0)
 
     @property
     def blown_up(self) -> float:

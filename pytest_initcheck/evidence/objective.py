@@ -26,7 +26,9 @@ class ObjectiveFacts:
     the lowest that the model's own last operations allow (``bound`` names the one before the
     output), ``constant`` the lowest of an output that is the same for every sample; None where
     the question cannot be asked. ``calmest`` is the lowest loss of the last layers' outputs
-    times some number up to 1, ``calm_output`` of the outputs, where the layers did not make them.
+    times some number up to 1, ``calm_output`` of the outputs, where the layers did not make them;
+    ``is_prior`` that the first loss is high for what the samples' outputs have in common, and that
+    this holds of nearly all targets.
 
     ``least`` is ``floor``, or ``reachable`` where ``constant`` is of what the last layers make.
 
@@ -41,7 +43,8 @@ class ObjectiveFacts:
     each other, by products or distances. ``is_over_one``: the loss takes a softmax over a single
     value; ``inverted`` is the loss of the right and of the wrong classes, where these cost less.
     ``lost_in_loss`` is what a squashing between output and loss, ``bound_in_loss``, puts out of
-    reach where another follows.
+    reach where another follows; ``within_loss`` the lowest and the best constant of a likelihood
+    within the loss, where that is what it is of.
 
     ``broadcast`` are the shapes of an output and of targets that the loss made into one larger than
     both, and ``is_unpaired`` that these may change places at no cost; ``clipped`` is what hides
@@ -58,9 +61,10 @@ class ObjectiveFacts:
     and ``main_share`` the share of the largest principal component of what is reconstructed.
 
     ``dead_term``: the share of the loss in terms of a sum that were made of the model's outputs
-    and carry no gradient. ``mispaired``: a target is compared with outputs of others. ``unread``
-    are targets that the loss does not read, ``copied`` is the input, or its column, that equals
-    the targets, and ``is_whole_copy`` that the only input does.
+    and carry no gradient; ``has_data_term``: one is made of the batch alone. ``mispaired``: a
+    target is compared with outputs of others. ``unread`` are targets that the loss does not read,
+    ``copied`` is the input, or its column, that equals the targets, and ``is_whole_copy`` that the
+    only input does.
     """
 
     loss: float
@@ -71,6 +75,7 @@ class ObjectiveFacts:
     least: float | None = None
     calmest: float | None = None
     calm_output: float | None = None
+    is_prior: bool = False
     is_bottomless: bool = False
     is_open: bool = False
     sinks: bool = False
@@ -89,6 +94,7 @@ class ObjectiveFacts:
     main_share: float | None = None
     lost_in_loss: float = 0.0
     bound_in_loss: str = ""
+    within_loss: tuple[float, float] | None = None
     sides: int = 0
     targets: Literal["", "classes", "shares", "numbers"] = ""
     target_rms: float | None = None
@@ -96,6 +102,7 @@ class ObjectiveFacts:
     has_equal_targets: bool = False
     mispaired: bool = False
     dead_term: float = 0.0
+    has_data_term: bool = False
     has_equal_inputs: bool = False
     outputs: tuple[int, ...] = ()
     unread: tuple[str, ...] = ()

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pytest_initcheck.evidence.evidence import Evidence, Observed
 from pytest_initcheck.evidence.gradient_flow import is_norm, makers, normalises
 from pytest_initcheck.evidence.loss_trajectory import BLOWN
-from pytest_initcheck.evidence.snapshot import Look, Parameter, SiteKey
+from pytest_initcheck.evidence.snapshot import NonlinearityKey, Parameter, Snapshot
 
 # Learning rates in units of the inverse curvature from which a network does not come back. The
 # curvature of a cross-entropy falls as soon as the model is sure of something.
@@ -47,7 +47,7 @@ def used_parameters(evidence: Observed) -> set[str]:
 def largest_gradient(evidence: Observed, parameter: Parameter) -> float | None:
     """The largest |gradient| of a parameter over all looks; None where none ever came."""
     found = []
-    for look in evidence.looks:
+    for look in evidence.snapshots:
         gradient = look.parameters[parameter.name].gradient
         if gradient is not None:
             found.append(_largest(gradient.min, gradient.max, gradient.nonfinite))
@@ -60,7 +60,7 @@ def _largest(low: float | None, high: float | None, nonfinite: int) -> float:
 
 def all_gone(evidence: Observed) -> bool:
     """Whether no parameter gets any gradient in the last look."""
-    last = evidence.looks[-1].parameters.values()
+    last = evidence.snapshots[-1].parameters.values()
     gradients = [look.gradient for look in last if look.gradient is not None]
     return bool(gradients) and all(g.zero_share == 1 for g in gradients)
 
@@ -71,10 +71,10 @@ def depth_of(evidence: Observed) -> Callable[[str], int]:
     return lambda layer: order.get(layer, len(order))
 
 
-def finite_looks(evidence: Observed) -> list[Look]:
+def finite_looks(evidence: Observed) -> list[Snapshot]:
     """The looks up to the first whose loss is not finite."""
     found = []
-    for look in evidence.looks:
+    for look in evidence.snapshots:
         if look.loss != look.loss or look.loss in (float("inf"), float("-inf")):
             break
         found.append(look)
@@ -100,7 +100,7 @@ def largest_stride(evidence: Observed) -> float:
 
 def is_class_loss(evidence: Observed) -> bool:
     """Whether the loss compares logits or probabilities with classes."""
-    targets, chance = evidence.start.targets, evidence.loss.chance
+    targets, chance = evidence.start.targets, evidence.loss.uninformed
     if evidence.loss.classes:
         return True
     if targets is None or chance is None or targets.mean is None or targets.min != 0:
@@ -113,10 +113,10 @@ def is_class_loss(evidence: Observed) -> bool:
 
 def ends_in_classes(evidence: Observed) -> bool:
     """Whether the model's output is a softmax or the logarithm of one."""
-    return any(n.index in evidence.ends and "softmax" in n.operator for n in evidence.nodes)
+    return any(n.index in evidence.output_nodes and "softmax" in n.operator for n in evidence.nodes)
 
 
-def pushed_by(evidence: Observed, key: SiteKey) -> str:
+def pushed_by(evidence: Observed, key: NonlinearityKey) -> str:
     """The normalisation before a nonlinearity whose bias outweighs its gain, "" if there is none.
 
     What leaves a normalisation has the spread of the gain, so that a bias of three of them

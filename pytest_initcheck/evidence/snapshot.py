@@ -31,24 +31,25 @@ class Parameter:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ParameterLook:
+class ParameterSnapshot:
     """A parameter at one look: ``row_gradient`` is the gradient's norm per unit.
 
-    ``projections`` (units, 5) identify rows, ``pulls`` those of the gradient; None where no two
-    rows could be alike. ``least`` and ``median`` are of the |values| above zero, at the start.
+    ``projections`` (units, 5) identify rows, ``gradient_projections`` those of the gradient; None
+    where no two rows could be alike. ``least`` and ``median`` are of the |values| above zero, at
+    the start.
     """
 
     stats: TensorStats | None
     gradient: TensorStats | None = None
     row_gradient: Array | None = None
     projections: Array | None = None
-    pulls: Array | None = None
+    gradient_projections: Array | None = None
     least: float | None = None
     median: float | None = None
 
 
 @dataclass(frozen=True)
-class SiteKey:
+class NonlinearityKey:
     """Where a nonlinearity stands: calls with an equal key are pooled."""
 
     owner: str
@@ -58,7 +59,7 @@ class SiteKey:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SiteLook:
+class NonlinearitySnapshot:
     """A nonlinearity at one look; arrays hold one value per unit.
 
     ``samples`` values were seen, ``flat`` of them passed no gradient, ``saturated`` of them had a
@@ -78,7 +79,7 @@ class SiteLook:
 
 
 @dataclass(frozen=True)
-class OutputLook:
+class OutputSnapshot:
     """The output of a layer before any nonlinearity, at one look.
 
     ``variation`` is the share of the mean square of the layer's *input* that differs between
@@ -91,21 +92,21 @@ class OutputLook:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
+class Snapshot:
     """Everything measured in one forward and backward pass.
 
-    ``inputs`` are the data that the first layer receives, ``fed`` those of every layer that
-    receives data on which no layer has worked; ``variation`` is the share of the mean square of
-    the model's output that differs between samples.
+    ``inputs`` are the data that the first layer receives, ``layer_inputs`` those of every layer
+    that receives data on which no layer has worked; ``variation`` is the share of the mean square
+    of the model's output that differs between samples.
     """
 
     step: int
     loss: float
-    parameters: dict[str, ParameterLook] = field(default_factory=dict)
-    sites: dict[SiteKey, SiteLook] = field(default_factory=dict)
-    outputs: dict[str, OutputLook] = field(default_factory=dict)
+    parameters: dict[str, ParameterSnapshot] = field(default_factory=dict)
+    sites: dict[NonlinearityKey, NonlinearitySnapshot] = field(default_factory=dict)
+    outputs: dict[str, OutputSnapshot] = field(default_factory=dict)
     inputs: TensorStats | None = None
     targets: TensorStats | None = None
     result: TensorStats | None = None
-    fed: dict[str, TensorStats] = field(default_factory=dict)
+    layer_inputs: dict[str, TensorStats] = field(default_factory=dict)
     variation: float | None = None

@@ -6,17 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pytest_initcheck.evidence import nonlinearities
 from pytest_initcheck.evidence.evidence import Observed
 from pytest_initcheck.evidence.gradient_flow import is_gate
-from pytest_initcheck.evidence.snapshot import Array, SiteKey
+from pytest_initcheck.evidence.snapshot import Array, NonlinearityKey
 
 # A layer that passes less than a tenth of the gradient costs the layers below a decade each.
 SHUT = 0.1
 OPEN = 0.25
 # Gates closed or opened by a bias agree; saturation by weights throws units to both ends.
 _BOTH_ENDS = 0.25
-# Rectifiers with a piece of slope zero.
-FLAT = ("relu", "relu6", "clamp", "threshold", "hardswish")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,17 +50,17 @@ class Transmission:
         return bool(self.closed.all())
 
 
-def transmissions(observed: Observed) -> dict[SiteKey, Transmission]:
+def transmissions(observed: Observed) -> dict[NonlinearityKey, Transmission]:
     """What each nonlinearity of the trace passes, over all looks, in the order of the first."""
-    keys = dict.fromkeys(key for look in observed.looks for key in look.sites)
+    keys = dict.fromkeys(key for look in observed.snapshots for key in look.sites)
     rows = _rows(observed)
     return {key: _pooled(observed, key, rows.get(key.layer, [])) for key in keys}
 
 
-def _pooled(observed: Observed, key: SiteKey, rows: list[Array]) -> Transmission:
-    sites = [look.sites[key] for look in observed.looks if key in look.sites]
+def _pooled(observed: Observed, key: NonlinearityKey, rows: list[Array]) -> Transmission:
+    sites = [look.sites[key] for look in observed.snapshots if key in look.sites]
     closed = np.logical_and.reduce([site.flat >= site.samples for site in sites])
-    if key.nonlinearity in FLAT:
+    if key.nonlinearity in nonlinearities.SHUT:
         # A unit that a gradient reaches past the nonlinearity is not closed.
         driven = [gradient > 0 for gradient in rows if len(gradient) == key.units]
         closed &= ~np.logical_or.reduce([*driven, np.zeros(key.units, dtype=bool)])
@@ -79,7 +78,7 @@ def _rows(observed: Observed) -> dict[str, list[Array]]:
     """Per layer the norms of the gradient of each unit, one array for each parameter and look."""
     found: dict[str, list[Array]] = {}
     for name, parameter in observed.parameters.items():
-        looks = (look.parameters[name].row_gradient for look in observed.looks)
+        looks = (look.parameters[name].row_gradient for look in observed.snapshots)
         found.setdefault(parameter.layer, []).extend(rows for rows in looks if rows is not None)
     return found
 
@@ -88,7 +87,7 @@ def _rows(observed: Observed) -> dict[str, list[Array]]:
 class Saturated:
     """The bounded nonlinearities of which the median unit passes less than ``limit``."""
 
-    sites: dict[SiteKey, Transmission]
+    sites: dict[NonlinearityKey, Transmission]
     limit: float
 
 
@@ -112,7 +111,7 @@ def _is_squared(observed: Observed) -> bool:
     return facts is not None and facts.sides > 0 and not facts.is_logarithmic
 
 
-def _is_biased_gate(observed: Observed, key: SiteKey) -> bool:
+def _is_biased_gate(observed: Observed, key: NonlinearityKey) -> bool:
     site = observed.start.sites.get(key)
     spread = site.output.std if site and site.output else None
     return spread is not None and spread < _BOTH_ENDS and is_gate(observed, key)

@@ -12,11 +12,11 @@ from pytest_initcheck.capture.restore import preserved
 from pytest_initcheck.landscape.ends import Ending, classify
 from pytest_initcheck.landscape.problem import (
     SEEDS,
+    EscapeProblem,
     Factory,
     NoiseOn,
     Objective,
-    Problem,
-    prepare,
+    pose,
 )
 from pytest_initcheck.landscape.result import Escape, Predicate
 from pytest_initcheck.landscape.surface import Surface
@@ -62,7 +62,7 @@ def escape(
         InitcheckError: an argument that cannot be used; the message says what to pass.
     """
     with preserved(), torch.inference_mode(False):
-        problem = prepare(
+        problem = pose(
             objective, start, optimizer, steps, noise=noise, noise_on=noise_on, seeds=seeds
         )
         walked = walk(problem)
@@ -80,7 +80,7 @@ def escape(
     )
 
 
-def _endings(problem: Problem, walked: Walk) -> list[Ending]:
+def _endings(problem: EscapeProblem, walked: Walk) -> list[Ending]:
     """One ending per seed; equal trajectories, the rule without noise, are judged once."""
     surface = Surface(problem)
     noise = problem.noise if problem.noisy else 0.0
@@ -94,7 +94,7 @@ def _endings(problem: Problem, walked: Walk) -> list[Ending]:
     return endings
 
 
-def _describe(problem: Problem) -> str:
+def _describe(problem: EscapeProblem) -> str:
     optimizer = problem.new_optimizer(problem.start.clone().requires_grad_())
     settings = optimizer.param_groups[0].items()
     shown = [

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from pytest_initcheck.errors import InitcheckError
-from pytest_initcheck.landscape.problem import Problem
+from pytest_initcheck.landscape.problem import EscapeProblem
 
 _POINTS = 400
 _GRID = 80
@@ -23,7 +23,7 @@ _FAR = 20.0
 class Drawing:
     """What is drawn: the trajectories of each seed, the objective along them and around them."""
 
-    problem: Problem
+    problem: EscapeProblem
     trajectories: Tensor
     values: Tensor
     seeds: Sequence[int]

@@ -20,7 +20,7 @@ SEEDS = 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class Problem:
+class EscapeProblem:
     """An objective, where to start on it, and how to walk; every field is valid."""
 
     objective: Objective
@@ -93,7 +93,7 @@ class Problem:
         return made
 
 
-def prepare(
+def pose(
     objective: Any,
     start: Any,
     optimizer: Any,
@@ -102,7 +102,7 @@ def prepare(
     noise: Any,
     noise_on: Any,
     seeds: Any,
-) -> Problem:
+) -> EscapeProblem:
     """The problem that these arguments pose.
 
     Raises:
@@ -117,7 +117,7 @@ def prepare(
         )
     if noise_on not in ("gradient", "loss"):
         raise InitcheckError(f'noise_on={noise_on!r}: pass "gradient" or "loss"')
-    problem = Problem(
+    problem = EscapeProblem(
         objective=objective,
         start=_start(start),
         optimizer=optimizer,
@@ -130,7 +130,7 @@ def prepare(
     return problem
 
 
-def _try_out(problem: Problem) -> None:
+def _try_out(problem: EscapeProblem) -> None:
     w = problem.start.clone().requires_grad_()
     with torch.enable_grad():
         value = problem.value(w)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.landscape.ends import End
-from pytest_initcheck.landscape.problem import Problem
+from pytest_initcheck.landscape.problem import EscapeProblem
 from pytest_initcheck.records import Curve, RunRecord
 from pytest_initcheck.statistics import CONFIDENCE, ShareVerdict, share_at_least, wilson
 
@@ -33,7 +33,7 @@ class Escape:
     the noiseless objective at the last point. All tensors are on the CPU.
     """
 
-    problem: Problem = field(repr=False)
+    problem: EscapeProblem = field(repr=False)
     trajectories: Tensor = field(repr=False)
     values: Tensor = field(repr=False)
     ends: tuple[End, ...]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from pytest_initcheck.errors import InitcheckError
-from pytest_initcheck.landscape.problem import Problem
+from pytest_initcheck.landscape.problem import EscapeProblem
 
 _FEW = 8
 _CHUNK = 256
@@ -19,7 +19,7 @@ class Surface:
     objective are the same at every point, so that differences are not noise.
     """
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: EscapeProblem) -> None:
         self._problem = problem
         self._shape = problem.start.shape
         self.dtype = torch.float64

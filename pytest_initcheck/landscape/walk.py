@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, optim
 
 from pytest_initcheck.capture.optimizer_step import ELEMENTWISE
-from pytest_initcheck.capture.randomness import drawn, seed_all
+from pytest_initcheck.capture.randomness import seed_all, stream_positions
 from pytest_initcheck.errors import InitcheckError
-from pytest_initcheck.landscape.problem import Problem
+from pytest_initcheck.landscape.problem import EscapeProblem
 
 
 @dataclass(frozen=True)
@@ -35,13 +35,13 @@ def settling(steps: int) -> int:
     return max(10, steps // 10) if steps else 0
 
 
-def walk(problem: Problem) -> Walk:
+def walk(problem: EscapeProblem) -> Walk:
     """All seeds of the problem, each from its start. Seeds the global random streams."""
     together = batched(problem)
     return one_by_one(problem) if together is None else together
 
 
-def one_by_one(problem: Problem) -> Walk:
+def one_by_one(problem: EscapeProblem) -> Walk:
     """One seed after the other; Python, numpy and torch are seeded before each."""
     walks = []
     for seed in problem.seeds:
@@ -50,7 +50,7 @@ def one_by_one(problem: Problem) -> Walk:
     return Walk(*(torch.cat([getattr(w, f) for w in walks]) for f in ("path", "values", "rest")))
 
 
-def batched(problem: Problem) -> Walk | None:
+def batched(problem: EscapeProblem) -> Walk | None:
     """All seeds at once, or None where that could differ from one by one."""
     start = problem.start.expand(len(problem.seeds), *problem.start.shape)
     if not _elementwise(problem) or not _maps(problem, start):
@@ -61,7 +61,7 @@ def batched(problem: Problem) -> Walk | None:
     return _alike(problem, noise)
 
 
-def _alike(problem: Problem, noise: Tensor) -> Walk:
+def _alike(problem: EscapeProblem, noise: Tensor) -> Walk:
     """Without noise on the gradient every seed takes one and the same path."""
     seeds = len(problem.seeds)
     one = _steps(problem, problem.start[None], torch.zeros_like(noise[:1]), _single)
@@ -71,21 +71,21 @@ def _alike(problem: Problem, noise: Tensor) -> Walk:
     return Walk(one.path.expand(seeds, -1, -1), values, one.rest.expand(seeds, -1, -1))
 
 
-Evaluate = Callable[[Problem, Tensor], Tensor]
+Evaluate = Callable[[EscapeProblem, Tensor], Tensor]
 
 
-def _single(problem: Problem, w: Tensor) -> Tensor:
+def _single(problem: EscapeProblem, w: Tensor) -> Tensor:
     # A start or a runaway that is not finite is not worth an error of the user's function.
     if not bool(torch.isfinite(w).all()):
         return w.new_full((1,), torch.nan)
     return problem.value(w[0])[None]
 
 
-def _mapped(problem: Problem, w: Tensor) -> Tensor:
+def _mapped(problem: EscapeProblem, w: Tensor) -> Tensor:
     return torch.vmap(problem.value)(w)
 
 
-def _steps(problem: Problem, start: Tensor, noise: Tensor, evaluate: Evaluate) -> Walk:
+def _steps(problem: EscapeProblem, start: Tensor, noise: Tensor, evaluate: Evaluate) -> Walk:
     walker = _Walker(problem, start, evaluate)
     still = torch.zeros_like(noise)
     shift, raised = (noise, still) if problem.noise_on == "gradient" else (still, noise)
@@ -109,7 +109,7 @@ def _steps(problem: Problem, start: Tensor, noise: Tensor, evaluate: Evaluate) -
 class _Walker:
     """The parameter of some seeds with its optimiser."""
 
-    def __init__(self, problem: Problem, start: Tensor, evaluate: Evaluate) -> None:
+    def __init__(self, problem: EscapeProblem, start: Tensor, evaluate: Evaluate) -> None:
         self._problem = problem
         self._evaluate = evaluate
         self._w = start.clone().requires_grad_()
@@ -179,7 +179,7 @@ def _frozen(path: Tensor) -> Tensor:
     return path.gather(1, index[..., None].expand_as(path))
 
 
-def _elementwise(problem: Problem) -> bool:
+def _elementwise(problem: EscapeProblem) -> bool:
     w = problem.start.clone().requires_grad_()
     optimizer = problem.new_optimizer(w)
     held = [p for group in optimizer.param_groups for p in group["params"]]
@@ -202,9 +202,9 @@ def _hooked(optimizer: optim.Optimizer) -> bool:
     return any(getattr(place, name, None) for place in places for name in names)
 
 
-def _maps(problem: Problem, start: Tensor) -> bool:
+def _maps(problem: EscapeProblem, start: Tensor) -> bool:
     """Does the mapped objective give what single calls give, and draw nothing at random?"""
-    before = drawn()
+    before = stream_positions()
     try:
         with torch.enable_grad():
             w = start.clone().requires_grad_()
@@ -216,7 +216,7 @@ def _maps(problem: Problem, start: Tensor) -> bool:
     except Exception:
         return False
     same = _close(values, value) and _close(gradient, expected)
-    return same and before == drawn()
+    return same and before == stream_positions()
 
 
 def _close(actual: Tensor, expected: Tensor) -> bool:

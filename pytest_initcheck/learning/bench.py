@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pytest_initcheck.capture.composite_calls import Quiet
+from pytest_initcheck.capture.composite_calls import CompositeCalls
 from pytest_initcheck.capture.optimizer_facts import foreign
 from pytest_initcheck.capture.optimizer_step import take_step
 from pytest_initcheck.capture.program import Program, refused
@@ -49,7 +49,7 @@ class Bench:
     def evaluate(self) -> float:
         """The loss, with its gradients left in place; random numbers are the same every time."""
         clear_gradients(self.program.model.parameters())
-        with preserved(), Quiet(), torch.enable_grad():
+        with preserved(), CompositeCalls(), torch.enable_grad():
             loss = self.program.evaluate().loss
             try:
                 torch.autograd.backward(loss)
@@ -78,7 +78,7 @@ class Bench:
                 has_fitted = self._has_fitted(losses[-1])
             if has_fitted or self._is_over(losses, plan):
                 break
-            with Quiet():
+            with CompositeCalls():
                 take_step(made, self.program)
             self._tick(1)
         is_open = not has_fitted and math.isfinite(losses[-1])
@@ -107,7 +107,7 @@ class Bench:
         return goal is not None and loss <= goal
 
     def _probe(self) -> Probe | None:
-        with preserved(), Quiet():
+        with preserved(), CompositeCalls():
             return probe(self.program, self.tail)
 
     def _has_fitted(self, loss: float) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pytest_initcheck.capture.composite_calls import Quiet
+from pytest_initcheck.capture.composite_calls import CompositeCalls
 from pytest_initcheck.capture.program import Program, tensors_of
 from pytest_initcheck.capture.restore import clear_gradients, preserved
 
@@ -33,7 +33,7 @@ def is_fading(program: Program) -> bool:
 
     handles = [module.register_forward_hook(count) for module in program.model.modules()]
     clear_gradients(program.model.parameters())
-    with preserved(), Quiet(), torch.enable_grad():
+    with preserved(), CompositeCalls(), torch.enable_grad():
         torch.autograd.backward(program.evaluate(follow).loss)
     for handle in handles:
         handle.remove()

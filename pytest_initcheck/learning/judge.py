@@ -23,7 +23,7 @@ _FADING = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Subject:
+class TrialSubject:
     """What else matters for a conclusion.
 
     ``noise`` is by how much the loss changes from one evaluation to the next although weights and
@@ -63,7 +63,7 @@ def unanswerable(stakes: Stakes) -> str:
     return ""
 
 
-def conclude(tried: Sequence[Tried], stakes: Stakes, subject: Subject) -> Conclusion:
+def conclude(tried: Sequence[Tried], stakes: Stakes, subject: TrialSubject) -> Conclusion:
     """What the trials say together."""
     best = best_of(tried)
     share = stakes.share(best.trial.loss)
@@ -105,7 +105,7 @@ def _gain(each: Tried, stakes: Stakes) -> float:
     return share
 
 
-def _doubt(tried: Sequence[Tried], stakes: Stakes, subject: Subject) -> str:
+def _doubt(tried: Sequence[Tried], stakes: Stakes, subject: TrialSubject) -> str:
     """Why a model that gained nothing from its inputs need not be at fault, empty where it is."""
     if stakes.kinds < FEWEST:
         return f"{stakes.kinds} different inputs are too few; pass {FEWEST} or more"

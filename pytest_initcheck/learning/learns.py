@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pytest_initcheck.capture.composite_calls import Quiet, switch_off_dropout
+from pytest_initcheck.capture.composite_calls import CompositeCalls, switch_off_dropout
 from pytest_initcheck.capture.optimizer_facts import foreign
 from pytest_initcheck.capture.prepare import opened
 from pytest_initcheck.capture.program import Forward, LossFunction, Program
@@ -22,7 +22,7 @@ from pytest_initcheck.learning.bounds import Stakes, stakes_of
 from pytest_initcheck.learning.influence import is_fading
 from pytest_initcheck.learning.judge import (
     Conclusion,
-    Subject,
+    TrialSubject,
     best_of,
     conclude,
     unanswerable,
@@ -65,7 +65,7 @@ def learn(
     others = foreign(model, own(optimizer)(model)) if optimizer is not None else []
     with preserved(model, program.loss_fn, program.forward, *others), _eager():
         switch_off_dropout(model)
-        with preserved(), Quiet():
+        with preserved(), CompositeCalls():
             tail = record_tail(program)
         first, subject, is_sparse = _look(program, tail)
         stakes = stakes_of(tail, program, first, facts)
@@ -80,7 +80,7 @@ def _eager() -> Any:
     return torch.compiler.set_stance("force_eager")
 
 
-def _look(program: Program, tail: Tail | None) -> tuple[float, Subject, bool]:
+def _look(program: Program, tail: Tail | None) -> tuple[float, TrialSubject, bool]:
     """The first loss, what an evaluation does beside it, and whether a gradient is sparse."""
     model = program.model
     with preserved(model, program.loss_fn, program.forward):
@@ -89,7 +89,7 @@ def _look(program: Program, tail: Tail | None) -> tuple[float, Subject, bool]:
         # Layers that take their scale from the first batch have done so now.
         versions = [p._version for p in model.parameters()]
         first, again = bench.evaluate(), bench.evaluate()
-        subject = Subject(
+        subject = TrialSubject(
             noise=abs(again - first) if math.isfinite(again - first) else 0.0,
             is_changing=versions != [p._version for p in model.parameters()],
             parameters=sum(p.numel() for p in trainable(model)),
@@ -116,7 +116,7 @@ def _try(
 
 
 def _concluded(
-    program: Program, stakes: Stakes, subject: Subject, tried: list[Tried]
+    program: Program, stakes: Stakes, subject: TrialSubject, tried: list[Tried]
 ) -> Conclusion:
     reason = unanswerable(stakes)
     if reason:

@@ -47,16 +47,16 @@ def plans(optimizer: Any, model: nn.Module, *, is_sparse: bool) -> Iterator[Plan
         name = own_name(optimizer, model)
         yield Plan(name=name, make=own(optimizer), steps=_OWN_STEPS, is_own=True)
     for kind, rate, steps in _SPARSE if is_sparse else _DENSE:
-        yield Plan(name=named(kind, [rate]), make=_maker(kind, rate), steps=steps)
+        yield Plan(name=named_plan(kind, [rate]), make=_maker(kind, rate), steps=steps)
 
 
 def own_name(optimizer: Any, model: nn.Module) -> str:
     """What the optimiser that was passed is called."""
     made = own(optimizer)(model)
-    return named(type(made), {float(group.get("lr", 0.0)) for group in made.param_groups})
+    return named_plan(type(made), {float(group.get("lr", 0.0)) for group in made.param_groups})
 
 
-def named(kind: type, rates: Iterable[float]) -> str:
+def named_plan(kind: type, rates: Iterable[float]) -> str:
     """ "Adam, lr 0.001" for a class of optimisers and the rates of its groups."""
     return f"{kind.__name__}, lr {' and '.join(f'{rate:g}' for rate in sorted(rates))}"
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
+from pytest_initcheck.evidence import nonlinearities
 from pytest_initcheck.evidence.objective import Clipped
 from pytest_initcheck.objective.reach import is_normalised
 from pytest_initcheck.objective.tail import Tail, name_on_tape, terms
-from pytest_initcheck.objective.tape import Call, Value
+from pytest_initcheck.objective.tape import TapeCall, Value
 
 # Calls that take logits, and squash them.
 SQUASHING = frozenset(
@@ -20,14 +22,12 @@ SQUASHING = frozenset(
      "logsumexp"}
 )  # fmt: skip
 _LOGITS = SQUASHING - {"softmax", "sigmoid"}
-_BOUNDING = frozenset(
-    {"softmax", "sigmoid", "tanh", "relu", "relu6", "clamp", "clip", "clamp_min", "clamp_max",
-     "hardtanh", "hardsigmoid", "normalize", "cosine_similarity", "softplus", "exp", "abs",
-     "square", "softsign", "sin", "cos", "erf", "log_softmax", "logsigmoid", "div", "__truediv__",
-     "log"}
-)  # fmt: skip
+_BOUNDING = nonlinearities.BOUNDING | {
+    *("normalize", "cosine_similarity", "abs", "square", "cos", "erf", "div", "__truediv__", "log")
+}
+_LIKELIHOODS = frozenset({"cross_entropy", "binary_cross_entropy_with_logits"})
 _CUTS = frozenset({"softmax", "sigmoid", "tanh"})
-_CLIPPING = frozenset({"clamp", "clip", "clamp_min", "clamp_max", "nan_to_num", "maximum"})
+_CLIPPING = nonlinearities.CLAMPS | {"nan_to_num", "maximum"}
 _DOMAINS = frozenset(
     {"log", "log2", "log10", "log1p", "logit", "binary_cross_entropy", "sqrt", "rsqrt", "pow",
      "acos", "arccos", "asin", "atanh", "gaussian_nll_loss"}
@@ -42,7 +42,7 @@ _SIMILARITIES = frozenset(
 )  # fmt: skip
 
 
-def after_output(tail: Tail) -> Iterator[Call]:
+def after_output(tail: Tail) -> Iterator[TapeCall]:
     """The calls behind the model's output; behind the heads where the output is not read."""
     outputs = {name_on_tape(value) for value in tail.output}
     reached: set[int] = set()
@@ -70,7 +70,7 @@ def compares(tail: Tail) -> bool:
     return any(call.name in _SIMILARITIES for call in tail.calls)
 
 
-def cuts(tail: Tail) -> Iterator[tuple[Value, str]]:
+def gradient_cuts(tail: Tail) -> Iterator[tuple[Value, str]]:
     """Values between output and loss that are squashed, and then taken for logits."""
     calls = list(after_output(tail))
     for place, call in enumerate(calls):
@@ -78,7 +78,25 @@ def cuts(tail: Tail) -> Iterator[tuple[Value, str]]:
             yield Value(kind="call", call=call), call.name
 
 
-def _is_squashed_behind(call: Call, later: Sequence[Call]) -> bool:
+def likelihoods(tail: Tail) -> Iterator[tuple[Tail, Value, str]]:
+    """The tails of likelihoods within the loss that take for logits what was just squashed.
+
+    With that value and what squashed it. A factor that vanishes where the model is right, as that
+    of a focal loss, brings the whole loss to its floor, but not the likelihood that it weighs.
+    """
+    for place, call in enumerate(tail.calls):
+        before = call.inputs[0].call if call.name in _LIKELIHOODS and call.inputs else None
+        if before is not None and before.name in _CUTS:
+            found = Value(kind="call", call=call)
+            mean = TapeCall(name="mean", func=torch.mean, args=(found,), kwargs={}, inputs=[found],
+                        shapes=call.results, results=[()])  # fmt: skip
+            inner = dataclasses.replace(
+                tail, calls=(*tail.calls[: place + 1], mean), root=Value(kind="call", call=mean)
+            )
+            yield inner, call.inputs[0], before.name
+
+
+def _is_squashed_behind(call: TapeCall, later: Sequence[TapeCall]) -> bool:
     reached = {id(call)}
     for other in later:
         if any(v.call is not None and id(v.call) in reached for v in other.inputs):
@@ -107,7 +125,7 @@ def broadcast(tail: Tail) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
     return None if call is None else (call.shapes[0], call.shapes[1])
 
 
-def _crossing(tail: Tail) -> Call | None:
+def _crossing(tail: Tail) -> TapeCall | None:
     for call in after_output(tail):
         kinds = [value.kind for value in call.inputs]
         is_mixed = "data" in kinds and any(value.is_free for value in call.inputs)
@@ -145,7 +163,7 @@ def _is_crossed(first: tuple[int, ...], second: tuple[int, ...]) -> bool:
     return bool(math.prod(both) > max(math.prod(first), math.prod(second)))
 
 
-def clipped(tail: Tail) -> Clipped | None:
+def clipped_outputs(tail: Tail) -> Clipped | None:
     """What hides values of the output from a function that could not take them."""
     calls = tail.calls
     if not any(call.name in _CLIPPING for call in calls):
@@ -169,7 +187,7 @@ def _share_moved(before: object, after: Tensor) -> float:
     return float(moved.float().mean())
 
 
-def _leads_to(call: Call, calls: Sequence[Call]) -> str:
+def _leads_to(call: TapeCall, calls: Sequence[TapeCall]) -> str:
     """The first function of a limited domain that reads what a call makes."""
     reached = {id(call)}
     for other in calls:
@@ -218,3 +236,9 @@ def dead_term(tail: Tail) -> float:
         else:
             alive += size
     return dead / (dead + alive) if dead else 0.0
+
+
+def has_data_term(tail: Tail) -> bool:
+    """Whether a term of the loss's sum is made of the batch alone."""
+    found = terms(tail.root)
+    return len(found) > 1 and any(v.kind == "data" and not v.is_cut for v in found)

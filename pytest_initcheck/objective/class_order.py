@@ -12,7 +12,7 @@ from pytest_initcheck.capture.program import tensors_of
 from pytest_initcheck.objective.between import after_output
 from pytest_initcheck.objective.reach import behind
 from pytest_initcheck.objective.tail import Tail
-from pytest_initcheck.objective.tape import Call, Value
+from pytest_initcheck.objective.tape import TapeCall, Value
 
 _SIGMOIDS = frozenset(
     {"sigmoid", "logsigmoid", "log_sigmoid", "binary_cross_entropy_with_logits",
@@ -51,7 +51,7 @@ def inverted(tail: Tail) -> tuple[float, float] | None:
     return None
 
 
-def _asked(tail: Tail) -> Iterator[tuple[Call, list[Tensor]]]:
+def _asked(tail: Tail) -> Iterator[tuple[TapeCall, list[Tensor]]]:
     """Squashing calls, and the logits of size 1 of what may be the right classes.
 
     Not of what the loss makes of the targets, such as 1 − y, where it reads them as they are, too.
@@ -74,7 +74,7 @@ def _is_same(side: Tensor, targets: Tensor) -> bool:
     return bool((side.reshape(-1) == targets.reshape(-1)).all())
 
 
-def _if_cheaper(tail: Tail, call: Call, right: Tensor) -> tuple[float, float] | None:
+def _if_cheaper(tail: Tail, call: TapeCall, right: Tensor) -> tuple[float, float] | None:
     value = call.inputs[0]
     with torch.no_grad():
         start = tail.seen(value, tail.play(tail.start))
@@ -92,7 +92,7 @@ def _if_cheaper(tail: Tail, call: Call, right: Tensor) -> tuple[float, float] | 
     return (sure, wrong) if is_cheaper else None
 
 
-def _right(call: Call, side: Tensor) -> Tensor | None:
+def _right(call: TapeCall, side: Tensor) -> Tensor | None:
     """1 for the right class and 0, or −1 for a sigmoid, for the wrong ones; None if unknown."""
     shape = call.shapes[0]
     if call.name in _SIGMOIDS:
@@ -119,7 +119,7 @@ def _fits(side: Tensor, shape: Sequence[int]) -> bool:
     return is_same or (is_flat and side.numel() == math.prod(shape))
 
 
-def _axis(call: Call) -> int:
+def _axis(call: TapeCall) -> int:
     """The axis of the classes of a softmax."""
     dims = len(call.shapes[0])
     if call.name == "cross_entropy":
@@ -129,12 +129,12 @@ def _axis(call: Call) -> int:
     return axis % dims if dims else 0
 
 
-def _width(call: Call) -> int:
+def _width(call: TapeCall) -> int:
     shape = call.shapes[0]
     return shape[_axis(call)] if shape else 1
 
 
-def _is_alone(call: Call, later: Sequence[Call]) -> bool:
+def _is_alone(call: TapeCall, later: Sequence[TapeCall]) -> bool:
     """Whether all that follows is made of one call and of data, but for terms that are added.
 
     And no other squashing follows.
@@ -153,9 +153,9 @@ def _is_alone(call: Call, later: Sequence[Call]) -> bool:
     return True
 
 
-def _is_complement(call: Call, later: Sequence[Call]) -> bool:
+def _is_complement(call: TapeCall, later: Sequence[TapeCall]) -> bool:
     """Whether only 1 − p, or −p, of what a call makes is read, also behind a choice of it."""
-    made, readers = {id(call)}, list[Call]()
+    made, readers = {id(call)}, list[TapeCall]()
     for other in later:
         if _reads(other, made):
             made |= {id(other)} if other.name in _HANDED_ON else set()
@@ -163,7 +163,7 @@ def _is_complement(call: Call, later: Sequence[Call]) -> bool:
     return bool(readers) and all(other.name in _COMPLEMENTS for other in readers)
 
 
-def _reads(call: Call, made: set[int]) -> bool:
+def _reads(call: TapeCall, made: set[int]) -> bool:
     return any(value.call is not None and id(value.call) in made for value in call.inputs)
 
 

@@ -24,17 +24,19 @@ from pytest_initcheck.objective.pairing import (
     is_whole_copy,
     unread_targets,
 )
-from pytest_initcheck.objective.probes import calm_output, calmest, is_linear, sinks
+from pytest_initcheck.objective.probes import calm_output, calmest, is_linear, is_prior, sinks
 from pytest_initcheck.objective.reach import (
     are_logarithms,
     behind,
     best_constant,
     constant,
+    constant_output,
     floor_of,
     free,
     reachable,
 )
 from pytest_initcheck.objective.tail import Tail, record_tail
+from pytest_initcheck.objective.tape import Value
 
 __all__ = ["best_constant", "facts_of", "floor_of", "objective_facts"]
 
@@ -66,6 +68,7 @@ def facts_of(tail: Tail) -> ObjectiveFacts:
         samples=tail.samples,
         calmest=calmest(tail),
         calm_output=calm_output(tail),
+        is_prior=bool(_asked(is_prior, tail)),
         sinks=sinks(tail, by_scale=kind == "classes"),
         is_linear=is_linear(tail),
         is_unnormalised=between.is_unnormalised(tail),
@@ -79,8 +82,9 @@ def facts_of(tail: Tail) -> ObjectiveFacts:
         bound=between.bound(tail),
         broadcast=between.broadcast(tail),
         is_unpaired=bool(_asked(between.is_unpaired, tail)),
-        clipped=between.clipped(tail),
+        clipped=between.clipped_outputs(tail),
         dead_term=between.dead_term(tail),
+        has_data_term=between.has_data_term(tail),
         outputs=tail.places,
         sides=len(sides),
         targets=kind,
@@ -133,18 +137,38 @@ def _is_downhill(tail: Tail, reach: Lowest, beyond: Lowest) -> bool:
 
 
 def _with_squashing_in_loss(facts: ObjectiveFacts, tail: Tail) -> ObjectiveFacts:
-    """The facts with what a squashing before another costs."""
+    """The facts with what a squashing before another costs the loss, or a likelihood within."""
     if facts.constant is None or facts.reachable is None:
         return facts
-    for value, name in between.cuts(tail):
-        with torch.no_grad():
-            start = tail.seen(value, tail.play(tail.start))
-        floor = free(behind(tail, value, start))
-        worth = facts.constant - floor.value
-        if math.isfinite(worth) and worth > 0 and not floor.is_bottomless:
-            lost = max((facts.reachable - floor.value) / worth, 0.0)
-            return dataclasses.replace(facts, lost_in_loss=lost, bound_in_loss=name)
+    for value, name in between.gradient_cuts(tail):
+        if (lost := _lost(tail, value, facts.reachable, facts.constant)) is not None:
+            facts = dataclasses.replace(facts, lost_in_loss=lost, bound_in_loss=name)
+            break
+    if facts.lost_in_loss:
+        return facts
+    for inner, value, name in between.likelihoods(tail):
+        within, idle = _value(reachable(inner)), _value(constant_output(_behind(inner, value)))
+        if within is not None and idle is not None:
+            lost = _lost(inner, value, within, idle) or 0.0
+            return dataclasses.replace(
+                facts, lost_in_loss=lost, bound_in_loss=name, within_loss=(within, idle)
+            )
     return facts
+
+
+def _lost(tail: Tail, value: Value, within: float, idle: float) -> float | None:
+    """What a squashing puts out of reach, of what lies between a constant and the floor."""
+    floor = free(_behind(tail, value))
+    worth = idle - floor.value
+    if not math.isfinite(worth) or worth <= 0 or floor.is_bottomless:
+        return None
+    return max((within - floor.value) / worth, 0.0)
+
+
+def _behind(tail: Tail, value: Value) -> Tail:
+    with torch.no_grad():
+        start = tail.seen(value, tail.play(tail.start))
+    return behind(tail, value, start)
 
 
 def _asked(question: Callable[[Tail], float | None], tail: Tail) -> float | None:
@@ -180,8 +204,9 @@ def _are_shares(tensor: Tensor) -> bool:
 
 
 def _rms(sides: Sequence[Tensor]) -> float | None:
-    sizes = [float(t.float().square().mean().sqrt()) for t in sides if t.is_floating_point()]
-    return max(sizes, default=None)
+    floating = [t.float() for t in sides if t.is_floating_point()]
+    known = [t[t.isfinite()] for t in floating]
+    return max((float(t.square().mean().sqrt()) for t in known if t.numel()), default=None)
 
 
 def _range(tail: Tail) -> tuple[float, float] | None:

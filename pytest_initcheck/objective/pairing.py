@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pytest_initcheck.capture.batch_paths import named
+from pytest_initcheck.capture.batch_paths import named_tensors
 from pytest_initcheck.capture.program import Program, main_tensor
 from pytest_initcheck.objective.tail import Tail
 
@@ -50,8 +50,9 @@ def _class_axes(output: Tensor, targets: Tensor) -> list[int]:
 def _moves_elsewhere(program: Program, output: Tensor, targets: Tensor, axis: int) -> bool:
     before = _gradient(program, output, targets)
     flat = targets.reshape(-1)
-    # What is negative where classes are whole numbers is left aside by the loss.
-    asked = torch.nonzero((flat >= 0) | targets.is_floating_point()).reshape(-1)
+    # What is negative where classes are whole numbers, or missing, is left aside by the loss.
+    is_asked = ((flat >= 0) | targets.is_floating_point()) & flat.isfinite()
+    asked = torch.nonzero(is_asked).reshape(-1)
     found = []
     for trial in range(_TRIALS if len(asked) > 1 else 0):
         # Not at even parts, where axes that were mixed up may meet again.
@@ -87,10 +88,12 @@ def unread_targets(program: Program, tail: Tail) -> tuple[str, ...]:
     batch = program.batch
     if program.forward is not None or not (isinstance(batch, (tuple, list)) and len(batch) == 2):
         return ()
-    targets = [(name, t) for name, t in named(batch) if name.startswith("targets") and t.numel()]
+    targets = [
+        (name, t) for name, t in named_tensors(batch) if name.startswith("targets") and t.numel()
+    ]
     if len(targets) < 2:
         return ()
-    known = [name for name, _ in named(batch)]
+    known = [name for name, _ in named_tensors(batch)]
     unread = tuple(name for name, _ in targets if known.index(name) not in tail.read)
     return unread if len(unread) < len(targets) else ()
 
@@ -99,7 +102,9 @@ def has_equal_inputs(program: Program) -> bool:
     """Whether all inputs are the same for every sample."""
     if program.forward is not None:
         return False
-    rows = [t for name, t in named(program.batch) if not name.startswith("targets") and t.dim()]
+    rows = [
+        t for name, t in named_tensors(program.batch) if not name.startswith("targets") and t.dim()
+    ]
     samples = {t.shape[0] for t in rows if t.layout == torch.strided and not t.is_nested}
     if len(samples) != 1 or len(rows) == 0 or samples == {1}:
         return False
@@ -141,7 +146,7 @@ def _inputs(program: Program, origins: frozenset[int]) -> list[tuple[str, Tensor
     """The tensors of the inputs but those that the targets were made of."""
     return [
         (name, tensor)
-        for place, (name, tensor) in enumerate(named(program.batch))
+        for place, (name, tensor) in enumerate(named_tensors(program.batch))
         if not name.startswith("targets")
         and tensor.numel() > 1
         and not tensor.is_nested

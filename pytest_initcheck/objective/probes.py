@@ -11,7 +11,7 @@ from torch import Tensor
 from pytest_initcheck.objective.between import after_output
 from pytest_initcheck.objective.reach import behind, is_normalised
 from pytest_initcheck.objective.tail import Key, Tail, name_on_tape
-from pytest_initcheck.objective.tape import Call, Value
+from pytest_initcheck.objective.tape import TapeCall, Value
 
 # Halvings, since what is normalised behind a layer has no size of its own but at zero.
 _ALPHAS = tuple(2.0**-i for i in range(0, 41, 2))
@@ -21,12 +21,45 @@ _FACTORS = (0.5, 2.0, -1e3, 1e3)
 _FAR = (1e3, 1e4)
 # So far below zero, in sizes of the start, is no floor that a loss is meant to have.
 _DEEP = 10.0
+# The larger part of an excess; a logit that is sure of something; what is rarer than one in ten.
+_MOST, _LARGE, _RARE = 0.5, 2.0, 0.1
 
 
 def calmest(tail: Tail) -> float | None:
     """The lowest loss of what the last layers made times some number up to 1."""
     found = [_value(lambda a=alpha: tail.at(_scaled(tail, a))) for alpha in _ALPHAS]  # type: ignore[misc]
     return min((value for value in found if value is not None), default=None)
+
+
+def is_prior(tail: Tail) -> bool:
+    """Whether the loss is high for what all samples' outputs have in common: that it is rare.
+
+    A bias that says of each place what holds of nearly all of them, as those of detectors do,
+    costs the few others dearly, and knows something.
+    """
+    lowest, shared = calmest(tail), _means(tail)
+    if lowest is None or not shared:
+        return False
+    full = {key: mean.expand_as(tail.start[key]).clone() for key, mean in shared.items()}
+    common = _value(lambda: tail.at({**tail.start, **full}))
+    if common is None or common - lowest <= _MOST * (tail.loss - lowest):
+        return False
+    large = torch.cat([t[t.abs() > _LARGE].flatten() for t in shared.values()])
+    parts = [float(t.float().mean()) for t in tail.data if t.numel() > 1 and _is_binary(t)]
+    if not large.numel():
+        return False
+    is_no, is_yes = bool((large < 0).all()), bool((large > 0).all())
+    return any((is_no and part < _RARE) or (is_yes and part > 1 - _RARE) for part in parts)
+
+
+def _means(tail: Tail) -> dict[Key, Tensor]:
+    """The mean over the samples of what the last layers made, where it has a row for each."""
+    rows = {key: t for key, t in tail.start.items() if t.dim() and t.shape[0] == tail.samples}
+    return {key: t.mean(0, keepdim=True) for key, t in rows.items()} if tail.samples > 1 else {}
+
+
+def _is_binary(tensor: Tensor) -> bool:
+    return not tensor.is_complex() and bool(((tensor == 0) | (tensor == 1)).all())
 
 
 def calm_output(tail: Tail) -> float | None:
@@ -67,7 +100,7 @@ def is_linear(tail: Tail) -> bool:
     return any(_is_linear_in(tail, value, start) for value, start in made)
 
 
-def _is_only_reader(tail: Tail, call: Call) -> bool:
+def _is_only_reader(tail: Tail, call: TapeCall) -> bool:
     """Whether nothing else reads the logits, as a logarithm of the same probabilities would."""
     logits = name_on_tape(call.inputs[0])
     readers = [each for each in tail.calls if logits in map(name_on_tape, each.inputs)]

@@ -14,7 +14,8 @@ from torch.utils._pytree import tree_leaves, tree_map
 from pytest_initcheck.capture.program import Program, Result, tensors_of
 from pytest_initcheck.capture.tensor_stats import plain
 from pytest_initcheck.errors import InitcheckError
-from pytest_initcheck.objective.tape import Call, Tape, Value
+from pytest_initcheck.evidence.nonlinearities import FLAT
+from pytest_initcheck.objective.tape import Tape, TapeCall, Value
 
 # A tail of more calls, or of more values to choose, is a network of its own.
 _CALLS = 2000
@@ -25,10 +26,7 @@ _GAINS = 4096
 _RTOL = 1e-4
 _COARSE = 0.05
 
-_FLAT = frozenset(
-    {"relu", "relu6", "clamp", "clip", "clamp_min", "clamp_max", "hardtanh", "hardsigmoid",
-     "threshold", "nan_to_num", "maximum", "minimum", "tanh", "sigmoid", "softmax", "where", "abs"}
-)  # fmt: skip
+_FLAT = FLAT | {"nan_to_num", "maximum", "minimum", "where", "abs"}
 _SUMS = frozenset(
     {"add", "__add__", "__radd__", "__iadd__", "sub", "__sub__", "__rsub__", "__isub__"}
 )
@@ -51,7 +49,7 @@ class Tail:
     ``stale`` are terms of the loss, by their name on the tape, whose gradient is zero throughout.
     """
 
-    calls: tuple[Call, ...]
+    calls: tuple[TapeCall, ...]
     root: Value
     start: dict[Key, Tensor]
     names: dict[Key, str]
@@ -145,7 +143,7 @@ def record_tail(program: Program) -> Tail | None:
 
 
 def _tail(
-    calls: list[Call],
+    calls: list[TapeCall],
     root: Value,
     made: list[tuple[Value, Tensor]],
     result: Result,
@@ -236,11 +234,11 @@ def _wide(tensor: Tensor) -> Tensor:
     return tensor.detach().float() if is_half else tensor.detach()
 
 
-def _slice(root: Value) -> list[Call] | None:
+def _slice(root: Value) -> list[TapeCall] | None:
     """The calls that a value depends on, earlier ones first; None where there are too many."""
-    order: list[Call] = []
+    order: list[TapeCall] = []
     done: set[int] = set()
-    stack: list[tuple[Call, bool]] = [(root.call, False)] if root.call else []
+    stack: list[tuple[TapeCall, bool]] = [(root.call, False)] if root.call else []
     while stack:
         call, is_ready = stack.pop()
         if is_ready:
@@ -254,7 +252,7 @@ def _slice(root: Value) -> list[Call] | None:
     return order
 
 
-def _leads(call: Call, end: Call) -> bool:
+def _leads(call: TapeCall, end: TapeCall) -> bool:
     return call is end or any(v.call is not None and _leads(call, v.call) for v in end.inputs)
 
 
@@ -285,7 +283,9 @@ def _look_up(value: Value, variables: Mapping[Key, Tensor], known: Mapping[Any, 
     return variables.get(value.key, value.tensor) if value.key != "" else value.tensor
 
 
-def _played(call: Call, variables: Mapping[Key, Tensor], known: Mapping[Any, Any]) -> list[Tensor]:
+def _played(
+    call: TapeCall, variables: Mapping[Key, Tensor], known: Mapping[Any, Any]
+) -> list[Tensor]:
     def value(leaf: Any) -> Any:
         if not isinstance(leaf, Value):
             return leaf

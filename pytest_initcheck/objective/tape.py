@@ -61,7 +61,7 @@ class Value:
 
     kind: Kind
     tensor: Tensor | None = None
-    call: Call | None = None
+    call: TapeCall | None = None
     place: int = 0
     name: str = ""
     key: int | str = ""
@@ -75,7 +75,7 @@ class Value:
 
 
 @dataclass(eq=False, kw_only=True)
-class Call:
+class TapeCall:
     """One call of a torch function, its tensors replaced by values of the tape.
 
     ``shapes`` are those of its tensors, then of its results; ``is_of_weights`` says that it
@@ -119,7 +119,7 @@ class Tape(FunctionMode):
         if given and (_works_in_place(func) or kwargs.get("inplace")):
             _keep(inputs[id(given[0])])
         out = func(*args, **kwargs)
-        results = given[:1] if name_of(func) == "__setitem__" else flat_tensors(out)
+        results = given[:1] if call_name(func) == "__setitem__" else flat_tensors(out)
         if given and results:
             self._note(func, (args, kwargs), inputs, results)
         return out
@@ -133,7 +133,7 @@ class Tape(FunctionMode):
     ) -> None:
         values = list(inputs.values())
         is_free = any(value.is_free for value in values)
-        name = name_of(func)
+        name = call_name(func)
         kind = self._kind(name, values)
         call = None
         if kind == "call":
@@ -141,7 +141,7 @@ class Tape(FunctionMode):
                 lambda x: inputs[id(x)] if isinstance(x, Tensor) else x, arguments
             )
             free = [value for value in values if value.is_free]
-            call = Call(
+            call = TapeCall(
                 name=name,
                 func=func,
                 args=args,
@@ -222,7 +222,7 @@ def _keep(value: Value) -> None:
         value.tensor = value.tensor.detach().clone()
 
 
-def name_of(func: Any) -> str:
+def call_name(func: Any) -> str:
     """The name of a torch function, the property's for what reads one."""
     name = getattr(func, "__name__", "")
     if name in ("__get__", "__set__"):

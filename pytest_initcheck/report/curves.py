@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pytest_initcheck.records import Curve, LayerRecord, ModelRecord, RunRecord
-from pytest_initcheck.report.terminal import main_tensor
+from pytest_initcheck.report.quantities import main_tensor
 
 MOST_SEEDS = 32
 MOST_POINTS = 1600

@@ -15,7 +15,8 @@ from pytest_initcheck.records import (
     RunRecord,
     TensorStats,
 )
-from pytest_initcheck.report.terminal import main_tensor, number, percent
+from pytest_initcheck.report.quantities import columns, named, number
+from pytest_initcheck.report.quantities import text as value_text
 
 MOST_CHARTS = 3000
 MOST_OPEN = 12
@@ -78,6 +79,7 @@ class LayersView:
     """All layers of an entry."""
 
     layers: tuple[LayerView, ...]
+    columns: tuple[str, ...]
     moments: tuple[str, ...]
     series: tuple[str, ...]
     drawn: int
@@ -116,6 +118,7 @@ def layers_view(
     )
     return LayersView(
         layers=views,
+        columns=tuple(column.title for column in columns()),
         moments=tuple(m.moment for m in (record.before, record.after) if m is not None),
         series=tuple(name for name in SERIES if name in models),
         drawn=len(drawn),
@@ -182,28 +185,13 @@ def _layer(name: str, moments: _Moments, marks: Mapping[str, str], drawn: bool) 
 
 def _cells(moments: _Moments) -> tuple[tuple[str, ...], ...]:
     layers = [moments.now[name] for name in ("before", "after") if name in moments.now]
-    columns = [_numbers(layer) for layer in layers]
-    return tuple(_unique(cells) for cells in zip(*columns, strict=True))
+    return tuple(_unique(tuple(column.cell(layer) for layer in layers)) for column in columns())
 
 
 def _unique(cells: tuple[str, ...]) -> tuple[str, ...]:
     # An update ratio is known only after training: one number then, and no arrow.
     known = tuple(cell for cell in cells if cell != "-") or ("-",)
     return known[:1] if len(set(known)) == 1 else known
-
-
-def _numbers(layer: LayerRecord) -> tuple[str, ...]:
-    weight, gradient = main_tensor(layer.weights), main_tensor(layer.gradients)
-    acts, units = layer.activations, layer.units
-    return (
-        number(weight.std if weight else None),
-        number(acts.mean if acts else None),
-        number(acts.std if acts else None),
-        percent(units.dead_share if units else None),
-        percent(units.saturated_share if units else None),
-        number(gradient.rms if gradient else None),
-        number(main_tensor(layer.update_ratio)),
-    )
 
 
 def _histograms(name: str, moments: _Moments) -> tuple[HistogramView, ...]:
@@ -234,19 +222,22 @@ def _main(tensors: Mapping[str, TensorStats]) -> dict[str, TensorStats]:
 
 
 def _model_facts(record: RunRecord) -> tuple[tuple[str, str], ...]:
+    models = [model for model in (record.before, record.after) if model is not None]
     facts = []
-    for model in (record.before, record.after):
-        if model is not None and model.loss is not None:
-            facts.append((f"loss, {model.moment}", number(model.loss)))
-    model = record.before or record.after
-    for name in ("inputs", "outputs", "targets"):
-        stats = getattr(model, name)
-        if stats is not None:
-            facts.append((name, describe(stats)))
+    for name, title, _ in named(ModelRecord):
+        values = [(model.moment, getattr(model, name)) for model in models]
+        if isinstance(values[0][1], TensorStats):
+            facts.append((title, describe_layer(values[0][1])))
+            continue
+        facts += [
+            (f"{title}, {moment}", value_text(ModelRecord, name, value))
+            for moment, value in values
+            if value is not None and not isinstance(value, TensorStats)
+        ]
     return tuple(facts)
 
 
-def describe(stats: TensorStats) -> str:
+def describe_layer(stats: TensorStats) -> str:
     """The tensor in words: shape, mean, std, range and what is not finite."""
     shape = " × ".join(map(str, stats.shape)) or str(stats.n)
     text = f"{shape} {stats.dtype}".strip()
@@ -256,7 +247,11 @@ def describe(stats: TensorStats) -> str:
         text += f", {number(stats.min)} to {number(stats.max)}"
     if stats.zero_share > 0 and math.isfinite(stats.zero_share):
         text += f", {stats.zero_share:.1%} zero"
-    return text + (f", {stats.nonfinite} not finite" if stats.nonfinite else "")
+    if stats.nonfinite:
+        text += f", {stats.nonfinite} not finite"
+    for name, title, _ in named(TensorStats):
+        text += f", {title} {value_text(TensorStats, name, getattr(stats, name))}"
+    return text
 
 
 def _not_observed(record: RunRecord) -> tuple[str, ...]:

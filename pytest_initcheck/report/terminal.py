@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TypeVar
 
 from pytest_initcheck.records import (
     Comparison,
@@ -15,23 +14,18 @@ from pytest_initcheck.records import (
     TestRecord,
 )
 from pytest_initcheck.report import summary
+from pytest_initcheck.report.quantities import columns
 
-T = TypeVar("T")
 MOST_LINES = 5
 WIDTH = 140
 ID_WIDTH = 30
 NAME_WIDTH = 32
+COLUMNS = columns()
 HEADERS = (
     "layer",
     "kind",
     "nonlinearity",
-    "weight std",
-    "act mean",
-    "act std",
-    "dead",
-    "saturated",
-    "grad rms",
-    "update",
+    *(column.short for column in COLUMNS),
     "",
 )
 
@@ -148,37 +142,13 @@ def _marks(findings: Iterable[Finding]) -> dict[str, str]:
 
 
 def _row(layer: LayerRecord, mark: str) -> tuple[str, ...]:
-    weight, gradient = main_tensor(layer.weights), main_tensor(layer.gradients)
-    stats, units = layer.activations, layer.units
     return (
         summary.shorten(layer.name or "(model)", NAME_WIDTH),
         summary.shorten(layer.kind, 20),
         summary.shorten(layer.nonlinearity or "-", 14),
-        number(weight.std if weight else None),
-        number(stats.mean if stats else None),
-        number(stats.std if stats else None),
-        percent(units.dead_share if units else None),
-        percent(units.saturated_share if units else None),
-        number(gradient.rms if gradient else None),
-        number(main_tensor(layer.update_ratio)),
+        *(column.cell(layer) for column in COLUMNS),
         mark,
     )
-
-
-def main_tensor(tensors: Mapping[str, T]) -> T | None:
-    """The tensor called "weight", else the first that is not a bias, else the first."""
-    names = sorted(tensors, key=lambda name: (name != "weight", "bias" in name))
-    return tensors[names[0]] if names else None
-
-
-def number(value: float | None) -> str:
-    """The value with three significant digits; "-" where there is none."""
-    return "-" if value is None else f"{value:.3g}"
-
-
-def percent(value: float | None) -> str:
-    """A share as a percentage; "-" where there is none."""
-    return "-" if value is None else f"{value:.0%}"
 
 
 def _line(row: Sequence[str], widths: Sequence[int]) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
+from pytest_initcheck import files
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.records import SessionRecord
 from pytest_initcheck.serialization import decode, encode
@@ -93,8 +93,7 @@ def write(session: SessionRecord, path: str | os.PathLike[str]) -> Path:
     page = page_path(path)
     text = run_json(session)
     try:
-        page.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(page.with_name(DATA_NAME), text)
+        files.replace(page.with_name(DATA_NAME), text)
         _write_page(page, text)
     except OSError as error:
         raise InitcheckError(f"cannot write the report {page}: {error.strerror or error}") from None
@@ -103,7 +102,7 @@ def write(session: SessionRecord, path: str | os.PathLike[str]) -> Path:
 
 def _write_page(page: Path, text: str) -> None:
     try:
-        replace_file(page, render(parse_run(text)))
+        files.replace(page, render(parse_run(text)))
     except BaseException:
         # An older page would now lie beside data that it does not show.
         page.unlink(missing_ok=True)
@@ -121,30 +120,6 @@ def page_path(path: str | os.PathLike[str]) -> Path:
             f"pass a path such as {page.with_name(PAGE_NAME)}"
         )
     return page
-
-
-def replace_file(path: Path, text: str) -> None:
-    """Write the file by a temporary one beside it, fsync and replace."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    try:
-        with os.fdopen(
-            handle, "w", encoding="utf-8", errors="backslashreplace", newline="\n"
-        ) as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
-
-
-def _umask() -> int:
-    # The mask can only be read by setting it; mkstemp's 0600 would hide the report from others.
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def render(session: SessionRecord) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
+from pytest_initcheck import files
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.records import Entry, SessionRecord, TestRecord
 from pytest_initcheck.serialization import decode, encode
@@ -154,11 +155,10 @@ class Session:
 
     def keep(self, path: Path) -> None:
         """Write ``run.json`` alone, where the commands look for the last run."""
-        from pytest_initcheck.report.write import replace_file, run_json
+        from pytest_initcheck.report.write import run_json
 
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            replace_file(path, run_json(self.record()))
+            files.replace(path, run_json(self.record()))
         except (InitcheckError, OSError) as error:
             self.notes.append(f"the last run is not kept in {path}: {_reason(error)}")
 

@@ -15,7 +15,7 @@ _ORDER = {"error": 0, "warning": 1, "info": 2}
 
 
 @dataclass(frozen=True)
-class Problem:
+class BaselineProblem:
     """A record that does not fit its baseline; ``fault`` where that could not be read."""
 
     name: str
@@ -102,7 +102,7 @@ def show_command(nodeid: str, report: Path | None) -> str:
     return f"report: pytest {shlex.quote(nodeid)} --initcheck-report=initcheck.html"
 
 
-def baseline_text(problems: Sequence[Problem], nodeid: str) -> str:
+def baseline_text(problems: Sequence[BaselineProblem], nodeid: str) -> str:
     """Which records do not fit their baseline: unreadable, changed, missing; then what to do."""
     faults = list(dict.fromkeys(p.fault for p in problems if p.fault))
     known = [p for p in problems if not p.fault]
@@ -111,7 +111,7 @@ def baseline_text(problems: Sequence[Problem], nodeid: str) -> str:
     return "\n\n".join([*faults, *_changed(changed, nodeid), *_missing(missing, nodeid)])
 
 
-def _changed(problems: Sequence[Problem], nodeid: str) -> list[str]:
+def _changed(problems: Sequence[BaselineProblem], nodeid: str) -> list[str]:
     from pytest_initcheck.baseline import format_comparison
 
     shown = problems[:MOST_PROBLEMS]
@@ -121,7 +121,7 @@ def _changed(problems: Sequence[Problem], nodeid: str) -> list[str]:
     return texts
 
 
-def _missing(problems: Sequence[Problem], nodeid: str) -> list[str]:
+def _missing(problems: Sequence[BaselineProblem], nodeid: str) -> list[str]:
     if not problems:
         return []
     names = ", ".join(repr(p.name) for p in problems[:MOST_FINDINGS])

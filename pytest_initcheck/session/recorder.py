@@ -16,7 +16,7 @@ from pytest_initcheck.records import (
     TestRecord,
     Verdict,
 )
-from pytest_initcheck.session.failure import Problem, baseline_text
+from pytest_initcheck.session.failure import BaselineProblem, baseline_text
 from pytest_initcheck.session.provenance import device_of
 from pytest_initcheck.session.settings import Scope
 
@@ -36,7 +36,7 @@ class TestRecorder:
     baselines: Baselines | None = None
     entries: list[Entry] = field(default_factory=list)
     pictures: list[Picture] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[BaselineProblem] = field(default_factory=list)
     matched: dict[Placed, bool] = field(default_factory=dict)
 
     def add(
@@ -93,7 +93,7 @@ class TestRecorder:
         if self.settings.update and comparison.status == "missing":
             comparison = replace(comparison, status="new")
         elif not self.settings.update and comparison.status != "match":
-            self.problems.append(Problem(entry.name, comparison, fault))
+            self.problems.append(BaselineProblem(entry.name, comparison, fault))
         return replace(entry, comparison=comparison)
 
     def _comparison(self, entry: Entry, rtol: float | None, atol: float | None) -> Comparison:

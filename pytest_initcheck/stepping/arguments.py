@@ -61,7 +61,7 @@ def _kind(value: Any) -> str:
     return "None" if value is None else f"a {type(value).__name__}"
 
 
-def check_model(model: Any, optimizers: list[Any]) -> bool:
+def check_step_model(model: Any, optimizers: list[Any]) -> bool:
     """Whether anything at all is trainable: of the model, or of what the optimisers hold.
 
     Raises:

@@ -15,10 +15,10 @@ from pytest_initcheck.records import Finding
 from pytest_initcheck.stepping import arguments
 from pytest_initcheck.stepping.calling import Given, Step, step_of
 from pytest_initcheck.stepping.facts import Start, seen, snapshot
-from pytest_initcheck.stepping.judge import frozen, judge
+from pytest_initcheck.stepping.judge import frozen, judge_step
 from pytest_initcheck.stepping.judge_model import unheld
 from pytest_initcheck.stepping.lightning import lightning_step, module_of
-from pytest_initcheck.stepping.observations import Seen
+from pytest_initcheck.stepping.observations import StepObservations
 from pytest_initcheck.stepping.observer import Watcher
 from pytest_initcheck.stepping.reach import Reach, reach
 from pytest_initcheck.stepping.repeat import Runs
@@ -72,7 +72,7 @@ def check_step(
     arguments.check_function(train_step)
     optimizers = arguments.optimizers_of(optimizer)
     arguments.check_numbers(steps, scaler)
-    can_train = arguments.check_model(model, optimizers)
+    can_train = arguments.check_step_model(model, optimizers)
     given = Given(model, optimizer, batch, scaler)
     job = _Job(train_step, given, optimizers, steps)
     try:
@@ -120,9 +120,9 @@ class _Job:
                     other.begin()
                     one_call(step, index)
             runs.second = snapshot(self.given.model)
-        return judge(evidence, runs), watcher
+        return judge_step(evidence, runs), watcher
 
-    def _first(self, found: Reach, runs: Runs) -> tuple[Watcher, Seen]:
+    def _first(self, found: Reach, runs: Runs) -> tuple[Watcher, StepObservations]:
         with kept(found):
             watcher = Watcher(self.given.model, self.optimizers)
             start = Start(watcher)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pytest_initcheck.stepping.arguments import tensors_held
-from pytest_initcheck.stepping.observations import Seen, Stranger, Weight
+from pytest_initcheck.stepping.observations import StepObservations, Stranger, Weight
 from pytest_initcheck.stepping.observer import Watcher
 from pytest_initcheck.stepping.track import Track, size
 
@@ -32,14 +32,14 @@ class Start:
         self.trainable = {id(t.parameter): t.parameter.requires_grad for t in tracks}
 
 
-def seen(watcher: Watcher, start: Start, passed: list[Any]) -> Seen:
+def seen(watcher: Watcher, start: Start, passed: list[Any]) -> StepObservations:
     """All that the checks read; called while the model is as the last call left it."""
     model = watcher.model
     held, twice = _held(watcher)
     weights = {w.name: w for w in _weights(watcher, start, held)}
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     matters = tuple(name for name, m in model.named_modules() if depends_on_mode(m))
-    return Seen(
+    return StepObservations(
         calls=watcher.calls,
         weights=weights,
         strangers=list(_strangers(watcher, start, passed)),
@@ -116,11 +116,11 @@ def _strangers(watcher: Watcher, start: Start, passed: list[Any]) -> Iterator[St
 
 
 def _norm_parameters(model: nn.Module) -> set[int]:
-    norms = (m for m in model.modules() if is_norm(m))
+    norms = (m for m in model.modules() if is_norm_module(m))
     return {id(p) for module in norms for p in module.parameters(recurse=False)}
 
 
-def is_norm(module: nn.Module) -> bool:
+def is_norm_module(module: nn.Module) -> bool:
     """Whether a module normalises: one of torch's, or one that is called so."""
     return isinstance(module, _NORMS) or type(module).__name__.lower().endswith(("norm", "norm2d"))
 
@@ -149,7 +149,7 @@ def _containers(model: nn.Module) -> dict[str, tuple[str, ...]]:
             found[name] = tuple(
                 f"{name}.{part}" if name else part
                 for part, other in module.named_modules()
-                if part and depends_on_mode(other) and not is_norm(other)
+                if part and depends_on_mode(other) and not is_norm_module(other)
             )
     return found
 

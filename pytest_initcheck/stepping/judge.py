@@ -9,18 +9,18 @@ from torch import nn
 from pytest_initcheck.checks import step_rules
 from pytest_initcheck.checks.rule import Rule
 from pytest_initcheck.records import RANK, Finding
-from pytest_initcheck.stepping.facts import is_norm
+from pytest_initcheck.stepping.facts import is_norm_module
 from pytest_initcheck.stepping.judge_gradients import (
     before_backward,
-    clipped,
+    clipped_gradients,
     leftover,
     nonfinite,
     scaler,
     twice,
 )
-from pytest_initcheck.stepping.judge_model import decay, freezing, mode, unheld
+from pytest_initcheck.stepping.judge_model import freezing, mode, undoing_decay, unheld
 from pytest_initcheck.stepping.judge_movement import still
-from pytest_initcheck.stepping.observations import Seen
+from pytest_initcheck.stepping.observations import StepObservations
 from pytest_initcheck.stepping.repeat import Runs
 
 CHECK = "step"
@@ -33,15 +33,15 @@ _EXPLAIN: dict[str, set[str]] = {
 }
 
 
-def judge(seen: Seen, runs: Runs) -> list[Finding]:
+def judge_step(seen: StepObservations, runs: Runs) -> list[Finding]:
     """What is wrong, worst first; nothing where all is well."""
-    found = [*_found(seen), *differs(runs)]
+    found = [*_found(seen), *runs_that_differ(runs)]
     errors = {finding.id for finding in found if finding.severity == "error"}
     told = [f for f in found if not _EXPLAIN.get(f.id, set()) & errors]
     return sorted(told, key=lambda finding: RANK[finding.severity])
 
 
-def _found(seen: Seen) -> Iterator[Finding]:
+def _found(seen: StepObservations) -> Iterator[Finding]:
     yield from leftover(seen)
     yield from unheld(seen)
     yield from twice(seen)
@@ -50,12 +50,12 @@ def _found(seen: Seen) -> Iterator[Finding]:
     yield from nonfinite(seen)
     yield from mode(seen)
     yield from still(seen)
-    yield from clipped(seen)
+    yield from clipped_gradients(seen)
     yield from before_backward(seen)
-    yield from decay(seen)
+    yield from undoing_decay(seen)
 
 
-def differs(runs: Runs) -> Iterator[Finding]:
+def runs_that_differ(runs: Runs) -> Iterator[Finding]:
     """Two runs from the same state that do not end at the same place."""
     apart = runs.differing()
     if not apart:
@@ -90,7 +90,9 @@ def _layers(names: dict[str, tuple[float, float]]) -> tuple[str, ...]:
 
 def frozen(model: nn.Module) -> list[Finding]:
     """A model of which nothing is trainable, as no other weight is: it need not be run."""
-    weights = [m for m in model.modules() if list(m.parameters(recurse=False)) and not is_norm(m)]
+    weights = [
+        m for m in model.modules() if list(m.parameters(recurse=False)) and not is_norm_module(m)
+    ]
     return [
         step_rules.FROZEN.found(
             CHECK,

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pytest_initcheck.checks import step_rules
 from pytest_initcheck.records import Finding
 from pytest_initcheck.stepping.handmade import LEAST
-from pytest_initcheck.stepping.observations import Call, Seen, layers
+from pytest_initcheck.stepping.observations import StepCall, StepObservations, layers
 from pytest_initcheck.stepping.observer import OWN
 
 CHECK = "step"
@@ -19,7 +19,7 @@ _CUT_ERROR = 1e3
 _SAME_NORM = 1e-3
 
 
-def leftover(seen: Seen) -> Iterator[Finding]:
+def leftover(seen: StepObservations) -> Iterator[Finding]:
     """Gradients of an earlier step in a later one."""
     uses = [use for call in seen.calls for use in call.uses]
     left = {n: s for use in uses for n, s in use.leftover.items() if s > _NEGLIGIBLE}
@@ -49,7 +49,7 @@ def _own(names: list[str]) -> tuple[str, ...]:
     return layers([name for name in names if name != OWN])
 
 
-def twice(seen: Seen) -> Iterator[Finding]:
+def twice(seen: StepObservations) -> Iterator[Finding]:
     """One gradient, two steps."""
     again = dict.fromkeys(name for use in seen.uses for name in use.repeated)
     names = list(dict.fromkeys([*seen.twice, *again]))
@@ -71,7 +71,7 @@ def twice(seen: Seen) -> Iterator[Finding]:
     )
 
 
-def nonfinite(seen: Seen) -> Iterator[Finding]:
+def nonfinite(seen: StepObservations) -> Iterator[Finding]:
     """Steps along NaN."""
     names = list(dict.fromkeys(name for use in seen.uses for name in use.nonfinite))
     if names:
@@ -81,7 +81,7 @@ def nonfinite(seen: Seen) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def scaler(seen: Seen) -> Iterator[Finding]:
+def scaler(seen: StepObservations) -> Iterator[Finding]:
     """A scaler that always skips, or that is passed by."""
     skipping = [call for call in seen.calls if call.skips]
     if skipping and not seen.uses:
@@ -112,12 +112,12 @@ def scaler(seen: Seen) -> Iterator[Finding]:
         )
 
 
-def _is_past(call: Call) -> bool:
+def _is_past(call: StepCall) -> bool:
     is_plain = call.is_scaled and not call.is_unscaled and bool(call.taken)
     return is_plain and max(call.scales, default=1.0) > 1
 
 
-def clipped(seen: Seen) -> Iterator[Finding]:
+def clipped_gradients(seen: StepObservations) -> Iterator[Finding]:
     """Gradients that are cut to a small part in every step."""
     stepping = [call for call in seen.calls if call.taken]
     if not stepping:
@@ -145,7 +145,7 @@ def clipped(seen: Seen) -> Iterator[Finding]:
     )
 
 
-def _ratio(call: Call) -> float:
+def _ratio(call: StepCall) -> float:
     before = math.sqrt(sum(clip.before**2 for clip in call.clips))
     after = math.sqrt(sum(clip.after**2 for clip in call.clips))
     if not math.isfinite(before) or before == 0:
@@ -153,7 +153,7 @@ def _ratio(call: Call) -> float:
     return before / after if after else math.inf
 
 
-def _by_hand(calls: list[Call]) -> list[float]:
+def _by_hand(calls: list[StepCall]) -> list[float]:
     """How far gradients are cut without a function of torch; 1 where they are not.
 
     One factor for all may also divide by the number of samples, or by a loss scale: only where
@@ -175,7 +175,7 @@ def _spread(values: list[float]) -> float:
     return (max(values) - min(values)) / max(values)
 
 
-def before_backward(seen: Seen) -> Iterator[Finding]:
+def before_backward(seen: StepObservations) -> Iterator[Finding]:
     """Steps that come before the backward of their call."""
     late = [c for c in seen.calls[1:] if c.uses and _is_late(c)]
     if late and len(late) == len(seen.calls) - 1:
@@ -189,6 +189,6 @@ def before_backward(seen: Seen) -> Iterator[Finding]:
         )
 
 
-def _is_late(call: Call) -> bool:
+def _is_late(call: StepCall) -> bool:
     first = call.uses[0]
     return not first.had_backward and bool(first.norms) and call.ends_with_backward

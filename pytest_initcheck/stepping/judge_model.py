@@ -6,7 +6,13 @@ from collections.abc import Iterator
 
 from pytest_initcheck.checks import step_rules
 from pytest_initcheck.records import Finding
-from pytest_initcheck.stepping.observations import Call, Seen, Stranger, Weight, layers
+from pytest_initcheck.stepping.observations import (
+    StepCall,
+    StepObservations,
+    Stranger,
+    Weight,
+    layers,
+)
 
 CHECK = "step"
 _PULL_WARNING = 1e-3
@@ -14,7 +20,7 @@ _PULL_INFO = 1e-4
 _OUTRUN = 0.05
 
 
-def unheld(seen: Seen) -> Iterator[Finding]:
+def unheld(seen: StepObservations) -> Iterator[Finding]:
     """Trainable weights with a gradient that no optimiser has, and why."""
     lost = [w for w in seen.weights.values() if _is_lost(w)]
     idle = [s for s in seen.strangers if s.trainable and not s.reached and not s.moved]
@@ -63,7 +69,7 @@ def _is_resized(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
     return len(a) == len(b) and sum(x != y for x, y in zip(a, b, strict=True)) == 1
 
 
-def mode(seen: Seen) -> Iterator[Finding]:
+def mode(seen: StepObservations) -> Iterator[Finding]:
     """Training in eval mode, of the whole or of a part."""
     trained = _trained(seen)
     whole = _whole(seen, trained)
@@ -86,12 +92,12 @@ def mode(seen: Seen) -> Iterator[Finding]:
         )
 
 
-def _trained(seen: Seen) -> list[str]:
+def _trained(seen: StepObservations) -> list[str]:
     reached = [w for w in seen.weights.values() if w.reached and w.trainable]
     return [w.name for w in reached if w.moved] or [w.name for w in reached]
 
 
-def _whole(seen: Seen, trained: list[str]) -> str:
+def _whole(seen: StepObservations, trained: list[str]) -> str:
     """The innermost module around all that is trained: the model, or what a wrapper holds.
 
     A layer alone is it only while it is in training mode, where all around it may be in eval mode:
@@ -108,14 +114,14 @@ def _is_in(name: str, module: str) -> bool:
     return not module or name.startswith(f"{module}.")
 
 
-def _modes(call: Call, whole: str) -> set[bool]:
+def _modes(call: StepCall, whole: str) -> set[bool]:
     mine = {True} if whole in call.lively else set[bool]()
     if whole in call.still:
         mine.add(False)
     return mine or call.modes
 
 
-def _in_eval(seen: Seen, count: int, is_first: bool) -> Finding:
+def _in_eval(seen: StepObservations, count: int, is_first: bool) -> Finding:
     still = set[str]().union(*(call.still for call in seen.calls))
     off = tuple(n for n in seen.eval_matters if n in still or not still)
     cause = step_rules.MODE.cause + "; the step itself leaves it so" * (not is_first)
@@ -135,7 +141,7 @@ def _in_eval(seen: Seen, count: int, is_first: bool) -> Finding:
     )
 
 
-def _is_off(seen: Seen, name: str, trained: list[str]) -> bool:
+def _is_off(seen: StepObservations, name: str, trained: list[str]) -> bool:
     """Whether a part with dropout is in eval mode as a whole, and trained."""
     modes = [call for call in seen.calls if name in call.still | call.lively]
     is_still = bool(modes) and all(name in c.still and name not in c.lively for c in modes)
@@ -143,7 +149,7 @@ def _is_off(seen: Seen, name: str, trained: list[str]) -> bool:
     return is_still and is_dropping and any(_is_in(weight, name) for weight in trained)
 
 
-def freezing(seen: Seen) -> Iterator[Finding]:
+def freezing(seen: StepObservations) -> Iterator[Finding]:
     """A model of which only norms or biases are trainable."""
     weights = list(seen.weights.values())
     trained = [w for w in weights if w.trainable]
@@ -175,7 +181,7 @@ def _size(weight: Weight) -> int:
     return size
 
 
-def decay(seen: Seen) -> Iterator[Finding]:
+def undoing_decay(seen: StepObservations) -> Iterator[Finding]:
     """Gains that start at one, and that decay takes back."""
     gains = [w for w in seen.weights.values() if w.starts_at == 1 and _is_gain(w)]
     pulled = [w for w in gains if w.pull >= _PULL_INFO and w.outrun >= _OUTRUN]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from pytest_initcheck.checks import step_rules
 from pytest_initcheck.records import Finding
-from pytest_initcheck.stepping.observations import Seen, Weight, layers
+from pytest_initcheck.stepping.observations import StepObservations, Weight, layers
 
 CHECK = "step"
 _CLEARED = (
@@ -16,7 +16,7 @@ _CLEARED = (
 )
 
 
-def still(seen: Seen) -> Iterator[Finding]:
+def still(seen: StepObservations) -> Iterator[Finding]:
     """No trainable weight of the model has changed, or none of an optimiser by its gradient."""
     trained = [w for w in seen.weights.values() if w.trainable]
     cleared = _cleared(seen)
@@ -39,7 +39,7 @@ def still(seen: Seen) -> Iterator[Finding]:
         )
 
 
-def _cleared(seen: Seen) -> set[str]:
+def _cleared(seen: StepObservations) -> set[str]:
     """What optimisers hold that never find a gradient, for all that backward brings is zeroed."""
     found: set[str] = set()
     for key in {use.key for use in seen.uses}:
@@ -49,7 +49,7 @@ def _cleared(seen: Seen) -> set[str]:
     return found
 
 
-def _cause(seen: Seen, trained: list[Weight]) -> str:
+def _cause(seen: StepObservations, trained: list[Weight]) -> str:
     """Why nothing has moved; "" where that is meant to be."""
     count = len(seen.calls)
     if not any(w.reached for w in trained):
@@ -73,7 +73,7 @@ def _cause(seen: Seen, trained: list[Weight]) -> str:
     return "the optimiser steps, but its updates are so small that rounding leaves every weight"
 
 
-def _unreached(seen: Seen, count: int) -> str:
+def _unreached(seen: StepObservations, count: int) -> str:
     if any(stranger.moved for stranger in seen.strangers):
         return (
             "no gradient reaches the model's parameters, while other tensors of the optimiser "

@@ -44,7 +44,7 @@ class Clip:
 
 
 @dataclass(kw_only=True)
-class Call:
+class StepCall:
     """One call of the step.
 
     ``modes`` holds ``model.training`` at every forward with gradients; ``still`` and ``lively``
@@ -120,7 +120,7 @@ class Stranger:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
+class StepObservations:
     """All that the checks read.
 
     ``eval_matters`` are the modules, by name, that do another thing in eval mode, ``containers``
@@ -129,7 +129,7 @@ class Seen:
     rates.
     """
 
-    calls: list[Call]
+    calls: list[StepCall]
     weights: dict[str, Weight]
     strangers: list[Stranger]
     eval_matters: tuple[str, ...] = ()

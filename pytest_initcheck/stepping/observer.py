@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from pytest_initcheck.stepping.arguments import tensors_held
 from pytest_initcheck.stepping.handmade import cut_of
-from pytest_initcheck.stepping.observations import Call, Clip, Use
+from pytest_initcheck.stepping.observations import Clip, StepCall, Use
 from pytest_initcheck.stepping.track import Track, size, total
 
 OWN = "its own tensor"
@@ -27,7 +27,7 @@ class Watcher:
         self.optimizers: dict[int, Any] = {}
         self.pulls: dict[int, list[float]] = {}
         self.rates: dict[int, float] = {}
-        self.calls: list[Call] = []
+        self.calls: list[StepCall] = []
         self.depth = 0
         self.is_clipping = False
         self.pending: list[tuple[list[Tensor], Clip]] = []
@@ -45,13 +45,13 @@ class Watcher:
         return [self.tracks[id(tensor)] for tensor in dict.fromkeys(strange)]
 
     @property
-    def call(self) -> Call:
+    def call(self) -> StepCall:
         """The call that runs."""
         return self.calls[-1]
 
     def begin(self) -> None:
         """Another call begins."""
-        self.calls.append(Call(starts_in_training=self.model.training))
+        self.calls.append(StepCall(starts_in_training=self.model.training))
         self.depth, self.pending = 0, []
         self.is_clipping = False
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.stepping.calling import Step
-from pytest_initcheck.stepping.observations import Call
+from pytest_initcheck.stepping.observations import StepCall
 from pytest_initcheck.stepping.observer import Watcher
 
 # A scale of 2^16, which GradScaler begins with, has come down to 1 when 16 steps were skipped.
@@ -33,12 +33,12 @@ def call_until_seen(step: Step, watcher: Watcher, steps: int, after: Callable[[i
         after(len(watcher.calls))
 
 
-def _is_seen(calls: list[Call], steps: int) -> bool:
+def _is_seen(calls: list[StepCall], steps: int) -> bool:
     used = sum(any(use.norms for use in call.taken) for call in calls)
     return len(calls) >= (steps if used >= 2 else max(steps, _most(calls)))
 
 
-def _most(calls: list[Call]) -> int:
+def _most(calls: list[StepCall]) -> int:
     """How many calls are enough where less than two have used a gradient."""
     if any(call.skips for call in calls):
         return MOST_SKIPS

@@ -51,7 +51,7 @@ class Track:
         if is_empty:
             self.is_stale, self.raw = False, self.brought
         else:
-            if self.last is not None and same(self.before, self.last):
+            if self.last is not None and same_values(self.before, self.last):
                 self.is_stale = True
                 is_share = 0 < self.own < math.inf and math.isfinite(self.before)
                 self.share = self.before / self.own if is_share else math.inf
@@ -90,7 +90,7 @@ class Track:
             return False
         # Code of old clears through .data, which leaves the version as it is.
         is_old = not self.is_fresh and self.is_moved_by_last
-        return is_old and self.norm > 0 and same(self.norm, self.last or 0.0)
+        return is_old and self.norm > 0 and same_values(self.norm, self.last or 0.0)
 
     def _remember(self) -> None:
         gradient = self.parameter.grad
@@ -115,7 +115,7 @@ def size(value: Any) -> float:
     return float(torch.linalg.vector_norm(tensor.to(exact)))
 
 
-def same(a: float, b: float) -> bool:
+def same_values(a: float, b: float) -> bool:
     """Whether two norms are those of one gradient: equal, or both not finite."""
     return a == b or not (math.isfinite(a) or math.isfinite(b))
 

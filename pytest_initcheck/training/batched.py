@@ -16,7 +16,7 @@ from torch.func import functional_call, stack_module_state, vmap
 
 from pytest_initcheck.capture.optimizer_step import ELEMENTWISE
 from pytest_initcheck.errors import InitcheckError
-from pytest_initcheck.training.build import describe
+from pytest_initcheck.training.build import describe_error
 from pytest_initcheck.training.history import History, Tally
 from pytest_initcheck.training.loop import (
     EVALUATED,
@@ -25,7 +25,7 @@ from pytest_initcheck.training.loop import (
     class_dimension,
     final_accuracy,
 )
-from pytest_initcheck.training.prepare import Pair, Prepared
+from pytest_initcheck.training.prepare import LabelledData, Prepared
 from pytest_initcheck.training.seeds import Order
 
 
@@ -49,7 +49,7 @@ class Stack:
         return self.per_batch(self.params, self.buffers, inputs, targets)  # type: ignore[no-any-return]
 
     @torch.no_grad()
-    def evaluate(self, pair: Pair, prefix: str = "") -> list[dict[str, float]]:
+    def evaluate(self, pair: LabelledData, prefix: str = "") -> list[dict[str, float]]:
         """Mean loss and accuracy of every model on the same samples, in evaluation mode."""
         tally = Tally()
         self.base.eval()
@@ -97,7 +97,7 @@ def train(
         stack.unstack()
     except (RuntimeError, ValueError) as error:
         raise InitcheckError(
-            f"batched: the models cannot be trained as one program: {describe(error)}; "
+            f"batched: the models cannot be trained as one program: {describe_error(error)}; "
             "pass batched=False"
         ) from error
     return histories

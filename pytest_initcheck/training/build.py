@@ -12,10 +12,10 @@ from pytest_initcheck.capture.randomness import put_back, remembered, seed_all
 from pytest_initcheck.capture.restore import preserved
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.training.experiment import Experiment
-from pytest_initcheck.training.prepare import Pair, Prepared
+from pytest_initcheck.training.prepare import LabelledData, Prepared
 
 
-def build(prepared: Prepared, seeds: Sequence[int]) -> list[nn.Module]:
+def build_models(prepared: Prepared, seeds: Sequence[int]) -> list[nn.Module]:
     """One new, initialised model per seed, on the device, in training mode.
 
     All are built before the first is trained: a factory that hands out one model again and again
@@ -97,14 +97,14 @@ def _try_step(prepared: Prepared, model: nn.Module, inputs: Tensor, targets: Ten
         loss = prepared.loss(outputs, targets)
     except Exception as error:
         raise InitcheckError(
-            f"loss: {prepared.loss_name} raised {describe(error)} for outputs of shape "
+            f"loss: {prepared.loss_name} raised {describe_error(error)} for outputs of shape "
             f"{tuple(outputs.shape)} and targets of shape {tuple(targets.shape)}"
         ) from error
     check_loss(loss)
     try:
         optimizer = prepared.experiment.optimizer(list(model.parameters()))
     except Exception as error:
-        raise InitcheckError(f"optimizer: the function raised {describe(error)}") from error
+        raise InitcheckError(f"optimizer: the function raised {describe_error(error)}") from error
     if not isinstance(optimizer, torch.optim.Optimizer):
         kind = type(optimizer).__name__
         raise InitcheckError(
@@ -115,7 +115,9 @@ def _try_step(prepared: Prepared, model: nn.Module, inputs: Tensor, targets: Ten
         optimizer.step()
     except Exception as error:
         kind = type(optimizer).__name__
-        raise InitcheckError(f"optimizer: a step of {kind} raised {describe(error)}") from error
+        raise InitcheckError(
+            f"optimizer: a step of {kind} raised {describe_error(error)}"
+        ) from error
 
 
 def _try_forward(model: nn.Module, inputs: Tensor) -> Tensor:
@@ -123,7 +125,7 @@ def _try_forward(model: nn.Module, inputs: Tensor) -> Tensor:
         outputs = model(inputs)
     except Exception as error:
         raise InitcheckError(
-            f"model: its forward raised {describe(error)} for inputs of shape "
+            f"model: its forward raised {describe_error(error)} for inputs of shape "
             f"{tuple(inputs.shape)} and type {inputs.dtype}"
         ) from error
     if not isinstance(outputs, Tensor):
@@ -150,7 +152,7 @@ def check_outputs(prepared: Prepared, outputs: Tensor) -> None:
             )
 
 
-def _pairs(prepared: Prepared) -> Iterator[tuple[str, Pair]]:
+def _pairs(prepared: Prepared) -> Iterator[tuple[str, LabelledData]]:
     yield "data", prepared.train
     if prepared.validation is not None:
         yield "validation", prepared.validation
@@ -169,7 +171,7 @@ def check_loss(loss: object) -> None:
         raise InitcheckError("loss: does not depend on the parameters; is there a detach()?")
 
 
-def describe(error: Exception) -> str:
+def describe_error(error: Exception) -> str:
     """Type and first line of an error."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

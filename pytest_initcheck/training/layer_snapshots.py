@@ -1,16 +1,16 @@
-"""Look at a model before and after its training, and say how far its weights went."""
+"""Look at a model before and after its training."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from pytest_initcheck.capture.layer_records import model_record
 from pytest_initcheck.capture.program import Program
 from pytest_initcheck.capture.restore import preserved
-from pytest_initcheck.capture.snapshot import Looker
+from pytest_initcheck.capture.snapshot import SnapshotTaker
 from pytest_initcheck.records import ModelRecord
 from pytest_initcheck.training.prepare import Prepared
 
@@ -23,10 +23,10 @@ def look_at(
     """The record of the model on the first rows of the data; the model stays as it was."""
     batch = prepared.train.rows(slice(0, LOOKED_AT))
     with preserved(model), torch.enable_grad():
-        looker = Looker(Program(model, batch, prepared.loss))
+        looker = SnapshotTaker(Program(model, batch, prepared.loss))
         looked = looker.take(0)
     return model_record(
-        looked.look,
+        looked.snapshot,
         looked.parameters,
         looked.nodes,
         moment=moment,
@@ -34,19 +34,3 @@ def look_at(
         not_observed=looker.not_observed,
         movement=movement,
     )
-
-
-def copies(model: nn.Module) -> dict[str, Tensor]:
-    """The parameters as they are now."""
-    return {name: p.detach().clone() for name, p in model.named_parameters()}
-
-
-@torch.no_grad()
-def movement(model: nn.Module, starts: Mapping[str, Tensor]) -> dict[str, float]:
-    """‖w after − w before‖ / ‖w before‖ of every parameter that did not start at zero."""
-    moved = {}
-    for name, parameter in model.named_parameters():
-        length = float(starts[name].norm())
-        if length > 0:
-            moved[name] = float((parameter - starts[name]).norm()) / length
-    return moved

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from pytest_initcheck.capture.randomness import seed_all
 from pytest_initcheck.errors import InitcheckError
-from pytest_initcheck.training.build import describe
+from pytest_initcheck.training.build import describe_error
 from pytest_initcheck.training.history import History, Tally
-from pytest_initcheck.training.prepare import Pair, Prepared
+from pytest_initcheck.training.prepare import LabelledData, Prepared
 from pytest_initcheck.training.seeds import Order
 
 Tick = Callable[[int], object]
@@ -38,7 +38,7 @@ def _train_one(prepared: Prepared, model: nn.Module, seed: int, tick: Tick) -> H
             history.add(_epoch(prepared, model, optimizer, order))
         except Exception as error:
             where = f"seed {seed}, epoch {epoch + 1}"
-            raise InitcheckError(f"training stopped at {where}: {describe(error)}") from error
+            raise InitcheckError(f"training stopped at {where}: {describe_error(error)}") from error
         if prepared.validation is not None:
             history.add(evaluate(prepared, model, prepared.validation, "validation "))
         tick(1)
@@ -80,7 +80,7 @@ def class_dimension(prepared: Prepared, outputs: Tensor, models: int = 0) -> int
 
 @torch.no_grad()
 def evaluate(
-    prepared: Prepared, model: nn.Module, pair: Pair, prefix: str = ""
+    prepared: Prepared, model: nn.Module, pair: LabelledData, prefix: str = ""
 ) -> dict[str, float]:
     """Mean loss and accuracy on a set of samples, in evaluation mode."""
     tally = Tally()

@@ -7,56 +7,44 @@ import functools
 import itertools
 from bisect import bisect_right
 from collections.abc import Sequence
+from typing import Any, TypeVar
 
 from pytest_initcheck.records import Histogram, LayerRecord, ModelRecord, TensorStats, UnitStats
+
+R = TypeVar("R", LayerRecord, ModelRecord)
 
 
 def pooled_models(records: Sequence[ModelRecord]) -> ModelRecord:
     """One record for all: values pooled, losses averaged, layers by name in the first's order."""
-    first = records[0]
     names = dict.fromkeys(layer.name for record in records for layer in record.layers)
     layers = [[x for r in records for x in r.layers if x.name == name] for name in names]
+    first = _pooled_fields(records)
     return dataclasses.replace(
         first,
-        layers=tuple(_pooled_layers(group) for group in layers),
-        loss=_mean([record.loss for record in records]),
-        outputs=pooled_stats([record.outputs for record in records]),
+        layers=tuple(_pooled_fields(group) for group in layers),
+        inputs=records[0].inputs,
+        targets=records[0].targets,
     )
 
 
-def _pooled_layers(layers: Sequence[LayerRecord]) -> LayerRecord:
-    return dataclasses.replace(
-        layers[0],
-        weights=_by_name([layer.weights for layer in layers]),
-        gradients=_by_name([layer.gradients for layer in layers]),
-        activations=pooled_stats([layer.activations for layer in layers]),
-        activation_gradients=pooled_stats([layer.activation_gradients for layer in layers]),
-        units=_pooled_units([layer.units for layer in layers]),
-        update_ratio=_mean_by_name([layer.update_ratio for layer in layers]),
-    )
+def _pooled_fields(records: Sequence[R]) -> R:
+    names = (f.name for f in dataclasses.fields(records[0]))
+    pooled = {name: _pooled([getattr(record, name) for record in records]) for name in names}
+    return dataclasses.replace(records[0], **pooled)
 
 
-def _by_name(groups: Sequence[dict[str, TensorStats]]) -> dict[str, TensorStats]:
-    pooled = {}
-    for name in dict.fromkeys(name for group in groups for name in group):
-        stats = pooled_stats([group.get(name) for group in groups])
-        if stats is not None:
-            pooled[name] = stats
-    return pooled
-
-
-def _mean_by_name(groups: Sequence[dict[str, float]]) -> dict[str, float]:
-    means = {}
-    for name in dict.fromkeys(name for group in groups for name in group):
-        mean = _mean([group.get(name) for group in groups])
-        if mean is not None:
-            means[name] = mean
-    return means
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
+def _pooled(values: Sequence[Any]) -> Any:
+    """One value for those of all seeds: the first, where they are no numbers."""
     known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
+    first = known[0] if known else None
+    if isinstance(first, TensorStats):
+        return pooled_stats(known)
+    if isinstance(first, UnitStats):
+        return _pooled_units(known)
+    if isinstance(first, dict):
+        names = dict.fromkeys(name for group in known for name in group)
+        return {name: _pooled([group.get(name) for group in known]) for name in names}
+    return sum(known) / len(known) if isinstance(first, float) else values[0]
 
 
 def pooled_stats(stats: Sequence[TensorStats | None]) -> TensorStats | None:

@@ -15,7 +15,7 @@ from pytest_initcheck.training.experiment import Experiment, Loss
 
 
 @dataclass(frozen=True)
-class Pair:
+class LabelledData:
     """Inputs and targets, one sample per row."""
 
     inputs: Tensor
@@ -37,8 +37,8 @@ class Prepared:
 
     experiment: Experiment
     device: torch.device
-    train: Pair
-    validation: Pair | None
+    train: LabelledData
+    validation: LabelledData | None
     loss: Loss
     loss_name: str
 
@@ -84,7 +84,7 @@ def prepare(experiment: Experiment, device: str | torch.device | None = None) ->
     )
 
 
-def _loss(experiment: Experiment, train: Pair) -> tuple[Loss, str]:
+def _loss(experiment: Experiment, train: LabelledData) -> tuple[Loss, str]:
     if experiment.loss is not None:
         loss = experiment.loss
         return loss, str(getattr(loss, "__name__", type(loss).__name__))
@@ -93,7 +93,7 @@ def _loss(experiment: Experiment, train: Pair) -> tuple[Loss, str]:
     return F.cross_entropy, "cross_entropy"
 
 
-def _pair(name: str, data: Any, dtype: torch.dtype | None, device: torch.device) -> Pair:
+def _pair(name: str, data: Any, dtype: torch.dtype | None, device: torch.device) -> LabelledData:
     data = getattr(data, "tensors", data)
     if not isinstance(data, (tuple, list)) or len(data) != 2:
         raise InitcheckError(
@@ -110,7 +110,7 @@ def _pair(name: str, data: Any, dtype: torch.dtype | None, device: torch.device)
         targets = targets.long()
         if (lowest := int(targets.min())) < 0:
             raise InitcheckError(f"{name}: labels go from 0 to C - 1, found {lowest}")
-    return Pair(inputs, targets)
+    return LabelledData(inputs, targets)
 
 
 def _tensor(name: str, value: Any, dtype: torch.dtype | None, device: torch.device) -> Tensor:
@@ -129,7 +129,7 @@ def _tensor(name: str, value: Any, dtype: torch.dtype | None, device: torch.devi
     return tensor.detach().to(device)
 
 
-def _check_alike(train: Pair, validation: Pair) -> None:
+def _check_alike(train: LabelledData, validation: LabelledData) -> None:
     for role in ("inputs", "targets"):
         mine, theirs = getattr(train, role), getattr(validation, role)
         if mine.shape[1:] != theirs.shape[1:] or mine.dtype != theirs.dtype:

@@ -7,15 +7,16 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 from torch import nn
 
+from pytest_initcheck.capture.movement import copies, movement
 from pytest_initcheck.capture.randomness import isolated
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.records import ModelRecord, RunRecord
 from pytest_initcheck.training import batched as batched_loop
 from pytest_initcheck.training import loop
-from pytest_initcheck.training.build import build, rehearse
+from pytest_initcheck.training.build import build_models, rehearse
 from pytest_initcheck.training.experiment import Experiment
 from pytest_initcheck.training.history import History
-from pytest_initcheck.training.layer_snapshots import copies, look_at, movement
+from pytest_initcheck.training.layer_snapshots import look_at
 from pytest_initcheck.training.pooling import pooled_models
 from pytest_initcheck.training.prepare import Prepared, prepare
 from pytest_initcheck.training.progress import bar
@@ -57,7 +58,7 @@ def run(
     chosen = seed_list(seeds)
     prepared = prepare(experiment, device)
     with isolated(), bar(len(chosen) * experiment.epochs, "training", progress) as tick:
-        models = build(prepared, chosen)
+        models = build_models(prepared, chosen)
         return train_all(prepared, models, chosen, tick, batched=batched)[0]
 
 

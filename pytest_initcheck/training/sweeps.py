@@ -12,7 +12,7 @@ from torch import nn
 from pytest_initcheck.capture.randomness import isolated
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.records import RunRecord
-from pytest_initcheck.training.build import build
+from pytest_initcheck.training.build import build_models
 from pytest_initcheck.training.experiment import Experiment, OptimizerFactory
 from pytest_initcheck.training.normal import check_sigma, draw_normal
 from pytest_initcheck.training.prepare import Prepared, prepare
@@ -72,7 +72,7 @@ def sweep(
             models = [
                 model
                 for _, start, sigma in beginnings
-                for model in build(_starting(changed, start, sigma, layers), chosen)
+                for model in build_models(_starting(changed, start, sigma, layers), chosen)
             ]
             records = train_all(changed, models, chosen, tick, batched=batched)
             for (start_name, _, sigma), record in zip(beginnings, records, strict=True):

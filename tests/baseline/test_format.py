@@ -10,7 +10,8 @@ from support.baseline import PROVENANCE, network, records, stats
 
 from pytest_initcheck.baseline import freeze
 from pytest_initcheck.baseline.format import FORMAT, parse, render
-from pytest_initcheck.baseline.stored import MOST_POINTS, band, rounded
+from pytest_initcheck.baseline.schema import rounded
+from pytest_initcheck.baseline.stored import MOST_POINTS, band
 from pytest_initcheck.records import LayerRecord, ModelRecord, RunRecord
 
 

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_initcheck.capture.axis_layout import intended, is_suspect, laid_out, named
+from pytest_initcheck.capture.axis_layout import intended, is_suspect, laid_out, named_axes
 
 SIZES = st.lists(st.integers(1, 12), min_size=1, max_size=5).map(tuple)
 
@@ -42,7 +42,7 @@ def primes(size):
 @given(reshaped())
 def test_regions_share_out_axes_and_values(shapes):
     before, after = shapes
-    regions = list(viewed(laid_out(named(before)), after).regions())
+    regions = list(viewed(laid_out(named_axes(before)), after).regions())
     axes = [axis for region in regions for axis in range(region.first, region.last + 1)]
     assert axes == list(range(len(after)))
     assert plain(a.size for region in regions for a in region.atoms) == plain(before)
@@ -53,14 +53,14 @@ def test_regions_share_out_axes_and_values(shapes):
 @given(reshaped())
 def test_axes_have_the_sizes_of_the_shape(shapes):
     before, after = shapes
-    axes = viewed(laid_out(named(before)), after).axes()
+    axes = viewed(laid_out(named_axes(before)), after).axes()
     assert laid_out(axes).shape == after
 
 
 @given(reshaped())
 def test_a_view_that_is_taken_back_is_sound(shapes):
     before, after = shapes
-    layout = laid_out(named(before))
+    layout = laid_out(named_axes(before))
     again = viewed(viewed(layout, after), before)
     assert all(region.kind is None for region in again.regions())
     assert again.axes() == layout.axes()
@@ -81,7 +81,7 @@ def moved(draw):
 @given(moved())
 def test_axes_that_are_cut_up_moved_and_joined_are_sound(case):
     shape, parts, order = case
-    cut = viewed(laid_out(named(shape)), parts)
+    cut = viewed(laid_out(named_axes(shape)), parts)
     assert not any(map(is_suspect, cut.regions()))
     axes = cut.axes()
     over = laid_out([axes[place] for place in order])
@@ -97,7 +97,7 @@ def test_axes_that_are_cut_up_moved_and_joined_are_sound(case):
 
 @given(st.integers(2, 12), st.integers(2, 12), SIZES)
 def test_an_axis_in_the_place_of_another_is_suspect(a, b, others):
-    layout = viewed(laid_out(named((*others, a, b))), (*others, b, a))
+    layout = viewed(laid_out(named_axes((*others, a, b))), (*others, b, a))
     assert any(map(is_suspect, layout.regions())) == (a != b)
 
 

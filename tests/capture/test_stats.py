@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from pytest_initcheck.capture.deferred_read import Ledger
+from pytest_initcheck.capture.deferred_read import DeferredRead
 from pytest_initcheck.capture.tensor_stats import BINS, SAMPLE, summarise
 
 quickly = settings(
@@ -18,7 +18,7 @@ quickly = settings(
 
 
 def stats(tensor):
-    ledger = Ledger()
+    ledger = DeferredRead()
     summary = summarise(tensor, ledger)
     ledger.read()
     return summary.stats(ledger)
@@ -164,7 +164,7 @@ def test_both_parts_merge_to_the_summary_of_the_whole():
 
 
 def test_one_read_fetches_everything():
-    ledger = Ledger()
+    ledger = DeferredRead()
     summaries = [summarise(torch.full((3,), float(i)), ledger) for i in range(5)]
     ledger.read()
     later = summarise(torch.full((2,), 9.0), ledger)

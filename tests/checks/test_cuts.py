@@ -7,7 +7,7 @@ import torch
 from corpus.contract.builders import groups
 from corpus.nets import adam, sgd
 from support.starts import named, told
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
@@ -290,3 +290,59 @@ def test_an_encoder_of_a_detached_view_is_not_missed():
         Twin(), torch.randn(16, FEATURES), forward=lambda m, b: m(b), optimizer=sgd(0.1)
     )
     assert "IC401" not in told(found)
+
+
+class Made(nn.Module):
+    """A layer whose weight is made of two factors, and changed on its way to its use."""
+
+    def __init__(self, change, rank=8):
+        super().__init__()
+        self.u = nn.Parameter(torch.randn(32, rank) / rank**0.5)
+        self.v = nn.Parameter(torch.randn(rank, FEATURES) / FEATURES**0.5)
+        self.bias = nn.Parameter(torch.zeros(32))
+        self.change = change
+
+    def forward(self, x):
+        return functional.linear(x, self.change(self.u @ self.v), self.bias)
+
+
+def without_gradient(w):
+    with torch.no_grad():
+        return w * 1.0
+
+
+def through(w):
+    """A weight that is rounded for its use, and trained as if it was not."""
+    return w + (torch.round(w * 8) / 8 - w).detach()
+
+
+@pytest.mark.parametrize(("change", "is_cut"), [
+    (Tensor.detach, True), (without_gradient, True), (lambda w: torch.tensor(w.tolist()), False),
+    (lambda w: w, False), (through, False), (lambda w: w / w.norm().detach(), False),
+])  # fmt: skip
+def test_weights_that_are_made_of_parameters_outside_of_the_graph_are_told(change, is_cut):
+    torch.manual_seed(0)
+    made = Made(change)
+    found = diagnose(nn.Sequential(made, nn.ReLU(), nn.Linear(32, CLASSES)), groups(),
+                     optimizer=adam(1e-3))  # fmt: skip
+    assert ("IC401" in told(found)) == is_cut, str(found)
+    if is_cut:
+        finding = named(found, "IC401")
+        assert (finding.layer, finding.severity) == ("0", "error")
+        assert "'0.u', '0.v'" in finding.cause
+
+
+def test_weights_that_are_cut_off_in_one_of_two_uses_are_trained_by_the_other():
+    def tied(m, x):
+        h = torch.relu(m.main(x))
+        return m.head(h) + functional.linear(h, m.head.weight.detach())
+
+    assert "IC401" not in told(judged(tied))
+
+
+def test_weights_that_the_optimiser_does_not_hold_are_not_asked_for():
+    torch.manual_seed(0)
+    model = nn.Sequential(Made(Tensor.detach), nn.ReLU(), nn.Linear(32, CLASSES))
+    found = diagnose(model, groups(),
+                     optimizer=lambda p: torch.optim.Adam(list(p)[2:], 1e-3))  # fmt: skip
+    assert "IC401" not in told(found), str(found)

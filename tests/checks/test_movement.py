@@ -32,6 +32,20 @@ def test_rates_that_would_take_millions_of_steps_are_told(rate, severity):
         assert set(finding.profile) == {"0", "2", "4"}
 
 
+@pytest.mark.parametrize(("rate", "is_told"), [(1e-7, True), (1e-6, False), (1e-5, False)])
+def test_adaptive_rates_below_those_of_fine_tuning_are_told(rate, is_told):
+    found = diagnose(body(), labelled(), optimizer=adam(rate))
+    assert ("IC601" in told(found)) == is_told, str(found)
+    if is_told:
+        assert (named(found, "IC601").severity, named(found, "IC601").limit) == ("warning", 2e-6)
+
+
+def test_a_small_rate_for_small_weights_is_no_small_rate():
+    """Large networks are tuned with rates of 1e-7, whose weights are as small."""
+    model = weighted(body(), lambda w: nn.init.normal_(w, 0, 0.02))
+    assert "IC601" not in told(diagnose(model, labelled(), optimizer=adam(1e-7)))
+
+
 def test_a_rate_below_the_precision_of_the_weights_is_told():
     x, y = labelled()
     model = body().to(torch.bfloat16)
@@ -123,6 +137,45 @@ def test_layers_in_a_plain_list_are_found_and_their_gradients_put_back(held):
     assert bits(hidden) == before
     assert hidden.weight.grad is gradient
     assert hidden.bias.grad is None
+
+
+def scaled_by(scale, kind):
+    """A scale of the hidden units that the model holds in one of several ways."""
+    model = two(lambda m, h: torch.relu(h) * m.own() if kind == "list" else torch.relu(h) * m.scale)
+    if kind == "list":
+        model.scales, model.own = [scale], lambda: model.scales[0]
+    elif kind == "buffer":
+        model.register_buffer("scale", scale)
+    else:
+        model.scale = nn.Parameter(scale.detach()) if kind == "parameter" else scale
+    return model
+
+
+@pytest.mark.parametrize("kind", ["tensor", "buffer", "list", "parameter"])
+def test_tensors_that_ask_for_a_gradient_and_are_no_parameters_are_told(kind):
+    scale = torch.ones(32, requires_grad=True)
+    found = diagnose(scaled_by(scale, kind), labelled())
+    assert ("IC602" in ids(found)) == (kind != "parameter"), str(found)
+    assert scale.grad is None
+
+
+def test_plain_tensors_that_are_constant_or_that_the_optimiser_holds_are_no_strays():
+    frozen, scale = torch.ones(32), torch.ones(32, requires_grad=True)
+    assert diagnose(scaled_by(frozen, "tensor"), labelled()).verdict == "pass"
+    held = diagnose(scaled_by(scale, "tensor"), labelled(),
+                    optimizer=lambda p: torch.optim.SGD([*p, scale], 0.1))  # fmt: skip
+    assert held.verdict == "pass", str(held)
+
+
+def test_an_input_whose_gradient_a_model_asks_for_is_no_stray():
+    def run(m, x):
+        m.seen = x.detach().requires_grad_()
+        y = m.head(torch.tanh(m.body(m.seen)))
+        return y + torch.autograd.grad(y.sum(), m.seen, create_graph=True)[0].sum(1, keepdim=True)
+
+    torch.manual_seed(0)
+    model = Model(run, body=nn.Linear(20, 32), head=nn.Linear(32, 3))
+    assert diagnose(model, labelled()).verdict == "pass"
 
 
 class Stop(torch.autograd.Function):

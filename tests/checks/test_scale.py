@@ -162,6 +162,29 @@ def test_many_classes_leave_room_for_their_number(kinds):
     assert named(diagnose(model, batch), "IC703").severity == "error"
 
 
+def summed(output, y):
+    """A focal loss per positive, as detectors have it."""
+    p = output.sigmoid()
+    hit = torch.where(y > 0, p, 1 - p)
+    weight = torch.where(y > 0, 0.75, 0.25)
+    return -(weight * (1 - hit).square() * hit.clamp(min=1e-6).log()).sum() / y.sum()
+
+
+@pytest.mark.parametrize(("spread", "bias", "is_told"), [
+    (0.01, -4.6, False), (0.01, 8.0, True), (6.0, 0.0, True), (9.0, -4.6, True),
+])  # fmt: skip
+def test_the_bias_of_a_prior_is_no_confidence_without_reason(spread, bias, is_told):
+    """A rare class costs the prior at first; what differs between samples is another thing."""
+    torch.manual_seed(0)
+    x = torch.randn(64, 20)
+    y = (x[:, :6] > 2.0).float()
+    head = nn.Linear(20, 6)
+    nn.init.normal_(head.weight, 0, spread / 20**0.5)
+    nn.init.constant_(head.bias, bias)
+    found = diagnose(nn.Sequential(head), (x, y), summed, adam(1e-2))
+    assert ("IC703" in told(found)) == is_told, str(found)
+
+
 @pytest.mark.parametrize("weight", [1.0, 20.0])
 def test_weighted_positives_raise_chance_as_well(weight):
     x, y = lines()

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from pytest_initcheck.checks import registered, rules
-from pytest_initcheck.checks.external_rules import OUTSIDE, outside
+from pytest_initcheck.checks.external_rules import OUTSIDE, external_rules
 from pytest_initcheck.cli import main
 from pytest_initcheck.ignores import NEVER
 
@@ -67,7 +67,7 @@ def test_every_rule_can_be_explained(capsys, id):
     assert all(line.split(":", 1)[-1].strip() for line in out.splitlines())
 
 
-@pytest.mark.parametrize("id", [rule.id for _, rule in outside()])
+@pytest.mark.parametrize("id", [rule.id for _, rule in external_rules()])
 def test_a_rule_outside_the_checks_says_all_about_itself(capsys, id):
     out = run(capsys, "rules", id)[1]
     for fact in ("check", "severity", "measured", "from", "not where", "remedy"):

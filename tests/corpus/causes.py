@@ -14,6 +14,7 @@ VANISHED = SIGNAL, GRADIENT
 NONFINITE = BAD_WEIGHTS, OVERFLOW, BAD_LOSS, BAD_GRADIENTS = "IC501", "IC502", "IC503", "IC504"
 STILL, LEFT, BLOWN, NOT_READ = "IC601", "IC602", "IC603", "IC604"
 INPUTS, TARGETS, LOSS, SUM = "IC701", "IC702", "IC703", "IC704"
+ONE_LAYER = "IC307"
 # A signal or a loss that is far too large.
 LARGE = LOSS, EXPLODING, GROWING
 # The contract between output, loss, targets and optimiser.

@@ -157,6 +157,71 @@ def test_a_batch_is_moved_where_a_device_is_named():
     assert diagnose(model, (x, y), device=torch.device("cpu")).verdict == "pass"
 
 
+NAN = float("nan")
+
+
+def labels_with_gaps():
+    x, _ = data()
+    y = x.sum(1, keepdim=True).expand(8, 3).clone()
+    y[::3] = NAN
+    return x, y
+
+
+def kept(output, y):
+    return functional.mse_loss(output[y.isfinite()], y[y.isfinite()])
+
+
+def weighted(output, y):
+    """NaN times zero is NaN."""
+    return ((output - y).square() * y.isfinite()).mean()
+
+
+def chosen(output, y):
+    """Finite, but what comes back through the branch that is not taken is NaN times zero."""
+    return torch.where(y.isfinite(), (output - y).square(), 0.0).mean()
+
+
+@pytest.mark.parametrize(("loss", "is_masked"), [(kept, True), (weighted, False), (chosen, False)])
+def test_labels_that_are_missing_are_data_where_the_loss_leaves_them_aside(loss, is_masked):
+    model, given = net(), labels_with_gaps()
+    if is_masked:
+        found = diagnose(model, given, loss)
+        assert found.verdict == "pass", str(found)
+        return
+    with pytest.raises(InitcheckError, match="9 values that are NaN"):
+        diagnose(model, given, loss)
+
+
+class Set(nn.Module):
+    """Points of which some are missing, and the largest and the mean of the others."""
+
+    def __init__(self, *, hides=True):
+        super().__init__()
+        torch.manual_seed(0)
+        self.point, self.head, self.hides = nn.Linear(6, 16), nn.Linear(32, 3), hides
+
+    def forward(self, x):
+        there = ~x.isnan().any(-1, keepdim=True)
+        h = torch.relu(self.point(x.nan_to_num() if self.hides else x))
+        largest = h.masked_fill(~there, -torch.inf).amax(1)
+        return self.head(torch.cat([largest, (h * there).sum(1) / there.sum(1)], 1))
+
+
+def sets():
+    torch.manual_seed(2)
+    x = torch.randn(24, 10, 6)
+    x[torch.rand(24, 10) < 0.3] = NAN
+    return x, torch.arange(24) % 3
+
+
+def test_places_that_a_model_masks_are_data():
+    found = diagnose(Set(), sets())
+    assert found.verdict == "pass", str(found)
+    assert found.dependencies().unread == ()
+    with pytest.raises(InitcheckError, match="NaN"):
+        diagnose(Set(hides=False), sets())
+
+
 def test_nan_from_the_model_is_a_finding_and_no_error():
     model = net()
     nn.init.constant_(model[0].weight, float("inf"))

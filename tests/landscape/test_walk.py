@@ -9,7 +9,7 @@ from torch import optim
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from pytest_initcheck import escape
-from pytest_initcheck.landscape.problem import prepare
+from pytest_initcheck.landscape.problem import pose
 from pytest_initcheck.landscape.walk import batched, one_by_one, walk
 
 
@@ -30,7 +30,7 @@ def sgd(lr=0.01, momentum=0.0):
 
 
 def problem(objective=bowl, start=(3.0, -2.0), optimizer=None, steps=20, noise=0.5, seeds=(0, 5)):
-    return prepare(
+    return pose(
         objective,
         start,
         optimizer or sgd(0.05, 0.9),

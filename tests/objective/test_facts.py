@@ -158,6 +158,32 @@ def test_a_squashing_in_the_loss_is_found_there():
     assert (once.bound_in_loss, once.lost_in_loss) == ("", 0.0)
 
 
+def focal(logits):
+    """A focal loss whose cross-entropy gets logits, or what they are squashed to."""
+
+    def loss(o, y):
+        p = o.sigmoid()
+        given = o if logits else p
+        ce = functional.binary_cross_entropy_with_logits(given, y, reduction="none")
+        return (ce * (1 - p * y - (1 - p) * (1 - y)).square()).mean()
+
+    return loss
+
+
+@pytest.mark.parametrize("logits", [False, True])
+def test_a_likelihood_within_the_loss_is_asked_for_itself(logits):
+    """The factor of a focal loss is zero where the model is right, whatever it multiplies."""
+    facts = asked(net(None, 5), several, focal(logits))
+    assert facts.reachable == pytest.approx(0, abs=1e-3)
+    assert (facts.lost_in_loss > 0.3) == (not logits)
+    assert (facts.within_loss is None) == logits
+
+
+def test_a_squashing_of_a_wide_range_takes_nothing_from_a_likelihood():
+    facts = asked(net(), groups, lambda o, y: cross_entropy(20 * (o / 20).tanh(), y))
+    assert facts.lost_in_loss < 0.01
+
+
 @pytest.mark.parametrize(("data", "loss", "nothing"), [
     (mapped(groups, torch.zeros_like), cross_entropy, True),
     (groups, cross_entropy, False),

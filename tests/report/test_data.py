@@ -16,6 +16,7 @@ from support.report import HOSTILE, hostile, session
 from pytest_initcheck import report
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.records import (
+    Consequence,
     Entry,
     ModelRecord,
     RunRecord,
@@ -28,6 +29,7 @@ text = st.text(max_size=12)
 numbers = st.floats(width=64) | st.sampled_from([math.nan, math.inf, -math.inf, 0.0, 1e308, 5e-324])
 st.register_type_strategy(float, numbers)
 st.register_type_strategy(str, text)
+st.register_type_strategy(Consequence, text.map(Consequence))
 sessions = st.builds(
     SessionRecord,
     format=st.just(1),

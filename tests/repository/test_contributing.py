@@ -12,16 +12,10 @@ from xml.etree import ElementTree
 
 import pytest
 
-from pytest_initcheck import serialization
-
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"^```(python|diff)\n# (\S+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 COPIED = ("pytest_initcheck", "benchmarks", "tests", "conftest.py", "pyproject.toml")
-# The recipe for quantities is about fields that declare how they are compared.
-QUANTITY = re.compile(r"<!-- quantity -->.*?<!-- end quantity -->", re.DOTALL)
-if not hasattr(serialization, "Use"):
-    PAGE = QUANTITY.sub("", PAGE)
 BLOCKS = BLOCK.findall(PAGE)
 TESTS = [name for _, name, _ in BLOCKS if name.startswith("tests/")]
 

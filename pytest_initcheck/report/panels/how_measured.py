@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pytest_initcheck.records import Entry
+from pytest_initcheck.records import Entry, RunRecord
 from pytest_initcheck.report.panels.panel import Facts
-
-MOST_SEEDS = 16
+from pytest_initcheck.report.quantities import named, text
 
 
 class HowMeasured:
@@ -24,18 +23,15 @@ class HowMeasured:
 
 def _facts(entry: Entry) -> tuple[tuple[str, str], ...]:
     record = entry.record
-    facts = list(record.meta.items())
-    if record.seeds:
-        facts.insert(0, ("seeds", _seeds(record.seeds)))
+    facts = [
+        (title, text(RunRecord, name, value))
+        for name, title, _ in named(RunRecord)
+        if (value := getattr(record, name)) not in (None, ())
+    ]
+    facts += record.meta.items()
     known = dict(facts)
     for model in (m for m in (record.before, record.after) if m is not None):
         for key, value in model.meta.items():
             if known.setdefault(key, value) != value:
                 known[f"{key}, {model.moment}"] = value
     return tuple(known.items())
-
-
-def _seeds(seeds: tuple[int, ...]) -> str:
-    shown = ", ".join(map(str, seeds[:MOST_SEEDS]))
-    more = len(seeds) - MOST_SEEDS
-    return shown + (f" and {more} more" if more > 0 else "")

@@ -17,20 +17,20 @@ from pytest_initcheck.capture.program import (
     no_grad_loss,
     tensors_of,
 )
-from pytest_initcheck.capture.snapshot import Looked, inside_of
+from pytest_initcheck.capture.snapshot import Taken, inside_of
 from pytest_initcheck.evidence import LossFacts, Node
 
 
-def loss_facts(program: Program, looked: Looked) -> LossFacts:
+def loss_facts(program: Program, looked: Taken) -> LossFacts:
     """Chance level and reduction of the loss, from evaluating it on a constant prediction."""
-    initial, name = looked.look.loss, program.loss_name
+    initial, name = looked.snapshot.loss, program.loss_name
     output, targets = looked.result.output, looked.result.targets
     if program.forward is not None:
         chance = _chance_of_forward(program, looked)
         return LossFacts(
             name=name,
             initial=initial,
-            chance=chance,
+            uninformed=chance,
             growth=None,
             classes=_classes_at(chance, output),
             is_forward=True,
@@ -46,10 +46,10 @@ def loss_facts(program: Program, looked: Looked) -> LossFacts:
     twice = no_grad_loss(program, _doubled(constant), _doubled(targets))
     growth = twice / chance if twice is not None and chance > 0 else None
     classes = _classes(main_tensor(output), targets, nothing_to_lose=chance == initial == 0)
-    return LossFacts(name=name, initial=initial, chance=chance, growth=growth, classes=classes)
+    return LossFacts(name=name, initial=initial, uninformed=chance, growth=growth, classes=classes)
 
 
-def uninformed(output: Any, looked: Looked) -> Any:
+def uninformed(output: Any, looked: Taken) -> Any:
     """A constant prediction: equal probabilities, or their logarithms, where the model ends in
     them, else zeros."""
     inside = inside_of(looked.nodes)
@@ -72,7 +72,7 @@ def _doubled(tree: Any) -> Any:
     return tree_map(lambda x: torch.cat([x, x]) if isinstance(x, Tensor) and x.dim() else x, tree)
 
 
-def _chance_of_forward(program: Program, looked: Looked) -> float | None:
+def _chance_of_forward(program: Program, looked: Taken) -> float | None:
     """The loss that ``forward`` makes of a constant output; None where it asks for more than one.
 
     Or where it makes its loss of something else than the model's output.

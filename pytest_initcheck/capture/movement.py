@@ -1,0 +1,40 @@
+"""How far the parameters of a model have moved."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from pytest_initcheck.capture.deferred_read import DeferredRead
+
+
+def copies(model: nn.Module) -> dict[str, Tensor]:
+    """The parameters as they are now."""
+    return {name: p.detach().clone() for name, p in model.named_parameters()}
+
+
+@torch.no_grad()
+def movement(model: nn.Module, starts: Mapping[str, Tensor]) -> dict[str, float]:
+    """‖w_after − w_before‖ / ‖w_before‖ per parameter; one host read.
+
+    From a start at zero any movement is infinite; what stayed where it was, as a frozen parameter
+    does, has 0.
+    """
+    ledger, slots = DeferredRead(), {}
+    for name, parameter in model.named_parameters():
+        is_number = parameter.is_floating_point() or parameter.is_complex()
+        if name in starts and parameter.numel() and is_number:
+            start = starts[name].to(parameter.device)
+            norms = torch.stack([(parameter - start).norm(), start.norm()])
+            slots[name] = ledger.put(norms)
+    ledger.read()
+    return {name: _ratio(*map(float, ledger[slot])) for name, slot in slots.items()}
+
+
+def _ratio(moved: float, norm: float) -> float:
+    if norm:
+        return moved / norm
+    return math.inf if moved else 0.0
