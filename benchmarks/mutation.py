@@ -1,14 +1,14 @@
 """How good the tests are: small faults put into the package, one at a time, and who notices.
 
-Run: ``python benchmarks/mutation.py [--sample 100] [--seed 0] [--results mutants.jsonl] [--limit N]
-[--list] [PLACE …]``. The places are parts of the package: checks, baseline and statistics.py unless
-told otherwise. A mutant is one comparison, number, condition or result of the source that is made
-another; a sample of all of them is drawn, the same for the same seed. Each is written into a
-scratch copy of the package; the tests of its room run until one fails, and for the checks the
-cases of the corpus that name its rules. Tests of other rooms do not run, so that the share of
-mutants that are killed is a lower bound. Every test that killed one is run once without a fault, and
-has to pass then. What ``--results`` holds already is not run again; a summary is printed at the end,
-with each survivor.
+Run: ``python benchmarks/mutation.py [--sample 100] [--seed 0] [--results mutants.jsonl] [--limit
+N] [--list] [PLACE …]``. The places are parts of the package: checks, baseline and statistics.py
+unless told otherwise. A mutant is one comparison, number, condition or result of the source that
+is made another; a sample of all of them is drawn, the same for the same seed. Each is written
+into a scratch copy of the package; the tests of its room run until one fails, and for the checks
+the cases of the corpus that name its rules. Tests of other rooms do not run, so that the share of
+mutants that are killed is a lower bound. Every test that killed one is run once without a fault,
+and has to pass then. What ``--results`` holds already is not run again; a summary is printed at
+the end, with each survivor.
 """
 
 from __future__ import annotations

@@ -195,13 +195,18 @@ class Movement:
         losses, stride = evidence.trajectory, evidence.sharpness or 0.0
         cause = ""
         if losses.blown_up:
-            measured = "last loss of the steps over the first", losses.blown_up, BLOWN
+            quantity, measured, limit = (
+                "last loss of the steps over the first",
+                losses.blown_up,
+                BLOWN,
+            )
         elif overshoots(evidence):
             quantity = "learning rate times the largest curvature, over 1 + momentum"
-            measured = quantity, stride, largest_stride(evidence)
+            measured, limit = stride, largest_stride(evidence)
             cause = _OVERSHOT
         elif losses.spiked:
-            measured = "largest loss during the steps over the first", losses.spiked, BLOWN
+            quantity = "largest loss during the steps over the first"
+            measured, limit = losses.spiked, BLOWN
             cause = _SPIKED
         else:
             return
@@ -210,7 +215,9 @@ class Movement:
             self.name,
             "error" if is_error else "warning",
             (),
-            *measured,
+            quantity,
+            measured=measured,
+            limit=limit,
             cause=cause,
             code=change_rate("/= 100"),
         )
