@@ -1,13 +1,14 @@
 """How good the tests are: small faults put into the package, one at a time, and who notices.
 
-Run: ``python benchmarks/mutation.py [--sample 100] [--seed 0] [--results mutants.jsonl] [--limit N]
-[--list] [PLACE …]``. The places are parts of the package: checks, baseline and statistics.py unless
-told otherwise. A mutant is one comparison, number, condition or result of the source that is made
-another; a sample of all of them is drawn, the same for the same seed. Each is written into a
-scratch copy of the package; the tests of its room run until one fails, and for the checks the
-cases of the corpus that name its rules. Tests of other rooms do not run, so that the share of
-mutants that are killed is a lower bound. What ``--results`` holds already is not run again; a
-summary is printed at the end, with each survivor.
+Run: ``python benchmarks/mutation.py [--sample 100] [--seed 0] [--results mutants.jsonl] [--limit
+N] [--list] [PLACE …]``. The places are parts of the package: checks, baseline and statistics.py
+unless told otherwise. A mutant is one comparison, number, condition or result of the source that
+is made another; a sample of all of them is drawn, the same for the same seed. Each is written
+into a scratch copy of the package; the tests of its room run until one fails, and for the checks
+the cases of the corpus that name its rules. Tests of other rooms do not run, so that the share of
+mutants that are killed is a lower bound. Every test that killed one is run once without a fault,
+and has to pass then. What ``--results`` holds already is not run again; a summary is printed at
+the end, with each survivor.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import argparse
 import ast
 import copy
 import dataclasses
+import functools
 import importlib
 import json
 import os
@@ -26,7 +28,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -208,13 +210,13 @@ class FirstFailure:
         self.pytest_runtest_logreport(report)
 
 
-def tests_of(file: str) -> list[str]:
+def tests_of(file: str) -> tuple[str, ...]:
     """Where the tests of a module lie."""
     room = file.partition("/")[0]
     if room == file:
-        return [f"tests/test_{file}"]
-    corpus = ["tests/corpus/test_verdicts.py"] if room == "checks" else []
-    return [f"tests/{room}", *corpus]
+        return (f"tests/test_{file}",)
+    corpus = ("tests/corpus/test_verdicts.py",) if room == "checks" else ()
+    return (f"tests/{room}", *corpus)
 
 
 def rules_in(file: str) -> frozenset[str]:
@@ -230,9 +232,10 @@ def run(scratch: Path, mutant: Mutant) -> dict[str, Any]:
     path.write_bytes(whole[: mutant.start] + mutant.now.encode() + whole[mutant.end :])
     began = time.monotonic()
     try:
-        killer = forked(scratch, mutant.file)
+        killer = forked(scratch, tests_of(mutant.file), rules_in(mutant.file))
     finally:
         path.write_bytes(whole)
+    check_without_fault(scratch, killer)
     return {
         "key": mutant.key,
         "shown": str(mutant),
@@ -242,14 +245,22 @@ def run(scratch: Path, mutant: Mutant) -> dict[str, Any]:
     }
 
 
-def forked(scratch: Path, file: str) -> str:
+@functools.cache
+def check_without_fault(scratch: Path, killer: str) -> None:
+    """A test that fails anyway tells nothing of a mutant."""
+    if "::" in killer and forked(scratch, (killer,)):
+        raise SystemExit(f"{killer} fails without a fault, too: mend it first")
+
+
+def forked(scratch: Path, tests: Sequence[str], ids: frozenset[str] = frozenset()) -> str:
+    """The first of some tests that fails in a copy, empty where all pass."""
     answer = scratch / "killer.txt"
     answer.unlink(missing_ok=True)
     child = os.fork()
     if child == 0:
         code = 1
         try:
-            in_child(scratch, file, answer)
+            in_child(scratch, tests, ids, answer)
             code = 0
         finally:
             os._exit(code)
@@ -270,7 +281,7 @@ def ended(child: int) -> bool:
     return False
 
 
-def in_child(scratch: Path, file: str, answer: Path) -> None:
+def in_child(scratch: Path, tests: Sequence[str], ids: frozenset[str], answer: Path) -> None:
     pytest = importlib.import_module("pytest")
     os.chdir(scratch)
     with open(scratch / "output.txt", "w") as output:
@@ -279,8 +290,8 @@ def in_child(scratch: Path, file: str, answer: Path) -> None:
     sys.path[:0] = [str(scratch), str(scratch / "tests")]
     sys.dont_write_bytecode = True
     first = FirstFailure()
-    arguments = ["-x", "-q", "-p", "no:cacheprovider", *tests_of(file)]
-    code = pytest.main(arguments, plugins=[Concerned(rules_in(file)), first])
+    chosen = [Concerned(ids)] if len(tests) > 1 else []
+    code = pytest.main(["-x", "-q", "-p", "no:cacheprovider", *tests], plugins=[*chosen, first])
     answer.write_text(first.name if code == 0 or first.name else f"pytest ended with {code}")
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 # Where weights drawn too large are what brings a cause about, saying so names it just as well.
 LARGE = "large weights"
-# The causes of the corpus by the ids in docs/checks.md; an id that is missing stands for itself.
+# The causes of the corpus by the ids in docs/checks.md: each that a case names has words here.
 OF_ID = {
     "IC101": {"zero weights"},
     "IC102": {"zero gain"},

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -52,7 +53,21 @@ def named(page: str) -> list[str]:
     return BLOCK.findall(page)
 
 
+def missing(page: str) -> str | None:
+    """What to do where a rule has no block; None where each has one."""
+    lacking = sorted({rule.id for rule in rules()} - set(named(page)))
+    if not lacking:
+        return None
+    return "\n".join(
+        f"{id} has no block: write '<!-- {id} -->' and '<!-- end -->' on two lines of {PAGE.name}, "
+        "in the section of its kin, and run this again"
+        for id in lacking
+    )
+
+
 if __name__ == "__main__":
     has_run = MEASURED.exists()
     sentences = json.loads(MEASURED.read_text(encoding="utf-8")) if has_run else {}
-    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), sentences), encoding="utf-8")
+    text = filled(PAGE.read_text(encoding="utf-8"), sentences)
+    PAGE.write_text(text, encoding="utf-8")
+    sys.exit(missing(text))

@@ -40,12 +40,19 @@ class NoHugeWeights:
         for name, parameter in evidence.start.parameters.items():
             largest = parameter.stats.max if parameter.stats is not None else None
             if largest is not None and largest > 10:
-                yield RULE.found(self.name, "error", [name], "largest weight", largest, 10.0)
+                yield RULE.found(
+                    self.name,
+                    "error",
+                    [name],
+                    "largest weight",
+                    measured=largest,
+                    limit=10.0,
+                )
 
 
 class Noisy(NoHugeWeights):
     def run(self, evidence):
-        yield RULE.found(self.name, "warning", [], "noise", 2.0, 1.0)
+        yield RULE.found(self.name, "warning", [], "noise", measured=2.0, limit=1.0)
 
 
 def linear(value=0.1):

@@ -85,7 +85,7 @@ class SnapshotTaker:
             output_nodes=ends,
             backward_nodes=reached,
             vanished=() if step else tracer.used_weights.vanished(),
-            unregistered=tracer.strays,
+            unregistered=tracer.unregistered,
             objective_nodes=goals if self.program.forward is not None else ends,
             makers=tuple(tracer.makers(tensor) for tensor in tensors_of(result.output)),
             reshapes=axes.found,

@@ -80,7 +80,7 @@ class Tracer(OperatorMode):
         self._stack: list[_Frame] = []
         self._origins: dict[int, Origin] = {}
         self._pending: list[tuple[Tensor, Callable[[Tensor], None]]] = []
-        self._strays = Unregistered(model)
+        self._unregistered = Unregistered(model)
         self.used_weights = UsedWeights(model)
         self._dims = {}
         for name, parameter in model.named_parameters():
@@ -88,9 +88,9 @@ class Tracer(OperatorMode):
             self._claim(parameter, params=(name,), is_parameter=True)
 
     @property
-    def strays(self) -> tuple[tuple[str, Tensor], ...]:
+    def unregistered(self) -> tuple[tuple[str, Tensor], ...]:
         """Weights that got a gradient and that the model does not hold, and where they lie."""
-        return self._strays.found
+        return self._unregistered.found
 
     def made(self, node: Node, inputs: list[Tensor], results: list[Tensor]) -> None:
         """Called for each node with the tensors that it received and made."""
@@ -150,7 +150,8 @@ class Tracer(OperatorMode):
         """Observe everything inside; also keeps track of which module is running.
 
         With ``is_rooted`` what runs outside of the model's modules is traced, too, as a caller's
-        ``forward`` does between them; nonlinearities and strays are looked for in modules alone.
+        ``forward`` does between them; nonlinearities, and weights that no module registered, are
+        looked for in modules alone.
         """
         self._is_rooted = is_rooted
         if is_rooted:
@@ -173,7 +174,7 @@ class Tracer(OperatorMode):
             stack.enter_context(torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH))
             for handle in self._hook_modules():
                 stack.callback(handle.remove)
-            stack.callback(self._strays.release)
+            stack.callback(self._unregistered.release)
             yield
 
     def _hook_modules(self) -> Iterator[RemovableHandle]:
@@ -208,7 +209,7 @@ class Tracer(OperatorMode):
         call = Operation.of(func, name_of(func, args), args, kwargs, self._origin)
         found = slope = None
         if not (self._is_rooted and len(self._stack) == 1):
-            self._strays.note(call.others, self._stack[-1].name)
+            self._unregistered.note(call.others, self._stack[-1].name)
             found = recognise(call.operator, args, kwargs) if call.tensors else None
         if found and isinstance(args[0], Tensor) and args[0].is_floating_point():
             slope = found.slope(args[0], args, kwargs)

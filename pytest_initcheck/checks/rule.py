@@ -43,9 +43,9 @@ class Rule:
         severity: Severity,
         layers: Sequence[str],
         quantity: str,
+        *,
         measured: float | None = None,
         limit: float | None = None,
-        *,
         remedy: str = "",
         cause: str = "",
         units: tuple[int, ...] = (),
@@ -88,7 +88,11 @@ class Check(Protocol):
     """
 
     name: str
-    rules: tuple[Rule, ...]
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """What it can find."""
+        ...
 
     def run(self, evidence: Evidence) -> Iterable[Finding | Suspicion]:
         """Yield what is wrong; nothing where all is well or the check does not apply."""

@@ -144,14 +144,14 @@ class Movement:
     def run(self, evidence: Evidence) -> Iterator[Finding]:
         yield from self._blown(evidence)
         used = used_parameters(evidence)
-        driven = [
+        with_gradient = [
             p
             for p in evidence.parameters.values()
             if p.trainable and p.name in used and (largest_gradient(evidence, p) or 0) > 0
         ]  # fmt: skip
-        weights = [p for p in driven if len(p.shape) > 1] or driven
+        weights = [p for p in with_gradient if len(p.shape) > 1] or with_gradient
         yield from self._slow(evidence, weights)
-        idle = [p.layer for p in driven if not evidence.rates.get(p.name)]
+        idle = [p.layer for p in with_gradient if not evidence.rates.get(p.name)]
         # A step of one network of several is no oversight.
         idle = [] if evidence.loss.is_forward else idle
         if strays := evidence.anomalies.get("stray", ()):
@@ -200,13 +200,18 @@ class Movement:
         losses, stride = evidence.trajectory, evidence.sharpness or 0.0
         cause = ""
         if losses.blown_up:
-            measured = "last loss of the steps over the first", losses.blown_up, BLOWN
+            quantity, measured, limit = (
+                "last loss of the steps over the first",
+                losses.blown_up,
+                BLOWN,
+            )
         elif overshoots(evidence):
             quantity = "learning rate times the largest curvature, over 1 + momentum"
-            measured = quantity, stride, largest_stride(evidence)
+            measured, limit = stride, largest_stride(evidence)
             cause = _OVERSHOT
         elif losses.spiked:
-            measured = "largest loss during the steps over the first", losses.spiked, BLOWN
+            quantity = "largest loss during the steps over the first"
+            measured, limit = losses.spiked, BLOWN
             cause = _SPIKED
         else:
             return
@@ -215,7 +220,9 @@ class Movement:
             self.name,
             "error" if is_error else "warning",
             (),
-            *measured,
+            quantity,
+            measured=measured,
+            limit=limit,
             cause=cause,
             code=change_rate("/= 100"),
         )

@@ -241,7 +241,7 @@ def _add_rules(commands: Commands[Parser]) -> None:
         "ids", nargs="*", metavar="ID", help="explain these in full; IC2* stands for all of IC2…"
     )
     parser.add_argument("--json", action="store_true", help="print all about them as JSON")
-    parser.set_defaults(command=_lazy("rules", "rules"))
+    parser.set_defaults(command=_lazy("rules", "print_rules"))
 
 
 def _lazy(module: str, function: str) -> Callable[[argparse.Namespace], int]:

@@ -149,8 +149,10 @@ def _optimizer(optimizer: Optimizer | None, model: nn.Module) -> tuple[torch.opt
 
 def _oddities(first: Taken, optimizer: torch.optim.Optimizer) -> dict[str, tuple[str, ...]]:
     held = {id(tensor) for group in optimizer.param_groups for tensor in group["params"]}
-    strays = dict.fromkeys(place for place, tensor in first.unregistered if id(tensor) not in held)
-    found = {"stray": tuple(strays), "vanished": first.vanished}
+    unregistered = dict.fromkeys(
+        place for place, tensor in first.unregistered if id(tensor) not in held
+    )
+    found = {"stray": tuple(unregistered), "vanished": first.vanished}
     return {kind: layers for kind, layers in found.items() if layers}
 
 

@@ -62,8 +62,8 @@ def _pooled(observed: Observed, key: NonlinearityKey, rows: list[Array]) -> Tran
     closed = np.logical_and.reduce([site.flat >= site.samples for site in sites])
     if key.nonlinearity in nonlinearities.SHUT:
         # A unit that a gradient reaches past the nonlinearity is not closed.
-        driven = [gradient > 0 for gradient in rows if len(gradient) == key.units]
-        closed &= ~np.logical_or.reduce([*driven, np.zeros(key.units, dtype=bool)])
+        reached = [gradient > 0 for gradient in rows if len(gradient) == key.units]
+        closed &= ~np.logical_or.reduce([*reached, np.zeros(key.units, dtype=bool)])
     return Transmission(
         family=sites[0].family,
         start=sites[0].slope,

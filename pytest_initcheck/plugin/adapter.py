@@ -15,13 +15,13 @@ from pytest_initcheck.plugin.controller import REPORT_ATTRIBUTE, Controller, is_
 if TYPE_CHECKING:
     from pytest_initcheck.baseline import Baselines
     from pytest_initcheck.plugin.fixture import Initcheck
-    from pytest_initcheck.plugin.outcome import Watch
+    from pytest_initcheck.plugin.outcome import TestOutcome
     from pytest_initcheck.session.settings import Settings
 
 MNIST_VARIABLE = "INITCHECK_MNIST"
 SETTINGS: pytest.StashKey[Settings] = pytest.StashKey()
 BASELINES: pytest.StashKey[dict[str, Baselines]] = pytest.StashKey()
-WATCH: pytest.StashKey[Watch] = pytest.StashKey()
+OUTCOME: pytest.StashKey[TestOutcome] = pytest.StashKey()
 ENVIRONMENT: pytest.StashKey[str | None] = pytest.StashKey()
 
 
@@ -62,13 +62,13 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def initcheck(request: pytest.FixtureRequest) -> Initcheck:
     """Diagnose models and experiments; recorded in the report, compared with the baselines."""
     from pytest_initcheck.plugin.fixture import Initcheck
-    from pytest_initcheck.plugin.outcome import Watch
+    from pytest_initcheck.plugin.outcome import TestOutcome
 
     item: pytest.Item = request.node
     settings = options.for_test(item, item.config.stash[SETTINGS])
-    watch = item.stash[WATCH] = Watch.of(settings, item.config.stash[BASELINES])
+    outcome = item.stash[OUTCOME] = TestOutcome.of(settings, item.config.stash[BASELINES])
     ask = functools.partial(item.ihook.pytest_initcheck_checks, config=item.config)
-    return Initcheck(watch.recorder, settings, ask)
+    return Initcheck(outcome.recorder, settings, ask)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -85,13 +85,13 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     __tracebackhide__ = True
     try:
         result = yield
-        watch = item.stash.get(WATCH, None)
-        if watch is not None:
-            watch.raise_baseline_problem()
+        outcome = item.stash.get(OUTCOME, None)
+        if outcome is not None:
+            outcome.raise_baseline_problem()
     finally:
-        watch = item.stash.get(WATCH, None)
-        if watch is not None:
-            watch.set_properties(item.user_properties)
+        outcome = item.stash.get(OUTCOME, None)
+        if outcome is not None:
+            outcome.set_properties(item.user_properties)
     return result
 
 
@@ -101,11 +101,11 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Keep the outcome; at the end of the test send what it recorded along with the report."""
     report = yield
-    watch = item.stash.get(WATCH, None)
-    if watch is not None:
-        watch.see(report, call)
+    outcome = item.stash.get(OUTCOME, None)
+    if outcome is not None:
+        outcome.see(report, call)
         if report.when == "teardown":
             # One JSON string: it passes through xdist, and survives the crash of a worker.
-            report.__dict__[REPORT_ATTRIBUTE] = watch.text()
-            del item.stash[WATCH]
+            report.__dict__[REPORT_ATTRIBUTE] = outcome.text()
+            del item.stash[OUTCOME]
     return report

@@ -22,7 +22,7 @@ PREFIX = "initcheck."
 
 
 @dataclass
-class Watch:
+class TestOutcome:
     """What one test records and how it ends; ``deferred`` is the failure that we raised."""
 
     recorder: TestRecorder
@@ -31,8 +31,8 @@ class Watch:
     deferred: InitcheckFailure | None = None
 
     @classmethod
-    def of(cls, settings: Scope, known: dict[str, Baselines]) -> Watch:
-        """Watch a test; ``known`` keeps the baselines that other tests have read already."""
+    def of(cls, settings: Scope, known: dict[str, Baselines]) -> TestOutcome:
+        """Follow a test; ``known`` keeps the baselines that other tests have read already."""
         baselines = None
         if settings.baselines is not None:
             from pytest_initcheck.baseline import Baselines

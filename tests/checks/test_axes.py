@@ -116,7 +116,7 @@ def restored(turn):
 
 def filmed(turn):
     """Codes of frames, and their mean over the frames of a film."""
-    return (lambda m, x: m.head(turn(m.body(x.flatten(0, 1))).mean(1)),
+    return (lambda m, x: m.head(turn(m.body(x.flatten(0, 1)).relu()).mean(1)),
             {"body": linear(WIDTH, 8), "head": linear(8, KINDS)})  # fmt: skip
 
 
@@ -349,7 +349,7 @@ def sixteen():
 def stacked(m, x):
     """Pairs of frames as one, then time-distributed layers on all of them."""
     h = m.body(x.reshape(SAMPLES, LENGTH // 2, 2 * WIDTH))
-    h = m.more(h.view(-1, WIDTH)).view(SAMPLES, -1, WIDTH)
+    h = m.more(h.view(-1, WIDTH)).relu().view(SAMPLES, -1, WIDTH)
     return m.head(h.mean(1))
 
 

@@ -298,6 +298,7 @@ def test_a_public_report_and_its_repair(name):
     assert sound.verdict == "pass", str(sound)
 
 
+@pytest.mark.slow
 def test_he_convolutions_at_a_rate_of_a_tenth():
     torch.manual_seed(0)
     model = each(cnn(channels=(32, 64), dense=1024), he)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from support.starts import bits, constant, ids, labelled, lines, mlp, named, nor
 from torch import nn
 
 from pytest_initcheck import diagnose
+from pytest_initcheck.diagnosis import Diagnosis
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.records import RunRecord
 from pytest_initcheck.serialization import decode, encode
@@ -76,32 +78,41 @@ STARTS = {
 }  # fmt: skip
 
 
-@pytest.fixture(params=STARTS)
+class Mended(NamedTuple):
+    """The id of a finding, a model that has it, a batch, and what came of the remedy."""
+
+    id: str
+    model: nn.Module
+    batch: tuple[torch.Tensor, torch.Tensor]
+    before: object
+    found: Diagnosis
+    after: Diagnosis
+
+
+@pytest.fixture(scope="module", params=STARTS)
 def start(request):
-    """The id of a finding, a model that has it, and a batch."""
-    return request.param, STARTS[request.param](), labelled()
+    """A start and its remedy, made once for all tests that look at it and change nothing."""
+    model, batch = STARTS[request.param](), labelled()
+    before = bits(model, *batch)
+    found = diagnose(model, batch)
+    return Mended(request.param, model, batch, before, found, found.try_remedy())
 
 
 def test_the_code_repairs_the_start_and_changes_nothing(start):
-    id, model, batch = start
-    before = bits(model, *batch)
-    found = diagnose(model, batch)
-    assert ids(found)[0] == id
+    found, after = start.found, start.after
+    assert ids(found)[0] == start.id
     assert found.verdict in ("warn", "fail")
-    after = found.try_remedy()
     assert after.verdict == "pass", str(after)
     assert after.applied[0] == found.findings[0].remedy_code != ""
-    assert bits(model, *batch) == before
+    assert bits(start.model, *start.batch) == start.before
     assert found.applied == ()
     assert after.subject is found.subject
 
 
 def test_the_same_remedy_gives_the_same_diagnosis(start):
-    _, model, batch = start
-    found = diagnose(model, batch)
-    first = found.try_remedy()
+    first = start.after
     torch.rand(7)
-    second = found.try_remedy()
+    second = start.found.try_remedy()
     assert encode(first.run_record()) == encode(second.run_record())
     assert (first.findings, first.losses, first.applied) == (
         second.findings, second.losses, second.applied,
@@ -109,9 +120,8 @@ def test_the_same_remedy_gives_the_same_diagnosis(start):
 
 
 def test_the_code_that_is_shown_is_the_code_that_ran(start):
-    id, model, batch = start
-    after = diagnose(model, batch).try_remedy()
-    pasted, (inputs, targets) = STARTS[id](), labelled()
+    after = start.after
+    pasted, (inputs, targets) = STARTS[start.id](), labelled()
     torch.manual_seed(0)
     for code in after.applied:
         exec(code, {"model": pasted, "inputs": inputs, "targets": targets, "torch": torch})

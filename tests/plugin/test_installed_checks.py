@@ -20,7 +20,7 @@ ACME = """
         protocol = 1
 
         def run(self, evidence):
-            yield LOUD.found("loud", "error", ["0"], "noise", 2.0, 1.0)
+            yield LOUD.found("loud", "error", ["0"], "noise", measured=2.0, limit=1.0)
 """
 DIAGNOSES = """
     from nets import net, batch

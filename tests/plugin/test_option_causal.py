@@ -24,7 +24,7 @@ NETS = """
             return self.head(self.mix(self.words(ids))[0])
 
     def batch():
-        ids = torch.randint(0, 23, (4, 10), generator=torch.Generator().manual_seed(1))
+        ids = torch.randint(0, 23, (4, 5), generator=torch.Generator().manual_seed(1))
         return ids, ids.roll(-1, 1)
 """
 SHOWS = """
