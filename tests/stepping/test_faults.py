@@ -600,7 +600,7 @@ variants(
 variants(
     "IC859",
     "info",
-    "10% of a one in a thousand steps",
+    "9.5 % of a one in 1000 steps",
     decay_that_is_noticed=lambda: simple(
         Net(nn.LayerNorm), lambda m: torch.optim.AdamW(m.parameters(), lr=1e-3, weight_decay=0.1)
     ),
