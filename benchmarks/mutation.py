@@ -174,7 +174,7 @@ def altered(node: ast.AST, **fields: Any) -> str:
 
 
 class Concerned:
-    """Leaves the tests that name a rule, and of the corpus what it is about and some sound cases."""
+    """Leaves the tests that name a rule, of the corpus its cases and some sound ones."""
 
     def __init__(self, ids: frozenset[str]):
         self.ids = ids
