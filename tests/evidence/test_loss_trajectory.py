@@ -58,7 +58,7 @@ def test_a_spike_at_rest_below_the_start_is_back_where_the_input_was_used():
     assert way(*losses, constant=0.5, floor=0.0).spiked == 8.0
 
 
-@pytest.mark.parametrize("name", ["chance", "constant"])
+@pytest.mark.parametrize("name", ["uninformed", "constant"])
 def test_a_rise_up_to_chance_is_no_blow_up(name):
     """Of a first loss near zero a factor says nothing."""
     assert way(0.1, 1.0, 2.0).blown_up == 20.0
