@@ -1,14 +1,14 @@
 """How good the tests are: small faults put into the package, one at a time, and who notices.
 
-Run: ``python benchmarks/mutation.py [--sample 100] [--seed 0] [--results mutants.jsonl] [--limit
-N] [--list] [PLACE …]``. The places are parts of the package: checks, baseline and statistics.py
-unless told otherwise. A mutant is one comparison, number, condition or result of the source that
-is made another; a sample of all of them is drawn, the same for the same seed. Each is written
-into a scratch copy of the package; the tests of its room run until one fails, and for the checks
-the cases of the corpus that name its rules. Tests of other rooms do not run, so that the share of
-mutants that are killed is a lower bound. Every test that killed one is run once without a fault,
-and has to pass then. What ``--results`` holds already is not run again; a summary is printed at
-the end, with each survivor.
+Run: ``python benchmarks/mutation.py [--sample 100] [--seed 0] [--results mutants.jsonl] [--limit N]
+[--list] [PLACE …]``. The places are parts of the package: checks, baseline and statistics.py unless
+told otherwise. A mutant is one comparison, number, condition or result of the source that is made
+another; a sample of all of them is drawn, the same for the same seed. Each is written into a
+scratch copy of the package; the tests of its room run until one fails. For a check these are the
+tests whose file names one of its rules, or all where it has none, and cases of the corpus. Other
+tests do not run, so that the share of mutants that are killed is a lower bound. Every test that
+killed one is run once without a fault, and has to pass then. What ``--results`` holds already is
+not run again; a summary is printed at the end, with each survivor.
 """
 
 from __future__ import annotations
@@ -174,7 +174,7 @@ def altered(node: ast.AST, **fields: Any) -> str:
 
 
 class Concerned:
-    """Leaves of the corpus what a rule is about, and puts the nearest tests first."""
+    """Leaves the tests that name a rule, of the corpus its cases and some sound ones."""
 
     def __init__(self, ids: frozenset[str]):
         self.ids = ids
@@ -185,12 +185,12 @@ class Concerned:
         about = [i for i in cases if self.ids & set(i.callspec.params["case"].causes)]
         sound = [i for i in cases if i.callspec.params["case"].verdicts == {"pass"}][::SOUND]
         rest = [item for item in items if item not in set(corpus)]
-        near = {path for path in {i.path for i in rest} if self.names(path)}
+        paths = {item.path for item in rest}
+        near = {path for path in paths if self.names(path)} or paths
         items[:] = [
             *(item for item in rest if item.path in near),
             *about[:: max(1, len(about) // PER_MODULE)],
             *sound,
-            *(item for item in rest if item.path not in near),
         ]
 
     def names(self, path: Path) -> bool:

@@ -24,6 +24,7 @@ def profile_svg(profile: Mapping[str, float], limit: float | None) -> Markup:
     points = _thinned({n: v for n, v in profile.items() if 0 < v < math.inf})
     if len(points) < 2:
         return Markup("")
+    limit = limit if limit and 0 < limit < math.inf else None
     bounds = [*points.values(), *([limit] if limit else [])]
     scale = Scale.around(bounds, log=True)
     places = [(_x(i, len(points)), _y(scale, v)) for i, v in enumerate(points.values())]

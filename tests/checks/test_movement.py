@@ -104,6 +104,7 @@ def test_weights_that_the_optimiser_leaves_out_are_named(name):
     found = named(diagnose(body(), labelled(), optimizer=optimizer), "IC602")
     assert found.layers == layers
     assert found.severity == "warning"
+    assert (found.measured, found.limit) == (0.0, 0.0)
 
 
 def test_biases_that_are_left_out_are_told_and_frozen_weights_are_not():

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from pytest_initcheck.evidence.loss_trajectory import BLOWN, LossTrajectory
 
 INF, NAN = math.inf, math.nan
-values = st.floats(-1e6, 1e6)
+# A factor over less than that is infinite, which no loss of a model comes near.
+values = st.floats(-1e6, 1e6).filter(lambda value: value == 0 or abs(value) > 1e-12)
 losses = st.lists(values, min_size=2, max_size=8)
 
 
@@ -58,7 +59,7 @@ def test_a_spike_at_rest_below_the_start_is_back_where_the_input_was_used():
     assert way(*losses, constant=0.5, floor=0.0).spiked == 8.0
 
 
-@pytest.mark.parametrize("name", ["chance", "constant"])
+@pytest.mark.parametrize("name", ["uninformed", "constant"])
 def test_a_rise_up_to_chance_is_no_blow_up(name):
     """Of a first loss near zero a factor says nothing."""
     assert way(0.1, 1.0, 2.0).blown_up == 20.0

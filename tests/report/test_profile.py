@@ -55,6 +55,13 @@ def test_nothing_is_drawn_of_fewer_than_two_values(profile):
     assert profile_svg(profile, 1.0) == ""
 
 
+@pytest.mark.parametrize("limit", [math.inf, math.nan, -1.0, 0.0])
+def test_a_limit_that_no_scale_has_is_not_drawn(limit):
+    drawn = profile_svg({"0": 1.0, "1": 1e-3}, limit)
+    assert 'class="mean"' in drawn
+    assert 'class="limit"' not in drawn
+
+
 def test_names_are_escaped_and_long_profiles_thinned():
     svg = profile_svg({f"<b>{i}": 0.5**i for i in range(400)}, None)
     assert "<b>" not in svg
