@@ -242,6 +242,35 @@ def test_tied_weights_constants_and_formulas_are_no_copies():
     assert not {"IC203", "IC204"} & told(diagnose(model, lines()))
 
 
+class Places(nn.Module):
+    """Two sums of words and their places, by tables that may both hold sines beside cosines."""
+
+    def __init__(self, fill):
+        super().__init__()
+        torch.manual_seed(0)
+        self.words, self.head = nn.Embedding(30, 16), nn.Linear(16, 3)
+        self.first, self.second = nn.Embedding(12, 16), nn.Embedding(12, 16)
+        with torch.no_grad():
+            self.first.weight.copy_(fill())
+            self.second.weight.copy_(self.first.weight)
+
+    def forward(self, ids):
+        places = torch.arange(ids.shape[1])
+        one, other = self.first(places), self.second(places)
+        return self.head((torch.tanh(self.words(ids) + one) + other).mean(1))
+
+
+def waves():
+    angles = torch.arange(12.0)[:, None] * 0.5 ** torch.arange(8.0)
+    return torch.cat([angles.sin(), angles.cos()], 1)
+
+
+@pytest.mark.parametrize(("fill", "alike"), [(waves, False), (lambda: torch.randn(12, 16), True)])
+def test_tables_of_waves_are_no_copies_and_tables_that_were_drawn_are(fill, alike):
+    batch = torch.randint(0, 30, (32, 12)), torch.randint(0, 3, (32,))
+    assert bool({"IC203", "IC204"} & told(diagnose(Places(fill), batch))) == alike
+
+
 def test_the_remedy_of_copies_leaves_the_first_of_them():
     model = mlp(nn.Tanh, 20, 32, 32, 32, 3)
     model[4].load_state_dict(model[2].state_dict())

@@ -316,6 +316,18 @@ def test_what_a_finding_says_beside_its_number_is_its_number():
     assert lost == pytest.approx(within / best, abs=2e-3)
 
 
+def test_values_that_overflow_before_a_rectifier_are_counted_behind_it():
+    torch.manual_seed(0)
+    model = Model(
+        lambda m, x: m.head(torch.relu(m.body(x) * 1e38 * 10)),
+        body=nn.Linear(20, 16), head=nn.Linear(16, 10),
+    )  # fmt: skip
+    first = diagnose(model, batch(), optimizer=fast, steps=1).findings[0]
+    assert (first.id, first.layers) == ("IC502", ("body", "head"))
+    assert first.quantity == "non-finite values of 'body'"
+    assert 0 < first.measured < 16 * len(batch()[0])
+
+
 @pytest.mark.parametrize(("between", "said", "unsaid"), [
     (lambda h: (1e30 * h @ (1e30 * h).T).softmax(1) @ h, "", "masked"),
     (lambda h: (100 * h).exp() / (100 * h).exp().sum(1, keepdim=True), "overflows", "division"),
