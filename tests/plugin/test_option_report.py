@@ -7,6 +7,9 @@ import stat
 
 import pytest
 
+# Imported here: a module that an inner run imports first is another one in the next run.
+from pytest_initcheck.report import page
+
 RECORDS = """
     import pytest
     @pytest.mark.parametrize("i", range(4))
@@ -144,7 +147,7 @@ def test_fault_of_the_renderer_costs_no_result(project, monkeypatch):
     def broken(_session):
         raise ZeroDivisionError("division by zero")
 
-    monkeypatch.setattr("pytest_initcheck.report.page.render_page", broken)
+    monkeypatch.setattr(page, "render_page", broken)
     project.test(test_a=RECORDS)
     result = project.run(OFF, "--initcheck-report=report/page.html")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
