@@ -17,6 +17,8 @@ from pytest_initcheck.dependence.passes import NotAsked, Passes, PassResult
 
 # Of the largest output: rounding that differs from row to row, carried through many layers.
 _ROUNDING = 1e-4
+# A few units in the last place of single precision.
+_SHAKE = 1e-6
 # What is counted by row moves nearly all of them; chunks, halves and capacities those at an edge.
 _MOST = 0.5
 
@@ -55,7 +57,18 @@ def is_placed(passes: Passes, reference: PassResult, count: int) -> bool:
         again = passes.changed(swapped)
     if seen.main is None or again.main is None or not torch.equal(seen.main, again.main):
         raise NotAsked("place in the batch: the model draws numbers")
+    shaken = passes.changed({place: _shaken(tensor) for place, tensor in tensors.items()})
+    if all(_differ(reference, shaken, torch.arange(count), chosen) for chosen in axes):
+        raise NotAsked("place in the batch: the model magnifies rounding")
     return True
+
+
+def _shaken(tensor: Tensor) -> Tensor:
+    """The tensor with noise of the size of rounding, which kernels give rows by their place."""
+    if not tensor.is_floating_point():
+        return tensor
+    signs = torch.randint(2, tensor.shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    return tensor * (1 + _SHAKE * signs.to(tensor))
 
 
 def _holds_sequences(tensor: Tensor) -> bool:
