@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
 
 import pytest
 from support.distributions import Distributions
+
+from pytest_initcheck.testing import project as testing
 
 MODEL = """
 import torch
@@ -28,42 +29,18 @@ QUICK = ("-p", "no:hypothesispytest")
 @pytest.fixture(scope="session")
 def warm():
     """Import what inner runs with models import lazily."""
-    import matplotlib.backends.backend_agg
-    import matplotlib.backends.backend_svg
-    import matplotlib.pyplot
-    import torch
-    from torch import nn
 
-    from pytest_initcheck import diagnose
-    from pytest_initcheck.plugin.pictures import drawn
-
-    diagnose(nn.Linear(2, 2), (torch.randn(8, 2), torch.randint(0, 2, (8,))))
-    drawn("warm", matplotlib.pyplot.figure())
-    matplotlib.pyplot.close()
+    testing.warm()
 
 
-class Project:
-    """A project whose tests use the plugin, in a folder of its own."""
+class Project(testing.Project):
+    """A project as teams have it for their checks, with what tests of the plugin need besides."""
 
-    def __init__(self, pytester):
-        self.pytester = pytester
-        self.path = pytester.path
-
-    def test(self, **files):
-        """Write test files, keyed by name without the ending."""
-        self.pytester.makepyfile(**files)
-
-    def run(self, *args):
-        """Run pytest in this process; the result has ``ret`` and ``stdout``."""
-        return self.pytester.runpytest_inprocess(*QUICK, *args)
+    test = testing.Project.write
 
     def run_alone(self, *args):
         """Run pytest in a process of its own."""
         return self.pytester.runpytest_subprocess(*QUICK, *args)
-
-    def data(self, path="report/run.json"):
-        """The content of a run.json."""
-        return json.loads((self.path / path).read_text())
 
     def entries(self, path="report/run.json"):
         """All entries of a run.json by node id and name."""

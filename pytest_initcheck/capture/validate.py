@@ -78,11 +78,14 @@ def check_finite(program: Program) -> None:
         if not (tensor.is_floating_point() or tensor.is_complex()):
             continue
         count = int((~_values(tensor).isfinite()).sum())
-        if count and not _is_masked(program):
-            raise InitcheckError(
-                f"the batch holds {count} values that are NaN or infinite in a tensor of shape "
-                f"{tuple(tensor.shape)}; pass finite data"
-            )
+        if not count:
+            continue
+        if _is_masked(program):
+            return
+        raise InitcheckError(
+            f"the batch holds {count} values that are NaN or infinite in a tensor of shape "
+            f"{tuple(tensor.shape)}; pass finite data"
+        )
 
 
 def _is_masked(program: Program) -> bool:
