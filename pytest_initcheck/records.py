@@ -16,7 +16,7 @@ Verdict = Literal["pass", "warn", "fail"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
 # Worst first.
 RANK: dict[Severity, int] = {severity: place for place, severity in enumerate(SEVERITIES)}
-ComparisonStatus = Literal["match", "changed", "missing", "new", "obsolete"]
+ComparisonStatus = Literal["match", "changed", "missing", "new", "obsolete", "unreadable"]
 Curve = tuple[float, ...]
 T = TypeVar("T")
 Finite = Annotated[float, Limits("a finite number", math.isfinite)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from typing import Any
 
 from pytest_initcheck.baseline import json_lines
@@ -46,7 +47,12 @@ def load(text: str, file: str) -> Any:
     marker = _MARKER.search(text)
     if marker:
         line = text.count("\n", 0, marker.start()) + 1
-        raise error_at(file, line, f"unresolved merge conflict ({marker[0]})")
+        raise error_at(
+            file,
+            line,
+            f"unresolved merge conflict ({marker[0]}); keep one side of it with: initcheck "
+            f"baselines resolve {shlex.quote(file)} --ours (or --theirs)",
+        )
     try:
         return json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse)
     except json.JSONDecodeError as error:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import fnmatch
-import json
 import subprocess
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -97,13 +95,13 @@ def accept(arguments: argparse.Namespace) -> int:
     tests = list(_chosen(_compared_tests(run, path), arguments.only))
     if not tests:
         raise InitcheckError(f"{path}: no compared test matches --only {arguments.only!r}")
-    counts = Counter(
-        baselines.effect(test.nodeid, entry) for test in tests for entry in test.entries
-    )
-    for file in baselines.update(tests, run.provenance):
+    done = baselines.update(tests, run.provenance)
+    for file in done.files:
         print(f"wrote {file}" if file.exists() else f"deleted {file}")
-    print(_counted(counts, ("created", "updated", "unchanged")))
-    return OK
+    for refused in done.refused:
+        print(f"refused {refused}")
+    print(_counted(done.counts, ("created", "updated", "unchanged", "refused")))
+    return FOUND if done.refused else OK
 
 
 def _chosen(tests: Iterable[TestRecord], pattern: str | None) -> Iterator[TestRecord]:
@@ -144,49 +142,6 @@ def _row(one: Listed) -> tuple[str, ...]:
         record.meta.get("device", provenance.get("device", "-")),
         provenance.get("torch", "-"),
     )
-
-
-def prune(arguments: argparse.Namespace) -> int:
-    """Delete the baselines of tests that are gone, after collecting all tests that are not."""
-    baselines, settings = baselines_of(arguments)
-    stored = baselines.listing()
-    files = sorted({one.nodeid.partition("::")[0] for one in stored})
-    existing = [file for file in files if (settings.root / file).is_file()]
-    alive = _collect(settings.root, existing) if existing else []
-    empty = set(existing) - {nodeid.partition("::")[0] for nodeid in alive}
-    for file in sorted(empty):
-        print(f"kept {file}: the file exists, but none of its tests can be collected here")
-    kept = [one.nodeid for one in stored if one.nodeid.partition("::")[0] in empty]
-    gone = baselines.prune([*alive, *kept], arguments.dry_run)
-    for nodeid in gone:
-        print(f"{'would delete' if arguments.dry_run else 'deleted'} {nodeid}")
-    print(f"{len(gone)} of {len({one.nodeid for one in stored})} tests with baselines are gone")
-    return OK
-
-
-def _collect(root: Path, files: list[str]) -> list[str]:
-    """All tests in these files.
-
-    Raises:
-        InitcheckError: the collection failed, or did not take in every test.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "tests.json"
-        command = [sys.executable, "-m", "pytest_initcheck.cli.collect", str(out), str(root)]
-        paths = [str(root / file) for file in files]
-        done = subprocess.run([*command, *paths], check=False, capture_output=True, text=True)
-        if not out.exists():
-            reason = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["no reason given"]
-            raise InitcheckError(f"nothing was pruned: pytest could not collect: {reason[0]}")
-        data = json.loads(out.read_text(encoding="utf-8"))
-    if data["faults"]:
-        raise InitcheckError(f"nothing was pruned: {data['faults'][0]} could not be collected")
-    if data["deselected"]:
-        raise InitcheckError(
-            f"nothing was pruned: the project's pytest options deselect {data['deselected']} "
-            "tests (-m or -k in addopts?), whose baselines would be lost"
-        )
-    return list(data["tests"])
 
 
 def report(arguments: argparse.Namespace) -> int:

@@ -209,15 +209,20 @@ def _add_baselines(commands: Commands[Parser]) -> None:
     listing = _add(actions, "list", "list what is stored")
     prune = _add(actions, "prune", "delete the baselines of tests that do not exist any more")
     prune.add_argument("--dry-run", action="store_true", help="only say what would be deleted")
-    for action, name in (
-        (diff, "diff"),
-        (accept, "accept"),
-        (listing, "listing"),
-        (prune, "prune"),
+    prune.add_argument(
+        "--variants",
+        action="store_true",
+        help="also those of parameters that are not collected here, of a function that is",
+    )
+    for action, module, name in (
+        (diff, "baselines", "diff"),
+        (accept, "baselines", "accept"),
+        (listing, "baselines", "listing"),
+        (prune, "prune", "prune"),
     ):
         action.add_argument("--baselines", metavar="DIR", help="folder of the baselines")
         action.add_argument("--rootdir", metavar="DIR", help="pytest's rootdir")
-        action.set_defaults(command=_lazy("baselines", name))
+        action.set_defaults(command=_lazy(module, name))
 
 
 def _add_run(parser: Parser, nargs: str | None, about: str) -> None:

@@ -84,7 +84,7 @@ def baselines_of(arguments: argparse.Namespace) -> tuple[Baselines, Settings]:
     settings = settings_of(arguments.rootdir, arguments.baselines)
     if settings.baselines is None:
         raise InitcheckError("the baselines are switched off here; pass --baselines DIR")
-    return Baselines(settings.baselines), settings
+    return Baselines(settings.baselines, settings.root), settings
 
 
 def run_path(given: str | None, settings: Settings) -> Path:

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from pytest_initcheck.session.settings import Settings
 
 REPORT_ATTRIBUTE = "initcheck"
-CACHED_RUN = Path("v", "initcheck", "run.json")
 
 
 def is_worker(config: pytest.Config) -> bool:
@@ -86,9 +85,8 @@ class Controller:
 
     def _keep_for_commands(self, collected: Session) -> None:
         # The commands (diff, accept) work on the last run also when no report was asked for.
-        cache = getattr(self.config, "cache", None)
-        if cache is not None and collected.tests:
-            collected.keep(Path(str(cache._cachedir)) / CACHED_RUN)
+        if self.settings.last_run is not None and collected.tests:
+            collected.keep(self.settings.last_run)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """The plugin's section; nothing where no test used it."""

@@ -28,6 +28,7 @@ MARKER = (
 IGNORE_INI = "initcheck_ignore"
 DEFAULT_BASELINES = "baselines"
 OFF = "off"
+CACHED_RUN = Path("v", "initcheck", "run.json")
 
 
 def add(parser: pytest.Parser) -> None:
@@ -44,6 +45,12 @@ def add(parser: pytest.Parser) -> None:
         action="store_true",
         default=None,
         help="write the baselines of the tests that pass instead of comparing with them",
+    )
+    group.addoption(
+        "--initcheck-allow-unhealthy",
+        metavar="REASON",
+        default=None,
+        help="let --initcheck-update also store starts that are not healthy, with this reason",
     )
     group.addoption(
         "--initcheck-baselines",
@@ -102,6 +109,8 @@ def resolve(config: pytest.Config) -> Settings:
         mnist=_mnist(config),
         ignores=_ignores_of_ini(config),
         thorough=_thorough_of_ini(config),
+        allow_unhealthy=_allowed(config),
+        last_run=_last_run(config),
     )
     _refuse_conflicts(config, settings)
     return settings
@@ -137,6 +146,30 @@ def _baselines(config: pytest.Config) -> Path | None:
         return None if given == OFF else _below(config.invocation_params.dir, given)
     ini = _ini(config, "initcheck_baselines")
     return None if ini == OFF else _below(config.rootpath, _first(ini, DEFAULT_BASELINES))
+
+
+def _allowed(config: pytest.Config) -> str:
+    reason = config.getoption("--initcheck-allow-unhealthy")
+    if reason is None:
+        return ""
+    if not reason.strip():
+        raise pytest.UsageError(
+            "--initcheck-allow-unhealthy is empty: say why the start may be unhealthy; the reason "
+            "is stored"
+        )
+    if not config.getoption("--initcheck-update"):
+        raise pytest.UsageError(
+            "--initcheck-allow-unhealthy says nothing but to --initcheck-update"
+        )
+    return str(reason.strip())
+
+
+def _last_run(config: pytest.Config) -> Path | None:
+    try:
+        folder = config.getini("cache_dir")
+    except (ValueError, KeyError):  # Pytest runs without its cache.
+        return None
+    return _below(config.rootpath, str(folder)) / CACHED_RUN
 
 
 def _device_of_ini(config: pytest.Config) -> str | None:
@@ -266,7 +299,15 @@ def for_test(item: pytest.Item, settings: Settings) -> Scope:
         ignores=(*_ignores_of_markers(item), *settings.ignores),
         causal=marked.get("causal"),
         thorough=bool(_first(marked.get("thorough"), settings.thorough)),
+        allow_unhealthy=settings.allow_unhealthy,
+        expects_failure=any(map(_may_hold, item.iter_markers("xfail"))),
     )
+
+
+def _may_hold(mark: pytest.Mark) -> bool:
+    # A condition in a text is pytest's to judge; it is given where it is expected to hold.
+    conditions = [*mark.args, *(mark.kwargs[k] for k in ("condition",) if k in mark.kwargs)]
+    return not conditions or any(map(bool, conditions))
 
 
 def _ignores_of_markers(item: pytest.Item) -> Iterator[Ignore]:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from pytest_initcheck import files
 from pytest_initcheck.errors import InitcheckError
-from pytest_initcheck.records import Entry, SessionRecord, TestRecord
+from pytest_initcheck.records import SessionRecord, TestRecord
 from pytest_initcheck.serialization import decode, encode
 from pytest_initcheck.session.provenance import now, provenance
 from pytest_initcheck.session.recorder import Placed
@@ -125,12 +125,16 @@ class Session:
         passed = [test for test in chosen if test.outcome in PASSED]
         entries = [entry for test in passed for entry in test.entries]
         try:
-            Baselines(self.settings.baselines).update(passed, provenance(entries))
-        except (InitcheckError, OSError) as error:
-            self.faults.append(f"baselines not written: {error}")
+            done = Baselines(self.settings.baselines).update(
+                passed, provenance(entries), self.settings.allow_unhealthy
+            )
+        except Exception as error:  # No record may cost the session its end.
+            kept = "; once that is mended: initcheck baselines accept"
+            known = kept if self.settings.last_run is not None else ""
+            self.faults.append(f"baselines not written: {_reason(error)}{known}")
             return
-        dropped = sum(len(self.obsolete.get(test.nodeid, ())) for test in passed)
-        self.notes.append(_update_note(entries, dropped, self.settings))
+        self.faults += [f"baseline not written: {refused}" for refused in done.refused]
+        self.notes.append(_update_note(done.counts, self.settings))
         left = len(chosen) - len(passed)
         if left:
             tests = "1 test" if left == 1 else f"{left} tests"
@@ -176,11 +180,10 @@ def _reason(error: Exception) -> str:
     return reason or f"{type(error).__name__}: {error}"
 
 
-def _update_note(entries: Sequence[Entry], dropped: int, settings: Settings) -> str:
-    status = Counter(entry.comparison.status for entry in entries if entry.comparison)
-    created, same = status["new"], status["match"]
-    counts = f"{created} created, {status.total() - created - same} updated, {same} unchanged"
+def _update_note(counts: Counter[str], settings: Settings) -> str:
+    told = ", ".join(f"{counts[effect]} {effect}" for effect in ("created", "updated", "unchanged"))
+    more = [f"{counts[effect]} {effect}" for effect in ("dropped", "refused") if counts[effect]]
     folder = settings.baselines
     if folder is not None and folder.is_relative_to(settings.root):
         folder = folder.relative_to(settings.root)
-    return f"baselines in {folder}: {counts}" + (f", {dropped} dropped" if dropped else "")
+    return f"baselines in {folder}: {', '.join([told, *more])}"

@@ -30,7 +30,7 @@ _PLACE = re.compile(r"\Asuites/a\.json:(\d+): ")
 def fault(text: str) -> tuple[int, str]:
     """The line that the error names, and the whole message."""
     with pytest.raises(BaselineError) as caught:
-        parse(text, "suites/a.json", "pytest suites/a.py --initcheck-update")
+        parse(text, "suites/a.json")
     message = str(caught.value)
     place = _PLACE.match(message)
     assert place, message
@@ -127,13 +127,14 @@ def test_a_foreign_version_says_how_to_regenerate(version):
     line, message = fault(TEXT.replace('"format": 1', f'"format": {version}'))
     assert line == 2
     assert f"format {version}" in message
-    assert "regenerate it with: pytest suites/a.py --initcheck-update" in message
+    assert "written by another version" in message
+    assert "--initcheck-update" not in message
 
 
 def test_a_foreign_version_may_look_different_in_everything_else():
     line, message = fault('{\n"what": [1,\n2],\n"format": 7}')
     assert line == 4
-    assert "regenerate" in message
+    assert "written by another version" in message
 
 
 @pytest.mark.parametrize(

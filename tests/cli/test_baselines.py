@@ -6,63 +6,11 @@ import subprocess
 import sys
 
 import pytest
-from support.baseline import PROVENANCE, kaiming, network
+from support.baseline import kaiming, network
+from support.stored_runs import X, Y, command, content, run_of, store
 
-from pytest_initcheck import report
 from pytest_initcheck.baseline import Baselines
-from pytest_initcheck.cli import main
-from pytest_initcheck.records import Comparison, Entry, RunRecord, SessionRecord, TestRecord
-
-X, Y = "suites/test_a.py::test_x", "suites/test_a.py::test_y[1]"
-
-
-@pytest.fixture
-def project(tmp_path, monkeypatch):
-    """A project with two tests, a stored run of them, and baselines that fit it."""
-    (tmp_path / "suites").mkdir()
-    (tmp_path / "pytest.ini").write_text("[pytest]\ninitcheck_baselines = stored\n")
-    (tmp_path / "suites/test_a.py").write_text(
-        "import pytest\n"
-        "def test_x(): pass\n"
-        "@pytest.mark.parametrize('k', [1])\ndef test_y(k): pass\n"
-    )
-    monkeypatch.chdir(tmp_path)
-    Baselines("stored").update(run_of(network(0)).tests, PROVENANCE)
-    return tmp_path
-
-
-def run_of(record: RunRecord, outcome: str = "passed", **more: object) -> SessionRecord:
-    entry = Entry(
-        name="diagnosis", kind="diagnosis", record=record, comparison=Comparison(status="match")
-    )
-    metric = Entry(
-        name="m",
-        kind="metrics",
-        record=RunRecord(metrics={"a": (1.0,)}),
-        comparison=Comparison(status="match"),
-    )
-    tests = (
-        TestRecord(nodeid=X, outcome=outcome, entries=(entry,)),
-        TestRecord(nodeid=Y, entries=(metric,)),
-    )
-    return SessionRecord(report.FORMAT, PROVENANCE, tests, **more)
-
-
-def store(folder, session: SessionRecord):
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "run.json").write_text(report.run_json(session))
-    return str(folder / "run.json")
-
-
-def command(capsys, *arguments: str) -> tuple[int, str, str]:
-    code = main(list(arguments))
-    said = capsys.readouterr()
-    return code, said.out, said.err
-
-
-def content(project) -> dict[str, bytes]:
-    return {p.name: p.read_bytes() for p in (project / "stored").rglob("*") if p.is_file()}
-
+from pytest_initcheck.records import Entry, RunRecord, TestRecord
 
 # diff
 
@@ -187,7 +135,7 @@ def test_a_run_that_is_not_there(project, capsys):
     assert (code, err.count("\n"), "nowhere/run.json" in err) == (2, 1, True)
 
 
-# list, prune
+# list
 
 
 def test_list(project, capsys):
@@ -212,54 +160,6 @@ def test_list_of_a_baseline_that_cannot_be_read(project, capsys):
     code, out, err = command(capsys, "baselines", "list")
     assert (code, out) == (2, "")
     assert "test_a.json:2: " in err
-
-
-def test_prune_deletes_only_what_cannot_be_collected(project, capsys):
-    code, out, _ = command(capsys, "baselines", "prune")
-    assert (code, out) == (0, "0 of 2 tests with baselines are gone\n")
-    source = (project / "suites/test_a.py").read_text()
-    (project / "suites/test_a.py").write_text(source.replace("test_x", "test_renamed"))
-    before = content(project)
-    code, out, _ = command(capsys, "baselines", "prune", "--dry-run")
-    assert out.splitlines()[0] == f"would delete {X}"
-    assert content(project) == before
-    code, out, _ = command(capsys, "baselines", "prune")
-    assert (code, out.splitlines()[0]) == (0, f"deleted {X}")
-    assert Baselines("stored").entries(Y) == ("m",)
-
-
-def test_prune_deletes_the_file_of_a_test_file_that_is_gone(project, capsys):
-    (project / "suites/test_a.py").unlink()
-    assert command(capsys, "baselines", "prune")[0] == 0
-    assert content(project) == {}
-
-
-@pytest.mark.parametrize(
-    ("source", "ini", "said"),
-    [
-        ("import a_module_that_is_not_there", "", "suites/test_a.py could not be collected"),
-        ("def test_z(): pass", "addopts = -k test_q", "deselect 1 tests"),
-        ("def test_z(): pass", "addopts = --no-such-option", "pytest cannot read"),
-    ],
-)
-def test_prune_refuses_after_a_collection_that_is_not_whole(project, capsys, source, ini, said):
-    (project / "suites/test_a.py").write_text(source)
-    (project / "pytest.ini").write_text(f"[pytest]\ninitcheck_baselines = stored\n{ini}\n")
-    before = content(project)
-    code, _, err = command(capsys, "baselines", "prune")
-    assert (code, said in err) == (2, True), err
-    assert content(project) == before
-
-
-def test_prune_keeps_the_tests_of_a_file_that_is_skipped_here(project, capsys):
-    (project / "suites/test_a.py").write_text(
-        "import pytest\npytest.skip('no gpu', allow_module_level=True)\n"
-    )
-    before = content(project)
-    code, out, _ = command(capsys, "baselines", "prune")
-    assert code == 0
-    assert "kept suites/test_a.py" in out
-    assert content(project) == before
 
 
 # Settings
