@@ -51,6 +51,8 @@ def parse_file(content: str, file: str) -> Content:
     except Fault as fault:
         line = json_lines.line_of(content, fault.path)
         raise text.error_at(file, line, str(fault)) from None
+    except (ArithmeticError, ValueError, RecursionError) as error:
+        raise text.error_at(file, 1, f"holds numbers that are out of all bounds: {error}") from None
     return Content(tests, found.get("path", ""))
 
 

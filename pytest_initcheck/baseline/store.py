@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -161,6 +161,27 @@ class Baselines:
                 changed[file] = after
         files.write(changed, self.directory)
         return list(changed)
+
+    def rewrite(self, file: Path, change: Callable[[bytes], bytes]) -> None:
+        """Replace what is in a file by what ``change`` makes of it.
+
+        Raises:
+            BaselineError: there is no such file, or it cannot be read or written.
+        """
+        with self._alone():
+            content = files.read(file, self.directory)
+            if content is None:
+                raise BaselineError(f"{_shown(file)}: there is no such file")
+            files.write({file: change(content)}, self.directory)
+
+    def text(self, nodeid: str, entries: Iterable[str]) -> str:
+        """These entries of a test, as they stand in its file.
+
+        Raises:
+            BaselineError: as `compare`.
+        """
+        stored = self._tests(nodeid).get(_test(nodeid), {})
+        return format.render({_test(nodeid): {name: stored[name] for name in entries}})
 
     def prune(self, keep: Iterable[str], dry_run: bool = False) -> list[str]:
         """Delete the baselines of every test that is not in ``keep``; returns their nodeids.

@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 
 from pytest_initcheck.cli import OK
+from pytest_initcheck.cli.output import print_json
 from pytest_initcheck.cli.project import baselines_of
 from pytest_initcheck.errors import InitcheckError
 
@@ -69,11 +70,14 @@ def prune(arguments: argparse.Namespace) -> int:
         nodeid: sources[_file(nodeid)].state(nodeid.partition("::")[2], arguments.variants)
         for nodeid in stored
     }
-    for nodeid, reason in states.items():
-        if reason not in (GONE, ALIVE):
-            print(f"kept {nodeid}: {reason}")
-    kept = [nodeid for nodeid, state in states.items() if state != GONE]
-    gone = baselines.prune(kept, arguments.dry_run)
+    kept = {nodeid: why for nodeid, why in states.items() if why not in (GONE, ALIVE)}
+    alive = [nodeid for nodeid, state in states.items() if state != GONE]
+    gone = baselines.prune(alive, arguments.dry_run)
+    if arguments.json:
+        print_json({"gone": gone, "kept": kept, "deleted": not arguments.dry_run})
+        return OK
+    for nodeid, reason in kept.items():
+        print(f"kept {nodeid}: {reason}")
     for nodeid in gone:
         print(f"{'would delete' if arguments.dry_run else 'deleted'} {nodeid}")
     print(f"{len(gone)} of {len(stored)} tests with baselines are gone")

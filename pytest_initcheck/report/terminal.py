@@ -100,7 +100,7 @@ def _change(comparison: Comparison, test: TestRecord) -> str:
     if comparison.status == "missing":
         # An update writes nothing of a test that fails by its own assertions, or is to fail.
         fails = test.outcome not in ("passed", "xpassed")
-        is_other = fails and not test.message.startswith(("missing: ", "changed: "))
+        is_other = fails and "\ncreate: " not in test.message
         return "baseline missing" + ("" if is_other else ", create it with --initcheck-update")
     if not comparison.differences:
         return "baseline changed"

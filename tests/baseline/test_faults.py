@@ -3,6 +3,7 @@
 import json
 import re
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -253,3 +254,11 @@ def test_windows_line_ends_are_fine(tmp_path):
 def test_reformatted_json_is_fine():
     again = parse(json.dumps(json.loads(TEXT), indent=4), "a.json")
     assert render(again) == TEXT
+
+
+def test_a_huge_line_is_located_at_once():
+    text = '{"format": 1, "tests": {"t": {"m": [' + "1, " * (4 << 20) + "1]}}}"
+    began = time.monotonic()
+    for whole in (text, text.replace('"t":', '\n"t":')):
+        assert re.match(r"a\.json:\d: ", complaint(lambda whole=whole: parse(whole, "a.json")))
+    assert time.monotonic() - began < 15, "without a bound it takes a minute"

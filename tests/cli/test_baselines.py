@@ -2,11 +2,12 @@
 
 import dataclasses
 import json
+import os
 import subprocess
 import sys
 
 import pytest
-from support.baseline import kaiming, network
+from support.baseline import PROVENANCE, kaiming, network
 from support.stored_runs import X, Y, command, content, run_of, store
 
 from pytest_initcheck.baseline import Baselines
@@ -47,10 +48,42 @@ def test_diff_tells_missing_and_obsolete(project, capsys):
 def test_diff_takes_the_last_report_and_a_folder(project, capsys):
     code, out, err = command(capsys, "baselines", "diff")
     assert (code, out) == (2, "")
-    assert "there is no stored run; make one with: pytest --initcheck-report=" in err
+    assert "there is no stored run; run pytest, which leaves one in its cache" in err
     store(project / "initcheck-report", run_of(network(0)))
     assert command(capsys, "baselines", "diff")[:2] == (0, "2 match\n")
     assert command(capsys, "baselines", "diff", "initcheck-report")[:2] == (0, "2 match\n")
+
+
+def test_diff_and_accept_find_the_last_session(project, capsys, monkeypatch):
+    (project / "suites/test_a.py").write_text(
+        "def test_z(initcheck): initcheck.compare('m', {'a': 3.0})\n"
+    )
+    words = [sys.executable, "-m", "pytest", "-q", "-p", "pytest_initcheck.plugin"]
+    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    subprocess.run(words, check=False, capture_output=True, env=environment)
+    monkeypatch.chdir(project / "suites")
+    assert command(capsys, "baselines", "diff")[1].splitlines()[-1] == "1 missing"
+    assert command(capsys, "baselines", "accept")[1].splitlines()[-1] == "1 created"
+    assert command(capsys, "baselines", "diff")[:2] == (0, "1 match\n")
+
+
+def test_diff_takes_the_newest_of_the_stored_runs(project, capsys):
+    store(project / "initcheck-report", run_of(network(1, init=kaiming), "failed"))
+    cached = store(project / ".pytest_cache/v/initcheck", run_of(network(0)))
+    os.utime(cached, (2e9, 2e9))
+    assert command(capsys, "baselines", "diff")[:2] == (0, "2 match\n")
+    os.utime(cached, (1, 1))
+    assert command(capsys, "baselines", "diff")[0] == 1
+
+
+def test_diff_as_data(project, capsys):
+    path = store(project / "ci", run_of(network(1, init=kaiming), "failed"))
+    code, out, _ = command(capsys, "baselines", "diff", path, "--json")
+    data = json.loads(out)
+    assert (code, data["counts"]) == (1, {"changed": 1, "match": 1})
+    changed = data["entries"][0]
+    assert (changed["nodeid"], changed["entry"], changed["status"]) == (X, "diagnosis", "changed")
+    assert changed["differences"][0]["excess"] > 1
 
 
 def test_diff_uses_the_tolerance_that_the_test_itself_used(project, capsys):
@@ -150,6 +183,42 @@ def test_list(project, capsys):
     assert lines[-1].startswith("2 entries in 1 files below ")
 
 
+def test_list_shows_ids_that_no_terminal_can(project):
+    test = dataclasses.replace(run_of(network(0)).tests[1], nodeid="t\ud800\0.py::x[\ud800]")
+    Baselines("stored").update([test], PROVENANCE)
+    words = [sys.executable, "-m", "pytest_initcheck.cli", "baselines", "list"]
+    done = subprocess.run(words, check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "t\\ud800" in done.stdout
+
+
+def test_list_as_data(project, capsys):
+    code, out, _ = command(capsys, "baselines", "list", "--json")
+    assert code == 0
+    assert [(one["nodeid"], one["entry"]) for one in json.loads(out)] == [
+        (X, "diagnosis"),
+        (Y, "m"),
+    ]
+
+
+def test_show_prints_what_the_file_holds(project, capsys):
+    code, out, _ = command(capsys, "baselines", "show", Y)
+    stored = (project / "stored/suites/test_a.json").read_text()
+    (line,) = [line for line in stored.splitlines() if '"a": [1.0]' in line]
+    assert code == 0
+    assert out.splitlines()[0].endswith("test_a.json")
+    assert line in out.splitlines()
+    data = json.loads(command(capsys, "baselines", "show", X, "diagnosis", "--json")[1])
+    assert list(data["tests"]) == ["test_x"]
+    assert list(data["tests"]["test_x"]) == ["diagnosis"]
+
+
+@pytest.mark.parametrize(("words", "said"), [([X, "no"], "it has 'diagnosis'"), (["x"], "list")])
+def test_show_of_what_is_not_there(project, capsys, words, said):
+    code, out, err = command(capsys, "baselines", "show", *words)
+    assert (code, out, said in err) == (2, "", True)
+
+
 def test_list_of_nothing(project, capsys):
     code, out, _ = command(capsys, "baselines", "list", "--baselines", "empty")
     assert (code, out.splitlines()) == (0, [f"0 entries in 0 files below {project / 'empty'}"])
@@ -240,7 +309,10 @@ def test_report_writes_the_page_again(project, capsys):
         [],
         ["check"],
         ["baselines"],
-        *(["baselines", a] for a in ("regenerate", "diff", "accept", "list", "prune")),
+        *(
+            ["baselines", a]
+            for a in ("regenerate", "diff", "accept", "list", "show", "prune", "resolve")
+        ),
         ["report"],
     ],
     ids=lambda words: " ".join(words) or "initcheck",

@@ -1,5 +1,7 @@
 """``initcheck baselines prune``: what is gone goes, and nothing that is only not here."""
 
+import json
+
 import pytest
 from support.baseline import PROVENANCE, network
 from support.stored_runs import X, Y, command, content, run_of
@@ -100,3 +102,13 @@ def test_prune_leaves_what_lies_outside_of_the_root(project, capsys):
     Baselines("stored").update(tests, PROVENANCE)
     code, out, _ = command(capsys, "baselines", "prune")
     assert (code, "kept ../gone/test_b.py::t: its file lies outside" in out) == (0, True)
+
+
+def test_prune_as_data(project, capsys):
+    source = (project / "suites/test_a.py").read_text()
+    (project / "suites/test_a.py").write_text(
+        source.replace("test_x", "test_new").replace("'k', [1]", "'k', [2]")
+    )
+    code, out, _ = command(capsys, "baselines", "prune", "--dry-run", "--json")
+    data = json.loads(out)
+    assert (code, data["gone"], list(data["kept"]), data["deleted"]) == (0, [X], [Y], False)
