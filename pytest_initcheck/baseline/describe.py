@@ -100,4 +100,6 @@ def _counted(count: int, noun: str) -> str:
 def command(nodeid: str) -> str:
     """The command that writes the baselines of a test, a file, or all."""
     target = f" {shlex.quote(nodeid)}" if nodeid else ""
-    return f"pytest{target} --initcheck-update"
+    # Alone, a test outside of the rootdir would have another one, and other baselines.
+    root = " --rootdir=." if nodeid.startswith("..") else ""
+    return f"pytest{target}{root} --initcheck-update"

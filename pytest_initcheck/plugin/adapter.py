@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_initcheck.plugin import hooks, options
+from pytest_initcheck.plugin import homes, hooks, options
 from pytest_initcheck.plugin.controller import REPORT_ATTRIBUTE, Controller, is_worker
 
 if TYPE_CHECKING:
@@ -66,6 +66,10 @@ def initcheck(request: pytest.FixtureRequest) -> Initcheck:
 
     item: pytest.Item = request.node
     settings = options.for_test(item, item.config.stash[SETTINGS])
+    if settings.baselines is not None and item.config.getoption("--initcheck-baselines") is None:
+        foreign = homes.fault(item)
+        if foreign:
+            pytest.fail(foreign, pytrace=False)
     outcome = item.stash[OUTCOME] = TestOutcome.of(settings, item.config.stash[BASELINES])
     ask = functools.partial(item.ihook.pytest_initcheck_checks, config=item.config)
     return Initcheck(outcome.recorder, settings, ask)

@@ -289,7 +289,7 @@ def for_test(item: pytest.Item, settings: Settings) -> Scope:
         marked = {**mark.kwargs, **marked}
     device = _first(item.config.getoption("--initcheck-device"), marked.get("device"))
     return Scope(
-        nodeid=_plain_nodeid(item),
+        nodeid=test_id(item),
         baselines=_baselines_of_test(item.config, settings, marked.get("baseline")),
         update=settings.update,
         device=_first(device, settings.device),
@@ -320,7 +320,7 @@ def _ignores_of_markers(item: pytest.Item) -> Iterator[Ignore]:
 def _function_id(item: pytest.Item) -> str:
     # A marker speaks for all parameters of its test: it may match with some of them only.
     parameters = getattr(item, "callspec", None)
-    nodeid = _plain_nodeid(item)
+    nodeid = test_id(item)
     return nodeid.removesuffix(f"[{parameters.id}]") if parameters is not None else nodeid
 
 
@@ -333,6 +333,20 @@ def _baselines_of_test(
     if wanted and off_by_ini:
         return _below(config.rootpath, DEFAULT_BASELINES)
     return settings.baselines
+
+
+def test_id(item: pytest.Item) -> str:
+    """The id that a test's baselines are kept under: of one test alone, wherever pytest started."""
+    nodeid, root = _plain_nodeid(item), item.config.rootpath
+    if item.path.is_relative_to(root):
+        return nodeid
+    # Of two folders that are given, pytest cuts both from the ids below them.
+    _, colons, test = nodeid.partition("::")
+    try:
+        path = Path(os.path.relpath(item.path, root))
+    except ValueError:  # On another drive.
+        path = item.path
+    return path.as_posix() + colons + test
 
 
 def _plain_nodeid(item: pytest.Item) -> str:
