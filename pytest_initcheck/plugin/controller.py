@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_initcheck.plugin.collection import Collection
+
 if TYPE_CHECKING:
     from pytest_initcheck.session.collector import Session
     from pytest_initcheck.session.settings import Settings
@@ -29,6 +31,8 @@ class Controller:
         self.written: Path | None = None
         self.crashes: list[pytest.TestReport] = []
         self.notes: list[str] = []
+        self.collection = Collection()
+        config.pluginmanager.register(self.collection, "initcheck-collection")
 
     def _collect(self) -> Session:
         from pytest_initcheck.session.collector import Session
@@ -68,6 +72,7 @@ class Controller:
             collected.update_baselines()
         else:
             collected.note_obsolete()
+        collected.note_orphans(self.collection.every_test(self.config))
         collected.note_unused_ignores()
         if self.settings.report is not None:
             self.written = collected.write_report(self.settings.report)

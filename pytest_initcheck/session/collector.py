@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
 from pytest_initcheck import files
-from pytest_initcheck.errors import InitcheckError
+from pytest_initcheck.errors import BaselineError, InitcheckError
 from pytest_initcheck.records import SessionRecord, TestRecord
 from pytest_initcheck.serialization import decode, encode
 from pytest_initcheck.session.provenance import now, provenance
@@ -99,6 +99,26 @@ class Session:
             self.notes.append(
                 f"baselines that no test records any more: {shown}{more}; "
                 "--initcheck-update drops them"
+            )
+
+    def note_orphans(self, collected: Collection[str]) -> None:
+        """Note the baselines of tests that are gone, where ``collected`` is all tests there are."""
+        from pytest_initcheck.baseline import Baselines, living
+
+        if self.settings.baselines is None or not collected:
+            return
+        try:
+            listed = Baselines(self.settings.baselines, self.settings.root).listing()
+        except BaselineError:  # Its own tests tell of it.
+            return
+        stored = dict.fromkeys(one.nodeid for one in listed)
+        states = living.states(self.settings.root, stored, collected)
+        gone = [nodeid for nodeid, state in states.items() if state == living.GONE]
+        if gone:
+            more = f" and {len(gone) - 3} more" if len(gone) > 3 else ""
+            self.notes.append(
+                f"baselines of tests that are gone: {', '.join(gone[:3])}{more}; "
+                "initcheck baselines prune deletes them"
             )
 
     def note_unused_ignores(self) -> None:
