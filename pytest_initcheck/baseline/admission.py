@@ -23,7 +23,7 @@ def storable(entry: Entry, provenance: Mapping[str, str]) -> Stored:
         stored = freeze(entry.record, provenance)
         text = format.render({"test": {entry.name: stored}})
         again = format.parse(text, "the file")["test"][entry.name]
-    except (InitcheckError, ArithmeticError, ValueError, RecursionError) as error:
+    except (InitcheckError, ArithmeticError, ValueError, TypeError, RecursionError) as error:
         raise InitcheckError(f"its numbers cannot be stored: {error}") from None
     if not format.same_values(stored, again):
         raise InitcheckError("its numbers cannot be stored: they are read back as others")
