@@ -14,6 +14,7 @@ class Collection:
     """Listens to the collection of one session, of its workers where it has some."""
 
     def __init__(self) -> None:
+        self._items: Sequence[pytest.Item] = ()
         self._ids: set[str] = set()
         self._is_whole = True
 
@@ -30,7 +31,7 @@ class Collection:
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Keep the tests."""
-        self._ids |= {test_id(item) for item in session.items}
+        self._items = session.items
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, node: Any, ids: Sequence[str]) -> None:
@@ -43,4 +44,4 @@ class Collection:
         by_hand = config.args_source is config.ArgsSource.ARGS
         if not self._is_whole or selects or by_hand:
             return frozenset()
-        return frozenset(self._ids)
+        return frozenset(self._ids.union(map(test_id, self._items)))
