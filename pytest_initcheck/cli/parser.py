@@ -37,9 +37,9 @@ examples:
 _REGENERATE = """\
 usage: initcheck baselines regenerate [--baselines DIR] [pytest arguments ...]
 
-Run pytest with --initcheck-update: the tests that pass write their baselines anew. Every argument
-is handed to pytest (paths, -k, -m, -n, --rootdir, ...); without any, pytest takes the project's
-testpaths. Returns the exit status of pytest.
+Run pytest with --initcheck-update: the tests that pass write what is new or has changed. Every
+argument is handed to pytest (paths, -k, -m, -n, --rootdir, ...); without any, pytest takes the
+project's testpaths. Returns the exit status of pytest.
 """
 
 
