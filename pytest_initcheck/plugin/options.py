@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_initcheck.plugin import ci_options
+from pytest_initcheck.plugin.paths import below, path_option
 from pytest_initcheck.session.settings import DEVICES, Scope, Settings
 
 if TYPE_CHECKING:
@@ -70,6 +72,7 @@ def add(parser: pytest.Parser) -> None:
         default=None,
         help="folder of the full MNIST set (ini: initcheck_mnist, environment: INITCHECK_MNIST)",
     )
+    ci_options.add(parser, group)
     parser.addini(
         "initcheck_baselines",
         "folder of the baselines below the rootdir, or 'off' (default: baselines)",
@@ -102,7 +105,7 @@ def resolve(config: pytest.Config) -> Settings:
     """
     settings = Settings(
         root=config.rootpath,
-        report=_report(config),
+        report=path_option(config, "--initcheck-report", "an HTML file"),
         baselines=_baselines(config),
         update=bool(config.getoption("--initcheck-update")),
         device=_first(config.getoption("--initcheck-device"), _device_of_ini(config)),
@@ -111,6 +114,7 @@ def resolve(config: pytest.Config) -> Settings:
         thorough=_thorough_of_ini(config),
         allow_unhealthy=_allowed(config),
         last_run=_last_run(config),
+        ci=ci_options.resolve(config),
     )
     _refuse_conflicts(config, settings)
     return settings
@@ -124,28 +128,14 @@ def _ini(config: pytest.Config, name: str) -> str | None:
     return config.getini(name) or None
 
 
-def _below(folder: Path, path: str) -> Path:
-    expanded = os.path.expanduser(os.path.expandvars(path))
-    return Path(os.path.normpath(folder / expanded))
-
-
-def _report(config: pytest.Config) -> Path | None:
-    path = config.getoption("--initcheck-report")
-    if path is None:
-        return None
-    if not path:
-        raise pytest.UsageError("--initcheck-report is empty: give the path of an HTML file")
-    return _below(config.invocation_params.dir, path)
-
-
 def _baselines(config: pytest.Config) -> Path | None:
     given = config.getoption("--initcheck-baselines")
     if given == "":
         raise pytest.UsageError("--initcheck-baselines is empty: give a folder, or 'off'")
     if given is not None:
-        return None if given == OFF else _below(config.invocation_params.dir, given)
+        return None if given == OFF else below(config.invocation_params.dir, given)
     ini = _ini(config, "initcheck_baselines")
-    return None if ini == OFF else _below(config.rootpath, _first(ini, DEFAULT_BASELINES))
+    return None if ini == OFF else below(config.rootpath, _first(ini, DEFAULT_BASELINES))
 
 
 def _allowed(config: pytest.Config) -> str:
@@ -169,7 +159,7 @@ def _last_run(config: pytest.Config) -> Path | None:
         folder = config.getini("cache_dir")
     except (ValueError, KeyError):  # Pytest runs without its cache.
         return None
-    return _below(config.rootpath, str(folder)) / CACHED_RUN
+    return below(config.rootpath, str(folder)) / CACHED_RUN
 
 
 def _device_of_ini(config: pytest.Config) -> str | None:
@@ -184,9 +174,9 @@ def _mnist(config: pytest.Config) -> str | None:
     if given is not None:
         if not given:
             raise pytest.UsageError("--initcheck-mnist is empty: give the folder of the MNIST set")
-        return str(_below(config.invocation_params.dir, given))
+        return str(below(config.invocation_params.dir, given))
     ini = _ini(config, "initcheck_mnist")
-    return None if ini is None else str(_below(config.rootpath, ini))
+    return None if ini is None else str(below(config.rootpath, ini))
 
 
 def _thorough_of_ini(config: pytest.Config) -> bool:
@@ -217,11 +207,23 @@ def _refuse_conflicts(config: pytest.Config, settings: Settings) -> None:
         given = config.getoption("--initcheck-baselines") is not None
         off = "--initcheck-baselines=off" if given else "initcheck_baselines = off (ini file)"
         raise pytest.UsageError(f"--initcheck-update and {off} contradict each other: drop one")
-    if settings.report and settings.baselines and settings.baselines in settings.report.parents:
-        raise pytest.UsageError(
-            f"--initcheck-report lies in the folder of the baselines, {settings.baselines}: "
-            "every file in there is taken for a baseline; choose another path"
-        )
+    _refuse_places(settings)
+
+
+def _refuse_places(settings: Settings) -> None:
+    outputs = ci_options.outputs(settings.ci)
+    if settings.report is not None:
+        outputs = {"--initcheck-report": settings.report, **outputs}
+    taken: dict[Path, str] = {}
+    for option, path in outputs.items():
+        if settings.baselines and settings.baselines in path.parents:
+            raise pytest.UsageError(
+                f"{option} lies in the folder of the baselines, {settings.baselines}: "
+                "every file in there is taken for a baseline; choose another path"
+            )
+        other = taken.setdefault(path, option)
+        if other != option:
+            raise pytest.UsageError(f"{other} and {option} name one file, {path}: choose two")
 
 
 def _is_bool(value: Any) -> bool:
@@ -331,7 +333,7 @@ def _baselines_of_test(
         return None
     off_by_ini = settings.baselines is None and config.getoption("--initcheck-baselines") is None
     if wanted and off_by_ini:
-        return _below(config.rootpath, DEFAULT_BASELINES)
+        return below(config.rootpath, DEFAULT_BASELINES)
     return settings.baselines
 
 
