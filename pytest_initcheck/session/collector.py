@@ -121,6 +121,12 @@ class Session:
                 "initcheck baselines prune deletes them"
             )
 
+    def note_rounding(self) -> None:
+        """Note once how many records rounding alone parts from baselines made elsewhere."""
+        from pytest_initcheck.session.elsewhere import rounding_notes
+
+        self.notes += rounding_notes(self._ordered())
+
     def note_unused_ignores(self) -> None:
         """Note the ignores of markers and ini file that no diagnosis of the run has matched."""
         matched: dict[Placed, bool] = {}
