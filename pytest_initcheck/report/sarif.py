@@ -79,6 +79,7 @@ def sarif(
     driver = {
         "name": "pytest-initcheck",
         "version": session.provenance.get("pytest-initcheck", ""),
+        **({"informationUri": documentation} if documentation else {}),
         "rules": told,
     }
     run = {

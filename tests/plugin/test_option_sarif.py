@@ -130,3 +130,26 @@ def test_rules_name_the_page_where_there_is_one():
         "https://docs.example/stable/checks.md#ic101-zero-weights-without-gradient",
         "https://docs.example/stable/baselines.md",
     }
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "section"),
+    [
+        (("version",), "2.0", "3.13.2"),
+        (("runs", 0, "tool", "driver", "name"), "", "3.19.8"),
+        (("runs", 0, "tool", "driver", "rules", 0, "help"), {}, "3.12.3"),
+        (("runs", 0, "results", 0, "ruleIndex"), 1, "3.27.6"),
+        (("runs", 0, "results", 0, "level"), "info", "3.27.10"),
+        (("runs", 0, "results", 0, "message"), {"text": ""}, "3.11.7"),
+        (("runs", 0, "results", 0, "file"), "a", "additionalProperties"),
+    ],
+)
+def test_the_requirements_notice_what_is_wrong(path, value, section):
+    found = made(ci.session(ci.finding()))
+    assert faults(found) == []
+    *way, last = path
+    place = found
+    for step in way:
+        place = place[step]
+    place[last] = value
+    assert [fault.partition(":")[0] for fault in faults(found)] == [section]

@@ -1,4 +1,8 @@
-"""What SARIF 2.1.0 asks of a log, as far as this package writes one; sections of the standard."""
+"""What SARIF 2.1.0 asks of a log, as far as this package writes one; sections of the standard.
+
+Logs that pass here were held against the schema of the standard with jsonschema, and given to Microsoft's
+Sarif.Multitool 5.7.0 (``validate --rule-kind "Sarif;Ghas"``): neither found an error.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ _LEVELS = {"none", "note", "warning", "error"}
 _ALLOWED = {
     "log": {"$schema", "version", "runs"},
     "run": {"tool", "columnKind", "results"},
-    "driver": {"name", "version", "rules"},
+    "driver": {"name", "version", "informationUri", "rules"},
     "rule": {
         "id", "name", "shortDescription", "fullDescription", "help", "helpUri",
         "defaultConfiguration",
