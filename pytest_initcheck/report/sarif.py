@@ -97,9 +97,9 @@ def _rule(example: Problem, known: RuleText | None, documentation: str) -> dict[
     # A check that is registered by a team's hook has rules that only its findings tell of.
     if known is None:
         finding = example.finding
-        return _described(finding.id, finding.check, finding.cause, finding.remedy, example.level)
+        return _described(finding.id, finding.check, finding.cause, [finding.remedy], example.level)
     level = LEVELS[known.severities[0]]
-    more = f"allowed: {known.limit}. {known.remedy}"
+    more = [f"allowed: {known.limit}", known.remedy]
     described = _described(known.id, known.title, known.cause, more, level)
     page = f"checks.md#{_anchor(f'{known.id} {known.title}')}"
     return described | _help_uri(documentation, page)
@@ -107,17 +107,17 @@ def _rule(example: Problem, known: RuleText | None, documentation: str) -> dict[
 
 def _baseline_rule(id: str, documentation: str) -> dict[str, Any]:
     (title,) = (title for rule, title in BASELINE_RULES.values() if rule == id)
-    more = "accept what is meant with pytest --initcheck-update, and commit the file"
+    more = ["accept what is meant with pytest --initcheck-update, and commit the file"]
     return _described(id, title, title, more, "error") | _help_uri(documentation, "baselines.md")
 
 
-def _described(id: str, title: str, cause: str, more: str, level: str) -> dict[str, Any]:
+def _described(id: str, title: str, cause: str, more: Sequence[str], level: str) -> dict[str, Any]:
     return {
         "id": id,
         "name": _pascal(title),
         "shortDescription": {"text": _sentence(title)},
         "fullDescription": {"text": _sentence(cause)},
-        "help": {"text": _sentence(f"{cause}. {more}" if more else cause)},
+        "help": {"text": " ".join(_sentence(part) for part in (cause, *more) if part)},
         "defaultConfiguration": {"level": level},
     }
 

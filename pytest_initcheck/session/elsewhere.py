@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from pytest_initcheck.baseline import compare
-from pytest_initcheck.baseline.judge import ATOL, RTOL
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.records import Entry, TestRecord
 from pytest_initcheck.session.provenance import device_of, provenance
@@ -51,10 +49,15 @@ def _named(known: Mapping[str, str], keys: Iterable[str]) -> str:
 
 
 def _differs_by_rounding(entry: Entry) -> bool:
+    # What compares is imported where there is something to compare.
+    from pytest_initcheck.baseline.judge import ATOL, RTOL
+
     return not _is_within(entry, 0.0, 0.0) and _is_within(entry, RTOL, ATOL)
 
 
 def _is_within(entry: Entry, rtol: float, atol: float) -> bool:
+    from pytest_initcheck.baseline import compare
+
     expected = entry.comparison.expected if entry.comparison is not None else None
     if expected is None:
         return False

@@ -119,6 +119,7 @@ def test_a_rule_of_a_team_is_told_by_its_finding():
     assert faults(found) == []
     (rule,) = found["runs"][0]["tool"]["driver"]["rules"]
     assert (rule["id"], rule["fullDescription"]["text"]) == ("TEAM1", "Because.")
+    assert rule["help"]["text"] == "Because. Draw them."
     assert "helpUri" not in rule
 
 

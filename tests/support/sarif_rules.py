@@ -1,7 +1,7 @@
 """What SARIF 2.1.0 asks of a log, as far as this package writes one; sections of the standard.
 
-Logs that pass here were held against the schema of the standard with jsonschema, and given to Microsoft's
-Sarif.Multitool 5.7.0 (``validate --rule-kind "Sarif;Ghas"``): neither found an error.
+Logs that pass here were held against the schema of the standard with jsonschema, and given to
+Microsoft's Sarif.Multitool 5.7.0 (``validate --rule-kind "Sarif;Ghas"``): neither found an error.
 """
 
 from __future__ import annotations
