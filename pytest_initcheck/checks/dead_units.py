@@ -9,6 +9,7 @@ import numpy as np
 
 from pytest_initcheck.checks.initial_loss import calm_loss
 from pytest_initcheck.checks.prose import number, percent
+from pytest_initcheck.checks.remedy import Remedy
 from pytest_initcheck.checks.remedy_code import fresh_norms, redraw
 from pytest_initcheck.checks.rule import Rule
 from pytest_initcheck.evidence import Array, Evidence, NonlinearityKey
@@ -176,7 +177,7 @@ def _can_die(evidence: Evidence, key: NonlinearityKey, passed: Transmission) -> 
     return key.nonlinearity in ("hardsigmoid", "hardtanh") and is_gate(evidence, key)
 
 
-def _revived(evidence: Evidence, layers: Iterable[str]) -> str:
+def _revived(evidence: Evidence, layers: Iterable[str]) -> Remedy:
     named = set(layers)
     norms = [p.name for p in evidence.parameters.values() if p.layer in named and p.axis is None]
     return fresh_norms(evidence, norms) or redraw(evidence, named)

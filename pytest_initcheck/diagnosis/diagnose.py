@@ -15,11 +15,12 @@ from pytest_initcheck.capture.restore import preserved
 from pytest_initcheck.checks import Check, judge
 from pytest_initcheck.checks.apply_ignores import sort_out
 from pytest_initcheck.checks.optimiser import Optimiser
+from pytest_initcheck.checks.remedy import Remedy
 from pytest_initcheck.diagnosis.gather import gather
 from pytest_initcheck.diagnosis.observe import Optimizer
 from pytest_initcheck.diagnosis.sigma_range import sigma_range
 from pytest_initcheck.diagnosis.subject import Subject
-from pytest_initcheck.diagnosis.try_remedy import Remedied, mechanical, run_code
+from pytest_initcheck.diagnosis.try_remedy import Remedied, mechanical, run_remedies
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.evidence.dependencies import Dependencies
 from pytest_initcheck.evidence.learning import Learning
@@ -38,17 +39,17 @@ if TYPE_CHECKING:
 class Diagnosis:
     """What was measured at the start (``record``) and after the steps (``after``), and what is
     wrong. ``losses`` holds the loss on the batch before each step and after the last;
-    ``subject`` is what was diagnosed, ``applied`` the code of the remedies that `try_remedy` ran
-    before. ``ignored`` are the findings that do not count, each with its reason;
-    ``unused_ignores`` the ignores that match none, ``proved`` what `dependencies` returns,
-    ``learning`` what `learns` says of the start where the diagnosis was thorough."""
+    ``subject`` is what was diagnosed, ``remedies`` what `try_remedy` ran before. ``ignored`` are
+    the findings that do not count, each with its reason; ``unused_ignores`` the ignores that
+    match none, ``proved`` what `dependencies` returns, ``learning`` what `learns` says of the
+    start where the diagnosis was thorough."""
 
     record: ModelRecord
     after: ModelRecord
     findings: list[Finding]
     losses: tuple[float, ...]
     subject: Subject | None = field(default=None, repr=False, compare=False)
-    applied: tuple[str, ...] = ()
+    remedies: tuple[Remedy, ...] = ()
     ignored: list[Finding] = field(default_factory=list)
     unused_ignores: list[Ignore] = field(default_factory=list)
     proved: Dependencies | None = field(default=None, repr=False, compare=False)
@@ -61,6 +62,11 @@ class Diagnosis:
         if "error" in severities:
             return "fail"
         return "warn" if "warning" in severities else "pass"
+
+    @property
+    def applied(self) -> tuple[str, ...]:
+        """The code of the remedies that `try_remedy` ran before."""
+        return tuple(remedy.code for remedy in self.remedies)
 
     def try_remedy(self, rounds: int = 3) -> Diagnosis:
         """The diagnosis after the code that the findings carry as remedy has run.
@@ -83,14 +89,14 @@ class Diagnosis:
                 torch.cuda.manual_seed_all(0)
             Program(subject.model, subject.batch, None, subject.forward).materialise()
             given = Remedied(subject.batch, subject.optimizer)
-            given = run_code(self.applied, subject.model, given)
+            given = run_remedies(self.remedies, subject.model, given)
             for _ in range(rounds):
-                codes = mechanical(found.findings, found.applied)
-                if not codes:
+                more = mechanical(found.findings, found.remedies)
+                if not more:
                     break
-                given = run_code(codes, subject.model, given)
+                given = run_remedies(more, subject.model, given)
                 retry = replace(subject, batch=given.batch, optimizer=given.optimizer)
-                found = replace(diagnose(**vars(retry)), applied=(*found.applied, *codes))
+                found = replace(diagnose(**vars(retry)), remedies=(*found.remedies, *more))
         return replace(found, subject=subject)
 
     def sigma_range(self, layer: str) -> SigmaRange:

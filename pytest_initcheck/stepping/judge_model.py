@@ -83,7 +83,7 @@ def mode(seen: StepObservations) -> Iterator[Finding]:
             "warning",
             tuple(parts),
             "parts in eval mode whose weights are trained",
-            measured=len(parts),
+            counts_layers=True,
             limit=0,
             cause="a part of the model is in eval mode while its weights are trained: its dropout "
             "is off",

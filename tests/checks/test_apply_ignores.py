@@ -197,20 +197,32 @@ def test_a_part_of_the_layers_is_ignored():
 
 
 def test_what_was_measured_at_an_ignored_layer_is_not_told_of_another():
-    whole = finding("IC303", "a", "b", units=(1, 2), remedy_code="fill('a.weight')")
+    mend = {"remedy_code": "fill()", "remedy_target": "model", "remedy_names": ("a.weight",)}
+    whole = finding("IC303", "a", "b", units=(1, 2), **mend)
     (kept,) = sorted_out([whole], "IC303 a: meant").findings
     assert (kept.layer, kept.measured, kept.limit, kept.units) == ("b", None, None, ())
-    assert kept.remedy_code == ""
+    assert (kept.remedy_code, kept.remedy_target, kept.remedy_names) == ("", "", ())
     assert kept.numbers == "slope"
 
 
 def test_a_count_of_layers_is_that_of_the_layers_left():
-    whole = finding(
-        "IC103", "a", "b", "c", measured=3, limit=0, remedy_code="fill('a', 'bb.weight')"
-    )
+    mend = {"remedy_code": "fill()", "remedy_target": "model", "remedy_names": ("a", "bb.weight")}
+    whole = finding("IC103", "a", "b", "c", measured=3, limit=0, counts_layers=True, **mend)
     found = sorted_out([whole], "IC103 b: meant")
     assert [f.measured for f in (*found.findings, *found.ignored)] == [2, 1]
     assert found.findings[0].remedy_code == whole.remedy_code
+
+
+def test_a_number_that_equals_that_of_the_layers_is_no_count_of_them():
+    whole = finding("IC502", "a", "b", "c", measured=3, limit=0)
+    (kept,) = sorted_out([whole], "IC502 b: meant").findings
+    assert (kept.layers, kept.measured) == (("a", "c"), 3)
+
+
+def test_code_that_does_not_say_what_it_acts_on_is_not_for_a_part_of_the_layers():
+    whole = finding("T1", "a", "b", remedy_code="fill(model)")
+    assert sorted_out([whole]).findings[0].remedy_code == "fill(model)"
+    assert sorted_out([whole], "T1 b: meant").findings[0].remedy_code == ""
 
 
 def test_each_reason_has_its_part():
