@@ -36,6 +36,10 @@ _TERMS = 6
 Key = int | str
 
 
+class NotPlayed(RuntimeError):
+    """A call between the last layers and the loss refuses other values than it was given."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Tail:
     """The loss as a function of its variables: what the last layers made, gains behind them.
@@ -295,7 +299,10 @@ def _played(
 
     is_writing = call.func.__name__.endswith("_") or bool(call.kwargs.get("inplace"))
     args, kwargs = tree_map(value, (call.args, call.kwargs))
-    out = call.func(*args, **kwargs)
+    try:
+        out = call.func(*args, **kwargs)
+    except Exception as error:
+        raise NotPlayed(f"{call.name} refuses other values: {error}") from error
     if call.name == "__setitem__":
         return [args[0]]
     return [leaf for leaf in tree_leaves(out) if isinstance(leaf, Tensor)]
