@@ -14,6 +14,7 @@ from pytest_initcheck.capture.program import Forward, LossFunction, Program, mov
 from pytest_initcheck.capture.restore import preserved
 from pytest_initcheck.checks import Check, judge
 from pytest_initcheck.checks.apply_ignores import sort_out
+from pytest_initcheck.checks.known_ignores import parse_known
 from pytest_initcheck.checks.optimiser import Optimiser
 from pytest_initcheck.checks.remedy import Remedy
 from pytest_initcheck.diagnosis.gather import gather
@@ -25,7 +26,7 @@ from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.evidence.dependencies import Dependencies
 from pytest_initcheck.evidence.learning import Learning
 from pytest_initcheck.evidence.sigma_range import SigmaRange
-from pytest_initcheck.ignores import Given, Ignore, parse
+from pytest_initcheck.ignores import Given, Ignore
 from pytest_initcheck.records import Finding, ModelRecord, RunRecord, Verdict
 
 if TYPE_CHECKING:
@@ -224,7 +225,7 @@ def diagnose(
         forward=forward,
         device=device,
         checks=checks,
-        ignore=parse(ignore),
+        ignore=parse_known(ignore),
         causal=causal,
         thorough=thorough,
     )

@@ -8,10 +8,10 @@ from typing import Any
 from torch import nn
 
 from pytest_initcheck.checks.apply_ignores import sort_out
+from pytest_initcheck.checks.known_ignores import parse_known
 from pytest_initcheck.checks.step_rules import AGAIN
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.ignores import Given as GivenIgnores
-from pytest_initcheck.ignores import parse
 from pytest_initcheck.records import Finding
 from pytest_initcheck.stepping import arguments
 from pytest_initcheck.stepping.calling import Given, Step, step_of
@@ -69,7 +69,7 @@ def check_step(
     Raises:
         InitcheckError: wrong use or bad input, or the step raised; the message says what to pass.
     """
-    ignores = parse(ignore)
+    ignores = parse_known(ignore)
     arguments.check_function(train_step)
     optimizers = arguments.optimizers_of(optimizer)
     arguments.check_numbers(steps, scaler)
