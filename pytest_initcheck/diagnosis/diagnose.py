@@ -97,7 +97,7 @@ class Diagnosis:
                     break
                 given = run_remedies(more, subject.model, given)
                 retry = replace(subject, batch=given.batch, optimizer=given.optimizer)
-                found = replace(diagnose(**vars(retry)), remedies=(*found.remedies, *more))
+                found = replace(_diagnosed(retry), remedies=(*found.remedies, *more))
         return replace(found, subject=subject)
 
     def sigma_range(self, layer: str) -> SigmaRange:
@@ -230,9 +230,13 @@ def diagnose(
         thorough=thorough,
     )
     validate.check_steps(steps)
-    with validate.thawed(model) as was_frozen:
+    return _diagnosed(subject)
+
+
+def _diagnosed(subject: Subject) -> Diagnosis:
+    with validate.thawed(subject.model) as was_frozen:
         evidence = gather(subject, is_frozen=was_frozen)
-    findings = judge(evidence, [Optimiser()] if was_frozen else checks)
+    findings = judge(evidence, [Optimiser()] if was_frozen else subject.checks)
     found = sort_out(findings, subject.ignore)
     return Diagnosis(
         record=evidence.before,
