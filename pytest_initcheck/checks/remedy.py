@@ -32,7 +32,7 @@ class Remedy:
         return any(name == layer or name.startswith(f"{layer}.") for name in self.names)
 
 
-def joined(*parts: Remedy) -> Remedy:
+def combined(*parts: Remedy) -> Remedy:
     """Remedies with one target as one, run in this order."""
     filled = [part for part in parts if part]
     return Remedy(

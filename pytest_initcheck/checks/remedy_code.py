@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from pytest_initcheck.checks.remedy import Remedy, joined
+from pytest_initcheck.checks.remedy import Remedy, combined
 from pytest_initcheck.evidence import Evidence, Parameter
 from pytest_initcheck.evidence.gradient_flow import is_norm, last_layer, next_layers
 from pytest_initcheck.evidence.nonlinearities import RECTIFIERS
@@ -30,7 +30,7 @@ def redraw(
         if parameter.layer in chosen and parameter.trainable:
             for line in _lines(evidence, parameter, deep):
                 groups.setdefault(line, []).append(parameter.name)
-    return joined(*(_each(names, line) for line, names in groups.items()))
+    return combined(*(_each(names, line) for line, names in groups.items()))
 
 
 def _lines(evidence: Evidence, parameter: Parameter, deep: bool) -> list[str]:
@@ -39,7 +39,7 @@ def _lines(evidence: Evidence, parameter: Parameter, deep: bool) -> list[str]:
         return [f"{_INIT}zeros_(parameter)"] if is_bias else []
     if is_table(evidence, parameter):
         return [f"{_INIT}normal_(parameter, std={parameter.shape[-1] ** -0.5:.3g})"]
-    return [_initialiser(following(evidence, parameter.layer), deep)]
+    return [_initialiser(_nonlinearity_after(evidence, parameter.layer), deep)]
 
 
 def _initialiser(nonlinearity: str, deep: bool) -> str:
@@ -52,7 +52,7 @@ def _initialiser(nonlinearity: str, deep: bool) -> str:
     return f"{_INIT}xavier_uniform_(parameter{f', gain={gain:.3g}' if gain != 1 else ''})"
 
 
-def following(evidence: Evidence, layer: str) -> str:
+def _nonlinearity_after(evidence: Evidence, layer: str) -> str:
     """The nonlinearity that follows a layer, "" where none does."""
     sites = evidence.start.sites.items()
     return next(
@@ -63,7 +63,7 @@ def following(evidence: Evidence, layer: str) -> str:
 def restarted(evidence: Evidence) -> Remedy:
     """Draw all weights anew, those of the last layer a tenth as large."""
     last = [p.name for p in evidence.trainable(last_layer(evidence)) if len(p.shape) > 1]
-    return joined(redraw(evidence), _scaled(last, 0.1))
+    return combined(redraw(evidence), _scaled(last, 0.1))
 
 
 def is_table(evidence: Evidence, parameter: Parameter) -> bool:
@@ -84,7 +84,7 @@ def deepened(evidence: Evidence) -> Remedy:
     )
     with_bias = {p.layer for p in evidence.parameters.values() if p.name.endswith(".bias")}
     centre = [layer for layer in dict.fromkeys(behind) if layer in with_bias]
-    return joined(redraw(evidence, deep=True), _centred(centre) if centre else Remedy())
+    return combined(redraw(evidence, deep=True), _centred(centre) if centre else Remedy())
 
 
 def _centred(layers: Sequence[str]) -> Remedy:
@@ -103,7 +103,7 @@ def drawn_like(parameters: dict[str, float]) -> Remedy:
     by_sigma: dict[str, list[str]] = {}
     for name, sigma in parameters.items():
         by_sigma.setdefault(f"{sigma:.3g}", []).append(name)
-    return joined(
+    return combined(
         *(_each(names, f"{_INIT}normal_(parameter, std={s})") for s, names in by_sigma.items())
     )
 
@@ -151,7 +151,7 @@ def fresh_norms(evidence: Evidence, names: Iterable[str]) -> Remedy:
     norms = [n.params for n in evidence.nodes if is_norm(n) and mine & set(n.params)]
     found = dict.fromkeys(name for params in norms for name in params)
     gains = [name for name in found if not name.endswith("bias")]
-    return joined(filled(gains, 1), filled([n for n in found if n.endswith("bias")], 0))
+    return combined(filled(gains, 1), filled([n for n in found if n.endswith("bias")], 0))
 
 
 def _each(names: Sequence[str], line: str, context: str = "") -> Remedy:

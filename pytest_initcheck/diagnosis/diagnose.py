@@ -10,15 +10,15 @@ import torch
 from torch import nn
 
 from pytest_initcheck.capture import validate
-from pytest_initcheck.capture.program import Forward, LossFunction, Program, moved
+from pytest_initcheck.capture.program import Forward, LossFunction, Optimizer, Program, moved
 from pytest_initcheck.capture.restore import preserved
 from pytest_initcheck.checks import Check, judge
 from pytest_initcheck.checks.apply_ignores import sort_out
 from pytest_initcheck.checks.known_ignores import parse_known
 from pytest_initcheck.checks.optimiser import Optimiser
 from pytest_initcheck.checks.remedy import Remedy
+from pytest_initcheck.checks.verdict import verdict_of
 from pytest_initcheck.diagnosis.gather import gather
-from pytest_initcheck.diagnosis.observe import Optimizer
 from pytest_initcheck.diagnosis.sigma_range import sigma_range
 from pytest_initcheck.diagnosis.subject import Subject
 from pytest_initcheck.diagnosis.try_remedy import Remedied, mechanical, run_remedies
@@ -59,10 +59,7 @@ class Diagnosis:
     @property
     def verdict(self) -> Verdict:
         """ "fail" with any error, "warn" with any warning, else "pass"."""
-        severities = {finding.severity for finding in self.findings}
-        if "error" in severities:
-            return "fail"
-        return "warn" if "warning" in severities else "pass"
+        return verdict_of(self.findings)
 
     @property
     def applied(self) -> tuple[str, ...]:
