@@ -37,6 +37,10 @@ _LEAVES = (Value, Tensor, bool, int, float, str, type(None))
 Key = int | str
 
 
+class NotPlayed(RuntimeError):
+    """A call between the last layers and the loss refuses other values than it was given."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Tail:
     """The loss as a function of its variables: what the last layers made, gains behind them.
@@ -296,7 +300,10 @@ def _played(
 
     is_writing = call.func.__name__.endswith("_") or bool(call.kwargs.get("inplace"))
     args, kwargs = _mapped(value, call.args), _mapped(value, call.kwargs)
-    out = call.func(*args, **kwargs)
+    try:
+        out = call.func(*args, **kwargs)
+    except Exception as error:
+        raise NotPlayed(f"{call.name} refuses other values: {error}") from error
     if call.name == "__setitem__":
         return [args[0]]
     if isinstance(out, Tensor):
