@@ -36,6 +36,12 @@ CACHED_RUN = Path("v", "initcheck", "run.json")
 def add(parser: pytest.Parser) -> None:
     """Declare the options and the ini names."""
     group = parser.getgroup("initcheck", "diagnosis of how models start")
+    _add_options(group)
+    _add_ini_names(parser)
+    ci_options.add(parser, group)
+
+
+def _add_options(group: pytest.OptionGroup) -> None:
     group.addoption(
         "--initcheck-report",
         metavar="PATH",
@@ -72,7 +78,9 @@ def add(parser: pytest.Parser) -> None:
         default=None,
         help="folder of the full MNIST set (ini: initcheck_mnist, environment: INITCHECK_MNIST)",
     )
-    ci_options.add(parser, group)
+
+
+def _add_ini_names(parser: pytest.Parser) -> None:
     parser.addini(
         "initcheck_baselines",
         "folder of the baselines below the rootdir, or 'off' (default: baselines)",

@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from pytest_initcheck.plugin.homes import home
+
 TEST = "def test_x(initcheck): initcheck.compare('m', {value})\n"
 
 
@@ -60,3 +62,23 @@ def test_the_folder_in_which_pytest_starts_does_not_matter(two, monkeypatch):
     for folder, words in (("a", ()), ("a/tests", ()), (".", ("a/tests/test_same.py",))):
         monkeypatch.chdir(two.path / folder)
         two.run(*words).assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "configures"),
+    [
+        ("pytest.ini", "", True),
+        ("pyproject.toml", "[project]\n[tool.pytest.ini_options]\n", True),
+        ("pyproject.toml", "[project]\nname = 'tool.pytest'\n", False),
+        ("tox.ini", "[tox]\n[pytest]\n", True),
+        ("tox.ini", "[tox]\n", False),
+        ("setup.cfg", "[tool:pytest]\n", True),
+    ],
+)
+def test_what_makes_a_folder_a_project(tmp_path, name, text, configures):
+    (tmp_path / "outer").mkdir()
+    (tmp_path / "outer/pytest.ini").write_text("")
+    (tmp_path / "outer/own/tests").mkdir(parents=True)
+    (tmp_path / "outer/own" / name).write_text(text)
+    found = home(tmp_path / "outer/own/tests/test_x.py")
+    assert found == tmp_path / ("outer/own" if configures else "outer")
