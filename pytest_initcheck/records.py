@@ -57,12 +57,17 @@ class Histogram:
         return Histogram(low, high, tuple(counts))
 
 
+_DETERMINES = No("it says whether what follows is a matter of chance")
+
+
 @dataclass(frozen=True, kw_only=True)
 class TensorStats:
     """Summary of one tensor. Moments, range and histogram are of its finite values.
 
     ``mean``, ``std`` (population), ``min`` and ``max`` are None where no value is finite;
     ``zero_share`` is the share of exact zeros in [0, 1]; ``nonfinite`` counts NaN and inf.
+    ``digest`` is equal for tensors that are equal bit for bit, and only for them; it is empty
+    where nobody asked for it.
     """
 
     n: Annotated[
@@ -77,6 +82,7 @@ class TensorStats:
     histogram: Annotated[Histogram | None, Use(compared="histogram")] = None
     dtype: Annotated[str, Use(compared="equal")] = ""
     shape: Annotated[tuple[Count, ...], Use(compared="equal")] = ()
+    digest: Annotated[str, Use(compared=_DETERMINES, shown=_DETERMINES, sparse=True)] = ""
 
     @property
     def rms(self) -> float | None:
@@ -116,6 +122,7 @@ class TensorStats:
             n=n,
             nonfinite=self.nonfinite + other.nonfinite,
             zero_share=zeros / n if n else 0.0,
+            digest="",
         )
 
 
@@ -180,11 +187,19 @@ class LayerRecord:
 
 
 _SETTINGS = No("settings are no results; those of a run become notes")
+_IN_COMPARISON = No("a comparison tells what differs")
+_WITH_OPERATIONS = No("it is compared with the operations")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelRecord:
-    """All layers of a model at one moment, in the order in which they first ran."""
+    """All layers of a model at one moment, in the order in which they first ran.
+
+    ``digests`` identify all else that decides the numbers: the "batch", the "buffers", and where
+    something was drawn the state of the random "streams". ``operations`` counts what the forward
+    pass is made of, by operator and the numbers that someone wrote into the program; ``wiring`` is
+    a digest of their order and of what reads from what.
+    """
 
     layers: Annotated[tuple[LayerRecord, ...], Use(compared="layers")] = ()
     loss: Annotated[float | None, Use(compared="loss", shown="loss")] = None
@@ -199,6 +214,13 @@ class ModelRecord:
         tuple[str, ...],
         Use(compared=No("what it hides is missing as a layer"), sparse=True),
     ] = ()
+    digests: Annotated[
+        dict[str, str], Use(compared=_DETERMINES, shown=_DETERMINES, sparse=True)
+    ] = field(default_factory=dict)
+    operations: Annotated[
+        dict[str, Count], Use(compared="operations", shown=_IN_COMPARISON, sparse=True)
+    ] = field(default_factory=dict)
+    wiring: Annotated[str, Use(compared=_WITH_OPERATIONS, shown=_IN_COMPARISON, sparse=True)] = ""
 
     def layer(self, name: str) -> LayerRecord:
         """The layer of that name.

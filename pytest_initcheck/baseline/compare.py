@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from pytest_initcheck.baseline import seeds
+from pytest_initcheck.baseline.configured import CONFIGURED, configured
 from pytest_initcheck.baseline.judge import ATOL, RTOL, Check, Fixed, names, same, walk
 from pytest_initcheck.baseline.models import ModelPair
+from pytest_initcheck.baseline.samples import is_determined, rounding
 from pytest_initcheck.baseline.stored import Band, Stored, freeze
 from pytest_initcheck.errors import InitcheckError
-from pytest_initcheck.records import Comparison, Curve, RunRecord
+from pytest_initcheck.records import Comparison, Curve, Difference, ModelRecord, RunRecord
 
-FAMILY = 1e-4
+# The chance that one entry is called "changed" where only fresh random numbers differ: one in a
+# thousand for a session of 200 tests.
+FAMILY = 1e-3 / 200
+# Which part of it goes to whom: few metrics are what a run is for; a wrong weight explains most of
+# what follows. What a record has none of leaves its part to the others.
+BUDGET = {"metrics": 3.0, "weights": 3.0, "signals": 4.0}
+# Below this, a change that is no chance is a note: a share of the value.
+LEAST = 0.02
+# Rounding grows from step to step; after more of them than these, it may have grown large.
+MOST_STEPS = 20
 Metrics = Mapping[str, Curve]
 Bands = Mapping[str, Band]
 
@@ -23,21 +36,32 @@ def compare(
     *,
     rtol: float | None = None,
     atol: float | None = None,
+    least: float = LEAST,
     device: str | None = None,
     file: str = "",
 ) -> Comparison:
     """Compare a record with the one that a baseline holds.
 
-    Without ``rtol`` and ``atol`` each value has the tolerance that its sample size and the spread
-    over seeds give it, such that two records of the same model from fresh random numbers are
-    called "changed" with a probability of at most 1e-4 over all their values together. Where
-    nothing varies (single values, no spread over seeds) 1e-4 relative and 1e-6 absolute are
-    allowed. ``rtol`` and ``atol`` replace all of that; for the statistics of a tensor ``rtol`` is
+    What was configured (optimiser and its settings, rates, loss, steps, epochs, batch size), what
+    the forward pass is made of, layers, tensors, metrics and curves that were added, removed or
+    renamed, another dtype, shape or nonlinearity, and values that are newly (not) finite are
+    differences in any case.
+
+    Where weights, buffers, batch and random streams are equal bit for bit, everything else is
+    determined up to rounding: 1e-4 of each tensor's scale is allowed (four units of rounding in
+    half precision), for the steps too where there are at most 20 and the configuration is the same.
+
+    Otherwise each value has the tolerance that its sample size and the spread over seeds give it,
+    such that two records of the same model from fresh random numbers are called "changed" with a
+    probability of at most 5e-6 over all their values together: one in a thousand for a session of
+    200 tests. A change that exceeds its tolerance and is smaller than ``least``, as a share of the
+    value, is a note. Where nothing varies (single values, no spread over seeds) 1e-4 relative and
+    1e-6 absolute are allowed.
+
+    ``rtol`` and ``atol`` replace all tolerances; for the statistics of a tensor ``rtol`` is
     relative to the tensor's root mean square, and the one that is not given has its default.
 
-    Layers, tensors, metrics and curves that were added, removed or renamed, another dtype, shape
-    or nonlinearity, and values that are newly (not) finite are differences in any case. Records
-    with equal values always match. Versions, platform, device, seeds and ``meta`` are not compared:
+    Records with equal values always match. Versions, platform, device and seeds are not compared:
     a change becomes a note, and so does a number that the baseline does not hold yet.
 
     Raises:
@@ -45,20 +69,54 @@ def compare(
     """
     stored = expected if isinstance(expected, Stored) else freeze(expected)
     mine = freeze(actual)
-    checks = list(_checks(mine, stored, _fixed(rtol, atol)))
-    values = sum(check.values for check in checks)
-    alpha = FAMILY / max(values, 1)
-    found = [difference for check in checks if (difference := check.judge(alpha)) is not None]
-    found.sort(key=lambda difference: -difference.excess)
+    fixed = _fixed(rtol, atol)
+    if not 0 <= least < math.inf:
+        raise InitcheckError(f"least={least!r}: pass a number of at least 0")
+    chosen = list(configured(mine.record.meta, stored.record.meta))
+    pairs = Pairs.of(mine.record, stored.record, fixed, is_same_setup=not chosen)
+    checks = [*chosen, *_checks(mine, stored, pairs, fixed)]
+    found, small = _judged(checks, least)
     return Comparison(
         status="changed" if found else "match",
         differences=tuple(found),
-        compared=values,
-        notes=tuple(_notes(mine, stored, device, checks)),
+        compared=sum(check.values for check in checks),
+        notes=(*_small(small, least), *_notes(mine, stored, device, checks), *pairs.notes(found)),
         file=file,
         expected=stored.expected(),
         provenance=dict(stored.provenance),
     )
+
+
+def _judged(checks: Sequence[Check], least: float) -> tuple[list[Difference], list[Difference]]:
+    """What differs, worst first, and what differs by too little to matter."""
+    rates = _rates(checks)
+    found: list[Difference] = []
+    small: list[Difference] = []
+    for check in checks:
+        difference = check.judge(rates[check.group])
+        if difference is not None:
+            (small if check.size < least else found).append(difference)
+    found.sort(key=lambda difference: -difference.excess)
+    return found, small
+
+
+def _rates(checks: Sequence[Check]) -> dict[str, float]:
+    """The error rate of a single value, by group (Bonferroni with weights)."""
+    counts: Counter[str] = Counter()
+    for check in checks:
+        counts[check.group] += check.values
+    total = sum(BUDGET[group] for group, count in counts.items() if count) or 1.0
+    return {g: FAMILY * BUDGET[g] / total / max(count, 1) for g, count in counts.items()}
+
+
+def _small(small: Sequence[Difference], least: float) -> Iterator[str]:
+    if small:
+        worst = max(small, key=lambda difference: difference.excess)
+        count = "1 value differs" if len(small) == 1 else f"{len(small)} values differ"
+        yield (
+            f"{count} by more than chance and by less than {100 * least:g} %: "
+            f"{worst.key} is {worst.actual}, was {worst.expected}"
+        )
 
 
 def _fixed(rtol: float | None, atol: float | None) -> Fixed | None:
@@ -70,12 +128,9 @@ def _fixed(rtol: float | None, atol: float | None) -> Fixed | None:
     return Fixed(RTOL if rtol is None else rtol, ATOL if atol is None else atol)
 
 
-def _checks(actual: Stored, expected: Stored, fixed: Fixed | None) -> Iterator[Check]:
-    a, e = actual.record, expected.record
-    pairs = {moment: _pair(moment, a, e, fixed) for moment in ("before", "after")}
-
+def _checks(actual: Stored, expected: Stored, pairs: Pairs, fixed: Fixed | None) -> Iterator[Check]:
     def model(moment: str, mine: object, theirs: object) -> Iterator[Check]:
-        pair = pairs[moment]
+        pair = pairs.at(moment)
         if pair is not None:
             yield from pair.checks()
         elif mine is not theirs:
@@ -84,17 +139,17 @@ def _checks(actual: Stored, expected: Stored, fixed: Fixed | None) -> Iterator[C
     def metric(_: str, mine: Metrics, theirs: Metrics) -> Iterator[Check]:
         for name in names(mine, theirs):
             curves = actual.bands.get(name), expected.bands.get(name)
-            yield from seeds.metric(name, mine.get(name), theirs.get(name), fixed, curves)
+            for check in seeds.metric(name, mine.get(name), theirs.get(name), fixed, curves):
+                yield replace(check, group="metrics")
 
     def curve(_: str, mine: Bands, theirs: Bands) -> Iterator[Check]:
-        start = pairs["before"]
         for name in names(mine, theirs):
             yield from seeds.BandPair(
                 key=f"curve {name}",
                 actual=mine.get(name),
                 expected=theirs.get(name),
-                fixed=fixed,
-                loss=start.curve_allowed if start and name == "loss" else None,
+                fixed=replace(pairs.steps, atol=ATOL) if pairs.steps else fixed,
+                loss=pairs.before.curve_allowed if pairs.before and name == "loss" else None,
             ).checks()
 
     def record(_: str, mine: RunRecord, theirs: RunRecord) -> Iterator[Check]:
@@ -103,13 +158,42 @@ def _checks(actual: Stored, expected: Stored, fixed: Fixed | None) -> Iterator[C
     return walk((actual, expected), {"record": record, "curve": curve}, str, fixed)
 
 
-def _pair(moment: str, a: RunRecord, e: RunRecord, fixed: Fixed | None) -> ModelPair | None:
-    mine, theirs = getattr(a, moment), getattr(e, moment)
-    if mine is None or theirs is None:
+@dataclass(frozen=True, kw_only=True)
+class Pairs:
+    """The models of two records; ``steps`` is what rounding allows after determined steps."""
+
+    before: ModelPair | None
+    after: ModelPair | None
+    steps: Fixed | None
+
+    @classmethod
+    def of(cls, a: RunRecord, e: RunRecord, fixed: Fixed | None, *, is_same_setup: bool) -> Pairs:
+        """Pair the models of both moments."""
+        start = steps = None
+        if fixed is None and a.before and e.before and is_determined(a.before, e.before):
+            start = rounding(a.before)
+            is_short = int(a.meta.get("steps") or MOST_STEPS + 1) <= MOST_STEPS
+            steps = start if is_same_setup and is_short else None
+        before = _pair("before", a.before, e.before, fixed or start)
+        after = _pair("after", a.after, e.after, fixed or steps)
+        return cls(before=before, after=after, steps=steps)
+
+    def at(self, moment: str) -> ModelPair | None:
+        """The pair of one moment, None where not both records have a model there."""
+        return self.before if moment == "before" else self.after
+
+    def notes(self, found: Sequence[Difference]) -> Iterator[str]:
+        """Why so little is allowed."""
+        if found and self.before and self.before.fixed and self.before.fixed.is_rounding:
+            yield "weights and data are those of the baseline, so that only rounding is allowed"
+
+
+def _pair(
+    moment: str, a: ModelRecord | None, e: ModelRecord | None, fixed: Fixed | None
+) -> ModelPair | None:
+    if a is None or e is None:
         return None
-    return ModelPair(
-        moment=moment, actual=mine, expected=theirs, fixed=fixed, trained=moment == "after"
-    )
+    return ModelPair(moment=moment, actual=a, expected=e, fixed=fixed, trained=moment == "after")
 
 
 def _notes(
@@ -124,7 +208,7 @@ def _notes(
         yield f"seeds: {_seeds(mine.seeds)}, in the baseline {_seeds(theirs.seeds)}"
     for key in names(mine.meta, theirs.meta):
         now, was = mine.meta.get(key, "absent"), theirs.meta.get(key, "absent")
-        if now != was and key != "device":
+        if now != was and key != "device" and key not in CONFIGURED:
             yield f"{key}: {now[:60]}, in the baseline {was[:60]}"
     lacking = dict.fromkeys(check.lacking for check in checks if check.lacking)
     if lacking:

@@ -21,11 +21,15 @@ class Check:
     """Something to compare; ``judge`` takes the error rate of each of its ``values``.
 
     ``lacking`` names a quantity that cannot be compared, since the baseline is older than it.
+    ``group`` says from which budget its error rate comes; ``size`` is how large the change is,
+    as a share of the value, and inf where a change of any size counts.
     """
 
     judge: Callable[[float], Difference | None]
     values: int = 1
     lacking: str = ""
+    group: str = "signals"
+    size: float = math.inf
 
 
 def nothing(*_: Any) -> Iterable[Check]:
@@ -65,10 +69,18 @@ def names(actual: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:
 
 @dataclass(frozen=True)
 class Fixed:
-    """Tolerances that the caller gave in place of the statistical ones."""
+    """Tolerances in place of the statistical ones: the caller's, or those of rounding.
+
+    ``is_rounding`` says the latter: what the numbers follow from is equal bit for bit.
+    """
 
     rtol: float
     atol: float
+    is_rounding: bool = False
+
+    def of_share(self, n: float) -> float:
+        """Allowed distance for a share of ``n``; rounding may carry one of them over a limit."""
+        return max(self.around(1.0), 1.5 / n) if self.is_rounding else self.around(1.0)
 
     def around(self, *scales: float | None) -> float:
         """Allowed distance for a value of this size."""
@@ -118,9 +130,19 @@ def close(key: str, actual: float | None, expected: float | None, fixed: Fixed |
     return number(key, actual, expected, lambda a, e: near(key, a, e, lambda _: around(e)))
 
 
-def near(key: str, actual: float, expected: float, allowed: Allowed, values: int = 1) -> Check:
-    """Values that may lie ``allowed(alpha)`` apart."""
-    return Check(lambda alpha: apart(key, actual, expected, allowed(alpha)), values)
+def near(
+    key: str, actual: float, expected: float, allowed: Allowed, *, scale: float | None = None
+) -> Check:
+    """Values that may lie ``allowed(alpha)`` apart; a small change is one of ``scale``."""
+    return Check(
+        lambda alpha: apart(key, actual, expected, allowed(alpha)),
+        size=relative(actual, expected, scale),
+    )
+
+
+def relative(actual: float, expected: float, scale: float | None) -> float:
+    """How far two values lie apart as a share of ``scale``; inf where that is none."""
+    return abs(actual - expected) / scale if scale and math.isfinite(scale) else math.inf
 
 
 def apart(key: str, actual: float, expected: float, allowed: float) -> Difference | None:
@@ -145,4 +167,4 @@ def within(key: str, actual: float, expected: float, bounds: Bounds) -> Check:
         excess = abs(actual - expected) / allowed if allowed > 0 else math.inf
         return _difference(key, actual, expected, f"{low:.4g} to {high:.4g}", excess)
 
-    return Check(judge)
+    return Check(judge, size=relative(actual, expected, abs(expected)))

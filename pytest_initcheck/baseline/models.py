@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
 from pytest_initcheck.baseline import tolerance
 from pytest_initcheck.baseline.judge import (
+    ATOL,
     Check,
     Fixed,
     Rule,
@@ -22,7 +23,7 @@ from pytest_initcheck.baseline.judge import (
     walk,
     within,
 )
-from pytest_initcheck.baseline.samples import Sizes, seeds, sizes
+from pytest_initcheck.baseline.samples import Sizes, seeds, sizes, weights_equal
 from pytest_initcheck.baseline.tensors import Chance, tensor
 from pytest_initcheck.baseline.tolerance import NUMERIC
 from pytest_initcheck.records import LayerRecord, ModelRecord, TensorStats, UnitStats
@@ -47,6 +48,7 @@ class ModelPair:
             "samples": partial(self._side, "samples"),
             "outputs": partial(self._side, "outputs"),
             "loss": self._loss,
+            "operations": self._operations,
         }
         return walk((self.actual, self.expected), special, self.key, self.fixed)
 
@@ -72,6 +74,17 @@ class ModelPair:
         mine, theirs = (getattr(size, which) for size in self.sizes)
         return tensor(self.key(label), a, e, Chance(numbers=(mine, theirs), fixed=self.fixed))
 
+    def _operations(self, label: str, a: dict[str, int], e: dict[str, int]) -> Iterator[Check]:
+        """What the forward pass is made of; nothing where a record is older than that."""
+        wiring = self.actual.wiring, self.expected.wiring
+        if not all(wiring) or wiring[0] == wiring[1]:
+            return
+        found = [name for name in names(a, e) if a.get(name) != e.get(name)]
+        for name in found:
+            yield same(self.key(f"operation {name}"), a.get(name), e.get(name))
+        if not found:
+            yield same(self.key("order of operations"), *wiring)
+
     def _loss(self, label: str, a: float | None, e: float | None) -> Iterator[Check]:
         key = self.key(label)
         if a is None or e is None:
@@ -79,13 +92,18 @@ class ModelPair:
                 yield same(key, a and str(a), e and str(e))
             return
         yield number(
-            key, a, e, lambda a, e: near(key, a, e, lambda alpha: self.loss_allowed(alpha, a, e))
+            key,
+            a,
+            e,
+            lambda a, e: near(
+                key, a, e, lambda alpha: self.loss_allowed(alpha, a, e), scale=abs(e)
+            ),
         )
 
     @cached_property
     def sizes(self) -> tuple[Sizes, Sizes]:
         """The numbers of independent values of both."""
-        is_drawn = self.trained or _weights(self.actual) != _weights(self.expected)
+        is_drawn = self.trained or not weights_equal(self.actual, self.expected)
         return sizes(self.actual, is_drawn), sizes(self.expected, is_drawn)
 
     @cached_property
@@ -102,7 +120,7 @@ class ModelPair:
         half as much again for what the bound leaves out.
         """
         if self.fixed:
-            return self.fixed.around(e)
+            return self.fixed.around(e) + (ATOL if self.fixed.is_rounding else 0.0)
         both = zip((self.actual, self.expected), (a, e), self.sizes, strict=True)
         error = math.sqrt(math.fsum(_loss_variance(*one) for one in both))
         return _loss_reach(alpha) * error + NUMERIC * abs(e)
@@ -119,10 +137,6 @@ class ModelPair:
         n = min(size.gradients for size in self.sizes)
         drop = max(abs(value - start) for value, start in zip(now, first, strict=True))
         return allowed + _loss_reach(alpha) * math.sqrt(2 / n) * drop
-
-
-def _weights(model: ModelRecord) -> dict[str, dict[str, TensorStats]]:
-    return {layer.name: layer.weights for layer in model.layers}
 
 
 def _loss_reach(alpha: float) -> float:
@@ -187,13 +201,16 @@ class Layer:
             for name in names(a, e):
                 yield from self._tensors(which, _of(label, name), a.get(name), e.get(name))
             return
+        is_fresh = which == "weights" and not self.pair.trained
         chance = Chance(
             numbers=self._numbers(which),
+            is_drawn=is_fresh,
             fixed=self.pair.fixed,
             noise=self.pair.noise if which == "gradients" else 0.0,
             vanishing=max(s.vanishing for s in self.pair.sizes) if which != "weights" else 0.0,
         )
-        yield from tensor(self._key(label), a, e, chance)
+        for check in tensor(self._key(label), a, e, chance):
+            yield replace(check, group="weights") if is_fresh else check
 
     def _units(self, label: str, a: UnitStats | None, e: UnitStats | None) -> Iterator[Check]:
         if a is None or e is None:
@@ -209,10 +226,14 @@ class Layer:
 
         def check(a: float, e: float) -> Check:
             if fixed:
-                return near(key, a, e, lambda _: fixed.around(1.0))
-            return near(key, a, e, lambda alpha: tolerance.shares(alpha, a, n_a, e, n_e))
+                return near(key, a, e, lambda _: fixed.of_share(self._count))
+            return near(key, a, e, lambda alpha: tolerance.shares(alpha, a, n_a, e, n_e), scale=1.0)
 
         yield number(key, a, e, check)
+
+    @property
+    def _count(self) -> int:
+        return self.expected.units.count if self.expected.units else 1
 
     def _movement(self, label: str, a: dict[str, float], e: dict[str, float]) -> Iterator[Check]:
         for name in names(a, e):

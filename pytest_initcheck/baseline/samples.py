@@ -21,10 +21,18 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from pytest_initcheck.baseline.judge import RTOL, Fixed
 from pytest_initcheck.records import LayerRecord, ModelRecord, TensorStats
 
 _CHANNEL_SECOND = ("Conv", "BatchNorm", "InstanceNorm", "GroupNorm")
 _NORMALISES = ("Norm",)
+# Distance from 1 to the next number.
+_UNITS = {
+    "float16": 2.0**-10,
+    "bfloat16": 2.0**-7,
+    "float8_e4m3fn": 2.0**-3,
+    "float8_e5m2": 2.0**-2,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +48,39 @@ class Sizes:
     def activations(self, layer: str) -> float:
         """The number for one layer."""
         return self.layers.get(layer, self.outputs)
+
+
+def weights_equal(a: ModelRecord, b: ModelRecord) -> bool:
+    """Whether all weights are known to be equal: bit for bit, or by moments in older records."""
+    mine, theirs = ({layer.name: layer.weights for layer in m.layers} for m in (a, b))
+    if mine == theirs:
+        return True
+    marks = [_marks(weights) for weights in (mine, theirs)]
+    return marks[0] == marks[1] and bool(marks[0]) and all(marks[0].values())
+
+
+def is_determined(a: ModelRecord, b: ModelRecord) -> bool:
+    """Whether all that decides the numbers of two looks is equal, bit for bit.
+
+    These are the weights, the buffers, the batch, and what is drawn on the way.
+    """
+    marks = [_marks({x.name: x.weights for x in m.layers}) | m.digests for m in (a, b)]
+    return "batch" in a.digests and marks[0] == marks[1] and all(marks[0].values())
+
+
+def rounding(model: ModelRecord) -> Fixed:
+    """What rounding may do to numbers that are determined, on the scale of each tensor.
+
+    1e-4 is fifty times what another number of threads was seen to change in single precision;
+    half precision has four of its units.
+    """
+    dtypes = {t.dtype for layer in model.layers for t in layer.weights.values()}
+    unit = max((_UNITS.get(dtype, 0.0) for dtype in dtypes), default=0.0)
+    return Fixed(max(RTOL, 4 * unit), 0.0, is_rounding=True)
+
+
+def _marks(weights: dict[str, dict[str, TensorStats]]) -> dict[str, str]:
+    return {f"{layer} {k}": t.digest for layer, own in weights.items() for k, t in own.items()}
 
 
 def sizes(model: ModelRecord, is_drawn: bool = True) -> Sizes:

@@ -22,13 +22,15 @@ class Chance:
     """What may be chance in a tensor; ``numbers`` are its independent values per seed, in both.
 
     Where both tensors lie below ``noise`` (root mean square) only their form is compared.
-    ``vanishing`` is the probability that all values are zero by chance.
+    ``vanishing`` is the probability that all values are zero by chance; ``is_drawn`` says that
+    every value was drawn on its own, as those of a fresh weight are.
     """
 
     numbers: tuple[float, float]
     fixed: Fixed | None = None
     noise: float = 0.0
     vanishing: float = 0.0
+    is_drawn: bool = False
 
 
 def tensor(
@@ -102,8 +104,8 @@ class _Pair:
     def _share(self, key: str, x: float, y: float) -> Check:
         fixed, (n_a, n_e) = self.chance.fixed, self._sizes
         if fixed:
-            return near(key, x, y, lambda _: fixed.around(1.0))
-        return near(key, x, y, lambda alpha: tolerance.shares(alpha, x, n_a, y, n_e))
+            return near(key, x, y, lambda _: fixed.of_share(self.expected.n))
+        return near(key, x, y, lambda alpha: tolerance.shares(alpha, x, n_a, y, n_e), scale=1.0)
 
     def _number(
         self, by_chance: Moment, label: str, x: float | None, y: float | None
@@ -119,7 +121,10 @@ class _Pair:
     def _mean(self, key: str, x: float, y: float) -> Check:
         pairs = zip((self.actual, self.expected), self._sizes, strict=True)
         a, e = (_sample(t, n) for t, n in pairs)
-        return near(key, x, y, lambda alpha: tolerance.means(alpha, a, e) + self._floor)
+        scale = self.expected.rms
+        return near(
+            key, x, y, lambda alpha: tolerance.means(alpha, a, e) + self._floor, scale=scale
+        )
 
     def _std(self, key: str, x: float, y: float) -> Check:
         pairs = zip((self.actual, self.expected), self._sizes, strict=True)
@@ -136,12 +141,17 @@ class _Pair:
         if n < tolerance.FEWEST_FOR_RANGE:
             return Check(lambda _: None, 0)
         side = min(abs(x - (self.actual.mean or 0.0)), abs(y - (self.expected.mean or 0.0)))
-        return near(key, x, y, lambda alpha: tolerance.extremes(alpha, side, n) + floor)
+        return near(
+            key, x, y, lambda alpha: tolerance.extremes(alpha, side, n) + floor, scale=abs(y)
+        )
 
     def _histogram(self, label: str, x: Histogram | None, y: Histogram | None) -> Iterator[Check]:
         key, fixed = self._named(label), self.chance.fixed
         if x is None or y is None:
             yield same(key, x and "present", y and "present")
+            return
+        if fixed and fixed.is_rounding:
+            # Values on the edge of a bin, of which there may be many, go to either side.
             return
         n_a, n_e = (min(n, h.sampled) or 1 for n, h in zip(self._sizes, (x, y), strict=True))
         yield near(
@@ -149,8 +159,16 @@ class _Pair:
             tolerance.distance(x, y),
             0.0,
             lambda alpha: fixed.around(1.0) if fixed else tolerance.distances(alpha, n_a, n_e),
+            scale=1.0,
         )
+        if self.chance.is_drawn and not fixed and min(n_a, n_e) >= tolerance.FEWEST_FOR_SHAPE:
+            yield self._kurtosis(key.replace("histogram", "kurtosis"), (x, n_a), (y, n_e))
         yield from walk((x, y), {"distance": nothing}, lambda own: f"{key} {own}", fixed)
+
+    def _kurtosis(self, key: str, a: tuple[Histogram, float], e: tuple[Histogram, float]) -> Check:
+        (x, spread_x), (y, spread_y) = (tolerance.kurtosis(h) for h, _ in (a, e))
+        error = math.sqrt(spread_x / a[1] + spread_y / e[1])
+        return near(key, x, y, lambda alpha: tolerance.kurtoses(alpha, error), scale=y)
 
 
 def _sample(stats: TensorStats, n: float) -> Sample:

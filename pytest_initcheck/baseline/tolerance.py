@@ -16,6 +16,7 @@ from pytest_initcheck.records import Histogram, TensorStats
 NUMERIC = 1e-4  # what another machine or thread count changes in float32, relative to the scale
 FEWEST_FOR_RANGE = 64
 FEWEST_FOR_KURTOSIS = 64
+FEWEST_FOR_SHAPE = 1024
 
 
 @dataclass(frozen=True)
@@ -82,14 +83,37 @@ def degrees(n: float, stats: TensorStats) -> float:
 
 
 def _kurtosis(histogram: Histogram) -> float:
+    return kurtosis(histogram)[0]
+
+
+def kurtosis(histogram: Histogram) -> tuple[float, float]:
+    """The kurtosis of binned values, and n times the variance of that estimate.
+
+    The latter is the mean square of the influence function z⁴ − κ − 2κ(z² − 1) − 4γz, where z are
+    the standardised values, κ their kurtosis and γ their skewness (the delta method): 24 for a
+    normal distribution, which is assumed where all values lie in one bin.
+    """
     # On the scale of the bins, so that neither tiny nor huge values leave the range of floats.
-    total = sum(histogram.counts)
-    if not total:
-        return 3.0
-    mean = sum(i * c for i, c in enumerate(histogram.counts)) / total
-    second = sum(c * (i - mean) ** 2 for i, c in enumerate(histogram.counts)) / total
-    fourth = sum(c * (i - mean) ** 4 for i, c in enumerate(histogram.counts)) / total
-    return fourth / second**2 if second > 0 else 3.0
+    counts = histogram.counts
+    total = sum(counts)
+    mean = sum(i * c for i, c in enumerate(counts)) / total if total else 0.0
+    second = sum(c * (i - mean) ** 2 for i, c in enumerate(counts)) / total if total else 0.0
+    if second <= 0:
+        return 3.0, 24.0
+    places = [(i - mean) / math.sqrt(second) for i in range(len(counts))]
+    skew, fourth = (
+        sum(c * z**power for z, c in zip(places, counts, strict=True)) / total for power in (3, 4)
+    )
+    influence = [z**4 - fourth - 2 * fourth * (z * z - 1) - 4 * skew * z for z in places]
+    return fourth, sum(c * x * x for c, x in zip(counts, influence, strict=True)) / total
+
+
+def kurtoses(alpha: float, error: float) -> float:
+    """Allowed distance of two kurtoses with this standard error.
+
+    Half as much again for what the tail holds that few values do not show, and for the bins.
+    """
+    return 1.5 * reach(alpha, math.inf) * error + 0.05
 
 
 def shares(alpha: float, a: float, n_a: float, b: float, n_b: float) -> float:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from pytest_initcheck.capture.deferred_read import DeferredRead
+from pytest_initcheck.capture.fingerprint import digest, fingerprint
 from pytest_initcheck.records import Histogram, TensorStats
 
 BINS = 32
@@ -26,6 +27,7 @@ class Summary:
     n: int
     dtype: str
     shape: tuple[int, ...]
+    mark: int | None = None
 
     def stats(self, ledger: DeferredRead) -> TensorStats:
         """The summary as a record; the ledger has been read."""
@@ -46,6 +48,7 @@ class Summary:
                 histogram=None,
                 dtype=dtype,
                 shape=self.shape,
+                digest=self._digest(ledger),
             )
         counts = tuple(int(count) for count in row[6:])
         histogram = Histogram(float(low), float(high), counts) if sum(counts) else None
@@ -60,7 +63,13 @@ class Summary:
             histogram=histogram,
             dtype=dtype,
             shape=self.shape,
+            digest=self._digest(ledger),
         )
+
+    def _digest(self, ledger: DeferredRead) -> str:
+        if self.mark is None:
+            return ""
+        return digest(ledger[self.mark].tolist(), self.dtype, self.shape)
 
 
 def plain(tensor: Tensor) -> Tensor:
@@ -83,13 +92,17 @@ def plain(tensor: Tensor) -> Tensor:
     return tensor
 
 
-def summarise(tensor: Tensor, ledger: DeferredRead) -> Summary:
-    """Put count, moments, range, zeros and histogram of a tensor's finite values on the ledger."""
+def summarise(tensor: Tensor, ledger: DeferredRead, *, is_identified: bool = False) -> Summary:
+    """Put count, moments, range, zeros and histogram of a tensor's finite values on the ledger.
+
+    ``is_identified`` adds what tells it from any other tensor.
+    """
     shape, dtype = tuple(tensor.shape), str(tensor.dtype).removeprefix("torch.")
+    mark = ledger.put(fingerprint(tensor)) if is_identified else None
     flat = plain(tensor).reshape(-1)
     n = flat.numel()
     if n == 0:
-        return Summary(ledger.put(torch.zeros(6 + BINS)), 0, dtype, shape)
+        return Summary(ledger.put(torch.zeros(6 + BINS)), 0, dtype, shape, mark)
     wide = torch.float32 if flat.device.type == "mps" else torch.float64
     low, high = torch.aminmax(flat)
     finite = None if _is_tame(low, high) else flat.isfinite()
@@ -100,7 +113,7 @@ def summarise(tensor: Tensor, ledger: DeferredRead) -> Summary:
     zeros = n - torch.count_nonzero(flat)
     counts = _histogram(flat, finite, head[3], head[4])
     row = torch.stack([part.to(flat.device, wide) for part in (*head, zeros)])
-    return Summary(ledger.put(torch.cat([row, counts.to(wide)])), n, dtype, shape)
+    return Summary(ledger.put(torch.cat([row, counts.to(wide)])), n, dtype, shape, mark)
 
 
 def _is_tame(low: Tensor, high: Tensor) -> bool:
