@@ -67,7 +67,8 @@ class TensorStats:
     ``mean``, ``std`` (population), ``min`` and ``max`` are None where no value is finite;
     ``zero_share`` is the share of exact zeros in [0, 1]; ``nonfinite`` counts NaN and inf.
     ``digest`` is equal for tensors that are equal bit for bit, and only for them; it is empty
-    where nobody asked for it.
+    where nobody asked for it. ``independent``, of data, is how many independent values the mean
+    and the variance amount to, as the samples differ in both.
     """
 
     n: Annotated[
@@ -83,6 +84,9 @@ class TensorStats:
     dtype: Annotated[str, Use(compared="equal")] = ""
     shape: Annotated[tuple[Count, ...], Use(compared="equal")] = ()
     digest: Annotated[str, Use(compared=_DETERMINES, shown=_DETERMINES, sparse=True)] = ""
+    independent: Annotated[
+        tuple[Finite, ...], Use(compared=_DETERMINES, shown=_DETERMINES, sparse=True)
+    ] = ()
 
     @property
     def rms(self) -> float | None:
@@ -123,6 +127,7 @@ class TensorStats:
             nonfinite=self.nonfinite + other.nonfinite,
             zero_share=zeros / n if n else 0.0,
             digest="",
+            independent=(),
         )
 
 
@@ -196,7 +201,8 @@ class ModelRecord:
     """All layers of a model at one moment, in the order in which they first ran.
 
     ``digests`` identify all else that decides the numbers: the "batch", the "buffers", and where
-    something was drawn the state of the random "streams". ``operations`` counts what the forward
+    something was drawn the state of the random "streams". ``effective_samples`` is how many
+    independent samples the batch amounts to. ``operations`` counts what the forward
     pass is made of, by operator and the numbers that someone wrote into the program; ``wiring`` is
     a digest of their order and of what reads from what.
     """
@@ -217,6 +223,7 @@ class ModelRecord:
     digests: Annotated[
         dict[str, str], Use(compared=_DETERMINES, shown=_DETERMINES, sparse=True)
     ] = field(default_factory=dict)
+    effective_samples: Annotated[float | None, Use(compared=_DETERMINES, shown=_DETERMINES)] = None
     operations: Annotated[
         dict[str, Count], Use(compared="operations", shown=_IN_COMPARISON, sparse=True)
     ] = field(default_factory=dict)

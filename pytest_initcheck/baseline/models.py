@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -23,12 +22,11 @@ from pytest_initcheck.baseline.judge import (
     walk,
     within,
 )
+from pytest_initcheck.baseline.noise import gradient_noise, is_still
 from pytest_initcheck.baseline.samples import Sizes, seeds, sizes, weights_equal
 from pytest_initcheck.baseline.tensors import Chance, tensor
 from pytest_initcheck.baseline.tolerance import NUMERIC
 from pytest_initcheck.records import LayerRecord, ModelRecord, TensorStats, UnitStats
-
-_NOISE = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,11 +105,9 @@ class ModelPair:
         return sizes(self.actual, is_drawn), sizes(self.expected, is_drawn)
 
     @cached_property
-    def noise(self) -> float:
-        """Below this, a gradient that is zero on paper (a bias before a batch norm) may lie."""
-        layers = self.actual.layers + self.expected.layers
-        gradients = itertools.chain.from_iterable(layer.gradients.values() for layer in layers)
-        return _NOISE * max((g.rms or 0.0 for g in gradients), default=0.0)
+    def noise(self) -> tuple[dict[str, float], dict[str, float]]:
+        """By layer, below which size a gradient is rounding, in both."""
+        return gradient_noise(self.actual), gradient_noise(self.expected)
 
     def loss_allowed(self, alpha: float, a: float, e: float) -> float:
         """Allowed distance of two values of the loss; see `_loss_variance`.
@@ -206,7 +202,7 @@ class Layer:
             numbers=self._numbers(which),
             is_drawn=is_fresh,
             fixed=self.pair.fixed,
-            noise=self.pair.noise if which == "gradients" else 0.0,
+            noise=self._noise if which == "gradients" and label != "activation_gradients" else 0.0,
             vanishing=max(s.vanishing for s in self.pair.sizes) if which != "weights" else 0.0,
         )
         for check in tensor(self._key(label), a, e, chance):
@@ -237,9 +233,21 @@ class Layer:
 
     def _movement(self, label: str, a: dict[str, float], e: dict[str, float]) -> Iterator[Check]:
         for name in names(a, e):
-            gradients = (side.gradients.get(name) for side in (self.actual, self.expected))
-            if not all(g and g.rms is not None and g.rms <= self.pair.noise for g in gradients):
+            if not self._is_noise(name, a.get(name), e.get(name)):
                 yield self._ratio(_of(label, name), a.get(name), e.get(name))
+
+    @property
+    def _noise(self) -> float:
+        return max(noise.get(self.actual.name, 0.0) for noise in self.pair.noise)
+
+    def _is_noise(self, name: str, *ratios: float | None) -> bool:
+        """Whether the gradient is rounding, or the step too small for the parameter's dtype."""
+        sides = (self.actual, self.expected)
+        gradients = (side.gradients.get(name) for side in sides)
+        if all(g and g.rms is not None and g.rms <= self._noise for g in gradients):
+            return True
+        pairs = zip(sides, ratios, strict=True)
+        return all(is_still(side.weights.get(name), ratio) for side, ratio in pairs)
 
     def _ratio(self, label: str, a: float | None, e: float | None) -> Check:
         """A number that varies as a standard deviation does."""

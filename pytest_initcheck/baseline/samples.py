@@ -11,7 +11,9 @@ the chance of every layer before it, up to the last normalisation. So
 
 which is the law of total variance with every covariance at its bound. Where both records start
 from equal weights (a seeded or pretrained model) the units are not chance any more, only what goes
-through them is: n = B. Pooling S seeds multiplies n by S. The rule errs towards "too few": it may
+through them is: n = B, for gradients 1/n = 1/B + 1/U of the outputs, which all of them are made
+of. B counts the samples that are independent (`ModelRecord.effective_samples`). Pooling S
+seeds multiplies n by S. The rule errs towards "too few": it may
 miss a small change, it must not invent one.
 """
 
@@ -92,6 +94,8 @@ def sizes(model: ModelRecord, is_drawn: bool = True) -> Sizes:
     of the narrowest layer with exact zeros, each with 1/2.
     """
     samples = _batch(model)
+    if model.effective_samples is not None:
+        samples = max(min(samples, model.effective_samples), 1.0)
     layers: dict[str, float] = {}
     inverse = total = 1 / samples
     for layer in model.layers:
@@ -102,6 +106,9 @@ def sizes(model: ModelRecord, is_drawn: bool = True) -> Sizes:
         layers[layer.name] = 1 / (inverse + (1 / width if is_drawn else 0.0))
         inverse += share
         total += share
+    if not is_drawn:
+        # All units receive what few outputs hand back.
+        total += 1 / _outputs(model)
     return Sizes(
         layers=layers,
         outputs=1 / inverse,
@@ -131,6 +138,11 @@ def seeds(stats: TensorStats) -> float:
 def _batch(model: ModelRecord) -> float:
     sides = (model.inputs, model.outputs, *(layer.activations for layer in model.layers))
     return max(next((s.shape[0] for s in sides if s and s.shape), 1), 1)
+
+
+def _outputs(model: ModelRecord) -> int:
+    shape = model.outputs.shape if model.outputs else ()
+    return max(shape[-1], 1) if len(shape) > 1 else 1
 
 
 def _has_drawn(layer: LayerRecord) -> bool:

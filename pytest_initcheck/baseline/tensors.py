@@ -63,6 +63,9 @@ class _Pair:
             "extreme": partial(self._number, self._extreme),
             "histogram": self._histogram,
         }
+        if not self._is_continuous():
+            # Moments of a few kinds of values are far from normal; the distance holds for all.
+            possible = tuple(name for name in possible if name not in ("mean", "std", "extreme"))
         special = {name: rule if name in possible else nothing for name, rule in special.items()}
         return walk((self.actual, self.expected), special, self._named, self.chance.fixed)
 
@@ -75,6 +78,13 @@ class _Pair:
         if max(a.zero_share, e.zero_share) >= 1 or not (finite > 1 or self.chance.fixed):
             return ("nonfinite", "zeros")
         return ("nonfinite", "zeros", "mean", "std", "extreme", "histogram")
+
+    def _is_continuous(self) -> bool:
+        return (
+            "float" in self.actual.dtype
+            or "complex" in self.actual.dtype
+            or bool(self.chance.fixed)
+        )
 
     def _named(self, label: str) -> str:
         return f"{self.key} {label}"
@@ -97,7 +107,8 @@ class _Pair:
     def _zeros(self, label: str, x: float, y: float) -> Iterator[Check]:
         if x >= 1 or y >= 1:
             # Chance does not switch a whole tensor off, unless few enough units decide it.
-            off, vanishing = same(self._named("all zero"), x >= 1, y >= 1), self.chance.vanishing
+            off = same(self._named("all zero"), x >= 1, y >= 1)
+            vanishing = max(self.chance.vanishing, min(x, y) ** min(self._sizes))
             yield Check(lambda alpha: None if vanishing > alpha else off.judge(alpha))
         yield self._share(self._named(label), x, y)
 
@@ -118,32 +129,66 @@ class _Pair:
         else:
             yield by_chance(key, x, y)
 
+    @cached_property
+    def _rows(self) -> tuple[float, float] | None:
+        """The samples of data whose independent values were measured, in both."""
+        sides = (self.actual, self.expected)
+        if not all(side.independent and side.shape for side in sides):
+            return None
+        n_a, n_e = self.chance.numbers
+        return min(n_a, self.actual.shape[0]), min(n_e, self.expected.shape[0])
+
+    def _independent(self, moment: int) -> tuple[float, float]:
+        """The sizes for the mean (0) or the variance (1); of data these are measured."""
+        if self._rows is None:
+            return self._sizes
+        triples = zip((self.actual, self.expected), self._rows, strict=True)
+        n_a, n_e = (max(t.independent[moment] * n / t.shape[0], 1.0) for t, n in triples)
+        return n_a, n_e
+
+    def _unsure(self, alpha: float) -> float:
+        """By how much to widen a tolerance whose standard error was itself measured on rows."""
+        if self._rows is None:
+            return 1.0
+        return tolerance.reach(alpha, min(self._rows) - 1) / tolerance.reach(alpha, math.inf)
+
     def _mean(self, key: str, x: float, y: float) -> Check:
-        pairs = zip((self.actual, self.expected), self._sizes, strict=True)
+        pairs = zip((self.actual, self.expected), self._independent(0), strict=True)
         a, e = (_sample(t, n) for t, n in pairs)
-        scale = self.expected.rms
-        return near(
-            key, x, y, lambda alpha: tolerance.means(alpha, a, e) + self._floor, scale=scale
-        )
+
+        def allowed(alpha: float) -> float:
+            return tolerance.means(alpha, a, e) * self._unsure(alpha) + self._floor
+
+        return near(key, x, y, allowed, scale=self.expected.rms)
 
     def _std(self, key: str, x: float, y: float) -> Check:
-        pairs = zip((self.actual, self.expected), self._sizes, strict=True)
-        df = [tolerance.degrees(n, t) for t, n in pairs]
+        sizes, sides = self._independent(1), (self.actual, self.expected)
+        if self._rows is None:
+            df = [tolerance.degrees(n, t) for t, n in zip(sides, sizes, strict=True)]
+        else:
+            df = [max(n - 1, 1.0) for n in sizes]
 
         def bounds(alpha: float) -> tuple[float, float]:
             low, high = tolerance.deviations(alpha, y, *df)
+            widening = self._unsure(alpha) if y > 0 else 1.0
+            low, high = (y * (bound / y) ** widening if y > 0 else bound for bound in (low, high))
             return low - self._floor, high + self._floor
 
         return within(key, x, y, bounds)
 
     def _extreme(self, key: str, x: float, y: float) -> Check:
         n, floor = min(self._sizes), NUMERIC * abs(y)
-        if n < tolerance.FEWEST_FOR_RANGE:
+        if n < tolerance.FEWEST_FOR_RANGE or self._is_heavy():
             return Check(lambda _: None, 0)
         side = min(abs(x - (self.actual.mean or 0.0)), abs(y - (self.expected.mean or 0.0)))
         return near(
             key, x, y, lambda alpha: tolerance.extremes(alpha, side, n) + floor, scale=abs(y)
         )
+
+    def _is_heavy(self) -> bool:
+        """Whether the tails are heavier than exponential, so that anything may lie out there."""
+        histograms = (t.histogram for t in (self.actual, self.expected))
+        return any(h and tolerance.kurtosis(h)[0] > tolerance.HEAVY for h in histograms)
 
     def _histogram(self, label: str, x: Histogram | None, y: Histogram | None) -> Iterator[Check]:
         key, fixed = self._named(label), self.chance.fixed

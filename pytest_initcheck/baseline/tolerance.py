@@ -17,6 +17,7 @@ NUMERIC = 1e-4  # what another machine or thread count changes in float32, relat
 FEWEST_FOR_RANGE = 64
 FEWEST_FOR_KURTOSIS = 64
 FEWEST_FOR_SHAPE = 1024
+HEAVY = 9.0  # the kurtosis of an exponential distribution
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,7 @@ def model_record(
         meta=dict(meta),
         not_observed=tuple(not_observed),
         digests=dict(look.digests),
+        effective_samples=look.effective_samples,
         operations=operations(nodes) if look.step == 0 else {},
         wiring=wiring(nodes) if look.step == 0 else "",
     )

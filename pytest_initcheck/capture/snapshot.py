@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from pytest_initcheck.capture.axis_mixing import Reshapes
 from pytest_initcheck.capture.composite_calls import CompositeCalls
 from pytest_initcheck.capture.deferred_read import DeferredRead
+from pytest_initcheck.capture.effective_samples import EffectiveSamples
 from pytest_initcheck.capture.fingerprint import Fingerprints, combined
 from pytest_initcheck.capture.magnitude_spread import magnitudes
 from pytest_initcheck.capture.program import Program, Result, main_tensor, refused, tensors_of
@@ -53,6 +54,7 @@ class SnapshotTaker:
         self.not_observed: tuple[str, ...] = ()
         # The copy of the batch that the last look ran on, as the program left it.
         self.seen: Any = None
+        self._effective: float | None = None
 
     def take(self, step: int, *, full: bool = True) -> Taken:
         """Evaluate, measure and leave the gradients in place for an optimiser.
@@ -66,6 +68,7 @@ class SnapshotTaker:
         axes = Reshapes(tracer.here)
         clear_gradients(self.model.parameters())
         given = _given(self.program, ledger) if step == 0 else {}
+        rows = EffectiveSamples(tensors_of(self.program.batch) if step == 0 else (), ledger)
         drawn = stream_positions() if step == 0 else ()
         with torch.enable_grad(), CompositeCalls(tracer), tracer.prepared():
             result = self._forward(tracer, axes, is_first=step == 0)
@@ -82,7 +85,8 @@ class SnapshotTaker:
         digests = {key: marks.digest() for key, marks in given.items()}
         if is_drawn:
             digests["streams"] = combined(map(str, drawn))
-        snapshot = replace(snapshot, digests=digests)
+        self._effective = rows.number() if step == 0 else self._effective
+        snapshot = replace(snapshot, digests=digests, effective_samples=self._effective)
         if self._followed is None:
             # Only rows that start alike can stay alike.
             self._followed = _alike(snapshot)
@@ -199,7 +203,7 @@ class SnapshotTaker:
 
     def _side(self, value: Any, ledger: DeferredRead) -> Summary | None:
         tensor = main_tensor(value) if value is not None else None
-        return summarise(tensor, ledger) if isinstance(tensor, Tensor) else None
+        return summarise(tensor, ledger, is_data=True) if isinstance(tensor, Tensor) else None
 
 
 def _given(program: Program, ledger: DeferredRead) -> dict[str, Fingerprints]:

@@ -28,6 +28,7 @@ class Summary:
     dtype: str
     shape: tuple[int, ...]
     mark: int | None = None
+    rows: int | None = None
 
     def stats(self, ledger: DeferredRead) -> TensorStats:
         """The summary as a record; the ledger has been read."""
@@ -64,6 +65,7 @@ class Summary:
             dtype=dtype,
             shape=self.shape,
             digest=self._digest(ledger),
+            independent=() if self.rows is None else tuple(ledger[self.rows].tolist()),
         )
 
     def _digest(self, ledger: DeferredRead) -> str:
@@ -92,10 +94,13 @@ def plain(tensor: Tensor) -> Tensor:
     return tensor
 
 
-def summarise(tensor: Tensor, ledger: DeferredRead, *, is_identified: bool = False) -> Summary:
+def summarise(
+    tensor: Tensor, ledger: DeferredRead, *, is_identified: bool = False, is_data: bool = False
+) -> Summary:
     """Put count, moments, range, zeros and histogram of a tensor's finite values on the ledger.
 
-    ``is_identified`` adds what tells it from any other tensor.
+    ``is_identified`` adds what tells it from any other tensor; ``is_data``, of how many independent
+    values its moments are.
     """
     shape, dtype = tuple(tensor.shape), str(tensor.dtype).removeprefix("torch.")
     mark = ledger.put(fingerprint(tensor)) if is_identified else None
@@ -113,7 +118,9 @@ def summarise(tensor: Tensor, ledger: DeferredRead, *, is_identified: bool = Fal
     zeros = n - torch.count_nonzero(flat)
     counts = _histogram(flat, finite, head[3], head[4])
     row = torch.stack([part.to(flat.device, wide) for part in (*head, zeros)])
-    return Summary(ledger.put(torch.cat([row, counts.to(wide)])), n, dtype, shape, mark)
+    has_rows = is_data and tensor.is_floating_point() and finite is None and len(shape) > 0
+    rows = ledger.put(_independent(flat.reshape(shape[0], -1))) if has_rows else None
+    return Summary(ledger.put(torch.cat([row, counts.to(wide)])), n, dtype, shape, mark, rows)
 
 
 def _is_tame(low: Tensor, high: Tensor) -> bool:
@@ -152,6 +159,22 @@ def _histogram(flat: Tensor, finite: Tensor | None, low: Tensor, high: Tensor) -
         place = torch.where(finite[::stride], place, BINS)
     counts = torch.zeros(BINS + 1, dtype=torch.int64, device=flat.device)
     return counts.scatter_add_(0, place, torch.ones_like(place))[:BINS]
+
+
+def _independent(rows: Tensor) -> Tensor:
+    """How many independent values have means, and variances, as certain as those of these rows.
+
+    The mean of n values has the variance s²/n, and the variance of n normal ones 2s⁴/n; both are
+    read off how the rows differ, so that neither what ties the values of a row together nor heavy
+    tails need be known.
+    """
+    squares = (rows - rows.mean()).square()
+    variance = squares.mean()
+    parts = [
+        variance / (rows.mean(1).var() / len(rows)),
+        2 * variance.square() / (squares.mean(1).var() / len(rows)),
+    ]
+    return torch.stack(parts).nan_to_num(1.0, 1.0, 1.0).clamp(1, rows.numel())
 
 
 def projections(rows: Tensor, count: int = 4) -> Tensor:

@@ -97,8 +97,8 @@ class Snapshot:
 
     ``inputs`` are the data that the first layer receives, ``layer_inputs`` those of every layer
     that receives data on which no layer has worked; ``variation`` is the share of the mean square
-    of the model's output that differs between samples; ``digests`` are those of a
-    `pytest_initcheck.records.ModelRecord`, at the start.
+    of the model's output that differs between samples; ``digests`` and
+    ``effective_samples`` are those of a `pytest_initcheck.records.ModelRecord`, at the start.
     """
 
     step: int
@@ -112,3 +112,4 @@ class Snapshot:
     layer_inputs: dict[str, TensorStats] = field(default_factory=dict)
     variation: float | None = None
     digests: dict[str, str] = field(default_factory=dict)
+    effective_samples: float | None = None
