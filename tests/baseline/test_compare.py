@@ -326,16 +326,16 @@ def test_the_loss_of_fresh_weights_is_chance_and_a_real_jump_is_not():
 # Notes
 
 
-def test_device_seeds_and_meta_are_notes():
+def test_device_seeds_and_meta_that_is_no_choice_are_notes():
     stored = freeze(
-        RunRecord(seeds=(0, 1), metrics={"a": (1.0, 1.1)}, meta={"lr": "0.1"}), PROVENANCE
+        RunRecord(seeds=(0, 1), metrics={"a": (1.0, 1.1)}, meta={"model": "Net"}), PROVENANCE
     )
-    actual = RunRecord(seeds=(2, 3), metrics={"a": (1.0, 1.1)}, meta={"lr": "0.2"})
+    actual = RunRecord(seeds=(2, 3), metrics={"a": (1.0, 1.1)}, meta={"model": "Other"})
     found = compare(actual, stored, device="cuda:0")
     assert found.status == "match"
     assert "the baseline was recorded on cpu, this run is on cuda" in found.notes
     assert "seeds: 2, 3, in the baseline 0, 1" in found.notes
-    assert "lr: 0.2, in the baseline 0.1" in found.notes
+    assert "model: Other, in the baseline Net" in found.notes
     assert found.provenance == PROVENANCE
     assert not compare(actual, freeze(actual, PROVENANCE), device="cpu").notes
 
