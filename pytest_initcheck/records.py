@@ -16,6 +16,8 @@ Verdict = Literal["pass", "warn", "fail"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
 # Worst first.
 RANK: dict[Severity, int] = {severity: place for place, severity in enumerate(SEVERITIES)}
+# What the code of a remedy acts on; "" where its author did not say.
+RemedyTarget = Literal["", "model", "inputs", "targets", "batch", "optimizer"]
 ComparisonStatus = Literal["match", "changed", "missing", "new", "obsolete"]
 Curve = tuple[float, ...]
 T = TypeVar("T")
@@ -295,7 +297,8 @@ class Finding:
     ``layers`` lists every layer that the same cause touches, ``layer`` first; ``consequences``
     are the lines of findings that follow from this one. ``profile`` is the quantity along the
     depth, by layer, where it is one. ``remedy_code`` is the remedy as Python, where it is
-    mechanical: it changes ``model``, ``inputs``, ``targets``, ``batch`` or ``optimizer``.
+    mechanical: it changes its ``remedy_target``, and there what ``remedy_names`` lists.
+    ``counts_layers`` says that ``measured`` is the number of ``layers``.
     ``ignored`` is the reason for which the finding is suppressed.
     """
 
@@ -314,6 +317,9 @@ class Finding:
     consequences: tuple[Consequence, ...] = ()
     profile: dict[str, float] = field(default_factory=dict)
     remedy_code: str = ""
+    remedy_target: RemedyTarget = ""
+    remedy_names: tuple[str, ...] = ()
+    counts_layers: bool = False
     ignored: str = ""
 
     def __str__(self) -> str:

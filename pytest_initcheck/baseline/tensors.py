@@ -170,8 +170,7 @@ class _Pair:
 
         def bounds(alpha: float) -> tuple[float, float]:
             low, high = tolerance.deviations(alpha, y, *df)
-            widening = self._unsure(alpha) if y > 0 else 1.0
-            low, high = (y * (bound / y) ** widening if y > 0 else bound for bound in (low, high))
+            low, high = (tolerance.widened(x, y, self._unsure(alpha)) for x in (low, high))
             return low - self._floor, high + self._floor
 
         return within(key, x, y, bounds)

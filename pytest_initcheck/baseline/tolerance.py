@@ -69,6 +69,14 @@ def deviations(alpha: float, expected: float, df: float, df_expected: float) -> 
     return low, expected * largest_ratio(alpha, df, df_expected)
 
 
+def widened(bound: float, around: float, factor: float) -> float:
+    """A bound of a scale, ``factor`` times as far from ``around`` in its logarithm."""
+    if factor == 1.0 or not (0 < bound < math.inf and around > 0):
+        return bound
+    # Beyond e^±300 lies no number that is of use.
+    return around * math.exp(max(min(math.log(bound / around) * factor, 300.0), -300.0))
+
+
 def degrees(n: float, stats: TensorStats) -> float:
     """Degrees of freedom of a standard deviation over ``n`` independent values.
 

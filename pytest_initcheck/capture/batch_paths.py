@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -10,42 +10,50 @@ from torch import Tensor
 
 from pytest_initcheck.capture.program import TARGET_NAMES
 from pytest_initcheck.capture.tensor_stats import plain
+from pytest_initcheck.evidence.batch_place import BatchPlace
 from pytest_initcheck.records import TensorStats
 
 
-def batch_paths(batch: Any, measured: Mapping[str, TensorStats | None]) -> dict[str, str]:
+def batch_paths(batch: Any, measured: Mapping[str, TensorStats | None]) -> dict[str, BatchPlace]:
     """Where measured data lie, by the name they are measured under: "inputs", "batch['x']", …
 
     What no tensor of the batch holds is left out, such as images that the model itself turns from
     bytes into numbers between 0 and 1.
     """
-    known = list(named_tensors(batch))
+    known = list(_placed(batch))
     found = {}
     for side, stats in measured.items():
-        name = next((name for name, tensor in known if stats and _has(tensor, stats)), None)
-        if name:
-            found[side] = name
+        place = next((place for place, tensor in known if stats and _has(tensor, stats)), None)
+        if place:
+            found[side] = place
     return found
 
 
 def named_tensors(batch: Any) -> Iterator[tuple[str, Tensor]]:
     """Every tensor of a batch with the expression that reaches it."""
+    for place, tensor in _placed(batch):
+        yield str(place), tensor
+
+
+def _placed(batch: Any) -> Iterator[tuple[BatchPlace, Tensor]]:
     if isinstance(batch, (tuple, list)) and len(batch) == 2:
-        yield from _below("inputs", batch[0])
-        yield from _below("targets", batch[1])
+        yield from _below(BatchPlace("inputs"), batch[0])
+        yield from _below(BatchPlace("targets"), batch[1])
     else:
-        yield from _below("inputs" if isinstance(batch, Tensor) else "batch", batch)
+        yield from _below(BatchPlace("inputs" if isinstance(batch, Tensor) else "batch"), batch)
 
 
-def _below(name: str, tree: Any) -> Iterator[tuple[str, Tensor]]:
+def _below(place: BatchPlace, tree: Any) -> Iterator[tuple[BatchPlace, Tensor]]:
     if isinstance(tree, Tensor):
-        yield name, tree
-    elif isinstance(tree, Mapping):
-        for key, value in tree.items():
-            yield from _below(f"{name}[{key!r}]", value)
+        yield place, tree
+        return
+    parts: Iterable[tuple[Any, Any]] = ()
+    if isinstance(tree, Mapping):
+        parts = tree.items()
     elif isinstance(tree, (tuple, list)):
-        for i, value in enumerate(tree):
-            yield from _below(f"{name}[{i}]", value)
+        parts = enumerate(tree)
+    for key, value in parts:
+        yield from _below(BatchPlace(place.root, (*place.keys, key)), value)
 
 
 def _has(tensor: Tensor, stats: TensorStats) -> bool:
@@ -62,13 +70,14 @@ def input_scale(batch: Any) -> tuple[float, float] | None:
 
     Integers count as numbers, since models turn bytes into floats.
     """
-    inputs = (tensor for name, tensor in named_tensors(batch) if not _is_target(name))
+    inputs = (tensor for place, tensor in _placed(batch) if not _is_target(place))
     found = [_scale(tensor) for tensor in inputs if tensor.numel()]
     return max(found, default=None)
 
 
-def _is_target(name: str) -> bool:
-    return name.startswith("targets") or name in {f"batch[{key!r}]" for key in TARGET_NAMES}
+def _is_target(place: BatchPlace) -> bool:
+    is_named = len(place.keys) == 1 and place.keys[0] in TARGET_NAMES
+    return place.root == "targets" or (place.root == "batch" and is_named)
 
 
 def _scale(tensor: Tensor) -> tuple[float, float]:

@@ -19,6 +19,7 @@ from pytest_initcheck.errors import InitcheckError
 
 LossFunction = Callable[..., Any]
 Forward = Callable[[nn.Module, Any], Any]
+Optimizer = Callable[[list[Tensor]], torch.optim.Optimizer]
 TARGET_NAMES = ("labels", "targets", "target", "label", "y")
 
 

@@ -15,6 +15,7 @@ from torch.nn.parameter import is_lazy
 from pytest_initcheck.capture.randomness import Undo, remembered
 
 _DEPTH = 6
+_UNCHANGING = frozenset({bool, int, float, complex, str, bytes, type(None)})
 
 
 @contextmanager
@@ -63,7 +64,8 @@ def _save_module(module: nn.Module, undo: list[Undo], seen: set[int]) -> None:
 
 
 def _save(value: Any, undo: list[Undo], seen: set[int], depth: int) -> None:
-    if depth == 0 or id(value) in seen:
+    # Most of what there is cannot change, and is told by its type alone.
+    if depth == 0 or type(value) in _UNCHANGING or id(value) in seen:
         return
     if isinstance(value, Tensor):
         seen.add(id(value))

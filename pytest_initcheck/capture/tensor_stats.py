@@ -110,17 +110,17 @@ def summarise(
         return Summary(ledger.put(torch.zeros(6 + BINS)), 0, dtype, shape, mark)
     wide = torch.float32 if flat.device.type == "mps" else torch.float64
     low, high = torch.aminmax(flat)
-    finite = None if _is_tame(low, high) else flat.isfinite()
-    if finite is None:
-        head = [torch.full((), n), *_moments(flat, wide), low, high]
+    if _is_tame(low, high):
+        row = _tame(flat, float(low), float(high))
     else:
-        head = _finite_moments(flat, finite, wide)
-    zeros = n - torch.count_nonzero(flat)
-    counts = _histogram(flat, finite, head[3], head[4])
-    row = torch.stack([part.to(flat.device, wide) for part in (*head, zeros)])
-    has_rows = is_data and tensor.is_floating_point() and finite is None and len(shape) > 0
+        head = _finite_moments(flat, finite := flat.isfinite(), wide)
+        zeros = n - torch.count_nonzero(flat)
+        counts = _histogram(flat, finite, head[3], head[4])
+        numbers = torch.stack([part.to(flat.device, wide) for part in (*head, zeros)])
+        row = torch.cat([numbers, counts.to(wide)])
+    has_rows = is_data and tensor.is_floating_point() and len(shape) > 0
     rows = ledger.put(_independent(flat.reshape(shape[0], -1))) if has_rows else None
-    return Summary(ledger.put(torch.cat([row, counts.to(wide)])), n, dtype, shape, mark, rows)
+    return Summary(ledger.put(row), n, dtype, shape, mark, rows)
 
 
 def _is_tame(low: Tensor, high: Tensor) -> bool:
@@ -130,11 +130,23 @@ def _is_tame(low: Tensor, high: Tensor) -> bool:
     return low.device.type == "cpu" and max(-float(low), float(high)) < 1e15
 
 
-def _moments(flat: Tensor, wide: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Mean and population variance; two passes, since one loses what is far from zero."""
-    mean = flat.sum(dtype=wide) / flat.numel()
-    spread = flat - mean.to(flat.dtype)
-    return mean, torch.dot(spread, spread).to(wide) / flat.numel()
+def _tame(flat: Tensor, low: float, high: float) -> Tensor:
+    """The same on the CPU of values that are all finite, in as few calls as that takes."""
+    n = flat.numel()
+    # Two passes, since one loses what is far from zero.
+    mean = float(flat.sum(dtype=torch.float64)) / n
+    spread = flat - mean
+    variance = float(torch.dot(spread, spread)) / n
+    zeros = n - int(torch.count_nonzero(flat))
+    sample = flat[:: _stride(flat)].double()
+    width = max(high - low, torch.finfo(torch.float64).tiny)
+    place = (sample - low).div_(width).mul_(BINS).clamp_(max=BINS - 1).long()
+    numbers = torch.tensor([n, mean, variance, low, high, zeros], dtype=torch.float64)
+    return torch.cat([numbers, torch.bincount(place, minlength=BINS)])
+
+
+def _stride(flat: Tensor) -> int:
+    return max(1, math.ceil(flat.numel() / SAMPLE))
 
 
 def _finite_moments(flat: Tensor, finite: Tensor, wide: torch.dtype) -> list[Tensor]:
@@ -148,15 +160,14 @@ def _finite_moments(flat: Tensor, finite: Tensor, wide: torch.dtype) -> list[Ten
     return [count, mean, variance, low, high]
 
 
-def _histogram(flat: Tensor, finite: Tensor | None, low: Tensor, high: Tensor) -> Tensor:
+def _histogram(flat: Tensor, finite: Tensor, low: Tensor, high: Tensor) -> Tensor:
     # torch.histc and torch.histogram cost three times as much and break on NaN.
     wide = torch.float32 if flat.device.type == "mps" else torch.float64
-    stride = max(1, math.ceil(flat.numel() / SAMPLE))
+    stride = _stride(flat)
     sample, low, high = flat[::stride].to(wide), low.to(wide), high.to(wide)
     width = (high - low).clamp(min=torch.finfo(wide).tiny)
     place = ((sample - low) / width * BINS).nan_to_num(0.0, 0.0, 0.0).clamp(0, BINS - 1).long()
-    if finite is not None:
-        place = torch.where(finite[::stride], place, BINS)
+    place = torch.where(finite[::stride], place, BINS)
     counts = torch.zeros(BINS + 1, dtype=torch.int64, device=flat.device)
     return counts.scatter_add_(0, place, torch.ones_like(place))[:BINS]
 

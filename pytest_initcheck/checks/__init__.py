@@ -20,7 +20,7 @@ from pytest_initcheck.checks.input_scale import InputScale
 from pytest_initcheck.checks.installed import installed
 from pytest_initcheck.checks.leaks import Leaks
 from pytest_initcheck.checks.linear_model import LinearModel
-from pytest_initcheck.checks.mixed_axes import Axes
+from pytest_initcheck.checks.mixed_axes import MixedAxes
 from pytest_initcheck.checks.no_gradient import Unreached
 from pytest_initcheck.checks.nonfinite import NonFinite
 from pytest_initcheck.checks.optimiser import Optimiser
@@ -48,7 +48,7 @@ def registered() -> list[Check]:
         NonFinite(),
         Memory(),
         InputScale(),
-        Axes(),
+        MixedAxes(),
         Leaks(),
         Contract(),
         Collapse(),

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pytest_initcheck.checks.external_rules import IGNORE
+from pytest_initcheck.checks.remedy import Remedy
 from pytest_initcheck.ignores import Ignore
 from pytest_initcheck.records import Finding
 
@@ -74,9 +74,10 @@ def _ignored(finding: Finding, chosen: dict[str, Ignore], is_whole: bool) -> Ite
 def _part(finding: Finding, layers: list[str]) -> Finding:
     """The finding in some of its layers, without what was measured or written for the others."""
     others = [place for place in layers_of(finding) if place not in layers]
-    code = "" if _is_named(others, finding.remedy_code) else finding.remedy_code
-    part = dataclasses.replace(finding, layer=layers[0], layers=tuple(layers), remedy_code=code)
-    if _is_count(finding):
+    part = dataclasses.replace(finding, layer=layers[0], layers=tuple(layers))
+    if _may_touch(Remedy.of(finding), others):
+        part = dataclasses.replace(part, remedy_code="", remedy_target="", remedy_names=())
+    if finding.counts_layers:
         return dataclasses.replace(part, measured=len(layers))
     if layers[0] == finding.layer:
         return part
@@ -88,14 +89,9 @@ def _part(finding: Finding, layers: list[str]) -> Finding:
     return dataclasses.replace(part, units=(), measured=measured, limit=limit)
 
 
-def _is_named(layers: Sequence[str], code: str) -> bool:
-    # Code names parameters and modules as texts: 'encoder.0.weight', 'encoder.0'.
-    return any(re.search(rf"""['"]{re.escape(name)}['".]""", code) for name in layers if name)
-
-
-def _is_count(finding: Finding) -> bool:
-    # Checks that count layers give a whole number; what is measured at one layer is a float.
-    return type(finding.measured) is int and finding.measured == len(finding.layers)
+def _may_touch(remedy: Remedy, layers: Sequence[str]) -> bool:
+    """Whether a remedy changes one of the layers, or does not say what it acts on."""
+    return not remedy.target or any(remedy.touches(layer) for layer in layers)
 
 
 def useless(ignore: Ignore) -> Finding:

@@ -254,7 +254,7 @@ class Contract:
         elif facts.has_data_term and (heads := unasked_heads(evidence)):
             quantity = "layers whose output the loss does not read, beside a term of data alone"
             yield self.rules[4].found(
-                self.name, "warning", heads, quantity, measured=len(heads), limit=0, cause=_ALONE
+                self.name, "warning", heads, quantity, counts_layers=True, limit=0, cause=_ALONE
             )
 
     def _hidden(self, evidence: Evidence, facts: ObjectiveFacts) -> Iterator[Finding]:

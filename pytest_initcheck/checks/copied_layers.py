@@ -111,7 +111,7 @@ class Copies:
             severity,
             layers,
             "layers with equal weights",
-            measured=len(layers),
+            counts_layers=True,
             limit=0,
             code=drawn_like(
                 {

@@ -23,7 +23,7 @@ from pytest_initcheck.evidence.gradient_flow import (
 from pytest_initcheck.evidence.signals import largest_gradient, used_parameters
 from pytest_initcheck.records import Severity
 
-Kind = Literal["detached", "chosen", "shut off", "rebuilt", "numbers", "flat"]
+CutKind = Literal["detached", "chosen", "shut off", "rebuilt", "numbers", "flat"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ class Cut:
     """
 
     layer: str
-    kind: Kind
+    kind: CutKind
     edge: tuple[Node, Node] | None = None
     dominates: bool = False
     feeds: bool = False

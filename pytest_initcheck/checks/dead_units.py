@@ -9,11 +9,12 @@ import numpy as np
 
 from pytest_initcheck.checks.initial_loss import calm_loss
 from pytest_initcheck.checks.prose import number, percent
+from pytest_initcheck.checks.remedy import Remedy
 from pytest_initcheck.checks.remedy_code import fresh_norms, redraw
 from pytest_initcheck.checks.rule import Rule
 from pytest_initcheck.evidence import Array, Evidence, NonlinearityKey
 from pytest_initcheck.evidence.gradient_flow import ending, is_fed, is_gate
-from pytest_initcheck.evidence.nonlinearities import SHUT
+from pytest_initcheck.evidence.nonlinearities import CAN_SHUT
 from pytest_initcheck.evidence.signals import all_gone, is_class_loss, pushed_by
 from pytest_initcheck.evidence.transmission import Transmission, transmissions
 from pytest_initcheck.records import Finding
@@ -172,11 +173,11 @@ def _can_die(evidence: Evidence, key: NonlinearityKey, passed: Transmission) -> 
     if not key.layer or not is_fed(evidence, key):
         return False
     if passed.family == "rectifier":
-        return key.nonlinearity in SHUT or not is_gate(evidence, key)
+        return key.nonlinearity in CAN_SHUT or not is_gate(evidence, key)
     return key.nonlinearity in ("hardsigmoid", "hardtanh") and is_gate(evidence, key)
 
 
-def _revived(evidence: Evidence, layers: Iterable[str]) -> str:
+def _revived(evidence: Evidence, layers: Iterable[str]) -> Remedy:
     named = set(layers)
     norms = [p.name for p in evidence.parameters.values() if p.layer in named and p.axis is None]
     return fresh_norms(evidence, norms) or redraw(evidence, named)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from pytest_initcheck.checks.prose import percent
 from pytest_initcheck.checks.rule import Rule
-from pytest_initcheck.checks.step_rules import STEP
+from pytest_initcheck.checks.step_rules import CHECK, STEP
 from pytest_initcheck.statistics import CONFIDENCE
 
 _SHARE = "Clopper and Pearson, Biometrika 26 (1934)"
@@ -71,7 +71,7 @@ OUTSIDE: dict[str, tuple[Rule, ...]] = {
     "escape": (ESCAPE,),
     "accuracy": (ACCURACY,),
     "critical point": (STUCK,),
-    "step": STEP,
+    CHECK: STEP,
 }
 
 

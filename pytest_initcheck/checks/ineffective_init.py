@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from pytest_initcheck.checks.prose import number, percent
+from pytest_initcheck.checks.remedy import Remedy
 from pytest_initcheck.checks.rule import Rule
 from pytest_initcheck.evidence import Evidence
 from pytest_initcheck.evidence.evidence import DROPPING
@@ -75,8 +76,12 @@ class Leftovers:
             layers = evidence.anomalies.get(kind, ())
             if layers:
                 quantity = f"modules with {rule.title}"
-                form = _CODES.get(kind, "")
-                code = "\n".join(form.format(name=repr(layer)) for layer in layers).strip()
+                code = _mended(_CODES[kind], layers) if kind in _CODES else Remedy()
                 yield rule.found(
-                    self.name, "warning", layers, quantity, measured=len(layers), limit=0, code=code
+                    self.name, "warning", layers, quantity, counts_layers=True, limit=0, code=code
                 )
+
+
+def _mended(form: str, layers: Sequence[str]) -> Remedy:
+    code = "\n".join(form.format(name=repr(layer)) for layer in layers)
+    return Remedy(code, "model", tuple(layers))

@@ -46,11 +46,9 @@ def installed(builtin: Iterable[Check]) -> list[Check]:
         return []
     owners = {rule.id: "pytest-initcheck" for check in builtin for rule in check.rules}
     owners |= {rule.id: "pytest-initcheck" for _, rule in external_rules()}
-    return [_valid(one, extension, owners) for extension in found for one in _objects(extension)]
-
-
-def _objects(extension: Extension) -> Iterable[Any]:
-    return extension.objects("run")
+    return [
+        _valid(one, extension, owners) for extension in found for one in extension.objects("run")
+    ]
 
 
 def _valid(check: Any, extension: Extension, owners: dict[str, str]) -> Check:

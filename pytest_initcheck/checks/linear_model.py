@@ -59,7 +59,7 @@ class LinearModel:
             "warning" if is_poor and not evidence.trajectory.has_learnt else "info",
             layers,
             f"layers that are one linear function together{share}",
-            measured=len(layers),
+            counts_layers=True,
             limit=1,
         )
 

@@ -9,7 +9,7 @@ from pytest_initcheck.evidence import Evidence, Reshape
 from pytest_initcheck.records import Finding
 
 
-class Axes:
+class MixedAxes:
     """Judges the reshapes after which something read an axis that holds parts of several."""
 
     name = "axes"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from pytest_initcheck.checks.remedy import Remedy
 from pytest_initcheck.checks.remedy_code import redraw
 from pytest_initcheck.checks.rule import Rule
 from pytest_initcheck.evidence import Evidence, Node
@@ -152,7 +153,12 @@ class NonFinite:
             yield self._finding(3, tuple(bad), sum(bad.values()), cause=cause)
 
     def _finding(
-        self, index: int, layers: tuple[str, ...], count: int, code: str = "", cause: str = ""
+        self,
+        index: int,
+        layers: tuple[str, ...],
+        count: int,
+        code: Remedy | str = "",
+        cause: str = "",
     ) -> Finding:
         return self.rules[index].found(
             self.name,

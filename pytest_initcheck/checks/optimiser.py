@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pytest_initcheck.checks.prose import fraction, percent
-from pytest_initcheck.checks.remedy_code import change_rate
+from pytest_initcheck.checks.remedy_code import changed_setting
 from pytest_initcheck.checks.rule import Rule
 from pytest_initcheck.evidence import Evidence
 from pytest_initcheck.evidence.signals import all_gone, largest_gradient
@@ -163,7 +163,7 @@ class Optimiser:
                 measured=1 - evidence.momentum,
                 limit=0.0,
                 cause=_UNDAMPED,
-                code="for group in optimizer.param_groups:\n    group['momentum'] = 0.9",
+                code=changed_setting("momentum", "= 0.9"),
             )
         elif held.decay > _DECAY_WARNING:
             severity: Severity = "error" if held.decay > _DECAY_ERROR else "warning"
@@ -175,7 +175,7 @@ class Optimiser:
                 measured=held.decay,
                 limit=_DECAY_ERROR if severity == "error" else _DECAY_WARNING,
                 cause="weight decay takes so much of every weight that nothing learnt will last",
-                code="for group in optimizer.param_groups:\n    group['weight_decay'] = 1e-4",
+                code=changed_setting("weight_decay", "= 1e-4"),
             )
 
     def _still(self, evidence: Evidence) -> Iterator[Finding]:
@@ -193,7 +193,7 @@ class Optimiser:
             f"largest gradient after the steps (loss {losses.last:.4g})",
             measured=0.0,
             limit=0.0,
-            code=change_rate("/= 100"),
+            code=changed_setting("lr", "/= 100"),
         )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from pytest_initcheck.checks.remedy import Remedy, combined
 from pytest_initcheck.evidence import Evidence, Parameter
 from pytest_initcheck.evidence.gradient_flow import is_norm, last_layer, next_layers
 from pytest_initcheck.evidence.nonlinearities import RECTIFIERS
@@ -14,7 +15,9 @@ from pytest_initcheck.evidence.nonlinearities import RECTIFIERS
 _INIT = "torch.nn.init."
 
 
-def redraw(evidence: Evidence, layers: Iterable[str] | None = None, *, deep: bool = False) -> str:
+def redraw(
+    evidence: Evidence, layers: Iterable[str] | None = None, *, deep: bool = False
+) -> Remedy:
     """Draw the weights of some layers (default: all that mix features) anew, biases at zero.
 
     The initialiser is that of the nonlinearity that follows. ``deep`` takes the gains which keep
@@ -27,7 +30,7 @@ def redraw(evidence: Evidence, layers: Iterable[str] | None = None, *, deep: boo
         if parameter.layer in chosen and parameter.trainable:
             for line in _lines(evidence, parameter, deep):
                 groups.setdefault(line, []).append(parameter.name)
-    return "\n".join(_each(names, line) for line, names in groups.items())
+    return combined(*(_each(names, line) for line, names in groups.items()))
 
 
 def _lines(evidence: Evidence, parameter: Parameter, deep: bool) -> list[str]:
@@ -36,7 +39,7 @@ def _lines(evidence: Evidence, parameter: Parameter, deep: bool) -> list[str]:
         return [f"{_INIT}zeros_(parameter)"] if is_bias else []
     if is_table(evidence, parameter):
         return [f"{_INIT}normal_(parameter, std={parameter.shape[-1] ** -0.5:.3g})"]
-    return [_initialiser(following(evidence, parameter.layer), deep)]
+    return [_initialiser(_nonlinearity_after(evidence, parameter.layer), deep)]
 
 
 def _initialiser(nonlinearity: str, deep: bool) -> str:
@@ -49,7 +52,7 @@ def _initialiser(nonlinearity: str, deep: bool) -> str:
     return f"{_INIT}xavier_uniform_(parameter{f', gain={gain:.3g}' if gain != 1 else ''})"
 
 
-def following(evidence: Evidence, layer: str) -> str:
+def _nonlinearity_after(evidence: Evidence, layer: str) -> str:
     """The nonlinearity that follows a layer, "" where none does."""
     sites = evidence.start.sites.items()
     return next(
@@ -57,10 +60,10 @@ def following(evidence: Evidence, layer: str) -> str:
     )
 
 
-def restarted(evidence: Evidence) -> str:
+def restarted(evidence: Evidence) -> Remedy:
     """Draw all weights anew, those of the last layer a tenth as large."""
     last = [p.name for p in evidence.trainable(last_layer(evidence)) if len(p.shape) > 1]
-    return _joined(redraw(evidence), scaled(last, 0.1))
+    return combined(redraw(evidence), _scaled(last, 0.1))
 
 
 def is_table(evidence: Evidence, parameter: Parameter) -> bool:
@@ -70,7 +73,7 @@ def is_table(evidence: Evidence, parameter: Parameter) -> bool:
     )
 
 
-def deepened(evidence: Evidence) -> str:
+def deepened(evidence: Evidence) -> Remedy:
     """Draw all weights anew so that a signal survives the depth, behind sigmoids too."""
     sigmoids = {n.index for n in evidence.nodes if n.nonlinearity == "sigmoid"}
     behind = (
@@ -81,78 +84,83 @@ def deepened(evidence: Evidence) -> str:
     )
     with_bias = {p.layer for p in evidence.parameters.values() if p.name.endswith(".bias")}
     centre = [layer for layer in dict.fromkeys(behind) if layer in with_bias]
-    return _joined(redraw(evidence, deep=True), centred(centre) if centre else "")
+    return combined(redraw(evidence, deep=True), _centred(centre) if centre else Remedy())
 
 
-def centred(layers: Sequence[str]) -> str:
+def _centred(layers: Sequence[str]) -> Remedy:
     """Biases that take back the resting output of the sigmoids before these layers, one half."""
-    return (
+    code = (
         f"for name in {_listed(layers)}:\n"
         "    layer = dict(model.named_modules())[name]\n"
         "    with torch.no_grad():\n"
         "        layer.bias.copy_(-layer.weight.flatten(1).sum(1) / 2)"
     )
+    return Remedy(code, "model", tuple(layers))
 
 
-def drawn_like(parameters: dict[str, float]) -> str:
+def drawn_like(parameters: dict[str, float]) -> Remedy:
     """Draw each of the parameters anew from N(0, σ²), with the σ that it has."""
     by_sigma: dict[str, list[str]] = {}
     for name, sigma in parameters.items():
         by_sigma.setdefault(f"{sigma:.3g}", []).append(name)
-    return "\n".join(
-        _each(names, f"{_INIT}normal_(parameter, std={sigma})") for sigma, names in by_sigma.items()
+    return combined(
+        *(_each(names, f"{_INIT}normal_(parameter, std={s})") for s, names in by_sigma.items())
     )
 
 
-def drawn_small(names: Sequence[str]) -> str:
+def drawn_small(names: Sequence[str]) -> Remedy:
     """Draw parameters so that the products of what they make are small."""
-    return _each(names, f"{_INIT}xavier_uniform_(parameter, gain=0.25)") if names else ""
+    return _each(names, f"{_INIT}xavier_uniform_(parameter, gain=0.25)")
 
 
-def filled(names: Sequence[str], value: float) -> str:
+def filled(names: Sequence[str], value: float) -> Remedy:
     """Set parameters to one value."""
-    return _each(names, f"{_INIT}constant_(parameter, {value:g})") if names else ""
+    return _each(names, f"{_INIT}constant_(parameter, {value:g})")
 
 
-def scaled(names: Sequence[str], factor: float) -> str:
+def _scaled(names: Sequence[str], factor: float) -> Remedy:
     """Multiply parameters by a factor."""
-    return _each(names, f"parameter.mul_({factor:g})", "torch.no_grad()") if names else ""
+    return _each(names, f"parameter.mul_({factor:g})", "torch.no_grad()")
 
 
-def standardised(evidence: Evidence, side: str) -> str:
+def standardised(evidence: Evidence, side: str) -> Remedy:
     """What a layer is fed, or the "targets", at mean zero and unit variance.
 
-    "" where code cannot reach them.
+    Empty where code cannot reach them.
     """
-    place = evidence.batch_paths.get(side, "")
-    if place.isidentifier():
-        return f"{place} = ({place} - {place}.mean()) / {place}.std()"
-    change = f"{place}.sub_({place}.mean()).div_({place}.std())"
-    return f"with torch.no_grad():\n    {change}" if place else ""
+    place = evidence.batch_paths.get(side)
+    if place is None:
+        return Remedy()
+    code = f"{place} = ({place} - {place}.mean()) / {place}.std()"
+    if place.keys:
+        change = f"{place}.sub_({place}.mean()).div_({place}.std())"
+        code = f"with torch.no_grad():\n    {change}"
+    return Remedy(code, place.root)
 
 
-def change_rate(text: str) -> str:
-    """Change the learning rate of every group: "= 0.01", "/= 10"."""
-    return f"for group in optimizer.param_groups:\n    group['lr'] {text}"
+def changed_setting(name: str, change: str) -> Remedy:
+    """Change a setting in every group of the optimiser: "= 0.01", "/= 10"."""
+    return Remedy(
+        f"for group in optimizer.param_groups:\n    group[{name!r}] {change}", "optimizer"
+    )
 
 
-def fresh_norms(evidence: Evidence, names: Iterable[str]) -> str:
+def fresh_norms(evidence: Evidence, names: Iterable[str]) -> Remedy:
     """Gains of one and biases of zero for the normalisations among the parameters."""
     mine = set(names)
     norms = [n.params for n in evidence.nodes if is_norm(n) and mine & set(n.params)]
     found = dict.fromkeys(name for params in norms for name in params)
     gains = [name for name in found if not name.endswith("bias")]
-    return _joined(filled(gains, 1), filled([n for n in found if n.endswith("bias")], 0))
+    return combined(filled(gains, 1), filled([n for n in found if n.endswith("bias")], 0))
 
 
-def _joined(*parts: str) -> str:
-    return "\n".join(part for part in parts if part)
-
-
-def _each(names: Sequence[str], line: str, context: str = "") -> str:
+def _each(names: Sequence[str], line: str, context: str = "") -> Remedy:
+    if not names:
+        return Remedy()
     # Scripted models have no get_parameter.
     head = f"for name in {_listed(names)}:\n    parameter = dict(model.named_parameters())[name]\n"
-    return head + (f"    with {context}:\n        {line}" if context else f"    {line}")
+    body = f"    with {context}:\n        {line}" if context else f"    {line}"
+    return Remedy(head + body, "model", tuple(names))
 
 
 def _listed(names: Sequence[str]) -> str:

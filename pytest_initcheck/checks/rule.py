@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from pytest_initcheck.checks.remedy import Remedy
 from pytest_initcheck.evidence import Evidence
 from pytest_initcheck.records import Finding, Severity
 
@@ -50,16 +51,22 @@ class Rule:
         cause: str = "",
         units: tuple[int, ...] = (),
         profile: Mapping[str, float] | None = None,
-        code: str = "",
+        code: Remedy | str = "",
+        counts_layers: bool = False,
     ) -> Finding:
-        """A finding of this rule at the first of ``layers`` (empty: the model as a whole)."""
+        """A finding of this rule at the first of ``layers`` (empty: the model as a whole).
+
+        ``code`` is a `Remedy`, or its text alone; with ``counts_layers`` the number of the layers
+        is what was measured.
+        """
+        mend = code if isinstance(code, Remedy) else Remedy(code)
         return Finding(
             id=self.id,
             check=check,
             severity=severity,
             layer=layers[0] if layers else "",
             quantity=quantity,
-            measured=measured,
+            measured=len(layers) if counts_layers else measured,
             limit=limit,
             cause=cause or self.cause,
             remedy=remedy or self.remedy,
@@ -67,7 +74,10 @@ class Rule:
             units=units,
             layers=tuple(layers),
             profile=dict(profile or {}),
-            remedy_code=code,
+            remedy_code=mend.code,
+            remedy_target=mend.target,
+            remedy_names=mend.names,
+            counts_layers=counts_layers,
         )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pytest_initcheck.checks.prose import fraction, number, percent
 from pytest_initcheck.checks.rule import Rule
 
+# What the findings of these rules carry as check.
+CHECK = "step"
 _TRAINCHECK = "Jiang et al.: Training with Confidence: Catching Silent Errors (TrainCheck, 2025)"
 
 # By so much a gradient is cut: the reference of IC855 has bounds of half to ten times its norm.

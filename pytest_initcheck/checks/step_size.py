@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from pytest_initcheck.checks.cuts import unread_layers
 from pytest_initcheck.checks.prose import number, percent
-from pytest_initcheck.checks.remedy_code import change_rate
+from pytest_initcheck.checks.remedy_code import changed_setting
 from pytest_initcheck.checks.rule import Rule
 from pytest_initcheck.evidence import Evidence, Parameter
 from pytest_initcheck.evidence.loss_trajectory import BLOWN, TINY
@@ -157,7 +157,7 @@ class Movement:
         if strays := evidence.anomalies.get("stray", ()):
             yield self.rules[1].found(
                 self.name, "warning", strays, "parameters that the model does not hold",
-                measured=len(strays), limit=0, cause=_STRAY,
+                counts_layers=True, limit=0, cause=_STRAY,
             )  # fmt: skip
         elif idle:
             yield self.rules[1].found(
@@ -172,7 +172,7 @@ class Movement:
                 severity,
                 unread,
                 "layers whose output nothing reads",
-                measured=len(unread),
+                counts_layers=True,
                 limit=0,
             )
 
@@ -193,7 +193,7 @@ class Movement:
             measured=largest,
             limit=_SLOW_ERROR if severity == "error" else limit,
             profile=ratios,
-            code=change_rate("= max(group['lr'], 0.01)"),
+            code=changed_setting("lr", "= max(group['lr'], 0.01)"),
         )
 
     def _blown(self, evidence: Evidence) -> Iterator[Finding]:
@@ -224,7 +224,7 @@ class Movement:
             measured=measured,
             limit=limit,
             cause=cause,
-            code=change_rate("/= 100"),
+            code=changed_setting("lr", "/= 100"),
         )
 
 

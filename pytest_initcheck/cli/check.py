@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pytest_initcheck import report
+from pytest_initcheck.checks.known_ignores import parse_known
 from pytest_initcheck.cli import FOUND, OK
 from pytest_initcheck.cli.target import build_model, find
 from pytest_initcheck.errors import InitcheckError
-from pytest_initcheck.ignores import parse
 from pytest_initcheck.records import Entry, Finding, ModelRecord, SessionRecord, TestRecord
 from pytest_initcheck.serialization import encode
 from pytest_initcheck.session.failure import code_lines, profile_lines, remedies, worst_first
@@ -43,7 +43,7 @@ def check(arguments: argparse.Namespace) -> int:
 
 def _ignores(texts: list[str]) -> tuple[Ignore, ...]:
     try:
-        return parse(texts)
+        return parse_known(texts)
     except InitcheckError as error:
         raise InitcheckError(f"--ignore: {error}") from None
 

@@ -10,21 +10,23 @@ import torch
 from torch import nn
 
 from pytest_initcheck.capture import validate
-from pytest_initcheck.capture.program import Forward, LossFunction, Program, moved
+from pytest_initcheck.capture.program import Forward, LossFunction, Optimizer, Program, moved
 from pytest_initcheck.capture.restore import preserved
 from pytest_initcheck.checks import Check, judge
 from pytest_initcheck.checks.apply_ignores import sort_out
+from pytest_initcheck.checks.known_ignores import parse_known
 from pytest_initcheck.checks.optimiser import Optimiser
+from pytest_initcheck.checks.remedy import Remedy
+from pytest_initcheck.checks.verdict import verdict_of
 from pytest_initcheck.diagnosis.gather import gather
-from pytest_initcheck.diagnosis.observe import Optimizer
 from pytest_initcheck.diagnosis.sigma_range import sigma_range
 from pytest_initcheck.diagnosis.subject import Subject
-from pytest_initcheck.diagnosis.try_remedy import Remedied, mechanical, run_code
+from pytest_initcheck.diagnosis.try_remedy import Remedied, mechanical, run_remedies
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.evidence.dependencies import Dependencies
 from pytest_initcheck.evidence.learning import Learning
 from pytest_initcheck.evidence.sigma_range import SigmaRange
-from pytest_initcheck.ignores import Given, Ignore, parse
+from pytest_initcheck.ignores import Given, Ignore
 from pytest_initcheck.records import Finding, ModelRecord, RunRecord, Verdict
 
 if TYPE_CHECKING:
@@ -38,17 +40,17 @@ if TYPE_CHECKING:
 class Diagnosis:
     """What was measured at the start (``record``) and after the steps (``after``), and what is
     wrong. ``losses`` holds the loss on the batch before each step and after the last;
-    ``subject`` is what was diagnosed, ``applied`` the code of the remedies that `try_remedy` ran
-    before. ``ignored`` are the findings that do not count, each with its reason;
-    ``unused_ignores`` the ignores that match none, ``proved`` what `dependencies` returns,
-    ``learning`` what `learns` says of the start where the diagnosis was thorough."""
+    ``subject`` is what was diagnosed, ``remedies`` what `try_remedy` ran before. ``ignored`` are
+    the findings that do not count, each with its reason; ``unused_ignores`` the ignores that
+    match none, ``proved`` what `dependencies` returns, ``learning`` what `learns` says of the
+    start where the diagnosis was thorough."""
 
     record: ModelRecord
     after: ModelRecord
     findings: list[Finding]
     losses: tuple[float, ...]
     subject: Subject | None = field(default=None, repr=False, compare=False)
-    applied: tuple[str, ...] = ()
+    remedies: tuple[Remedy, ...] = ()
     ignored: list[Finding] = field(default_factory=list)
     unused_ignores: list[Ignore] = field(default_factory=list)
     proved: Dependencies | None = field(default=None, repr=False, compare=False)
@@ -57,10 +59,12 @@ class Diagnosis:
     @property
     def verdict(self) -> Verdict:
         """ "fail" with any error, "warn" with any warning, else "pass"."""
-        severities = {finding.severity for finding in self.findings}
-        if "error" in severities:
-            return "fail"
-        return "warn" if "warning" in severities else "pass"
+        return verdict_of(self.findings)
+
+    @property
+    def applied(self) -> tuple[str, ...]:
+        """The code of the remedies that `try_remedy` ran before."""
+        return tuple(remedy.code for remedy in self.remedies)
 
     def try_remedy(self, rounds: int = 3) -> Diagnosis:
         """The diagnosis after the code that the findings carry as remedy has run.
@@ -83,14 +87,14 @@ class Diagnosis:
                 torch.cuda.manual_seed_all(0)
             Program(subject.model, subject.batch, None, subject.forward).materialise()
             given = Remedied(subject.batch, subject.optimizer)
-            given = run_code(self.applied, subject.model, given)
+            given = run_remedies(self.remedies, subject.model, given)
             for _ in range(rounds):
-                codes = mechanical(found.findings, found.applied)
-                if not codes:
+                more = mechanical(found.findings, found.remedies)
+                if not more:
                     break
-                given = run_code(codes, subject.model, given)
+                given = run_remedies(more, subject.model, given)
                 retry = replace(subject, batch=given.batch, optimizer=given.optimizer)
-                found = replace(diagnose(**vars(retry)), applied=(*found.applied, *codes))
+                found = replace(_diagnosed(retry), remedies=(*found.remedies, *more))
         return replace(found, subject=subject)
 
     def sigma_range(self, layer: str) -> SigmaRange:
@@ -218,14 +222,18 @@ def diagnose(
         forward=forward,
         device=device,
         checks=checks,
-        ignore=parse(ignore),
+        ignore=parse_known(ignore),
         causal=causal,
         thorough=thorough,
     )
     validate.check_steps(steps)
-    with validate.thawed(model) as was_frozen:
+    return _diagnosed(subject)
+
+
+def _diagnosed(subject: Subject) -> Diagnosis:
+    with validate.thawed(subject.model) as was_frozen:
         evidence = gather(subject, is_frozen=was_frozen)
-    findings = judge(evidence, [Optimiser()] if was_frozen else checks)
+    findings = judge(evidence, [Optimiser()] if was_frozen else subject.checks)
     found = sort_out(findings, subject.ignore)
     return Diagnosis(
         record=evidence.before,

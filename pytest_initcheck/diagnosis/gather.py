@@ -20,6 +20,8 @@ from pytest_initcheck.learning.learns import learn
 from pytest_initcheck.objective.best_line import best_line
 from pytest_initcheck.objective.facts import objective_facts
 from pytest_initcheck.objective.idle_terms import idle_share
+from pytest_initcheck.objective.tail import NotPlayed
+from pytest_initcheck.objective.unusual_tensors import has_unusual_tensors
 
 
 def gather(subject: Subject, *, is_frozen: bool = False) -> Evidence:
@@ -68,10 +70,14 @@ def _idle_terms(program: Program, observed: Observed) -> float:
 
 
 def _objective(program: Program) -> ObjectiveFacts | None:
-    """What the loss can reach; None where it cannot be asked about these tensors."""
+    """What the loss can reach; None where it cannot be asked, for the values or their kind."""
     with preserved(program.model, program.loss_fn, program.forward):
         try:
             return objective_facts(program)
+        except NotPlayed:
+            return None
         except (NotImplementedError, RuntimeError):
-            # Complex, sparse and nested tensors lack some of the operations.
+            # Complex, sparse and nested tensors lack some operations; else the fault is ours.
+            if not has_unusual_tensors(program):
+                raise
             return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -25,7 +25,7 @@ from pytest_initcheck.capture.optimizer_facts import (
     optimizer_facts,
 )
 from pytest_initcheck.capture.optimizer_step import take_step
-from pytest_initcheck.capture.program import Program
+from pytest_initcheck.capture.program import Optimizer, Program
 from pytest_initcheck.capture.restore import preserved
 from pytest_initcheck.capture.snapshot import SnapshotTaker, Taken
 from pytest_initcheck.capture.uninformed_loss import loss_facts
@@ -35,7 +35,6 @@ from pytest_initcheck.evidence import Observed, Snapshot
 from pytest_initcheck.evidence.objective import ObjectiveFacts
 from pytest_initcheck.records import ModelRecord
 
-Optimizer = Callable[[list[Tensor]], torch.optim.Optimizer]
 _NOTHING: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
 

@@ -9,9 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from pytest_initcheck.capture.program import Forward, LossFunction
+from pytest_initcheck.capture.program import Forward, LossFunction, Optimizer
 from pytest_initcheck.checks import Check
-from pytest_initcheck.diagnosis.observe import Optimizer
 from pytest_initcheck.ignores import Ignore
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ from torch import nn
 
 from pytest_initcheck.capture.program import copied, split
 from pytest_initcheck.capture.validate import make_optimizer
+from pytest_initcheck.checks.remedy import Remedy
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.records import RANK, Finding
 
@@ -24,31 +24,39 @@ class Remedied:
     optimizer: Callable[[Any], torch.optim.Optimizer] | None
 
 
-def mechanical(findings: Sequence[Finding], done: Sequence[str] = ()) -> list[str]:
-    """The code of the findings' remedies, worst finding first, without what has been run."""
+def mechanical(findings: Sequence[Finding], done: Sequence[Remedy] = ()) -> list[Remedy]:
+    """The findings' remedies that are code, worst finding first, without what has been run."""
     ranked = sorted(findings, key=lambda f: RANK[f.severity])
-    found = dict.fromkeys(f.remedy_code for f in ranked if f.remedy_code)
-    return [code for code in found if code not in done]
+    found: dict[str, Remedy] = {}
+    for remedy in map(Remedy.of, ranked):
+        found.setdefault(remedy.code, remedy)
+    known = {remedy.code for remedy in done}
+    return [remedy for code, remedy in found.items() if code and code not in known]
 
 
-def run_code(codes: Sequence[str], model: nn.Module, given: Remedied) -> Remedied:
-    """Run the code on the model and on copies of the data.
+def run_remedies(remedies: Sequence[Remedy], model: nn.Module, given: Remedied) -> Remedied:
+    """Run the code of remedies on the model and on copies of the data.
 
     Raises:
         InitcheckError: a piece of code raised; the message holds it.
     """
-    batch = copied(given.batch)
-    on_optimizer = [code for code in codes if _uses(code, "optimizer")]
-    for code in codes:
-        if code not in on_optimizer:
-            batch = _on_batch(code, model, batch)
-    return Remedied(batch, _changed(given.optimizer, model, on_optimizer))
+    batch, late = copied(given.batch), list[str]()
+    for remedy in remedies:
+        if remedy.target == "optimizer":
+            late.append(remedy.code)
+            continue
+        try:
+            batch = _on_batch(remedy.code, model, batch)
+        except InitcheckError as error:
+            # A team's plain text does not say what it acts on.
+            if remedy.target or not _lacks_optimizer(error.__cause__):
+                raise
+            late.append(remedy.code)
+    return Remedied(batch, _changed(given.optimizer, model, late))
 
 
-def _uses(code: str, name: str) -> bool:
-    """Whether code reads a variable."""
-    nodes = ast.walk(ast.parse(code))
-    return any(isinstance(node, ast.Name) and node.id == name for node in nodes)
+def _lacks_optimizer(error: BaseException | None) -> bool:
+    return isinstance(error, NameError) and error.name == "optimizer"
 
 
 def _on_batch(code: str, model: nn.Module, batch: Any) -> Any:

@@ -6,6 +6,7 @@ import functools
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from pytest_initcheck.evidence.batch_place import BatchPlace
 from pytest_initcheck.evidence.dependencies import Dependencies
 from pytest_initcheck.evidence.graph import Node, Reshape
 from pytest_initcheck.evidence.learning import Learning
@@ -92,7 +93,7 @@ class Observed:
     backward_nodes: frozenset[int] = frozenset()
     objective_nodes: frozenset[int] = frozenset()
     anomalies: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    batch_paths: dict[str, str] = field(default_factory=dict)
+    batch_paths: dict[str, BatchPlace] = field(default_factory=dict)
     input_scale: tuple[float, float] | None = None
     momentum: float = 0.0
     objective: ObjectiveFacts | None = None

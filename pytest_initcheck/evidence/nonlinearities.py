@@ -46,7 +46,7 @@ KINDS: dict[str, Kind] = {
     **dict.fromkeys(("glu", "tanhshrink"), Kind()),
 }
 FLAT = frozenset(name for name, kind in KINDS.items() if kind.is_flat)
-SHUT = frozenset(name for name, kind in KINDS.items() if kind.is_shut)
+CAN_SHUT = frozenset(name for name, kind in KINDS.items() if kind.is_shut)
 BOUNDING = frozenset(name for name, kind in KINDS.items() if kind.bounds)
 RECTIFIERS = frozenset(name for name, kind in KINDS.items() if kind.rectifies)
 CLAMPS = frozenset(name for name in KINDS if name.startswith(("clamp", "clip")))

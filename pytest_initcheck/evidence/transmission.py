@@ -60,7 +60,7 @@ def transmissions(observed: Observed) -> dict[NonlinearityKey, Transmission]:
 def _pooled(observed: Observed, key: NonlinearityKey, rows: list[Array]) -> Transmission:
     sites = [look.sites[key] for look in observed.snapshots if key in look.sites]
     closed = np.logical_and.reduce([site.flat >= site.samples for site in sites])
-    if key.nonlinearity in nonlinearities.SHUT:
+    if key.nonlinearity in nonlinearities.CAN_SHUT:
         # A unit that a gradient reaches past the nonlinearity is not closed.
         reached = [gradient > 0 for gradient in rows if len(gradient) == key.units]
         closed &= ~np.logical_or.reduce([*reached, np.zeros(key.units, dtype=bool)])

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from pytest_initcheck.capture.composite_calls import CompositeCalls, switch_off_dropout
 from pytest_initcheck.capture.optimizer_facts import foreign
 from pytest_initcheck.capture.prepare import opened
-from pytest_initcheck.capture.program import Forward, LossFunction, Program
+from pytest_initcheck.capture.program import Forward, LossFunction, Optimizer, Program
 from pytest_initcheck.capture.restore import preserved
 from pytest_initcheck.evidence.learning import MOST_STEPS, Learning
 from pytest_initcheck.evidence.objective import ObjectiveFacts
@@ -31,8 +30,6 @@ from pytest_initcheck.learning.judge import (
 from pytest_initcheck.learning.plans import own, plans, trainable
 from pytest_initcheck.objective.tail import Tail, record_tail
 from pytest_initcheck.training.progress import bar
-
-Optimizer = Callable[[list[Tensor]], torch.optim.Optimizer]
 
 
 def learns(

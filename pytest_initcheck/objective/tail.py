@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,7 +33,12 @@ _SUMS = frozenset(
 _HANDED_ON = frozenset({"reshape", "view", "squeeze", "float", "to", "neg"})
 # Each term costs a backward pass.
 _TERMS = 6
+_LEAVES = (Value, Tensor, bool, int, float, str, type(None))
 Key = int | str
+
+
+class NotPlayed(RuntimeError):
+    """A call between the last layers and the loss refuses other values than it was given."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -294,8 +299,25 @@ def _played(
         return found.clone() if is_writing else found
 
     is_writing = call.func.__name__.endswith("_") or bool(call.kwargs.get("inplace"))
-    args, kwargs = tree_map(value, (call.args, call.kwargs))
-    out = call.func(*args, **kwargs)
+    args, kwargs = _mapped(value, call.args), _mapped(value, call.kwargs)
+    try:
+        out = call.func(*args, **kwargs)
+    except Exception as error:
+        raise NotPlayed(f"{call.name} refuses other values: {error}") from error
     if call.name == "__setitem__":
         return [args[0]]
+    if isinstance(out, Tensor):
+        return [out]
     return [leaf for leaf in tree_leaves(out) if isinstance(leaf, Tensor)]
+
+
+def _mapped(function: Callable[[Any], Any], tree: Any) -> Any:
+    """What `tree_map` gives, which looks for longer at what arguments mostly are."""
+    kind = type(tree)
+    if kind in _LEAVES:
+        return function(tree)
+    if kind is tuple or kind is list:
+        return kind([_mapped(function, part) for part in tree])
+    if kind is dict:
+        return {key: _mapped(function, part) for key, part in tree.items()}
+    return tree_map(function, tree)

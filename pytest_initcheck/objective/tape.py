@@ -135,23 +135,7 @@ class Tape(FunctionMode):
         is_free = any(value.is_free for value in values)
         name = call_name(func)
         kind = self._kind(name, values)
-        call = None
-        if kind == "call":
-            args, kwargs = tree_map(
-                lambda x: inputs[id(x)] if isinstance(x, Tensor) else x, arguments
-            )
-            free = [value for value in values if value.is_free]
-            call = TapeCall(
-                name=name,
-                func=func,
-                args=args,
-                kwargs=kwargs,
-                inputs=values,
-                shapes=[tuple(leaf.shape) for leaf in flat_tensors(arguments)],
-                results=[tuple(result.shape) for result in results],
-                is_of_weights=all(_is_of_weights(value) for value in free),
-                is_normed=name in _NORMS or any(v.call and v.call.is_normed for v in free),
-            )
+        call = _recorded(func, arguments, inputs, results) if kind == "call" else None
         is_data = any(value.kind == "data" for value in values) and not is_free
         origins = frozenset().union(*(value.origins for value in values))
         is_cut = is_free or any(value.is_cut for value in values)
@@ -207,6 +191,25 @@ class Tape(FunctionMode):
         held = None if known.kind == "call" and tensor.dim() else tensor
         value: Value = dataclasses.replace(known, tensor=held)
         return value
+
+
+def _recorded(
+    func: Any, arguments: Any, inputs: dict[int, Value], results: list[Tensor]
+) -> TapeCall:
+    args, kwargs = tree_map(lambda x: inputs[id(x)] if isinstance(x, Tensor) else x, arguments)
+    name, values = call_name(func), list(inputs.values())
+    free = [value for value in values if value.is_free]
+    return TapeCall(
+        name=name,
+        func=func,
+        args=args,
+        kwargs=kwargs,
+        inputs=values,
+        shapes=[tuple(leaf.shape) for leaf in flat_tensors(arguments)],
+        results=[tuple(result.shape) for result in results],
+        is_of_weights=all(_is_of_weights(value) for value in free),
+        is_normed=name in _NORMS or any(v.call and v.call.is_normed for v in free),
+    )
 
 
 def _works_in_place(func: Any) -> bool:

@@ -32,7 +32,11 @@ OFF = "off"
 
 def add(parser: pytest.Parser) -> None:
     """Declare the options and the ini names."""
-    group = parser.getgroup("initcheck", "diagnosis of how models start")
+    _add_options(parser.getgroup("initcheck", "diagnosis of how models start"))
+    _add_ini_names(parser)
+
+
+def _add_options(group: pytest.OptionGroup) -> None:
     group.addoption(
         "--initcheck-report",
         metavar="PATH",
@@ -63,6 +67,9 @@ def add(parser: pytest.Parser) -> None:
         default=None,
         help="folder of the full MNIST set (ini: initcheck_mnist, environment: INITCHECK_MNIST)",
     )
+
+
+def _add_ini_names(parser: pytest.Parser) -> None:
     parser.addini(
         "initcheck_baselines",
         "folder of the baselines below the rootdir, or 'off' (default: baselines)",

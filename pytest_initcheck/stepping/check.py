@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from torch import nn
 
-from pytest_initcheck.checks.apply_ignores import sort_out
+from pytest_initcheck.checks.apply_ignores import Sorted, sort_out
+from pytest_initcheck.checks.known_ignores import parse_known
 from pytest_initcheck.checks.step_rules import AGAIN
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.ignores import Given as GivenIgnores
-from pytest_initcheck.ignores import parse
 from pytest_initcheck.records import Finding
 from pytest_initcheck.stepping import arguments
 from pytest_initcheck.stepping.calling import Given, Step, step_of
@@ -19,7 +20,7 @@ from pytest_initcheck.stepping.facts import Start, seen, snapshot
 from pytest_initcheck.stepping.judge import frozen, judge_step
 from pytest_initcheck.stepping.judge_model import unheld
 from pytest_initcheck.stepping.lightning import lightning_step, module_of
-from pytest_initcheck.stepping.observations import StepObservations
+from pytest_initcheck.stepping.observations import StepCall, StepObservations
 from pytest_initcheck.stepping.observer import Watcher
 from pytest_initcheck.stepping.reach import Reach, reach
 from pytest_initcheck.stepping.repeat import Runs
@@ -69,7 +70,7 @@ def check_step(
     Raises:
         InitcheckError: wrong use or bad input, or the step raised; the message says what to pass.
     """
-    ignores = parse(ignore)
+    ignores = parse_known(ignore)
     arguments.check_function(train_step)
     optimizers = arguments.optimizers_of(optimizer)
     arguments.check_numbers(steps, scaler)
@@ -81,12 +82,15 @@ def check_step(
     except StepRaised as error:
         raise InitcheckError(str(error)) from error.__cause__
     calls = watcher.calls if watcher is not None else []
-    found = sort_out(findings, ignores)
+    return _report(sort_out(findings, ignores), calls, _meta(model, optimizers))
+
+
+def _report(found: Sorted, calls: Sequence[StepCall], meta: dict[str, str]) -> StepReport:
     return StepReport(
         findings=found.findings,
         losses=tuple(call.loss for call in calls if call.loss is not None),
         calls=len(calls),
-        meta=_meta(model, optimizers),
+        meta=meta,
         ignored=found.ignored,
         unused_ignores=found.unused,
     )

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from pytest_initcheck.checks.step_rules import CUT_WARNING
-from pytest_initcheck.stepping.observations import Cut
+from pytest_initcheck.stepping.observations import ClipKind
 from pytest_initcheck.stepping.track import Track, size, total
 
 _ALIKE = 1e-3
 
 
-def cut_of(tracks: Sequence[Track]) -> tuple[Cut, float, float]:
+def cut_of(tracks: Sequence[Track]) -> tuple[ClipKind, float, float]:
     """How gradients were made smaller, and their norm before and after it.
 
     "value" where every element beyond a bound has been set to it and all others are untouched,

@@ -23,7 +23,6 @@ from pytest_initcheck.stepping.judge_movement import still
 from pytest_initcheck.stepping.observations import StepObservations
 from pytest_initcheck.stepping.repeat import Runs
 
-CHECK = "step"
 # By what they explain: a step that cannot move for another reason is not told twice.
 _EXPLAIN: dict[str, set[str]] = {
     "IC856": {"IC851"},
@@ -73,7 +72,7 @@ def runs_that_differ(runs: Runs) -> Iterator[Finding]:
         )
     layers = _layers(apart)
     yield rule.found(
-        CHECK,
+        step_rules.CHECK,
         "error" if severity == "error" else "info",
         layers,
         "distance of two runs over how far they went",
@@ -95,7 +94,7 @@ def frozen(model: nn.Module) -> list[Finding]:
     ]
     return [
         step_rules.FROZEN.found(
-            CHECK,
+            step_rules.CHECK,
             "error",
             (),
             "trainable parameters",

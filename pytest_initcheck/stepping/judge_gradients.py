@@ -10,7 +10,6 @@ from pytest_initcheck.records import Finding
 from pytest_initcheck.stepping.observations import StepCall, StepObservations, layers
 from pytest_initcheck.stepping.observer import OWN
 
-CHECK = "step"
 _NEGLIGIBLE = 1e-6
 # Gradients that are brought to one norm whatever they are were normalised, or clipped by hand.
 _SAME_NORM = 1e-3
@@ -31,7 +30,7 @@ def leftover(seen: StepObservations) -> Iterator[Finding]:
     if any(use.in_closure and use.leftover for use in uses):
         cause += "; the closure that the optimiser calls does not zero them"
     yield step_rules.LEFTOVER.found(
-        CHECK,
+        step_rules.CHECK,
         "error",
         _own(names),
         "gradient left from the step before, over the new one",
@@ -58,7 +57,7 @@ def twice(seen: StepObservations) -> Iterator[Finding]:
         cause = f"{', '.join(owners)} steps on a gradient that has already moved these parameters"
         cause += ": step() is called twice, or two optimisers hold them"
     yield step_rules.TWICE.found(
-        CHECK,
+        step_rules.CHECK,
         "error",
         _own([name for name in names if name]),
         "parameters stepped twice",
@@ -73,7 +72,7 @@ def nonfinite(seen: StepObservations) -> Iterator[Finding]:
     names = list(dict.fromkeys(name for use in seen.uses for name in use.nonfinite))
     if names:
         yield step_rules.NONFINITE.found(
-            CHECK, "error", _own(names), "parameters with a gradient that is not finite",
+            step_rules.CHECK, "error", _own(names), "parameters with a gradient that is not finite",
             measured=len(names), limit=0,
         )  # fmt: skip
 
@@ -85,7 +84,7 @@ def scaler(seen: StepObservations) -> Iterator[Finding]:
         scales = [scale for call in seen.calls for scale in call.scales]
         came = f", while the scale came from {scales[0]:g} to {scales[-1]:g}" if scales else ""
         yield step_rules.SCALER.found(
-            CHECK,
+            step_rules.CHECK,
             "error",
             (),
             "calls in which the scaler skips the step",
@@ -97,7 +96,7 @@ def scaler(seen: StepObservations) -> Iterator[Finding]:
     past = [call for call in seen.calls if _is_past(call)]
     if past:
         yield step_rules.SCALER.found(
-            CHECK,
+            step_rules.CHECK,
             "error",
             (),
             "scale of the gradients that are stepped",
@@ -132,7 +131,7 @@ def clipped_gradients(seen: StepObservations) -> Iterator[Finding]:
             "the loss scale, and what is left of it after unscaling is next to nothing"
         )
     yield step_rules.CLIPPED.found(
-        CHECK,
+        step_rules.CHECK,
         "error" if least >= step_rules.CUT_ERROR else "warning",
         (),
         "gradient before clipping over that after it",
@@ -177,7 +176,7 @@ def before_backward(seen: StepObservations) -> Iterator[Finding]:
     late = [c for c in seen.calls[1:] if c.uses and _is_late(c)]
     if late and len(late) == len(seen.calls) - 1:
         yield step_rules.BEFORE.found(
-            CHECK,
+            step_rules.CHECK,
             "warning",
             (),
             "calls in which step comes before backward",

@@ -15,8 +15,6 @@ from pytest_initcheck.stepping.observations import (
     layers,
 )
 
-CHECK = "step"
-
 
 def unheld(seen: StepObservations) -> Iterator[Finding]:
     """Trainable weights with a gradient that no optimiser has, and why."""
@@ -25,7 +23,7 @@ def unheld(seen: StepObservations) -> Iterator[Finding]:
     replaced = list(_replaced(lost, idle))
     if replaced:
         yield step_rules.REPLACED.found(
-            CHECK,
+            step_rules.CHECK,
             "error",
             layers([w.name for w in replaced]),
             "weights of which the optimiser holds an old tensor",
@@ -35,7 +33,7 @@ def unheld(seen: StepObservations) -> Iterator[Finding]:
     rest = [w for w in lost if w not in replaced]
     if rest:
         yield step_rules.UNHELD.found(
-            CHECK,
+            step_rules.CHECK,
             "error",
             layers([w.name for w in rest]),
             "trainable parameters in no group",
@@ -79,11 +77,11 @@ def mode(seen: StepObservations) -> Iterator[Finding]:
     parts = [n for n in seen.containers if n not in ("", whole) and _is_off(seen, n, trained)]
     if parts:
         yield step_rules.MODE.found(
-            CHECK,
+            step_rules.CHECK,
             "warning",
             tuple(parts),
             "parts in eval mode whose weights are trained",
-            measured=len(parts),
+            counts_layers=True,
             limit=0,
             cause="a part of the model is in eval mode while its weights are trained: its dropout "
             "is off",
@@ -129,7 +127,7 @@ def _in_eval(seen: StepObservations, count: int, is_first: bool) -> Finding:
             "mode yet, but the next dropout or normalisation would be off"
         )
     return step_rules.MODE.found(
-        CHECK,
+        step_rules.CHECK,
         "error" if off else "warning",
         tuple(n for n in off if n),
         "calls in eval mode",
@@ -161,7 +159,7 @@ def freezing(seen: StepObservations) -> Iterator[Finding]:
     if not are_norms and any(w.is_norm for w in trained):
         what = "normalisations and biases"
     yield step_rules.FROZEN.found(
-        CHECK,
+        step_rules.CHECK,
         "error" if are_norms else "warning",
         layers([w.name for w in matrices]),
         "share of the model that is trainable",
@@ -188,7 +186,7 @@ def undoing_decay(seen: StepObservations) -> Iterator[Finding]:
     pull = max(w.pull for w in pulled)
     is_strong = pull >= step_rules.PULL_WARNING
     yield step_rules.DECAY.found(
-        CHECK,
+        step_rules.CHECK,
         "warning" if is_strong else "info",
         layers([w.name for w in pulled]),
         "learning rate times weight decay",

@@ -9,7 +9,6 @@ from pytest_initcheck.checks import step_rules
 from pytest_initcheck.records import Finding
 from pytest_initcheck.stepping.observations import StepObservations, Weight, layers
 
-CHECK = "step"
 _CLEARED = (
     "the gradients are zeroed after backward and before the optimiser steps: it finds none, and "
     "only its weight decay moves anything"
@@ -29,7 +28,7 @@ def still(seen: StepObservations) -> Iterator[Finding]:
         return
     if cause:
         yield step_rules.STILL.found(
-            CHECK,
+            step_rules.CHECK,
             "error",
             layers([w.name for w in trained if len(w.shape) > 1] or [w.name for w in trained]),
             "trainable parameters that have changed",

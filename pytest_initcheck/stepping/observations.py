@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-Cut = Literal["", "norm", "value"]
+ClipKind = Literal["", "norm", "value"]
 
 
 @dataclass(kw_only=True)
@@ -29,7 +29,7 @@ class Use:
     nonfinite: tuple[str, ...] = ()
     cleared: tuple[str, ...] = ()
     is_skipped: bool = False
-    cut: Cut = ""
+    cut: ClipKind = ""
     raw: float = 0.0
     used: float = 0.0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from pytest_initcheck.checks.verdict import verdict_of
 from pytest_initcheck.ignores import Ignore
 from pytest_initcheck.records import Curve, Finding, RunRecord, Verdict
 
@@ -31,10 +32,7 @@ class StepReport:
     @property
     def verdict(self) -> Verdict:
         """ "fail" with any error, "warn" with any warning, else "pass"."""
-        severities = {finding.severity for finding in self.findings}
-        if "error" in severities:
-            return "fail"
-        return "warn" if "warning" in severities else "pass"
+        return verdict_of(self.findings)
 
     def run_record(self) -> RunRecord:
         """The losses, as the record that reports and baselines hold."""

@@ -69,11 +69,8 @@ def sweep(
     with isolated(), bar(total, "sweep", progress) as tick:
         for name, maker in makers:
             changed = _changed(prepared, optimizer=maker or experiment.optimizer)
-            models = [
-                model
-                for _, start, sigma in beginnings
-                for model in build_models(_starting(changed, start, sigma, layers), chosen)
-            ]
+            begun = (_starting(changed, start, sigma, layers) for _, start, sigma in beginnings)
+            models = [model for each in begun for model in build_models(each, chosen)]
             records = train_all(changed, models, chosen, tick, batched=batched)
             for (start_name, _, sigma), record in zip(beginnings, records, strict=True):
                 cells[_cell(start_name, sigma, name)] = _noted(record, sigma)

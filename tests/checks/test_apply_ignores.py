@@ -13,7 +13,8 @@ from torch import nn
 from pytest_initcheck import Ignore, InitcheckError, diagnose
 from pytest_initcheck.checks import rules
 from pytest_initcheck.checks.apply_ignores import sort_out
-from pytest_initcheck.ignores import NEVER, RULES, parse
+from pytest_initcheck.checks.known_ignores import parse_known
+from pytest_initcheck.ignores import NEVER, parse
 from pytest_initcheck.records import Finding
 
 WORD = st.text(min_size=1, max_size=12).map(str.strip)
@@ -23,7 +24,8 @@ def is_layer(text: str) -> bool:
     return bool(text) and ":" not in text and len(text.splitlines()) == 1
 
 
-IDS = st.sampled_from([*sorted(RULES), "IC*", "IC2*", "IC20*", "ACME1", "acme-*", "T.1", "ü_7"])
+OWN = sorted({rule.id for rule in rules()} - set(NEVER))
+IDS = st.sampled_from([*OWN, "IC*", "IC2*", "IC20*", "ACME1", "acme-*", "T.1", "ü_7"])
 LAYERS = st.one_of(st.just("*"), st.from_regex(r"[a-z.*?\[\] ]{1,9}", fullmatch=True), WORD).filter(
     lambda text: is_layer(text.strip())
 )
@@ -129,7 +131,7 @@ def test_a_reason_may_hold_colons_and_is_put_on_one_line():
 )
 def test_a_wrong_ignore_is_one_clear_error(given, words):
     with pytest.raises(InitcheckError) as caught:
-        parse(given)
+        parse_known(given)
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -141,8 +143,19 @@ def test_an_ignore_built_by_hand_is_checked_too():
         Ignore(id="IC201", layer=None, reason="tied")
 
 
-def test_the_known_ids_are_those_of_the_rules():
-    assert {rule.id for rule in rules()} == RULES | set(NEVER), "adapt ignores.RULES"
+@pytest.mark.parametrize("id", [*OWN, "IC*", "IC86*", "ACME1"])
+def test_every_rule_can_be_ignored_by_its_id(id):
+    assert parse_known(f"{id}: tied") == parse(f"{id}: tied")
+
+
+@pytest.mark.parametrize("id", NEVER)
+def test_what_cannot_be_ignored_is_a_rule(id):
+    assert id in {rule.id for rule in rules()}
+
+
+def test_a_wrong_id_is_told_with_the_place_where_it_stands():
+    with pytest.raises(InitcheckError, match=r"^initcheck_ignore: no rule has the id IC211"):
+        parse_known(Ignore(id="IC211", reason="tied", origin="initcheck_ignore"))
 
 
 def finding(id: str = "IC201", *layers: str, **changes) -> Finding:
@@ -197,20 +210,32 @@ def test_a_part_of_the_layers_is_ignored():
 
 
 def test_what_was_measured_at_an_ignored_layer_is_not_told_of_another():
-    whole = finding("IC303", "a", "b", units=(1, 2), remedy_code="fill('a.weight')")
+    mend = {"remedy_code": "fill()", "remedy_target": "model", "remedy_names": ("a.weight",)}
+    whole = finding("IC303", "a", "b", units=(1, 2), **mend)
     (kept,) = sorted_out([whole], "IC303 a: meant").findings
     assert (kept.layer, kept.measured, kept.limit, kept.units) == ("b", None, None, ())
-    assert kept.remedy_code == ""
+    assert (kept.remedy_code, kept.remedy_target, kept.remedy_names) == ("", "", ())
     assert kept.numbers == "slope"
 
 
 def test_a_count_of_layers_is_that_of_the_layers_left():
-    whole = finding(
-        "IC103", "a", "b", "c", measured=3, limit=0, remedy_code="fill('a', 'bb.weight')"
-    )
+    mend = {"remedy_code": "fill()", "remedy_target": "model", "remedy_names": ("a", "bb.weight")}
+    whole = finding("IC103", "a", "b", "c", measured=3, limit=0, counts_layers=True, **mend)
     found = sorted_out([whole], "IC103 b: meant")
     assert [f.measured for f in (*found.findings, *found.ignored)] == [2, 1]
     assert found.findings[0].remedy_code == whole.remedy_code
+
+
+def test_a_number_that_equals_that_of_the_layers_is_no_count_of_them():
+    whole = finding("IC502", "a", "b", "c", measured=3, limit=0)
+    (kept,) = sorted_out([whole], "IC502 b: meant").findings
+    assert (kept.layers, kept.measured) == (("a", "c"), 3)
+
+
+def test_code_that_does_not_say_what_it_acts_on_is_not_for_a_part_of_the_layers():
+    whole = finding("T1", "a", "b", remedy_code="fill(model)")
+    assert sorted_out([whole]).findings[0].remedy_code == "fill(model)"
+    assert sorted_out([whole], "T1 b: meant").findings[0].remedy_code == ""
 
 
 def test_each_reason_has_its_part():

@@ -13,7 +13,7 @@ from torch import nn
 from pytest_initcheck import diagnose
 from pytest_initcheck.diagnosis import Diagnosis
 from pytest_initcheck.errors import InitcheckError
-from pytest_initcheck.records import RunRecord
+from pytest_initcheck.records import Finding, RunRecord
 from pytest_initcheck.serialization import decode, encode
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*weight_norm. is deprecated:FutureWarning")
@@ -208,6 +208,44 @@ def test_code_that_does_not_fit_is_one_error_and_changes_nothing():
         dataclasses.replace(found, findings=[broken]).try_remedy()
     assert "get_parameter" in str(caught.value)
     assert bits(model, *batch) == before
+
+
+class Plain:
+    """A team's check that gives code as a text, and does not say what it acts on."""
+
+    name = "plain"
+    rules = ()
+
+    def __init__(self, code):
+        self.code = code
+
+    def run(self, evidence):
+        if max(evidence.rates.values()) < 0.1 and evidence.before.layers[0].weights["weight"].rms:
+            yield Finding(
+                id="T1", check="plain", severity="error", layer="", quantity="rate", measured=0.0,
+                limit=0.1, cause="", remedy="", remedy_code=self.code,
+            )  # fmt: skip
+
+
+TEXTS = {
+    "optimizer": "for group in optimizer.param_groups:\n    group['lr'] = 0.5",
+    "model": "torch.nn.init.zeros_(model[0].weight)",
+}
+
+
+@pytest.mark.parametrize("target", TEXTS)
+def test_a_plain_text_runs_on_what_it_reads(target):
+    model, batch = mlp(nn.ReLU, 20, 32, 3), labelled()
+    after = diagnose(model, batch, checks=[Plain(TEXTS[target])]).try_remedy()
+    assert (after.verdict, after.applied) == ("pass", (TEXTS[target],))
+    assert (after.record.meta["lr"] == "0.5") == (target == "optimizer")
+
+
+def test_code_that_says_it_acts_on_the_model_is_not_tried_on_the_optimizer():
+    found = diagnose(mlp(nn.ReLU, 20, 32, 3), labelled(), checks=[Plain(TEXTS["optimizer"])])
+    declared = dataclasses.replace(found.findings[0], remedy_target="model")
+    with pytest.raises(InitcheckError, match="'optimizer' is not defined"):
+        dataclasses.replace(found, findings=[declared]).try_remedy()
 
 
 def test_code_and_profile_go_to_json_and_back():

@@ -272,7 +272,6 @@ def test_a_diagnosis_that_is_compared_by_hand_keeps_what_is_ignored(zeros):
     ("line", "words"),
     [
         ("IC101", "the ignore of IC101 gives no reason; write 'IC101: the reason'"),
-        ("IC110: x", "no rule has the id IC110 (did you mean IC10"),
         ("all of them", "'all of them' gives no reason"),
     ],
 )
@@ -283,6 +282,17 @@ def test_a_wrong_line_of_the_ini_file_is_a_usage_error(project, line, words):
     (error,) = [text for text in result.errlines if text.startswith("ERROR: ")]
     assert error.startswith("ERROR: initcheck_ignore (ini file): ")
     assert words in error
+
+
+def test_an_id_that_no_rule_has_is_told_by_the_first_diagnosis(zeros):
+    """The rules are not imported where the ini file is read."""
+    ini(zeros, "IC110: x")
+    write(zeros)
+    result = zeros.run(OFF)
+    result.assert_outcomes(failed=1)
+    assert "initcheck_ignore: no rule has the id IC110 (did you mean IC10" in "\n".join(
+        result.outlines
+    )
 
 
 def test_a_wrong_ignore_of_the_marker_is_one_clear_error(project):

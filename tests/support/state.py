@@ -37,7 +37,7 @@ def process() -> dict[str, Any]:
     cuda, flags = torch.backends.cuda, torch.backends
     result: dict[str, Any] = {
         "stream of Python": random.getstate(),
-        "stream of numpy": _digest(str(np.random.get_state(legacy=False)).encode()),
+        "stream of numpy": _stream_of_numpy(),
         "stream of torch": _bits(torch.get_rng_state()),
         "mkldnn": flags.mkldnn.enabled,
         "cudnn": (flags.cudnn.enabled, flags.cudnn.benchmark, flags.cudnn.deterministic),
@@ -117,6 +117,11 @@ def _bits(tensor: Tensor) -> str:
     plain = tensor.detach()
     plain = plain.to_dense() if plain.is_sparse else plain
     return _digest(plain.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+
+
+def _stream_of_numpy() -> tuple[Any, ...]:
+    name, keys, *rest = np.random.get_state()
+    return (name, _digest(keys.tobytes()), *rest)
 
 
 def _digest(data: bytes) -> str:
