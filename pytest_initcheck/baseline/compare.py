@@ -129,6 +129,10 @@ def _fixed(rtol: float | None, atol: float | None) -> Fixed | None:
 
 
 def _checks(actual: Stored, expected: Stored, pairs: Pairs, fixed: Fixed | None) -> Iterator[Check]:
+    drawn = actual.record.seeds, expected.record.seeds
+    are_paired = bool(drawn[0]) and drawn[0] == drawn[1]
+    are_fresh = all(drawn) and not are_paired
+
     def model(moment: str, mine: object, theirs: object) -> Iterator[Check]:
         pair = pairs.at(moment)
         if pair is not None:
@@ -139,7 +143,10 @@ def _checks(actual: Stored, expected: Stored, pairs: Pairs, fixed: Fixed | None)
     def metric(_: str, mine: Metrics, theirs: Metrics) -> Iterator[Check]:
         for name in names(mine, theirs):
             curves = actual.bands.get(name), expected.bands.get(name)
-            for check in seeds.metric(name, mine.get(name), theirs.get(name), fixed, curves):
+            values = mine.get(name), theirs.get(name)
+            for check in seeds.metric(
+                name, *values, fixed, curves, are_fresh=are_fresh, are_paired=are_paired
+            ):
                 yield replace(check, group="metrics")
 
     def curve(_: str, mine: Bands, theirs: Bands) -> Iterator[Check]:
@@ -213,6 +220,9 @@ def _notes(
     lacking = dict.fromkeys(check.lacking for check in checks if check.lacking)
     if lacking:
         yield f"not in the baseline, and so not compared: {', '.join(lacking)}"
+    thin = ", ".join(check.thin for check in checks if check.thin)
+    if thin:
+        yield f"not compared, as other seeds take {seeds.FEWEST} of them on both sides: {thin}"
 
 
 def _seeds(values: tuple[int, ...]) -> str:

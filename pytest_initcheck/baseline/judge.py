@@ -20,7 +20,8 @@ RTOL, ATOL = 1e-4, 1e-6
 class Check:
     """Something to compare; ``judge`` takes the error rate of each of its ``values``.
 
-    ``lacking`` names a quantity that cannot be compared, since the baseline is older than it.
+    ``lacking`` names a quantity that cannot be compared, since the baseline is older than it;
+    ``thin`` one of which too few values are known on one side to say what is chance.
     ``group`` says from which budget its error rate comes; ``size`` is how large the change is,
     as a share of the value, and inf where a change of any size counts.
     """
@@ -28,6 +29,7 @@ class Check:
     judge: Callable[[float], Difference | None]
     values: int = 1
     lacking: str = ""
+    thin: str = ""
     group: str = "signals"
     size: float = math.inf
 
