@@ -22,7 +22,7 @@ import torch
 from null_models import MODELS, mlp_of
 
 from pytest_initcheck import Experiment, diagnose, run
-from pytest_initcheck.baseline import Stored, compare, freeze
+from pytest_initcheck.baseline import compare, freeze
 from pytest_initcheck.records import RunRecord
 
 
@@ -50,10 +50,10 @@ def trained(seed: int) -> RunRecord:
 
 def told(title: str, records: Iterable[RunRecord], began: float) -> tuple[int, int]:
     """Compare all pairs, print a line, and return how many were called changed, and of how many."""
-    stored: list[tuple[RunRecord, Stored]] = [(one, freeze(one)) for one in records]
+    stored = [freeze(one) for one in records]
     fired: Counter[str] = Counter()
     false = count = 0
-    for (mine, _), (_, theirs) in itertools.combinations(stored, 2):
+    for mine, theirs in itertools.combinations(stored, 2):
         found = compare(mine, theirs)
         count += 1
         false += found.status != "match"

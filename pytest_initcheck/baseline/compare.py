@@ -31,7 +31,7 @@ Bands = Mapping[str, Band]
 
 
 def compare(
-    actual: RunRecord,
+    actual: RunRecord | Stored,
     expected: RunRecord | Stored,
     *,
     rtol: float | None = None,
@@ -67,8 +67,7 @@ def compare(
     Raises:
         InitcheckError: a tolerance that is negative or not finite.
     """
-    stored = expected if isinstance(expected, Stored) else freeze(expected)
-    mine = freeze(actual)
+    mine, stored = (one if isinstance(one, Stored) else freeze(one) for one in (actual, expected))
     fixed = _fixed(rtol, atol)
     if not 0 <= least < math.inf:
         raise InitcheckError(f"least={least!r}: pass a number of at least 0")
