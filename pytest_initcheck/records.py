@@ -179,10 +179,10 @@ class LayerRecord:
     weights: Annotated[dict[str, TensorStats], Use(compared="weights")] = field(
         default_factory=dict
     )
+    activations: Annotated[TensorStats | None, Use(compared="activations")] = None
     gradients: Annotated[dict[str, TensorStats], Use(compared="gradients")] = field(
         default_factory=dict
     )
-    activations: Annotated[TensorStats | None, Use(compared="activations")] = None
     activation_gradients: Annotated[
         TensorStats | None, Use(compared="gradients", shown=No("run.json holds it for checks"))
     ] = None
@@ -364,7 +364,8 @@ class Difference:
 class Comparison:
     """A record held against its baseline; differences come worst first.
 
-    ``provenance`` is the baseline's: on which versions and which machine it was made.
+    ``provenance`` is the baseline's: on which versions and which machine it was made;
+    ``is_identical`` says that all values are equal in the seven digits that a baseline keeps.
     """
 
     status: ComparisonStatus
@@ -374,6 +375,7 @@ class Comparison:
     file: str = ""
     expected: RunRecord | None = None
     provenance: dict[str, str] = field(default_factory=dict)
+    is_identical: bool = False
 
 
 @dataclass(frozen=True)

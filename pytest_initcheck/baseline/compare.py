@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 
 from pytest_initcheck.baseline import seeds
 from pytest_initcheck.baseline.configured import CONFIGURED, configured
+from pytest_initcheck.baseline.consequences import consequences
 from pytest_initcheck.baseline.judge import ATOL, RTOL, Check, Fixed, names, same, walk
 from pytest_initcheck.baseline.models import ModelPair
-from pytest_initcheck.baseline.samples import is_determined, rounding
+from pytest_initcheck.baseline.samples import is_determined, marks, rounding
 from pytest_initcheck.baseline.stored import Band, Stored, freeze
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.records import Comparison, Curve, Difference, ModelRecord, RunRecord
@@ -37,6 +38,7 @@ def compare(
     rtol: float | None = None,
     atol: float | None = None,
     least: float = LEAST,
+    exact: bool = False,
     device: str | None = None,
     file: str = "",
 ) -> Comparison:
@@ -58,6 +60,8 @@ def compare(
     value, is a note. Where nothing varies (single values, no spread over seeds) 1e-4 relative and
     1e-6 absolute are allowed.
 
+    ``exact`` asks for equality in all seven digits that are kept, and of the bits of weights and
+    data; the differences then come in the order of the forward pass, the first one first.
     ``rtol`` and ``atol`` replace all tolerances; for the statistics of a tensor ``rtol`` is
     relative to the tensor's root mean square, and the one that is not given has its default.
 
@@ -68,13 +72,17 @@ def compare(
         InitcheckError: a tolerance that is negative or not finite.
     """
     mine, stored = (one if isinstance(one, Stored) else freeze(one) for one in (actual, expected))
-    fixed = _fixed(rtol, atol)
+    fixed = Fixed(0.0, 0.0) if exact else _fixed(rtol, atol)
     if not 0 <= least < math.inf:
         raise InitcheckError(f"least={least!r}: pass a number of at least 0")
     chosen = list(configured(mine.record.meta, stored.record.meta))
     pairs = Pairs.of(mine.record, stored.record, fixed, is_same_setup=not chosen)
     checks = [*chosen, *_checks(mine, stored, pairs, fixed)]
-    found, small = _judged(checks, least)
+    if exact:
+        checks = [*_bits(mine.record.before, stored.record.before), *checks]
+    found, small = _judged(checks, 0.0 if exact or fixed else least)
+    if not exact:
+        found.sort(key=lambda difference: -difference.excess)
     return Comparison(
         status="changed" if found else "match",
         differences=tuple(found),
@@ -83,11 +91,20 @@ def compare(
         file=file,
         expected=stored.expected(),
         provenance=dict(stored.provenance),
+        is_identical=(mine.record, mine.bands) == (stored.record, stored.bands),
     )
 
 
+def _bits(actual: ModelRecord | None, expected: ModelRecord | None) -> Iterator[Check]:
+    """Whether weights and data are equal in every bit, as far as both records know."""
+    mine, theirs = (marks(model) if model else {} for model in (actual, expected))
+    for name in names(theirs, mine):
+        if name in mine and name in theirs:
+            yield same(f"before bits of {name}", mine[name], theirs[name])
+
+
 def _judged(checks: Sequence[Check], least: float) -> tuple[list[Difference], list[Difference]]:
-    """What differs, worst first, and what differs by too little to matter."""
+    """What differs, and what differs by too little to matter, both in order."""
     rates = _rates(checks)
     found: list[Difference] = []
     small: list[Difference] = []
@@ -95,7 +112,6 @@ def _judged(checks: Sequence[Check], least: float) -> tuple[list[Difference], li
         difference = check.judge(rates[check.group])
         if difference is not None:
             (small if check.size < least else found).append(difference)
-    found.sort(key=lambda difference: -difference.excess)
     return found, small
 
 
@@ -192,6 +208,8 @@ class Pairs:
         """Why so little is allowed."""
         if found and self.before and self.before.fixed and self.before.fixed.is_rounding:
             yield "weights and data are those of the baseline, so that only rounding is allowed"
+        elif found and self.before:
+            yield from consequences(self.before.actual, self.before.expected)
 
 
 def _pair(

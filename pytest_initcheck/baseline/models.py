@@ -54,7 +54,8 @@ class ModelPair:
         self, _: str, actual: Sequence[LayerRecord], expected: Sequence[LayerRecord]
     ) -> Iterator[Check]:
         mine, theirs = ({layer.name: layer for layer in side} for side in (actual, expected))
-        for name in names(mine, theirs):
+        # Baselines do not keep the order in which layers ran.
+        for name in names(theirs, mine):
             a, e = mine.get(name), theirs.get(name)
             if a is None or e is None:
                 yield same(self.key("", name), a and a.kind, e and e.kind)

@@ -57,8 +57,8 @@ def weights_equal(a: ModelRecord, b: ModelRecord) -> bool:
     mine, theirs = ({layer.name: layer.weights for layer in m.layers} for m in (a, b))
     if mine == theirs:
         return True
-    marks = [_marks(weights) for weights in (mine, theirs)]
-    return marks[0] == marks[1] and bool(marks[0]) and all(marks[0].values())
+    known = [_marks(weights) for weights in (mine, theirs)]
+    return known[0] == known[1] and bool(known[0]) and all(known[0].values())
 
 
 def is_determined(a: ModelRecord, b: ModelRecord) -> bool:
@@ -66,8 +66,13 @@ def is_determined(a: ModelRecord, b: ModelRecord) -> bool:
 
     These are the weights, the buffers, the batch, and what is drawn on the way.
     """
-    marks = [_marks({x.name: x.weights for x in m.layers}) | m.digests for m in (a, b)]
-    return "batch" in a.digests and marks[0] == marks[1] and all(marks[0].values())
+    mine, theirs = marks(a), marks(b)
+    return "batch" in a.digests and mine == theirs and all(mine.values())
+
+
+def marks(model: ModelRecord) -> dict[str, str]:
+    """The digests of all weights, by layer and parameter, and of what else a look starts from."""
+    return model.digests | _marks({layer.name: layer.weights for layer in model.layers})
 
 
 def rounding(model: ModelRecord) -> Fixed:

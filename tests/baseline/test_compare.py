@@ -161,8 +161,8 @@ def test_dtype_shape_and_nan_are_always_differences(field, value, key):
 def test_a_renamed_layer_is_a_removed_and_an_added_one():
     record = network(0)
     found = compare(with_layer(record, 1, name="hidden"), record)
-    assert keys(found) == ["before layer 'layers.1'", "before layer 'hidden'"]
-    assert [d.actual for d in found.differences] == ["absent", "Linear"]
+    assert keys(found) == ["before layer 'hidden'", "before layer 'layers.1'"]
+    assert [d.actual for d in found.differences] == ["Linear", "absent"]
 
 
 @pytest.mark.parametrize("field", ["kind", "nonlinearity"])
