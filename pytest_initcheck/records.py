@@ -18,7 +18,7 @@ SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
 RANK: dict[Severity, int] = {severity: place for place, severity in enumerate(SEVERITIES)}
 # What the code of a remedy acts on; "" where its author did not say.
 RemedyTarget = Literal["", "model", "inputs", "targets", "batch", "optimizer"]
-ComparisonStatus = Literal["match", "changed", "missing", "new", "obsolete"]
+ComparisonStatus = Literal["match", "changed", "missing", "new", "obsolete", "unreadable"]
 Curve = tuple[float, ...]
 T = TypeVar("T")
 Finite = Annotated[float, Limits("a finite number", math.isfinite)]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import json
 import math
 import sys
 import types
 import typing
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
@@ -72,6 +74,36 @@ class Member:
     is_nullable: bool = True
     is_inline: bool = False
     omits: Callable[[Any], bool] = lambda _: False
+
+
+class DuplicateKey(ValueError):
+    """JSON that says ``key`` twice in one object."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"the key {key!r} stands twice")
+        self.key = key
+
+
+def strict_json(text: str) -> Any:
+    """The data in a JSON text, in which nothing is lost or made up.
+
+    Raises:
+        ValueError: it is no JSON, has a number that is not finite, or is a `DuplicateKey`.
+        RecursionError: it is nested too deep.
+    """
+    return json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    data = dict(pairs)
+    if len(data) < len(pairs):
+        counts = Counter(key for key, _ in pairs)
+        raise DuplicateKey(counts.most_common(1)[0][0])
+    return data
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is not a number that JSON can hold")
 
 
 def encode(value: Any) -> Any:

@@ -9,33 +9,44 @@ from collections.abc import Sequence
 from pytest_initcheck.records import Comparison, Difference
 
 MOST_ROWS = 10
+MOST_NAMES = 8
 _HEADER = ("what", "actual", "baseline", "allowed", "excess")
 
 
-def format_comparison(comparison: Comparison, name: str, nodeid: str = "") -> str:
+def format_comparison(
+    comparison: Comparison, name: str, nodeid: str = "", blocked: str = ""
+) -> str:
     """The comparison of entry ``name`` as text without a final line break.
 
     The first line says how it stands. Differences follow worst first, at most 10 in a table, then
-    the notes and the command that accepts or creates the baseline, for ``nodeid`` where given.
+    the notes and the command that accepts or creates the baseline, for ``nodeid`` where given; or
+    why no command would, where something is ``blocked``.
     """
     if comparison.status == "missing":
-        return "\n".join(_missing(comparison, name, nodeid))
+        return "\n".join(missing([name], comparison, nodeid, blocked))
+    if comparison.status == "unreadable":
+        return "\n".join([f"unreadable: the baseline of {name!r}", *comparison.notes])
     if comparison.status != "changed":
         return f"{comparison.status}: {name!r}, {_counted(comparison.compared, 'value')} compared"
     lines = [_headline(comparison, name), _worst(comparison.differences[0])]
     lines += table(comparison.differences)
     lines += [f"note: {note}" for note in comparison.notes]
     lines += _origin(comparison)
-    lines.append(f"accept: {command(nodeid)}")
+    lines.append(f"not accepted: {blocked}" if blocked else f"accept: {command(nodeid)}")
     return "\n".join(lines)
 
 
-def _missing(comparison: Comparison, name: str, nodeid: str) -> list[str]:
+def missing(
+    names: Sequence[str], comparison: Comparison, nodeid: str, blocked: str = ""
+) -> list[str]:
+    """The lines that tell of entries without a baseline; ``comparison`` is that of one of them."""
     place = f" in {comparison.file}" if comparison.file else ""
+    told = ", ".join(map(repr, names[:MOST_NAMES]))
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
     return [
-        f"missing: no baseline for {name!r}{place}; nothing was written",
+        f"missing: no baseline for {told}{more}{place}; nothing was written",
         *(f"note: {note}" for note in comparison.notes),
-        f"create: {command(nodeid)}",
+        f"not created: {blocked}" if blocked else f"create: {command(nodeid)}",
     ]
 
 
@@ -89,4 +100,6 @@ def _counted(count: int, noun: str) -> str:
 def command(nodeid: str) -> str:
     """The command that writes the baselines of a test, a file, or all."""
     target = f" {shlex.quote(nodeid)}" if nodeid else ""
-    return f"pytest{target} --initcheck-update"
+    # Alone, a test outside of the rootdir would have another one, and other baselines.
+    root = " --rootdir=." if nodeid.startswith("..") else ""
+    return f"pytest{target}{root} --initcheck-update"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from pytest_initcheck.baseline import json_lines, text
 from pytest_initcheck.baseline.layout import Branch, Layout, part
@@ -13,19 +14,30 @@ from pytest_initcheck.serialization import Fault
 
 # 1: the first.
 FORMAT = 1
-_FILE = (part("format"), part("tests"))
+_FILE = (part("format"), replace(part("path", str), is_required=False), part("tests"))
 Tests = dict[str, dict[str, Stored]]
 
 
-def render(tests: Mapping[str, Mapping[str, Stored]]) -> str:
-    """The file that holds these tests: entries by name, by test. Equal content, equal bytes."""
-    return _lines(Layout().encode({"format": FORMAT, "tests": tests}), 0) + "\n"
+class Content(NamedTuple):
+    """What a file holds: entries by name, by test; and whose tests these are, if it says so."""
+
+    tests: Tests
+    path: str = ""
 
 
-def parse(content: str, file: str, command: str = "pytest --initcheck-update") -> Tests:
-    """The tests in the text of a baseline file.
+def render(tests: Mapping[str, Mapping[str, Stored]], path: str = "") -> str:
+    """The file that holds these tests of ``path``. Equal content, equal bytes."""
+    head = {"format": FORMAT, **({"path": path} if path else {})}
+    return _lines(Layout().encode({**head, "tests": tests}), 0) + "\n"
 
-    ``file`` is what an error calls the file, ``command`` what it says regenerates it.
+
+def parse(content: str, file: str) -> Tests:
+    """The tests in the text of a baseline file, as `parse_file` reads it."""
+    return parse_file(content, file).tests
+
+
+def parse_file(content: str, file: str) -> Content:
+    """All that the text of a baseline file says; ``file`` is what an error calls it.
 
     Raises:
         BaselineError: the text is not a valid baseline of this format; the message names file and
@@ -33,16 +45,18 @@ def parse(content: str, file: str, command: str = "pytest --initcheck-update") -
     """
     data = text.load(content, file)
     try:
-        _check_format(data, command)
-        found = Layout().values(_FILE, data, ())["tests"]
-        tests: Tests = Layout().decode(Tests, found, ("tests",))
+        _check_format(data)
+        found = Layout().values(_FILE, data, ())
+        tests: Tests = Layout().decode(Tests, found["tests"], ("tests",))
     except Fault as fault:
         line = json_lines.line_of(content, fault.path)
         raise text.error_at(file, line, str(fault)) from None
-    return tests
+    except (ArithmeticError, ValueError, RecursionError) as error:
+        raise text.error_at(file, 1, f"holds numbers that are out of all bounds: {error}") from None
+    return Content(tests, found.get("path", ""))
 
 
-def _check_format(data: Any, command: str) -> None:
+def _check_format(data: Any) -> None:
     if not isinstance(data, dict) or "format" not in data:
         raise Fault((), 'not a baseline: there is no field "format"')
     found = data["format"]
@@ -50,7 +64,8 @@ def _check_format(data: Any, command: str) -> None:
         raise Fault(
             ("format",),
             f"has format {json.dumps(found)[:40]}, this version of pytest-initcheck reads format"
-            f" {FORMAT}; regenerate it with: {command}",
+            f" {FORMAT}; it was written by another version: install that, or take the file from"
+            " version control as it was",
         )
 
 

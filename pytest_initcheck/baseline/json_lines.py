@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pytest_initcheck.serialization import Path
 
 MOST_DEPTH = 40
+# About a second. What stands further on is said to be on the last line that was looked at.
+MOST_LOOKED_AT = 1 << 20
 _TOKEN = re.compile(r'\s*("(?:[^"\\]|\\.)*"|[\[\]{},:]|[^\s\[\]{},:"]+)')
 
 
@@ -24,20 +26,20 @@ def line_of(text: str, path: Path) -> int:
     return found
 
 
-def line_of_duplicate(text: str) -> tuple[int, str]:
-    """The line of the first key that stands twice in one object, and that key."""
+def line_of_duplicate(text: str) -> int:
+    """The line of the first key that stands twice in one object."""
     seen: set[Path] = set()
     for place, offset in places(text):
         if place in seen:
-            return _line(text, offset), str(place[-1])
+            return _line(text, offset)
         seen.add(place)
-    return 1, ""
+    return 1
 
 
 def line_too_deep(text: str) -> int:
     """The first line on which brackets are nested deeper than any baseline nests them."""
     depth = 0
-    for token in _TOKEN.finditer(text):
+    for token in _tokens(text):
         depth += {"{": 1, "[": 1, "}": -1, "]": -1}.get(token[1], 0)
         if depth > MOST_DEPTH:
             return _line(text, token.start(1))
@@ -49,7 +51,7 @@ def places(text: str) -> Iterator[tuple[Path, int]]:
     path: list[str | int] = []
     is_object: list[bool] = []
     wants_key = False
-    for match in _TOKEN.finditer(text):
+    for match in _tokens(text):
         token = match[1]
         if token in ("}", "]"):
             path.pop()
@@ -71,6 +73,11 @@ def places(text: str) -> Iterator[tuple[Path, int]]:
                 is_object.append(token == "{")
                 path.append(0)
                 wants_key = is_object[-1]
+
+
+def _tokens(text: str) -> Iterator[re.Match[str]]:
+    if "\n" in text.rstrip():
+        yield from _TOKEN.finditer(text, 0, MOST_LOOKED_AT)
 
 
 def _line(text: str, offset: int) -> int:

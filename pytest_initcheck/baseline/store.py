@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
-from pytest_initcheck.baseline import files, format, text
+from pytest_initcheck import files as disk
+from pytest_initcheck.baseline import admission, files, format, lock, places, text
 from pytest_initcheck.baseline.compare import compare
-from pytest_initcheck.baseline.describe import command
-from pytest_initcheck.baseline.format import Tests
-from pytest_initcheck.baseline.stored import Stored, freeze
-from pytest_initcheck.errors import BaselineError
+from pytest_initcheck.baseline.format import Content, Tests
+from pytest_initcheck.baseline.stored import Stored
+from pytest_initcheck.errors import BaselineError, InitcheckError
 from pytest_initcheck.records import Comparison, Entry, RunRecord, TestRecord
 
 _PASSED = ("passed", "xpassed")
@@ -28,21 +31,40 @@ class Listed:
     stored: Stored
 
 
+class Refused(NamedTuple):
+    """An entry that an update did not take, so that its baseline is as it was."""
+
+    nodeid: str
+    entry: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.nodeid}: {self.entry!r}: {self.reason}"
+
+
+class Update(NamedTuple):
+    """What an update did: the files that changed, sorted; how many entries were "created",
+    "updated", "unchanged" and "dropped"; and those that it refused."""
+
+    files: list[Path]
+    counts: Counter[str]
+    refused: list[Refused]
+
+
 class Baselines:
     """The baselines below ``directory``. Files are read when needed, and written on request."""
 
-    def __init__(self, directory: str | os.PathLike[str]) -> None:
+    def __init__(
+        self, directory: str | os.PathLike[str], root: str | os.PathLike[str] | None = None
+    ) -> None:
+        """``root`` is where the tests' ids start; it helps with files that name no test file."""
         self.directory = Path(directory)
-        self._read: dict[Path, Tests] = {}
+        self._root = None if root is None else Path(root)
+        self._read: dict[Path, Content] = {}
 
     def path(self, nodeid: str) -> Path:
         """The file that holds the test's baselines, "suites/test_a.py::…" in suites/test_a.json."""
-        file = PurePosixPath(nodeid.partition("::")[0].replace("\\", "/"))
-        # A test outside of the root has "..", which must not lead out of the folder.
-        parts = ["_outside" if part == ".." else part.replace(":", "_") for part in file.parts]
-        parts = [part for part in parts if part != "/"] or ["_unnamed"]
-        name = parts[-1].removesuffix(".py") + ".json"
-        return self.directory.joinpath(*parts[:-1], name)
+        return self.directory / places.file_of(_file(nodeid))
 
     def compare(
         self,
@@ -67,7 +89,13 @@ class Baselines:
         stored = self.stored(nodeid, entry_name)
         if stored is None:
             return Comparison(status="missing", file=_shown(file))
-        return compare(record, stored, rtol=rtol, atol=atol, device=device, file=_shown(file))
+        try:
+            return compare(record, stored, rtol=rtol, atol=atol, device=device, file=_shown(file))
+        except (ArithmeticError, ValueError) as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise BaselineError(
+                f"{_shown(file)}: {entry_name!r} cannot be compared: {reason}"
+            ) from None
 
     def entries(self, nodeid: str) -> tuple[str, ...]:
         """The names that the test has baselines for.
@@ -75,7 +103,7 @@ class Baselines:
         Raises:
             BaselineError: as `compare`.
         """
-        return tuple(self._load(self.path(nodeid), nodeid).get(_test(nodeid), {}))
+        return tuple(self._tests(nodeid).get(_test(nodeid), {}))
 
     def stored(self, nodeid: str, entry_name: str) -> Stored | None:
         """What is stored under that name; None where nothing is.
@@ -83,62 +111,77 @@ class Baselines:
         Raises:
             BaselineError: as `compare`.
         """
-        return self._load(self.path(nodeid), nodeid).get(_test(nodeid), {}).get(entry_name)
+        return self._tests(nodeid).get(_test(nodeid), {}).get(entry_name)
 
-    def effect(self, nodeid: str, entry: Entry) -> str:
-        """What `update` would do with the entry: "created", "updated" or "unchanged".
-
-        Raises:
-            BaselineError: as `compare`.
-        """
-        before = self.stored(nodeid, entry.name)
-        if before is None:
-            return "created"
-        same = format.same_values(before, freeze(entry.record))
-        return "unchanged" if same else "updated"
-
-    def update(self, tests: Iterable[TestRecord], provenance: Mapping[str, str]) -> list[Path]:
-        """Write the records of these tests; returns the files that changed, sorted.
+    def update(
+        self, tests: Iterable[TestRecord], provenance: Mapping[str, str], allow: str = ""
+    ) -> Update:
+        """Write the records of these tests.
 
         What a test has no record of any more is dropped if the test passed; other tests in the
-        same files stay. An entry whose values have not changed stays as it is, provenance
-        included. A file that is no valid baseline is replaced.
+        same files stay. An entry that fits its baseline stays as it is, provenance included, so
+        that no update moves a baseline by as much as chance allows. ``allow`` is the reason for
+        which an unhealthy start may be stored.
 
         Raises:
-            BaselineError: a file cannot be written; that file is then as it was.
+            BaselineError: a file is no valid baseline, so that what else it holds would be lost,
+                or it cannot be written; every file is then as it was.
         """
         by_file: dict[Path, list[TestRecord]] = {}
         for test in tests:
             by_file.setdefault(self.path(test.nodeid), []).append(test)
-        kept = _lasting(provenance)
-        return [file for file, mine in sorted(by_file.items()) if self._merge(file, mine, kept)]
+        if not by_file:
+            return Update([], Counter(), [])
+        with self._alone():
+            merge = _Merge(_lasting(provenance), allow)
+            contents = {
+                file: merge.content(self._tests(mine[0].nodeid), mine)
+                for file, mine in sorted(by_file.items())
+            }
+            paths = {file: _one_path(file, mine) for file, mine in by_file.items()}
+            return Update(self._save(contents, paths), merge.counts, merge.refused)
 
-    def _merge(self, file: Path, tests: list[TestRecord], provenance: dict[str, str]) -> bool:
-        try:
-            content = dict(self._load(file))
-        except BaselineError:
-            content = {}
-        for test in tests:
-            name = _test(test.nodeid)
-            before = content.pop(name, {})
-            merged = {} if test.outcome in _PASSED else dict(before)
-            for entry in test.entries:
-                merged[entry.name] = _renewed(before.get(entry.name), entry, provenance)
-            if merged:
-                content[name] = merged
-        return self._save(file, content)
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        with lock.held(self.directory):
+            disk.sweep(self.directory)
+            # Another process may have written since.
+            self._read.clear()
+            try:
+                yield
+            finally:
+                self._read.clear()
 
-    def _save(self, file: Path, content: Tests) -> bool:
-        self._read.pop(file, None)
-        if not content:
-            existed = file.exists()
-            files.remove(file, self.directory)
-            return existed
-        data = format.render(content).encode("utf-8", "backslashreplace")
-        if files.read(file) == data:
-            return False
-        files.write(file, data)
-        return True
+    def _save(self, contents: Mapping[Path, Tests], paths: Mapping[Path, str]) -> list[Path]:
+        changed: dict[Path, bytes | None] = {}
+        for file, tests in contents.items():
+            before = files.read(file, self.directory)
+            after = _bytes(tests, paths[file]) if tests else None
+            if before != after:
+                changed[file] = after
+        files.write(changed, self.directory)
+        return list(changed)
+
+    def rewrite(self, file: Path, change: Callable[[bytes], bytes]) -> None:
+        """Replace what is in a file by what ``change`` makes of it.
+
+        Raises:
+            BaselineError: there is no such file, or it cannot be read or written.
+        """
+        with self._alone():
+            content = files.read(file, self.directory)
+            if content is None:
+                raise BaselineError(f"{_shown(file)}: there is no such file")
+            files.write({file: change(content)}, self.directory)
+
+    def text(self, nodeid: str, entries: Iterable[str]) -> str:
+        """These entries of a test, as they stand in its file.
+
+        Raises:
+            BaselineError: as `compare`.
+        """
+        stored = self._tests(nodeid).get(_test(nodeid), {})
+        return format.render({_test(nodeid): {name: stored[name] for name in entries}})
 
     def prune(self, keep: Iterable[str], dry_run: bool = False) -> list[str]:
         """Delete the baselines of every test that is not in ``keep``; returns their nodeids.
@@ -153,13 +196,21 @@ class Baselines:
         kept: dict[Path, set[str]] = {}
         for nodeid in keep:
             kept.setdefault(self.path(nodeid), set()).add(_test(nodeid))
-        contents = {file: self._load(file) for file in self.files()}
-        gone = []
-        for file, content in contents.items():
-            alive = {name: e for name, e in content.items() if name in kept.get(file, set())}
-            gone += [self._nodeid(file, name) for name in content if name not in alive]
-            if len(alive) < len(content) and not dry_run:
-                self._save(file, alive)
+        with contextlib.nullcontext() if dry_run else self._alone():
+            contents = {file: self._load(file) for file in self.files()}
+            alive = {
+                file: {name: e for name, e in found.tests.items() if name in kept.get(file, ())}
+                for file, found in contents.items()
+            }
+            gone = [
+                self._nodeid(file, name)
+                for file, found in contents.items()
+                for name in found.tests
+                if name not in alive[file]
+            ]
+            less = {f: left for f, left in alive.items() if len(left) < len(contents[f].tests)}
+            if not dry_run:
+                self._save(less, {file: self._source(file) for file in less})
         return sorted(gone)
 
     def listing(self) -> list[Listed]:
@@ -171,7 +222,7 @@ class Baselines:
         return [
             Listed(file, self._nodeid(file, test), name, stored)
             for file in self.files()
-            for test, entries in sorted(self._load(file).items())
+            for test, entries in sorted(self._load(file).tests.items())
             for name, stored in sorted(entries.items())
         ]
 
@@ -180,21 +231,113 @@ class Baselines:
         return sorted(path for path in self.directory.rglob("*.json") if path.is_file())
 
     def _nodeid(self, file: Path, test: str) -> str:
-        parts = file.relative_to(self.directory).with_suffix("")
-        path = parts.as_posix().replace("_outside/", "../")
-        path = path if PurePosixPath(path).suffix else path + ".py"
+        path = self._source(file)
         return f"{path}::{test}" if test else path
 
-    def _load(self, file: Path, nodeid: str = "") -> Tests:
+    def _source(self, file: Path) -> str:
+        """The test file whose tests these are: as the file says, else what its name may mean."""
+        known = self._load(file).path
+        if known and self.path(known) == file:
+            return known
+        likely = places.paths_of(PurePosixPath(file.relative_to(self.directory).as_posix()))
+        root = self._root
+        return next((p for p in likely if root is not None and (root / p).is_file()), likely[0])
+
+    def _tests(self, nodeid: str) -> Tests:
+        file = self.path(nodeid)
+        found = self._load(file)
+        # A file that was moved says where it was; the name that leads to it is what counts.
+        if found.path != _file(nodeid) and self._is_same_place(found.path, file):
+            raise BaselineError(
+                f"{_shown(file)}: holds the baselines of {found.path}, whose name this disk takes "
+                f"for that of {_file(nodeid)}; rename one of the two test files"
+            )
+        return found.tests
+
+    def _is_same_place(self, path: str, file: Path) -> bool:
+        if not path:
+            return False
+        mine = PurePosixPath(file.relative_to(self.directory).as_posix())
+        return places.alike(places.file_of(path)) == places.alike(mine)
+
+    def _load(self, file: Path) -> Content:
         if file not in self._read:
-            content = files.read(file)
+            content = files.read(file, self.directory)
             if content is None:
-                return {}
+                return Content({})
             shown = _shown(file)
-            target = nodeid.partition("::")[0] or self._nodeid(file, "")
-            decoded = text.decode_utf8(content, shown)
-            self._read[file] = format.parse(decoded, shown, command(target))
+            self._read[file] = format.parse_file(text.decode_utf8(content, shown), shown)
         return self._read[file]
+
+
+class _Merge:
+    """Puts records into what a file holds, and keeps what is refused."""
+
+    def __init__(self, provenance: Mapping[str, str], allow: str) -> None:
+        self.refused: list[Refused] = []
+        self.counts: Counter[str] = Counter()
+        self._provenance = provenance
+        self._allow = allow
+
+    def content(self, stored: Tests, tests: Iterable[TestRecord]) -> Tests:
+        """What the file will hold."""
+        content = dict(stored)
+        for test in tests:
+            name = _test(test.nodeid)
+            before = content.pop(name, {})
+            merged = {} if test.outcome in _PASSED else dict(before)
+            for entry in test.entries:
+                renewed = self._renewed(test.nodeid, before.get(entry.name), entry)
+                if renewed is not None:
+                    merged[entry.name] = renewed
+            self.counts["dropped"] += len(before.keys() - merged.keys())
+            if merged:
+                content[name] = merged
+        return content
+
+    def _renewed(self, nodeid: str, before: Stored | None, entry: Entry) -> Stored | None:
+        if before is not None and _fits(before, entry):
+            return self._counted("unchanged", before)
+        try:
+            health = admission.judgement(entry, self._allow)
+            stored = admission.storable(entry, {**self._provenance, **health})
+            if before is not None and format.same_values(before, stored):
+                return self._counted("unchanged", before)
+            reason = admission.refusal(entry, self._allow)
+        except InitcheckError as error:
+            reason = str(error)
+        if reason:
+            self.refused.append(Refused(nodeid, entry.name, reason))
+            return self._counted("refused", before)
+        return self._counted("created" if before is None else "updated", stored)
+
+    def _counted(self, effect: str, stored: Stored | None) -> Stored | None:
+        self.counts[effect] += 1
+        return stored
+
+
+def _fits(before: Stored, entry: Entry) -> bool:
+    """Whether the test itself found that its record fits this very baseline, in all it holds."""
+    known = entry.comparison
+    is_whole = known is not None and known.status == "match" and not known.notes
+    return is_whole and known is not None and known.expected == before.expected()
+
+
+def _one_path(file: Path, tests: list[TestRecord]) -> str:
+    first, *others = sorted({_file(test.nodeid) for test in tests})
+    if others:
+        raise BaselineError(
+            f"{_shown(file)}: is the place of both {first} and {others[0]}; rename one of them"
+        )
+    return first
+
+
+def _bytes(tests: Tests, path: str) -> bytes:
+    return format.render(tests, path).encode("utf-8", "backslashreplace")
+
+
+def _file(nodeid: str) -> str:
+    return nodeid.partition("::")[0]
 
 
 def _test(nodeid: str) -> str:
@@ -212,10 +355,3 @@ def _lasting(provenance: Mapping[str, str]) -> dict[str, str]:
     if "platform" in kept:
         kept["platform"] = kept["platform"].partition("-")[0]
     return kept
-
-
-def _renewed(before: Stored | None, entry: Entry, provenance: dict[str, str]) -> Stored:
-    stored = freeze(entry.record, provenance)
-    if before is not None and format.same_values(before, stored):
-        return before
-    return stored

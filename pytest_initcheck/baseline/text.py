@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from typing import Any
 
 from pytest_initcheck.baseline import json_lines
 from pytest_initcheck.errors import BaselineError
+from pytest_initcheck.serialization import DuplicateKey, strict_json
 
 _MARKER = re.compile(r"^(<{7}|={7}|>{7}|\|{7})", re.M)
-
-
-class _DuplicateKey(Exception):
-    pass
 
 
 def error_at(file: str, line: int, message: str) -> BaselineError:
@@ -46,29 +44,22 @@ def load(text: str, file: str) -> Any:
     marker = _MARKER.search(text)
     if marker:
         line = text.count("\n", 0, marker.start()) + 1
-        raise error_at(file, line, f"unresolved merge conflict ({marker[0]})")
+        raise error_at(
+            file,
+            line,
+            f"unresolved merge conflict ({marker[0]}); keep one side of it with: initcheck "
+            f"baselines resolve {shlex.quote(file)} --ours (or --theirs)",
+        )
     try:
-        return json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse)
+        return strict_json(text)
     except json.JSONDecodeError as error:
         raise error_at(file, _line_of_error(error), f"not valid JSON: {error.msg}") from None
-    except _DuplicateKey:
-        line, key = json_lines.line_of_duplicate(text)
-        raise error_at(file, line, f"the key {key!r} stands twice") from None
+    except DuplicateKey as error:
+        raise error_at(file, json_lines.line_of_duplicate(text), str(error)) from None
     except RecursionError:
         raise error_at(file, json_lines.line_too_deep(text), "nested too deep") from None
     except ValueError as error:
         raise error_at(file, _line_of_number(text), str(error)) from None
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    data = dict(pairs)
-    if len(data) < len(pairs):
-        raise _DuplicateKey
-    return data
-
-
-def _refuse(constant: str) -> Any:
-    raise ValueError(f"{constant} is not a number that a baseline can hold")
 
 
 def _line_of_error(error: json.JSONDecodeError) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     from pytest_initcheck.cli.parser import parse_arguments
 
+    _show_all_characters()
     try:
         arguments = parse_arguments(sys.argv[1:] if argv is None else list(argv))
         return int(arguments.command(arguments))
@@ -33,3 +35,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return OK
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else USAGE
+
+
+def _show_all_characters() -> None:
+    # A test's id may hold what the terminal's encoding has no bytes for.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import fnmatch
 import json
 import subprocess
 import sys
-import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from pytest_initcheck import report as reports
-from pytest_initcheck.baseline import Baselines, Listed, format_comparison
-from pytest_initcheck.cli import FOUND, OK
-from pytest_initcheck.cli.project import baselines_of, plugin_arguments, run_path
+from pytest_initcheck.baseline import Listed, format_comparison, refusal
+from pytest_initcheck.cli import FOUND, OK, runs
+from pytest_initcheck.cli.compared import comparisons
+from pytest_initcheck.cli.output import counted, print_json
+from pytest_initcheck.cli.project import baselines_of, plugin_arguments
 from pytest_initcheck.errors import InitcheckError
-from pytest_initcheck.records import Comparison, Entry, SessionRecord, TestRecord
-from pytest_initcheck.session.provenance import device_of
+from pytest_initcheck.records import Comparison, TestRecord
+from pytest_initcheck.serialization import encode
 
-_PASSED = ("passed", "xpassed")
+_STATUSES = ("match", "changed", "missing", "obsolete")
 
 
 def regenerate(arguments: argparse.Namespace) -> int:
@@ -35,88 +35,46 @@ def regenerate(arguments: argparse.Namespace) -> int:
 def diff(arguments: argparse.Namespace) -> int:
     """Print what differs between a stored run and the baselines; 1 where something does."""
     baselines, settings = baselines_of(arguments)
-    path = run_path(arguments.run, settings)
-    tests = _compared_tests(reports.read_run(path), path)
-    counts: Counter[str] = Counter()
-    for test in tests:
-        for name, comparison in _comparisons(baselines, test):
-            counts[comparison.status] += 1
+    found = [
+        (test, name, comparison)
+        for run in runs.read([arguments.run] if arguments.run else [], settings)
+        for test in runs.compared(run)
+        for name, comparison in comparisons(baselines, test)
+    ]
+    counts = Counter(comparison.status for _, _, comparison in found)
+    if arguments.json:
+        entries = [_as_data(test.nodeid, name, comparison) for test, name, comparison in found]
+        print_json({"counts": dict(counts), "entries": entries})
+    else:
+        for test, name, comparison in found:
             if comparison.status != "match":
-                print(
-                    f"{test.nodeid}\n{_indented(format_comparison(comparison, name, test.nodeid))}"
-                )
-    print(_counted(counts, ("match", "changed", "missing", "obsolete")))
+                text = format_comparison(comparison, name, test.nodeid, _blocked(test, name))
+                print(f"{test.nodeid}\n{_indented(text)}")
+        print(counted(Counter(map(str, counts.elements())), _STATUSES))
     return OK if set(counts) <= {"match"} else FOUND
 
 
-def _compared_tests(run: SessionRecord, path: Path) -> list[TestRecord]:
-    """The run's tests, with the entries that took part in the comparison only."""
-    tests = []
-    for test in run.tests:
-        entries = tuple(entry for entry in test.entries if entry.comparison is not None)
-        if entries:
-            tests.append(dataclasses.replace(test, entries=entries))
-    if not tests:
-        raise InitcheckError(f"{path}: no test of this run was compared with baselines")
-    return tests
+def _as_data(nodeid: str, name: str, comparison: Comparison) -> dict[str, Any]:
+    # What was expected is in the baseline, and as large.
+    told = encode(dataclasses.replace(comparison, expected=None))
+    return {"nodeid": nodeid, "entry": name, **told}
 
 
-def _comparisons(baselines: Baselines, test: TestRecord) -> Iterator[tuple[str, Comparison]]:
-    for entry in test.entries:
-        yield entry.name, _comparison(baselines, test.nodeid, entry)
-    if test.outcome in _PASSED:
-        recorded = {entry.name for entry in test.entries}
-        for name in baselines.entries(test.nodeid):
-            if name not in recorded:
-                yield name, Comparison(status="obsolete", file=str(baselines.path(test.nodeid)))
-
-
-def _comparison(baselines: Baselines, nodeid: str, entry: Entry) -> Comparison:
-    stored = baselines.stored(nodeid, entry.name)
-    known = entry.comparison
-    # The test's own tolerances are only in what it found itself; that holds for this baseline.
-    if stored and known and known.expected == stored.expected():
-        return known
-    return baselines.compare(nodeid, entry.name, entry.record, device=device_of(entry))
+def _blocked(test: TestRecord, name: str) -> str:
+    return next((refusal(entry) for entry in test.entries if entry.name == name), "")
 
 
 def _indented(text: str) -> str:
     return "\n".join(f"  {line}" for line in text.splitlines())
 
 
-def _counted(counts: Counter[str], words: Iterable[str]) -> str:
-    told = [f"{counts[word]} {word}" for word in words if counts[word]]
-    return ", ".join(told) or "nothing"
-
-
-def accept(arguments: argparse.Namespace) -> int:
-    """Write the records of a stored run as baselines."""
-    baselines, settings = baselines_of(arguments)
-    path = run_path(arguments.run, settings)
-    run = reports.read_run(path)
-    tests = list(_chosen(_compared_tests(run, path), arguments.only))
-    if not tests:
-        raise InitcheckError(f"{path}: no compared test matches --only {arguments.only!r}")
-    counts = Counter(
-        baselines.effect(test.nodeid, entry) for test in tests for entry in test.entries
-    )
-    for file in baselines.update(tests, run.provenance):
-        print(f"wrote {file}" if file.exists() else f"deleted {file}")
-    print(_counted(counts, ("created", "updated", "unchanged")))
-    return OK
-
-
-def _chosen(tests: Iterable[TestRecord], pattern: str | None) -> Iterator[TestRecord]:
-    for test in tests:
-        nodeid = test.nodeid
-        if pattern is None or pattern in nodeid or fnmatch.fnmatchcase(nodeid, pattern):
-            yield test
-
-
 def listing(arguments: argparse.Namespace) -> int:
     """Print one line per stored entry."""
     baselines, settings = baselines_of(arguments)
     found = baselines.listing()
+    if arguments.json:
+        print_json([_listed(one) for one in found])
+        return OK
     rows = [("test", "entry", "holds", "seeds", "device", "torch"), *map(_row, found)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     for row in rows if found else ():
@@ -125,6 +83,11 @@ def listing(arguments: argparse.Namespace) -> int:
     files = len({one.file for one in found})
     print(f"{len(found)} entries in {files} files below {settings.baselines}")
     return OK
+
+
+def _listed(one: Listed) -> dict[str, Any]:
+    known = {"provenance": one.stored.provenance, "seeds": len(one.stored.record.seeds)}
+    return {"file": str(one.file), "nodeid": one.nodeid, "entry": one.entry, **known}
 
 
 def _row(one: Listed) -> tuple[str, ...]:
@@ -146,47 +109,22 @@ def _row(one: Listed) -> tuple[str, ...]:
     )
 
 
-def prune(arguments: argparse.Namespace) -> int:
-    """Delete the baselines of tests that are gone, after collecting all tests that are not."""
-    baselines, settings = baselines_of(arguments)
-    stored = baselines.listing()
-    files = sorted({one.nodeid.partition("::")[0] for one in stored})
-    existing = [file for file in files if (settings.root / file).is_file()]
-    alive = _collect(settings.root, existing) if existing else []
-    empty = set(existing) - {nodeid.partition("::")[0] for nodeid in alive}
-    for file in sorted(empty):
-        print(f"kept {file}: the file exists, but none of its tests can be collected here")
-    kept = [one.nodeid for one in stored if one.nodeid.partition("::")[0] in empty]
-    gone = baselines.prune([*alive, *kept], arguments.dry_run)
-    for nodeid in gone:
-        print(f"{'would delete' if arguments.dry_run else 'deleted'} {nodeid}")
-    print(f"{len(gone)} of {len({one.nodeid for one in stored})} tests with baselines are gone")
+def show(arguments: argparse.Namespace) -> int:
+    """Print what is stored for a test, or one entry of it, as it stands in the file."""
+    baselines, _ = baselines_of(arguments)
+    nodeid, names = arguments.test, baselines.entries(arguments.test)
+    if not names:
+        raise InitcheckError(f"{nodeid}: has no baseline; initcheck baselines list names all")
+    if arguments.entry is not None and arguments.entry not in names:
+        known = ", ".join(map(repr, names))
+        raise InitcheckError(f"{nodeid}: has no entry {arguments.entry!r}; it has {known}")
+    chosen = names if arguments.entry is None else (arguments.entry,)
+    text = baselines.text(nodeid, chosen)
+    if arguments.json:
+        print_json(json.loads(text))
+    else:
+        print(f"{baselines.path(nodeid)}\n{text}", end="")
     return OK
-
-
-def _collect(root: Path, files: list[str]) -> list[str]:
-    """All tests in these files.
-
-    Raises:
-        InitcheckError: the collection failed, or did not take in every test.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "tests.json"
-        command = [sys.executable, "-m", "pytest_initcheck.cli.collect", str(out), str(root)]
-        paths = [str(root / file) for file in files]
-        done = subprocess.run([*command, *paths], check=False, capture_output=True, text=True)
-        if not out.exists():
-            reason = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["no reason given"]
-            raise InitcheckError(f"nothing was pruned: pytest could not collect: {reason[0]}")
-        data = json.loads(out.read_text(encoding="utf-8"))
-    if data["faults"]:
-        raise InitcheckError(f"nothing was pruned: {data['faults'][0]} could not be collected")
-    if data["deselected"]:
-        raise InitcheckError(
-            f"nothing was pruned: the project's pytest options deselect {data['deselected']} "
-            "tests (-m or -k in addopts?), whose baselines would be lost"
-        )
-    return list(data["tests"])
 
 
 def report(arguments: argparse.Namespace) -> int:

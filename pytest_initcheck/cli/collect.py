@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from pytest_initcheck.cli.project import plugin_arguments
+from pytest_initcheck.plugin.options import test_id
 
 
 class Collector:
@@ -35,7 +36,7 @@ class Collector:
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Keep the tests."""
-        self.found["tests"] = [item.nodeid for item in session.items]
+        self.found["tests"] = [test_id(item) for item in session.items]
         self.is_complete = True
 
 

@@ -37,9 +37,9 @@ examples:
 _REGENERATE = """\
 usage: initcheck baselines regenerate [--baselines DIR] [pytest arguments ...]
 
-Run pytest with --initcheck-update: the tests that pass write their baselines anew. Every argument
-is handed to pytest (paths, -k, -m, -n, --rootdir, ...); without any, pytest takes the project's
-testpaths. Returns the exit status of pytest.
+Run pytest with --initcheck-update: the tests that pass write what is new or has changed. Every
+argument is handed to pytest (paths, -k, -m, -n, --rootdir, ...); without any, pytest takes the
+project's testpaths. Returns the exit status of pytest.
 """
 
 
@@ -198,26 +198,66 @@ def _add_baselines(commands: Commands[Parser]) -> None:
     actions = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add(actions, "regenerate", "run the tests and write their baselines anew")
     diff = _add(actions, "diff", "compare a stored run with the baselines")
-    _add_run(diff, "?", "default: that of the last report")
-    accept = _add(actions, "accept", "make the records of a stored run the baselines")
-    _add_run(accept, None, "as CI stored it; nothing is run again")
-    accept.add_argument(
+    _add_run(diff, "?", "default: that of the last session")
+    accept = _add(actions, "accept", "make the records of stored runs the baselines")
+    _add_accept(accept)
+    listing = _add(actions, "list", "list what is stored")
+    show = _add(actions, "show", "print what is stored for a test")
+    show.add_argument("test", metavar="TEST", help="the test's id")
+    show.add_argument("entry", nargs="?", metavar="ENTRY", help="one entry of it (default: all)")
+    prune = _add(actions, "prune", "delete the baselines of tests that do not exist any more")
+    _add_prune(prune)
+    resolve = _add(actions, "resolve", "take one side of a merge conflict in a file")
+    resolve.add_argument("file", metavar="FILE", help="the file of baselines")
+    sides = resolve.add_mutually_exclusive_group(required=True)
+    for side in ("ours", "theirs"):
+        about = f"keep what git calls {side}"
+        sides.add_argument(f"--{side}", dest="side", action="store_const", const=side, help=about)
+    for action, module, name in (
+        (diff, "baselines", "diff"),
+        (accept, "accept", "accept"),
+        (listing, "baselines", "listing"),
+        (show, "baselines", "show"),
+        (prune, "prune", "prune"),
+        (resolve, "resolve", "resolve"),
+    ):
+        action.add_argument("--baselines", metavar="DIR", help="folder of the baselines")
+        action.add_argument("--rootdir", metavar="DIR", help="pytest's rootdir")
+        if action is not resolve:
+            action.add_argument("--json", action="store_true", help="print the result as JSON")
+        action.set_defaults(command=_lazy(module, name))
+
+
+def _add_accept(parser: Parser) -> None:
+    parser.add_argument(
+        "run",
+        nargs="*",
+        metavar="RUN",
+        help="run.json, a folder with some, a zip as CI stores it, or several of them, merged "
+        "(default: that of the last session); nothing is run again",
+    )
+    parser.add_argument(
         "--only",
         metavar="PATTERN",
         help="only tests whose id contains PATTERN or matches it as a glob",
     )
-    listing = _add(actions, "list", "list what is stored")
-    prune = _add(actions, "prune", "delete the baselines of tests that do not exist any more")
-    prune.add_argument("--dry-run", action="store_true", help="only say what would be deleted")
-    for action, name in (
-        (diff, "diff"),
-        (accept, "accept"),
-        (listing, "listing"),
-        (prune, "prune"),
-    ):
-        action.add_argument("--baselines", metavar="DIR", help="folder of the baselines")
-        action.add_argument("--rootdir", metavar="DIR", help="pytest's rootdir")
-        action.set_defaults(command=_lazy("baselines", name))
+    parser.add_argument(
+        "--yes", action="store_true", help="do not ask (without a terminal, nothing is asked)"
+    )
+    parser.add_argument(
+        "--allow-unhealthy",
+        metavar="REASON",
+        help="also store starts that are not healthy, with this reason",
+    )
+
+
+def _add_prune(parser: Parser) -> None:
+    parser.add_argument("--dry-run", action="store_true", help="only say what would be deleted")
+    parser.add_argument(
+        "--variants",
+        action="store_true",
+        help="also those of parameters that are not collected here, of a function that is",
+    )
 
 
 def _add_run(parser: Parser, nargs: str | None, about: str) -> None:

@@ -84,11 +84,11 @@ def baselines_of(arguments: argparse.Namespace) -> tuple[Baselines, Settings]:
     settings = settings_of(arguments.rootdir, arguments.baselines)
     if settings.baselines is None:
         raise InitcheckError("the baselines are switched off here; pass --baselines DIR")
-    return Baselines(settings.baselines), settings
+    return Baselines(settings.baselines, settings.root), settings
 
 
 def run_path(given: str | None, settings: Settings) -> Path:
-    """The run.json meant: as given (a file or its folder), or beside the last report.
+    """The run.json meant: as given (a file or its folder), or that of the last session.
 
     Raises:
         InitcheckError: there is none.
@@ -97,10 +97,11 @@ def run_path(given: str | None, settings: Settings) -> Path:
         path = Path(given)
         return path / RUN if path.is_dir() else path
     reports = [settings.report, settings.root / DEFAULT_REPORT, Path(DEFAULT_REPORT)]
-    for report in filter(None, reports):
-        if report.with_name(RUN).is_file():
-            return report.with_name(RUN)
+    stored = [report.with_name(RUN) for report in reports if report is not None]
+    runs = [run for run in (settings.last_run, *stored) if run is not None and run.is_file()]
+    if runs:
+        return max(runs, key=lambda run: run.stat().st_mtime_ns)
     raise InitcheckError(
-        f"there is no stored run; make one with: pytest --initcheck-report={DEFAULT_REPORT}, "
-        f"or pass the path of a {RUN}"
+        "there is no stored run; run pytest, which leaves one in its cache, or make one with: "
+        f"pytest --initcheck-report={DEFAULT_REPORT}, or pass the path of a {RUN}"
     )

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pytest_initcheck.baseline import Baselines
     from pytest_initcheck.plugin.fixture import Initcheck
     from pytest_initcheck.plugin.outcome import TestOutcome
-    from pytest_initcheck.session.settings import Settings
+    from pytest_initcheck.session.settings import Scope, Settings
 
 MNIST_VARIABLE = "INITCHECK_MNIST"
 SETTINGS: pytest.StashKey[Settings] = pytest.StashKey()
@@ -66,9 +66,19 @@ def initcheck(request: pytest.FixtureRequest) -> Initcheck:
 
     item: pytest.Item = request.node
     settings = options.for_test(item, item.config.stash[SETTINGS])
+    _refuse_foreign(item, settings)
     outcome = item.stash[OUTCOME] = TestOutcome.of(settings, item.config.stash[BASELINES])
     ask = functools.partial(item.ihook.pytest_initcheck_checks, config=item.config)
     return Initcheck(outcome.recorder, settings, ask)
+
+
+def _refuse_foreign(item: pytest.Item, settings: Scope) -> None:
+    from pytest_initcheck.plugin.homes import fault
+
+    if settings.baselines is not None and item.config.getoption("--initcheck-baselines") is None:
+        foreign = fault(item)
+        if foreign:
+            pytest.fail(foreign, pytrace=False)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_initcheck.plugin.collection import Collection
+
 if TYPE_CHECKING:
     from pytest_initcheck.session.collector import Session
     from pytest_initcheck.session.settings import Settings
 
 REPORT_ATTRIBUTE = "initcheck"
-CACHED_RUN = Path("v", "initcheck", "run.json")
 
 
 def is_worker(config: pytest.Config) -> bool:
@@ -30,6 +31,8 @@ class Controller:
         self.written: Path | None = None
         self.crashes: list[pytest.TestReport] = []
         self.notes: list[str] = []
+        self.collection = Collection()
+        config.pluginmanager.register(self.collection, "initcheck-collection")
 
     def _collect(self) -> Session:
         from pytest_initcheck.session.collector import Session
@@ -69,6 +72,7 @@ class Controller:
             collected.update_baselines()
         else:
             collected.note_obsolete()
+        collected.note_orphans(self.collection.every_test(self.config))
         collected.note_unused_ignores()
         if self.settings.report is not None:
             self.written = collected.write_report(self.settings.report)
@@ -86,9 +90,8 @@ class Controller:
 
     def _keep_for_commands(self, collected: Session) -> None:
         # The commands (diff, accept) work on the last run also when no report was asked for.
-        cache = getattr(self.config, "cache", None)
-        if cache is not None and collected.tests:
-            collected.keep(Path(str(cache._cachedir)) / CACHED_RUN)
+        if self.settings.last_run is not None and collected.tests:
+            collected.keep(self.settings.last_run)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """The plugin's section; nothing where no test used it."""

@@ -28,6 +28,7 @@ MARKER = (
 IGNORE_INI = "initcheck_ignore"
 DEFAULT_BASELINES = "baselines"
 OFF = "off"
+CACHED_RUN = Path("v", "initcheck", "run.json")
 
 
 def add(parser: pytest.Parser) -> None:
@@ -48,6 +49,12 @@ def _add_options(group: pytest.OptionGroup) -> None:
         action="store_true",
         default=None,
         help="write the baselines of the tests that pass instead of comparing with them",
+    )
+    group.addoption(
+        "--initcheck-allow-unhealthy",
+        metavar="REASON",
+        default=None,
+        help="let --initcheck-update also store starts that are not healthy, with this reason",
     )
     group.addoption(
         "--initcheck-baselines",
@@ -109,6 +116,8 @@ def resolve(config: pytest.Config) -> Settings:
         mnist=_mnist(config),
         ignores=_ignores_of_ini(config),
         thorough=_thorough_of_ini(config),
+        allow_unhealthy=_allowed(config),
+        last_run=_last_run(config),
     )
     _refuse_conflicts(config, settings)
     return settings
@@ -144,6 +153,30 @@ def _baselines(config: pytest.Config) -> Path | None:
         return None if given == OFF else _below(config.invocation_params.dir, given)
     ini = _ini(config, "initcheck_baselines")
     return None if ini == OFF else _below(config.rootpath, _first(ini, DEFAULT_BASELINES))
+
+
+def _allowed(config: pytest.Config) -> str:
+    reason = config.getoption("--initcheck-allow-unhealthy")
+    if reason is None:
+        return ""
+    if not reason.strip():
+        raise pytest.UsageError(
+            "--initcheck-allow-unhealthy is empty: say why the start may be unhealthy; the reason "
+            "is stored"
+        )
+    if not config.getoption("--initcheck-update"):
+        raise pytest.UsageError(
+            "--initcheck-allow-unhealthy says nothing but to --initcheck-update"
+        )
+    return str(reason.strip())
+
+
+def _last_run(config: pytest.Config) -> Path | None:
+    try:
+        folder = config.getini("cache_dir")
+    except (ValueError, KeyError):  # Pytest runs without its cache.
+        return None
+    return _below(config.rootpath, str(folder)) / CACHED_RUN
 
 
 def _device_of_ini(config: pytest.Config) -> str | None:
@@ -263,7 +296,7 @@ def for_test(item: pytest.Item, settings: Settings) -> Scope:
         marked = {**mark.kwargs, **marked}
     device = _first(item.config.getoption("--initcheck-device"), marked.get("device"))
     return Scope(
-        nodeid=_plain_nodeid(item),
+        nodeid=test_id(item),
         baselines=_baselines_of_test(item.config, settings, marked.get("baseline")),
         update=settings.update,
         device=_first(device, settings.device),
@@ -273,7 +306,15 @@ def for_test(item: pytest.Item, settings: Settings) -> Scope:
         ignores=(*_ignores_of_markers(item), *settings.ignores),
         causal=marked.get("causal"),
         thorough=bool(_first(marked.get("thorough"), settings.thorough)),
+        allow_unhealthy=settings.allow_unhealthy,
+        expects_failure=any(map(_may_hold, item.iter_markers("xfail"))),
     )
+
+
+def _may_hold(mark: pytest.Mark) -> bool:
+    # A condition in a text is pytest's to judge; it is given where it is expected to hold.
+    conditions = [*mark.args, *(mark.kwargs[k] for k in ("condition",) if k in mark.kwargs)]
+    return not conditions or any(map(bool, conditions))
 
 
 def _ignores_of_markers(item: pytest.Item) -> Iterator[Ignore]:
@@ -286,7 +327,7 @@ def _ignores_of_markers(item: pytest.Item) -> Iterator[Ignore]:
 def _function_id(item: pytest.Item) -> str:
     # A marker speaks for all parameters of its test: it may match with some of them only.
     parameters = getattr(item, "callspec", None)
-    nodeid = _plain_nodeid(item)
+    nodeid = test_id(item)
     return nodeid.removesuffix(f"[{parameters.id}]") if parameters is not None else nodeid
 
 
@@ -299,6 +340,20 @@ def _baselines_of_test(
     if wanted and off_by_ini:
         return _below(config.rootpath, DEFAULT_BASELINES)
     return settings.baselines
+
+
+def test_id(item: pytest.Item) -> str:
+    """The id that a test's baselines are kept under: of one test alone, wherever pytest started."""
+    nodeid, root = _plain_nodeid(item), item.config.rootpath
+    if item.path.is_relative_to(root):
+        return nodeid
+    # Of two folders that are given, pytest cuts both from the ids below them.
+    _, colons, test = nodeid.partition("::")
+    try:
+        path = Path(os.path.relpath(item.path, root))
+    except ValueError:  # On another drive.
+        path = item.path
+    return path.as_posix() + colons + test
 
 
 def _plain_nodeid(item: pytest.Item) -> str:

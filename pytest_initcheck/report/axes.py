@@ -80,7 +80,7 @@ def _log_ticks(scale: Scale, most: int) -> list[float]:
 
 def _fine_log_ticks(scale: Scale) -> list[float]:
     power = math.floor(math.log10(scale.low))
-    found = [m * 10.0**p for p in range(power, power + 3) for m in (1, 2, 5)]
+    found = [m * 10.0**p for p in range(power, min(power + 3, 309)) for m in (1, 2, 5)]
     return [value for value in found if scale.low <= value <= scale.high]
 
 

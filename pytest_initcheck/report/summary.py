@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pytest_initcheck.records import RANK, Entry, Finding, SessionRecord, TestRecord
 
 VERDICTS = ("fail", "warn", "pass")
-STATUSES = ("changed", "missing", "new", "obsolete", "match")
+STATUSES = ("unreadable", "changed", "missing", "new", "obsolete", "match")
 NONE = "none"
 BAD_OUTCOMES = ("crashed", "error", "failed")
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")

@@ -75,10 +75,10 @@ def _findings(session: SessionRecord, width: int, place: str) -> list[str]:
 
 def _changes(session: SessionRecord, width: int, place: str) -> list[str]:
     lines = [
-        _beside(f"{entry.name}: {_change(entry.comparison)}", test, width)
+        _beside(f"{entry.name}: {_change(entry.comparison, test)}", test, width)
         for test in session.tests
         for entry in test.entries
-        if entry.comparison and entry.comparison.status in ("changed", "missing")
+        if entry.comparison and entry.comparison.status in ("unreadable", "changed", "missing")
     ]
     return lines[:MOST_LINES] + _more(len(lines) - MOST_LINES, "baseline change", place)
 
@@ -94,9 +94,14 @@ def _beside(text: str, test: TestRecord, width: int) -> str:
     return f"{text} ({summary.shorten(_short_id(test), width - len(text) - 3)})"
 
 
-def _change(comparison: Comparison) -> str:
+def _change(comparison: Comparison, test: TestRecord) -> str:
+    if comparison.status == "unreadable":
+        return f"baseline unreadable: {comparison.notes[0]}" if comparison.notes else "unreadable"
     if comparison.status == "missing":
-        return "baseline missing, create it with --initcheck-update"
+        # An update writes nothing of a test that fails by its own assertions, or is to fail.
+        fails = test.outcome not in ("passed", "xpassed")
+        is_other = fails and "\ncreate: " not in test.message
+        return "baseline missing" + ("" if is_other else ", create it with --initcheck-update")
     if not comparison.differences:
         return "baseline changed"
     first, more = comparison.differences[0], len(comparison.differences) - 1

@@ -323,8 +323,9 @@ def finding_view(finding: Finding) -> FindingView:
 _HEADLINES = {
     "match": "All {n} compared values lie within their tolerance.",
     "changed": "{bad} of {n} compared values left their tolerance, worst first.",
-    "missing": "There is no stored baseline{place}; create it with --initcheck-update.",
+    "missing": "No stored baseline{place}; --initcheck-update creates it once the test passes.",
     "new": "The baseline was written in this run.",
+    "unreadable": "The stored baseline cannot be read, and is left as it is.",
     "obsolete": "The stored baseline has no test any more.",
 }
 

@@ -10,9 +10,10 @@ from typing import Any
 from pytest_initcheck import files
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.records import SessionRecord
-from pytest_initcheck.serialization import decode, encode
+from pytest_initcheck.serialization import decode, encode, strict_json
 
 FORMAT = 1  # 1: the first; raise it when a field changes its meaning
+MOST_BYTES = 1 << 30
 DATA_NAME = "run.json"
 PAGE_NAME = "report.html"
 
@@ -49,6 +50,8 @@ def read_run(path: str | os.PathLike[str]) -> SessionRecord:
     """
     file = Path(path)
     try:
+        if file.stat().st_size > MOST_BYTES:
+            raise InitcheckError(f"{file}: has more than {MOST_BYTES >> 20} MB; pass a run.json")
         text = file.read_text(encoding="utf-8")
     except OSError as error:
         raise InitcheckError(f"{file}: cannot be read: {error.strerror or error}") from None
@@ -60,7 +63,7 @@ def read_run(path: str | os.PathLike[str]) -> SessionRecord:
 def parse_run(text: str, name: str = DATA_NAME) -> SessionRecord:
     """The session in the text of a run.json; ``name`` is what an error calls it."""
     try:
-        data = json.loads(text)
+        data = strict_json(text)
     except json.JSONDecodeError as error:
         raise InitcheckError(
             f"{name}:{error.lineno}: not valid JSON ({error.msg}); is the file complete?"
@@ -76,7 +79,7 @@ def parse_run(text: str, name: str = DATA_NAME) -> SessionRecord:
         )
     try:
         return decode(SessionRecord, data)
-    except InitcheckError as error:
+    except (InitcheckError, ArithmeticError, ValueError, RecursionError) as error:
         raise InitcheckError(f"{name}: {error}") from None
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
 from pytest_initcheck import files
-from pytest_initcheck.errors import InitcheckError
-from pytest_initcheck.records import Entry, SessionRecord, TestRecord
+from pytest_initcheck.errors import BaselineError, InitcheckError
+from pytest_initcheck.records import SessionRecord, TestRecord
 from pytest_initcheck.serialization import decode, encode
 from pytest_initcheck.session.provenance import now, provenance
 from pytest_initcheck.session.recorder import Placed
@@ -101,6 +101,26 @@ class Session:
                 "--initcheck-update drops them"
             )
 
+    def note_orphans(self, collected: Collection[str]) -> None:
+        """Note the baselines of tests that are gone, where ``collected`` is all tests there are."""
+        from pytest_initcheck.baseline import Baselines, living
+
+        if self.settings.baselines is None or not collected:
+            return
+        try:
+            listed = Baselines(self.settings.baselines, self.settings.root).listing()
+        except BaselineError:  # Its own tests tell of it.
+            return
+        stored = dict.fromkeys(one.nodeid for one in listed)
+        states = living.states(self.settings.root, stored, collected)
+        gone = [nodeid for nodeid, state in states.items() if state == living.GONE]
+        if gone:
+            more = f" and {len(gone) - 3} more" if len(gone) > 3 else ""
+            self.notes.append(
+                f"baselines of tests that are gone: {', '.join(gone[:3])}{more}; "
+                "initcheck baselines prune deletes them"
+            )
+
     def note_unused_ignores(self) -> None:
         """Note the ignores of markers and ini file that no diagnosis of the run has matched."""
         matched: dict[Placed, bool] = {}
@@ -125,12 +145,16 @@ class Session:
         passed = [test for test in chosen if test.outcome in PASSED]
         entries = [entry for test in passed for entry in test.entries]
         try:
-            Baselines(self.settings.baselines).update(passed, provenance(entries))
-        except (InitcheckError, OSError) as error:
-            self.faults.append(f"baselines not written: {error}")
+            done = Baselines(self.settings.baselines).update(
+                passed, provenance(entries), self.settings.allow_unhealthy
+            )
+        except Exception as error:  # No record may cost the session its end.
+            kept = "; once that is mended: initcheck baselines accept"
+            known = kept if self.settings.last_run is not None else ""
+            self.faults.append(f"baselines not written: {_reason(error)}{known}")
             return
-        dropped = sum(len(self.obsolete.get(test.nodeid, ())) for test in passed)
-        self.notes.append(_update_note(entries, dropped, self.settings))
+        self.faults += [f"baseline not written: {refused}" for refused in done.refused]
+        self.notes.append(_update_note(done.counts, self.settings))
         left = len(chosen) - len(passed)
         if left:
             tests = "1 test" if left == 1 else f"{left} tests"
@@ -176,11 +200,10 @@ def _reason(error: Exception) -> str:
     return reason or f"{type(error).__name__}: {error}"
 
 
-def _update_note(entries: Sequence[Entry], dropped: int, settings: Settings) -> str:
-    status = Counter(entry.comparison.status for entry in entries if entry.comparison)
-    created, same = status["new"], status["match"]
-    counts = f"{created} created, {status.total() - created - same} updated, {same} unchanged"
+def _update_note(counts: Counter[str], settings: Settings) -> str:
+    told = ", ".join(f"{counts[effect]} {effect}" for effect in ("created", "updated", "unchanged"))
+    more = [f"{counts[effect]} {effect}" for effect in ("dropped", "refused") if counts[effect]]
     folder = settings.baselines
     if folder is not None and folder.is_relative_to(settings.root):
         folder = folder.relative_to(settings.root)
-    return f"baselines in {folder}: {counts}" + (f", {dropped} dropped" if dropped else "")
+    return f"baselines in {folder}: {', '.join([told, *more])}"

@@ -16,11 +16,13 @@ _ORDER = {"error": 0, "warning": 1, "info": 2}
 
 @dataclass(frozen=True)
 class BaselineProblem:
-    """A record that does not fit its baseline; ``fault`` where that could not be read."""
+    """A record that does not fit its baseline; ``fault`` where that could not be read, ``blocked``
+    why an update would not write it."""
 
     name: str
     comparison: Comparison
     fault: str = ""
+    blocked: str = ""
 
 
 def worst_first(findings: Sequence[Finding]) -> list[Finding]:
@@ -102,34 +104,35 @@ def show_command(nodeid: str, report: Path | None) -> str:
     return f"report: pytest {shlex.quote(nodeid)} --initcheck-report=initcheck.html"
 
 
-def baseline_text(problems: Sequence[BaselineProblem], nodeid: str) -> str:
-    """Which records do not fit their baseline: unreadable, changed, missing; then what to do."""
+def baseline_text(problems: Sequence[BaselineProblem], nodeid: str, blocked: str = "") -> str:
+    """Which records do not fit their baseline: unreadable, changed, missing; then what to do.
+
+    ``blocked`` is why an update would write none of them, where that is known.
+    """
     faults = list(dict.fromkeys(p.fault for p in problems if p.fault))
     known = [p for p in problems if not p.fault]
     missing = [p for p in known if p.comparison.status == "missing"]
     changed = [p for p in known if p.comparison.status != "missing"]
-    return "\n\n".join([*faults, *_changed(changed, nodeid), *_missing(missing, nodeid)])
+    told = [*_changed(changed, nodeid, blocked), *_missing(missing, nodeid, blocked)]
+    return "\n\n".join([*faults, *told])
 
 
-def _changed(problems: Sequence[BaselineProblem], nodeid: str) -> list[str]:
+def _changed(problems: Sequence[BaselineProblem], nodeid: str, blocked: str) -> list[str]:
     from pytest_initcheck.baseline import format_comparison
 
     shown = problems[:MOST_PROBLEMS]
-    texts = [format_comparison(p.comparison, p.name, nodeid) for p in shown]
+    texts = [format_comparison(p.comparison, p.name, nodeid, p.blocked or blocked) for p in shown]
     if len(problems) > MOST_PROBLEMS:
         texts.append(f"and {len(problems) - MOST_PROBLEMS} more records, see the report")
     return texts
 
 
-def _missing(problems: Sequence[BaselineProblem], nodeid: str) -> list[str]:
-    if not problems:
-        return []
-    names = ", ".join(repr(p.name) for p in problems[:MOST_FINDINGS])
-    if len(problems) > MOST_FINDINGS:
-        names += f" and {len(problems) - MOST_FINDINGS} more"
-    file = problems[0].comparison.file
-    place = f" in {file}" if file else ""
-    return [
-        f"missing: no baseline for {names}{place}; nothing was written\n"
-        f"create: pytest {shlex.quote(nodeid)} --initcheck-update"
-    ]
+def _missing(problems: Sequence[BaselineProblem], nodeid: str, blocked: str) -> list[str]:
+    from pytest_initcheck.baseline.describe import missing
+
+    texts = []
+    for why in dict.fromkeys(p.blocked or blocked for p in problems):
+        same = [p for p in problems if (p.blocked or blocked) == why]
+        lines = missing([p.name for p in same], same[0].comparison, nodeid, why)
+        texts.append("\n".join(lines))
+    return texts

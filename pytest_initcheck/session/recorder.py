@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     from pytest_initcheck.baseline import Baselines
     from pytest_initcheck.ignores import Ignore
 
+WAY_OUT = (
+    "an update leaves the file as it is, as other tests are in it: restore it from version "
+    "control, or delete it if all of them are to be recorded anew"
+)
+XFAIL = "an update writes what passes, and this test is marked xfail"
 # An ignore of a marker or the ini file: where it stands, and its text.
 Placed = tuple[str, str]
 
@@ -84,16 +89,19 @@ class TestRecorder:
         return candidate
 
     def _compared(self, entry: Entry, rtol: float | None, atol: float | None) -> Entry:
+        from pytest_initcheck.baseline.admission import refusal
+
         fault = ""
         try:
             comparison = self._comparison(entry, rtol, atol)
         except BaselineError as error:
-            fault = str(error)
-            comparison = Comparison(status="missing", notes=(fault,))
+            fault = f"unreadable: {error}\n{WAY_OUT}"
+            comparison = Comparison(status="unreadable", notes=(str(error),))
         if self.settings.update and comparison.status == "missing":
             comparison = replace(comparison, status="new")
         elif not self.settings.update and comparison.status != "match":
-            self.problems.append(BaselineProblem(entry.name, comparison, fault))
+            blocked = refusal(entry, self.settings.allow_unhealthy)
+            self.problems.append(BaselineProblem(entry.name, comparison, fault, blocked))
         return replace(entry, comparison=comparison)
 
     def _comparison(self, entry: Entry, rtol: float | None, atol: float | None) -> Comparison:
@@ -117,9 +125,13 @@ class TestRecorder:
         except BaselineError:
             return []
 
-    def baseline_problem(self) -> str:
-        """What to tell about the baselines when the test has ended; empty where all fit."""
-        return baseline_text(self.problems, self.settings.nodeid)
+    def baseline_problem(self, blocked: str = "") -> str:
+        """What to tell about the baselines when the test has ended; empty where all fit.
+
+        ``blocked`` is why an update would write nothing of this test.
+        """
+        blocked = blocked or (XFAIL if self.settings.expects_failure else "")
+        return baseline_text(self.problems, self.settings.nodeid, blocked)
 
     def test_record(self, outcome: str, duration: float, message: str) -> TestRecord:
         """All of it, once the outcome of the test is known."""

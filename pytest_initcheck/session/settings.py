@@ -12,7 +12,11 @@ DEVICES = ("cpu", "cuda", "auto")
 
 
 class Settings(NamedTuple):
-    """What holds for the whole session; ``baselines`` is None where comparison is off."""
+    """What holds for the whole session; ``baselines`` is None where comparison is off.
+
+    ``allow_unhealthy`` is the reason for which an update takes an unhealthy start, ``last_run``
+    where each session leaves its run.json.
+    """
 
     root: Path
     report: Path | None = None
@@ -22,13 +26,16 @@ class Settings(NamedTuple):
     mnist: str | None = None
     ignores: tuple[Ignore, ...] = ()
     thorough: bool = False
+    allow_unhealthy: str = ""
+    last_run: Path | None = None
 
 
 class Scope(NamedTuple):
     """What holds for one test; tolerances are None where the baseline's own apply.
 
     ``ignores`` are those of its markers, the nearest first, then those of the ini file; ``causal``
-    is None where the model's own configuration is asked.
+    is None where the model's own configuration is asked. ``expects_failure`` tells a test that is
+    marked xfail.
     """
 
     nodeid: str
@@ -41,3 +48,5 @@ class Scope(NamedTuple):
     ignores: tuple[Ignore, ...] = ()
     causal: bool | None = None
     thorough: bool = False
+    allow_unhealthy: str = ""
+    expects_failure: bool = False

@@ -65,7 +65,7 @@ class Project:
             AssertionError: the command refuses.
         """
         from pytest_initcheck.cli import main
-        from pytest_initcheck.plugin.controller import CACHED_RUN
+        from pytest_initcheck.plugin.options import CACHED_RUN
 
         run = self.path / ".pytest_cache" / CACHED_RUN
         said = io.StringIO()

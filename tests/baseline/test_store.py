@@ -45,9 +45,9 @@ def names(folder) -> list[str]:
         ("test_a.py::test", "test_a.json"),
         ("../other/test_a.py::test", "_outside/other/test_a.json"),
         ("../../../../etc/test_a.py::test", "_outside/_outside/_outside/_outside/etc/test_a.json"),
-        ("/abs/test_a.py::test", "abs/test_a.json"),
-        ("a\\test_a.py::test", "a/test_a.json"),
-        ("C:/x/test_a.py::test", "C_/x/test_a.json"),
+        ("/abs/test_a.py::test", "_root/abs/test_a.json"),
+        ("a\\test_a.py::test", "a%5Ctest_a.json"),
+        ("C:/x/test_a.py::test", "C%3A/x/test_a.json"),
         ("docs/guide.txt::guide.txt", "docs/guide.txt.json"),
     ],
 )
@@ -64,7 +64,8 @@ def test_missing_says_so_and_writes_nothing(baselines, folder):
 
 def test_what_was_written_matches(baselines, folder):
     record = network(0)
-    assert baselines.update([recorded(record)], PROVENANCE) == [folder / "suites/test_a.json"]
+    written = baselines.update([recorded(record)], PROVENANCE).files
+    assert written == [folder / "suites/test_a.json"]
     assert baselines.compare(NODE, "run", record).status == "match"
     assert Baselines(folder).compare(NODE, "run", record).status == "match"
     assert Baselines(folder).compare(NODE, "other", record).status == "missing"
@@ -75,7 +76,7 @@ def test_the_same_update_again_changes_no_byte(baselines, folder):
     baselines.update([recorded(network(0))], PROVENANCE)
     before = (folder / "suites/test_a.json").read_bytes()
     later = {**PROVENANCE, "torch": "3.0", "time": "2030-01-01"}
-    assert baselines.update([recorded(network(0))], later) == []
+    assert baselines.update([recorded(network(0))], later).files == []
     assert (folder / "suites/test_a.json").read_bytes() == before
 
 
@@ -113,28 +114,89 @@ def test_a_test_that_failed_halfway_loses_nothing(baselines):
 
 def test_a_test_that_records_nothing_any_more_loses_its_file(baselines, folder):
     baselines.update([recorded(metric())], PROVENANCE)
-    assert baselines.update([TestRecord(nodeid=NODE)], PROVENANCE) == [
-        folder / "suites/test_a.json"
-    ]
+    gone = baselines.update([TestRecord(nodeid=NODE)], PROVENANCE)
+    assert (gone.files, gone.counts["dropped"]) == ([folder / "suites/test_a.json"], 1)
     assert names(folder) == []
-    assert baselines.update([TestRecord(nodeid=NODE)], PROVENANCE) == []
+    assert baselines.update([TestRecord(nodeid=NODE)], PROVENANCE).files == []
 
 
-def test_an_update_replaces_a_file_that_cannot_be_read(baselines, folder):
+@pytest.mark.parametrize(
+    ("content", "advice"),
+    [
+        (b"<<<<<<< HEAD", "initcheck baselines resolve .*test_a.json --ours"),
+        (b'{"format": 99}', "written by another version"),
+        (b"\xff", "UTF-8"),
+    ],
+)
+def test_an_update_leaves_a_file_that_cannot_be_read(folder, content, advice):
     (folder / "suites").mkdir(parents=True)
-    for content in (b"<<<<<<< HEAD", b'{"format": 99}', b"\xff"):
-        (folder / "suites/test_a.json").write_bytes(content)
-        with pytest.raises(BaselineError, match=r"suites.test_a\.json:1: "):
-            Baselines(folder).compare(NODE, "run", metric())
-        Baselines(folder).update([recorded(metric())], PROVENANCE)
-        assert Baselines(folder).compare(NODE, "run", metric()).status == "match"
+    (folder / "suites/test_a.json").write_bytes(content)
+    other = TestRecord(nodeid="suites/test_b.py::test_y", entries=entries("a"))
+    with pytest.raises(BaselineError, match=rf"suites.test_a\.json:1: .*{advice}") as caught:
+        Baselines(folder).update([other, recorded(metric())], PROVENANCE)
+    assert "--initcheck-update" not in str(caught.value)
+    assert {name: (folder / name).read_bytes() for name in names(folder)} == {
+        "suites/test_a.json": content
+    }
 
 
-def test_a_fault_names_the_command_for_its_test_file(baselines, folder):
-    (folder / "suites").mkdir(parents=True)
-    (folder / "suites/test_a.json").write_text('{"format": 99}')
-    with pytest.raises(BaselineError, match=r"pytest suites/test_a\.py --initcheck-update"):
-        baselines.compare(NODE, "run", metric())
+def test_a_file_says_whose_tests_it_holds(baselines, folder):
+    nodeid = "../v_outside/test_v1.0.py::test_x"
+    baselines.update([TestRecord(nodeid=nodeid, entries=entries("a"))], PROVENANCE)
+    (file,) = folder.rglob("*.json")
+    assert json.loads(file.read_text())["path"] == "../v_outside/test_v1.0.py"
+    assert [one.nodeid for one in Baselines(folder).listing()] == [nodeid]
+
+
+def test_a_file_of_an_older_version_is_found_by_its_name(baselines, folder, tmp_path):
+    baselines.update([TestRecord(nodeid="a/test_v1.0.py::t", entries=entries("a"))], PROVENANCE)
+    (file,) = folder.rglob("*.json")
+    file.write_text("".join(x for x in file.read_text().splitlines(True) if '"path"' not in x))
+    assert Baselines(folder).entries("a/test_v1.0.py::t") == ("a",)
+    (tmp_path / "a").mkdir()
+    for there in ("a/test_v1.0", "a/test_v1.0.py"):
+        (tmp_path / there).write_text("")
+        (listed,) = Baselines(folder, tmp_path).listing()
+        assert (tmp_path / listed.nodeid.partition("::")[0]).is_file()
+        (tmp_path / there).unlink()
+
+
+def test_a_file_that_was_moved_belongs_to_where_it_is(baselines, folder):
+    baselines.update([recorded(metric())], PROVENANCE)
+    (folder / "suites/test_a.json").rename(folder / "suites/test_new.json")
+    again = Baselines(folder)
+    moved = "suites/test_new.py::test_x"
+    assert again.entries(moved) == ("run",)
+    assert [one.nodeid for one in again.listing()] == [moved]
+    again.update([TestRecord(nodeid=moved, entries=entries("run", value=2.0))], PROVENANCE)
+    stored = json.loads((folder / "suites/test_new.json").read_text())
+    assert stored["path"] == "suites/test_new.py"
+
+
+def test_names_that_a_disk_takes_for_one_are_told_apart(baselines, folder):
+    baselines.update([TestRecord(nodeid="test_\u00e9.py::t", entries=entries("a"))], PROVENANCE)
+    # What a disk that ignores case and composition would hand out under the other name.
+    (folder / "test_\u00e9.json").rename(folder / "Test_e\u0301.json")
+    with pytest.raises(BaselineError, match=r"holds the baselines of test_é\.py"):
+        Baselines(folder).entries("Test_e\u0301.py::t")
+
+
+def test_two_test_files_that_would_share_a_file_are_refused(baselines, folder):
+    both = [TestRecord(nodeid=f"{path}::t", entries=entries("a")) for path in ("x.py", "x")]
+    with pytest.raises(BaselineError, match=r"is the place of both x and x\.py"):
+        baselines.update(both, PROVENANCE)
+    assert not folder.exists()
+
+
+def test_an_update_keeps_what_fits_as_it_is(baselines):
+    baselines.update([recorded(metric(1.0))], PROVENANCE)
+    for value in (1.02, 1.04):
+        record = metric(value)
+        found = baselines.compare(NODE, "run", record, rtol=0.1)
+        entry = Entry(name="run", kind="metrics", record=record, comparison=found)
+        done = baselines.update([TestRecord(nodeid=NODE, entries=(entry,))], PROVENANCE)
+        assert (done.files, done.counts["unchanged"]) == ([], 1)
+    assert baselines.stored(NODE, "run").record.metrics == {"a": (1.0,)}
 
 
 def test_listing_is_sorted(baselines):
@@ -255,13 +317,31 @@ def test_the_mode_is_that_of_a_source_file(baselines):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege there")
-def test_a_link_is_followed_and_stays_a_link(baselines, folder, tmp_path):
-    real = tmp_path / "shared.json"
-    (folder / "suites").mkdir(parents=True)
-    (folder / "suites/test_a.json").symlink_to(real)
-    baselines.update([recorded(metric())], PROVENANCE)
-    assert (folder / "suites/test_a.json").is_symlink()
-    assert json.loads(real.read_text())["format"] == 1
+@pytest.mark.parametrize("link", ["suites", "suites/test_a.json"])
+def test_a_link_that_leads_out_is_not_followed(baselines, folder, tmp_path, link):
+    target = tmp_path / "precious"
+    target.mkdir()
+    victim = target / "test_a.json" if link == "suites" else target
+    (folder / link).parent.mkdir(parents=True)
+    (folder / link).symlink_to(target)
+    for use in (
+        lambda: baselines.entries(NODE),
+        lambda: baselines.update([recorded(metric())], PROVENANCE),
+        lambda: baselines.update([TestRecord(nodeid=NODE)], PROVENANCE),
+    ):
+        with pytest.raises(BaselineError, match="link that leads out of"):
+            use()
+    assert (folder / link).is_symlink()
+    assert victim == target or not victim.exists()
+    assert list(target.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege there")
+def test_the_folder_itself_may_be_a_link(folder, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    folder.symlink_to(tmp_path / "elsewhere")
+    Baselines(folder).update([recorded(metric())], PROVENANCE)
+    assert (tmp_path / "elsewhere/suites/test_a.json").is_file()
 
 
 def test_names_with_any_characters_are_stored(baselines):

@@ -2,67 +2,16 @@
 
 import dataclasses
 import json
+import os
 import subprocess
 import sys
 
 import pytest
 from support.baseline import PROVENANCE, kaiming, network
+from support.stored_runs import X, Y, command, content, run_of, store
 
-from pytest_initcheck import report
 from pytest_initcheck.baseline import Baselines
-from pytest_initcheck.cli import main
-from pytest_initcheck.records import Comparison, Entry, RunRecord, SessionRecord, TestRecord
-
-X, Y = "suites/test_a.py::test_x", "suites/test_a.py::test_y[1]"
-
-
-@pytest.fixture
-def project(tmp_path, monkeypatch):
-    """A project with two tests, a stored run of them, and baselines that fit it."""
-    (tmp_path / "suites").mkdir()
-    (tmp_path / "pytest.ini").write_text("[pytest]\ninitcheck_baselines = stored\n")
-    (tmp_path / "suites/test_a.py").write_text(
-        "import pytest\n"
-        "def test_x(): pass\n"
-        "@pytest.mark.parametrize('k', [1])\ndef test_y(k): pass\n"
-    )
-    monkeypatch.chdir(tmp_path)
-    Baselines("stored").update(run_of(network(0)).tests, PROVENANCE)
-    return tmp_path
-
-
-def run_of(record: RunRecord, outcome: str = "passed", **more: object) -> SessionRecord:
-    entry = Entry(
-        name="diagnosis", kind="diagnosis", record=record, comparison=Comparison(status="match")
-    )
-    metric = Entry(
-        name="m",
-        kind="metrics",
-        record=RunRecord(metrics={"a": (1.0,)}),
-        comparison=Comparison(status="match"),
-    )
-    tests = (
-        TestRecord(nodeid=X, outcome=outcome, entries=(entry,)),
-        TestRecord(nodeid=Y, entries=(metric,)),
-    )
-    return SessionRecord(report.FORMAT, PROVENANCE, tests, **more)
-
-
-def store(folder, session: SessionRecord):
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "run.json").write_text(report.run_json(session))
-    return str(folder / "run.json")
-
-
-def command(capsys, *arguments: str) -> tuple[int, str, str]:
-    code = main(list(arguments))
-    said = capsys.readouterr()
-    return code, said.out, said.err
-
-
-def content(project) -> dict[str, bytes]:
-    return {p.name: p.read_bytes() for p in (project / "stored").rglob("*") if p.is_file()}
-
+from pytest_initcheck.records import Entry, RunRecord, TestRecord
 
 # diff
 
@@ -99,10 +48,42 @@ def test_diff_tells_missing_and_obsolete(project, capsys):
 def test_diff_takes_the_last_report_and_a_folder(project, capsys):
     code, out, err = command(capsys, "baselines", "diff")
     assert (code, out) == (2, "")
-    assert "there is no stored run; make one with: pytest --initcheck-report=" in err
+    assert "there is no stored run; run pytest, which leaves one in its cache" in err
     store(project / "initcheck-report", run_of(network(0)))
     assert command(capsys, "baselines", "diff")[:2] == (0, "2 match\n")
     assert command(capsys, "baselines", "diff", "initcheck-report")[:2] == (0, "2 match\n")
+
+
+def test_diff_and_accept_find_the_last_session(project, capsys, monkeypatch):
+    (project / "suites/test_a.py").write_text(
+        "def test_z(initcheck): initcheck.compare('m', {'a': 3.0})\n"
+    )
+    words = [sys.executable, "-m", "pytest", "-q", "-p", "pytest_initcheck.plugin"]
+    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    subprocess.run(words, check=False, capture_output=True, env=environment)
+    monkeypatch.chdir(project / "suites")
+    assert command(capsys, "baselines", "diff")[1].splitlines()[-1] == "1 missing"
+    assert command(capsys, "baselines", "accept")[1].splitlines()[-1] == "1 created"
+    assert command(capsys, "baselines", "diff")[:2] == (0, "1 match\n")
+
+
+def test_diff_takes_the_newest_of_the_stored_runs(project, capsys):
+    store(project / "initcheck-report", run_of(network(1, init=kaiming), "failed"))
+    cached = store(project / ".pytest_cache/v/initcheck", run_of(network(0)))
+    os.utime(cached, (2e9, 2e9))
+    assert command(capsys, "baselines", "diff")[:2] == (0, "2 match\n")
+    os.utime(cached, (1, 1))
+    assert command(capsys, "baselines", "diff")[0] == 1
+
+
+def test_diff_as_data(project, capsys):
+    path = store(project / "ci", run_of(network(1, init=kaiming), "failed"))
+    code, out, _ = command(capsys, "baselines", "diff", path, "--json")
+    data = json.loads(out)
+    assert (code, data["counts"]) == (1, {"changed": 1, "match": 1})
+    changed = data["entries"][0]
+    assert (changed["nodeid"], changed["entry"], changed["status"]) == (X, "diagnosis", "changed")
+    assert changed["differences"][0]["excess"] > 1
 
 
 def test_diff_uses_the_tolerance_that_the_test_itself_used(project, capsys):
@@ -187,7 +168,7 @@ def test_a_run_that_is_not_there(project, capsys):
     assert (code, err.count("\n"), "nowhere/run.json" in err) == (2, 1, True)
 
 
-# list, prune
+# list
 
 
 def test_list(project, capsys):
@@ -202,6 +183,42 @@ def test_list(project, capsys):
     assert lines[-1].startswith("2 entries in 1 files below ")
 
 
+def test_list_shows_ids_that_no_terminal_can(project):
+    test = dataclasses.replace(run_of(network(0)).tests[1], nodeid="t\ud800\0.py::x[\ud800]")
+    Baselines("stored").update([test], PROVENANCE)
+    words = [sys.executable, "-m", "pytest_initcheck.cli", "baselines", "list"]
+    done = subprocess.run(words, check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "t\\ud800" in done.stdout
+
+
+def test_list_as_data(project, capsys):
+    code, out, _ = command(capsys, "baselines", "list", "--json")
+    assert code == 0
+    assert [(one["nodeid"], one["entry"]) for one in json.loads(out)] == [
+        (X, "diagnosis"),
+        (Y, "m"),
+    ]
+
+
+def test_show_prints_what_the_file_holds(project, capsys):
+    code, out, _ = command(capsys, "baselines", "show", Y)
+    stored = (project / "stored/suites/test_a.json").read_text()
+    (line,) = [line for line in stored.splitlines() if '"a": [1.0]' in line]
+    assert code == 0
+    assert out.splitlines()[0].endswith("test_a.json")
+    assert line in out.splitlines()
+    data = json.loads(command(capsys, "baselines", "show", X, "diagnosis", "--json")[1])
+    assert list(data["tests"]) == ["test_x"]
+    assert list(data["tests"]["test_x"]) == ["diagnosis"]
+
+
+@pytest.mark.parametrize(("words", "said"), [([X, "no"], "it has 'diagnosis'"), (["x"], "list")])
+def test_show_of_what_is_not_there(project, capsys, words, said):
+    code, out, err = command(capsys, "baselines", "show", *words)
+    assert (code, out, said in err) == (2, "", True)
+
+
 def test_list_of_nothing(project, capsys):
     code, out, _ = command(capsys, "baselines", "list", "--baselines", "empty")
     assert (code, out.splitlines()) == (0, [f"0 entries in 0 files below {project / 'empty'}"])
@@ -212,54 +229,6 @@ def test_list_of_a_baseline_that_cannot_be_read(project, capsys):
     code, out, err = command(capsys, "baselines", "list")
     assert (code, out) == (2, "")
     assert "test_a.json:2: " in err
-
-
-def test_prune_deletes_only_what_cannot_be_collected(project, capsys):
-    code, out, _ = command(capsys, "baselines", "prune")
-    assert (code, out) == (0, "0 of 2 tests with baselines are gone\n")
-    source = (project / "suites/test_a.py").read_text()
-    (project / "suites/test_a.py").write_text(source.replace("test_x", "test_renamed"))
-    before = content(project)
-    code, out, _ = command(capsys, "baselines", "prune", "--dry-run")
-    assert out.splitlines()[0] == f"would delete {X}"
-    assert content(project) == before
-    code, out, _ = command(capsys, "baselines", "prune")
-    assert (code, out.splitlines()[0]) == (0, f"deleted {X}")
-    assert Baselines("stored").entries(Y) == ("m",)
-
-
-def test_prune_deletes_the_file_of_a_test_file_that_is_gone(project, capsys):
-    (project / "suites/test_a.py").unlink()
-    assert command(capsys, "baselines", "prune")[0] == 0
-    assert content(project) == {}
-
-
-@pytest.mark.parametrize(
-    ("source", "ini", "said"),
-    [
-        ("import a_module_that_is_not_there", "", "suites/test_a.py could not be collected"),
-        ("def test_z(): pass", "addopts = -k test_q", "deselect 1 tests"),
-        ("def test_z(): pass", "addopts = --no-such-option", "pytest cannot read"),
-    ],
-)
-def test_prune_refuses_after_a_collection_that_is_not_whole(project, capsys, source, ini, said):
-    (project / "suites/test_a.py").write_text(source)
-    (project / "pytest.ini").write_text(f"[pytest]\ninitcheck_baselines = stored\n{ini}\n")
-    before = content(project)
-    code, _, err = command(capsys, "baselines", "prune")
-    assert (code, said in err) == (2, True), err
-    assert content(project) == before
-
-
-def test_prune_keeps_the_tests_of_a_file_that_is_skipped_here(project, capsys):
-    (project / "suites/test_a.py").write_text(
-        "import pytest\npytest.skip('no gpu', allow_module_level=True)\n"
-    )
-    before = content(project)
-    code, out, _ = command(capsys, "baselines", "prune")
-    assert code == 0
-    assert "kept suites/test_a.py" in out
-    assert content(project) == before
 
 
 # Settings
@@ -340,7 +309,10 @@ def test_report_writes_the_page_again(project, capsys):
         [],
         ["check"],
         ["baselines"],
-        *(["baselines", a] for a in ("regenerate", "diff", "accept", "list", "prune")),
+        *(
+            ["baselines", a]
+            for a in ("regenerate", "diff", "accept", "list", "show", "prune", "resolve")
+        ),
         ["report"],
     ],
     ids=lambda words: " ".join(words) or "initcheck",

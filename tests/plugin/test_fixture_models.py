@@ -201,4 +201,9 @@ def test_baseline_of_a_diagnosis(models):
     models.test(test_a=HEAD + changed)
     result = models.run()
     assert result.ret == 1
-    result.stdout.fnmatch_lines(["changed: 'diagnosis' is not as in its baseline*", "accept: *"])
+    result.stdout.fnmatch_lines(
+        [
+            "changed: 'diagnosis' is not as in its baseline*",
+            "not accepted: its start is not healthy *",
+        ]
+    )

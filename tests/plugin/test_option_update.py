@@ -83,14 +83,44 @@ def test_failed_tests_keep_their_baseline(project):
     project.run().assert_outcomes(passed=1, failed=1)
 
 
-def test_update_repairs_what_cannot_be_read(project):
+@pytest.mark.parametrize("content", ['{"format": 99}', "<<<<<<< HEAD\n{}", "{"])
+def test_update_leaves_what_cannot_be_read_and_the_run_fails(project, content):
+    project.test(test_a=TWO.format(value=1.0), test_b=TWO.format(value=1.0))
+    project.run("--initcheck-update")
+    (project.path / "baselines/test_a.json").write_text(content)
+    project.test(test_b=TWO.format(value=2.0))
+    before = files(project)
+    result = project.run("--initcheck-update", "-k", "records[0]")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.assert_outcomes(passed=2, deselected=2)
+    result.stdout.fnmatch_lines(["ERROR: baselines not written: *test_a.json:1: *"])
+    assert files(project) == before
+
+
+def test_what_cannot_be_read_is_a_state_of_its_own(project):
     project.test(test_a=TWO.format(value=1.0))
     project.run("--initcheck-update")
-    whole = files(project)
     (project.path / "baselines/test_a.json").write_text('{"format": 99}')
+    result = project.run()
+    result.assert_outcomes(failed=2)
+    result.stdout.fnmatch_lines(
+        ["*unreadable: *test_a.json:1: *", "*an update leaves *", "baselines: 2 unreadable"]
+    )
+    assert "--initcheck-update" not in result.stdout.str()
+
+
+def test_numbers_that_cannot_be_stored_cost_nothing_but_themselves(project):
+    project.test(
+        test_a="""
+        def test_far(initcheck):
+            initcheck.compare("m", {"c": [[1e200, 1.], [3e200, 1.]]})
+        def test_near(initcheck):
+            initcheck.compare("m", 1.0)
+        """
+    )
     result = project.run("--initcheck-update")
-    result.stdout.fnmatch_lines(["*2 created, 0 updated, 0 unchanged"])
-    assert files(project) == whole
+    assert "INTERNALERROR" not in result.stdout.str() + result.stderr.str()
+    assert "1.0" in files(project)["test_a.json"]
 
 
 def test_folder_that_cannot_be_written_is_one_red_line(project):

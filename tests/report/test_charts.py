@@ -248,3 +248,9 @@ def test_values_that_differ_by_rounding_sit_on_one_place():
 
 def test_the_least_range_of_floats_has_a_place():
     assert axes.Scale.around([0.0, 5e-324], False).place(0.0) == 0.5
+
+
+def test_marks_at_the_end_of_all_numbers():
+    found = axes.ticks(axes.Scale(1.0e307, 1.6e308, log=True), 4)
+    assert found
+    assert all(1.0e307 <= value <= 1.6e308 for value in found)

@@ -27,7 +27,8 @@ def test_the_section_counts_two_axes_and_names_the_worst():
     assert lines[1] == "baselines: 1 changed, 1 missing, 1 new, 3 match, 1 not compared"
     assert "test_deep_variant" in lines[2]
     assert "IC301" in lines[2]
-    assert any("--initcheck-update" in line for line in lines)
+    assert any("baseline missing" in line for line in lines)
+    assert not any("--initcheck-update" in line for line in lines), "its test fails otherwise"
     assert any("10.6" in line or "after/layers.0/weight/std" in line for line in lines)
     assert lines[-1] == "report: out/report.html"
 

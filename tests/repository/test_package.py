@@ -21,7 +21,8 @@ HEAVY = {"torch", "torchvision", "numpy", "pandas", "matplotlib", "scipy", "jinj
 ALWAYS = {
     "pytest_initcheck",
     "pytest_initcheck.plugin",
-    *(f"pytest_initcheck.plugin.{name}" for name in ("adapter", "controller", "hooks", "options")),
+    *(f"pytest_initcheck.plugin.{name}" for name in ("adapter", "collection", "controller")),
+    *(f"pytest_initcheck.plugin.{name}" for name in ("hooks", "options")),
     "pytest_initcheck.session",
     "pytest_initcheck.session.settings",
 }

@@ -1,0 +1,65 @@
+"""What may become a baseline: numbers that can move, of a healthy start, in a file that reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from pytest_initcheck.baseline import format
+from pytest_initcheck.baseline.stored import Stored, freeze
+from pytest_initcheck.errors import InitcheckError
+from pytest_initcheck.records import Entry, RunRecord
+
+ALLOW = "--initcheck-allow-unhealthy=REASON"
+VERDICT, ALLOWED = "verdict", "allowed"
+
+
+def storable(entry: Entry, provenance: Mapping[str, str]) -> Stored:
+    """The entry's stored form, which can be written and read back.
+
+    Raises:
+        InitcheckError: it has none; the message says why.
+    """
+    try:
+        stored = freeze(entry.record, provenance)
+        text = format.render({"test": {entry.name: stored}})
+        again = format.parse(text, "the file")["test"][entry.name]
+    except (InitcheckError, ArithmeticError, ValueError, TypeError, RecursionError) as error:
+        raise InitcheckError(f"its numbers cannot be stored: {error}") from None
+    if not format.same_values(stored, again):
+        raise InitcheckError("its numbers cannot be stored: they are read back as others")
+    return stored
+
+
+def refusal(entry: Entry, allow: str = "") -> str:
+    """Why the entry is no baseline; empty where it is one. ``allow`` is why it may be unhealthy."""
+    if entry.verdict == "fail" and not allow:
+        ids = ", ".join(dict.fromkeys(f.id for f in entry.findings if f.severity == "error"))
+        found = f" ({ids})" if ids else ""
+        return f"its start is not healthy{found}; repair it, ignore the findings, or give {ALLOW}"
+    if _is_empty(entry.record):
+        return (
+            "it guards nothing: every number of it is zero; record one that moves, and assert "
+            "in the test what has to be zero"
+        )
+    return ""
+
+
+def _is_empty(record: RunRecord) -> bool:
+    has_layers = any(model.layers for model in (record.before, record.after) if model)
+    return not has_layers and not any(_numbers(record))
+
+
+def _numbers(record: RunRecord) -> Iterator[float]:
+    for values in record.metrics.values():
+        yield from values
+    for curves in record.curves.values():
+        for curve in curves:
+            yield from curve
+
+
+def judgement(entry: Entry, allow: str) -> dict[str, str]:
+    """What the provenance keeps of the entry's health."""
+    if entry.verdict is None:
+        return {}
+    reason = {ALLOWED: allow} if entry.verdict == "fail" and allow else {}
+    return {VERDICT: entry.verdict, **reason}

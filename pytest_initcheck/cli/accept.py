@@ -1,0 +1,94 @@
+"""``initcheck baselines accept``: what stored runs recorded becomes the baselines."""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from pytest_initcheck.baseline import Baselines, Refused, format_comparison
+from pytest_initcheck.cli import FOUND, OK, runs
+from pytest_initcheck.cli.compared import comparisons
+from pytest_initcheck.cli.output import counted, print_json
+from pytest_initcheck.cli.project import baselines_of
+from pytest_initcheck.errors import InitcheckError
+from pytest_initcheck.records import SessionRecord, TestRecord
+
+_EFFECTS = ("created", "updated", "unchanged", "refused")
+_Chosen = list[tuple[SessionRecord, list[TestRecord]]]
+
+
+def accept(arguments: argparse.Namespace) -> int:
+    """Write the records of stored runs as baselines, after showing what that changes."""
+    baselines, settings = baselines_of(arguments)
+    if arguments.allow_unhealthy is not None and not arguments.allow_unhealthy.strip():
+        raise InitcheckError("--allow-unhealthy is empty: say why the start may be unhealthy")
+    found = runs.read(arguments.run, settings)
+    chosen, twice = _merged(found, arguments.only)
+    if not any(tests for _, tests in chosen):
+        names = ", ".join(run.name for run in found)
+        raise InitcheckError(f"{names}: no compared test matches --only {arguments.only!r}")
+    if not arguments.json:
+        _show(baselines, chosen, twice)
+        if not arguments.yes and sys.stdin.isatty() and not _agreed():
+            print("nothing was written")
+            return FOUND
+    return _write(baselines, chosen, arguments)
+
+
+def _merged(found: Iterable[runs.Run], pattern: str | None) -> tuple[_Chosen, list[str]]:
+    """Each run with its tests, a test that is in several with the first of them; and those."""
+    seen: set[str] = set()
+    twice: list[str] = []
+    chosen: _Chosen = []
+    for run in found:
+        tests = list(_matching(runs.compared(run), pattern))
+        twice += [test.nodeid for test in tests if test.nodeid in seen]
+        chosen.append((run.record, [test for test in tests if test.nodeid not in seen]))
+        seen.update(test.nodeid for test in tests)
+    return chosen, twice
+
+
+def _matching(tests: Iterable[TestRecord], pattern: str | None) -> Iterator[TestRecord]:
+    for test in tests:
+        nodeid = test.nodeid
+        if pattern is None or pattern in nodeid or fnmatch.fnmatchcase(nodeid, pattern):
+            yield test
+
+
+def _show(baselines: Baselines, chosen: _Chosen, twice: list[str]) -> None:
+    for _, tests in chosen:
+        for test in tests:
+            for name, comparison in comparisons(baselines, test):
+                if comparison.status in ("changed", "missing"):
+                    lines = format_comparison(comparison, name, test.nodeid).splitlines()
+                    kept = lines[: 2 if comparison.status == "changed" else 1]
+                    print("\n  ".join([test.nodeid, *kept]))
+    if twice:
+        print(f"in several runs, taken from the first: {counted(Counter(test=len(twice)))}")
+
+
+def _agreed() -> bool:
+    return input("write this into the baselines? [y/N] ").strip().lower() in ("y", "yes")
+
+
+def _write(baselines: Baselines, chosen: _Chosen, arguments: argparse.Namespace) -> int:
+    counts: Counter[str] = Counter()
+    files: dict[str, str] = {}
+    refused: list[Refused] = []
+    for run, tests in chosen:
+        done = baselines.update(tests, run.provenance, arguments.allow_unhealthy or "")
+        counts += done.counts
+        refused += done.refused
+        files |= {str(file): "wrote" if file.exists() else "deleted" for file in done.files}
+    if arguments.json:
+        print_json({"counts": dict(counts), "files": files, "refused": list(map(str, refused))})
+    else:
+        for file, effect in files.items():
+            print(f"{effect} {file}")
+        for each in refused:
+            print(f"refused {each}".replace("--initcheck-allow", "--allow"))
+        print(counted(counts, _EFFECTS))
+    return FOUND if refused else OK

@@ -1,0 +1,31 @@
+"""The tests of a stored run, held against the baselines as they are now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pytest_initcheck.baseline import Baselines
+from pytest_initcheck.records import Comparison, Entry, TestRecord
+from pytest_initcheck.session.provenance import device_of
+
+_PASSED = ("passed", "xpassed")
+
+
+def comparisons(baselines: Baselines, test: TestRecord) -> Iterator[tuple[str, Comparison]]:
+    """Every entry of a test with its comparison; those that it records no more are obsolete."""
+    for entry in test.entries:
+        yield entry.name, _comparison(baselines, test.nodeid, entry)
+    if test.outcome in _PASSED:
+        recorded = {entry.name for entry in test.entries}
+        for name in baselines.entries(test.nodeid):
+            if name not in recorded:
+                yield name, Comparison(status="obsolete", file=str(baselines.path(test.nodeid)))
+
+
+def _comparison(baselines: Baselines, nodeid: str, entry: Entry) -> Comparison:
+    stored = baselines.stored(nodeid, entry.name)
+    known = entry.comparison
+    # The test's own tolerances are only in what it found itself; that holds for this baseline.
+    if stored and known and known.expected == stored.expected():
+        return known
+    return baselines.compare(nodeid, entry.name, entry.record, device=device_of(entry))
