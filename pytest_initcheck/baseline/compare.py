@@ -14,6 +14,7 @@ from pytest_initcheck.baseline.judge import ATOL, RTOL, Check, Fixed, names, sam
 from pytest_initcheck.baseline.models import ModelPair
 from pytest_initcheck.baseline.samples import is_determined, marks, rounding
 from pytest_initcheck.baseline.stored import Band, Stored, freeze
+from pytest_initcheck.baseline.tolerances import Tolerance, by_tolerance
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.records import Comparison, Curve, Difference, ModelRecord, RunRecord
 
@@ -39,6 +40,7 @@ def compare(
     atol: float | None = None,
     least: float = LEAST,
     exact: bool = False,
+    tolerances: Sequence[Tolerance] = (),
     device: str | None = None,
     file: str = "",
 ) -> Comparison:
@@ -65,6 +67,8 @@ def compare(
     ``rtol`` and ``atol`` replace all tolerances; for the statistics of a tensor ``rtol`` is
     relative to the tensor's root mean square, and the one that is not given has its default.
 
+    ``tolerances`` do so for some values, the first that covers a value.
+
     Records with equal values always match. Versions, platform, device and seeds are not compared:
     a change becomes a note, and so does a number that the baseline does not hold yet.
 
@@ -80,7 +84,7 @@ def compare(
     checks = [*chosen, *_checks(mine, stored, pairs, fixed)]
     if exact:
         checks = [*_bits(mine.record.before, stored.record.before), *checks]
-    found, small = _judged(checks, 0.0 if exact or fixed else least)
+    found, small = _judged(checks, 0.0 if exact or fixed else least, tolerances)
     if not exact:
         found.sort(key=lambda difference: -difference.excess)
     return Comparison(
@@ -103,16 +107,24 @@ def _bits(actual: ModelRecord | None, expected: ModelRecord | None) -> Iterator[
             yield same(f"before bits of {name}", mine[name], theirs[name])
 
 
-def _judged(checks: Sequence[Check], least: float) -> tuple[list[Difference], list[Difference]]:
+def _judged(
+    checks: Sequence[Check], least: float, tolerances: Sequence[Tolerance]
+) -> tuple[list[Difference], list[Difference]]:
     """What differs, and what differs by too little to matter, both in order."""
     rates = _rates(checks)
     found: list[Difference] = []
     small: list[Difference] = []
+    explanations: list[Difference] = []
     for check in checks:
-        difference = check.judge(rates[check.group])
-        if difference is not None:
-            (small if check.size < least else found).append(difference)
-    return found, small
+        is_own, difference = by_tolerance(check, tolerances)
+        if not is_own:
+            difference = check.judge(rates[check.group])
+        if difference is None:
+            continue
+        is_small = check.size < least and not (is_own or check.is_certain)
+        (explanations if check.explains else small if is_small else found).append(difference)
+    # A program that was written anew and gives the same numbers has not changed.
+    return [*explanations, *found] if found else [], small
 
 
 def _rates(checks: Sequence[Check]) -> dict[str, float]:
@@ -162,17 +174,19 @@ def _checks(actual: Stored, expected: Stored, pairs: Pairs, fixed: Fixed | None)
             for check in seeds.metric(
                 name, *values, fixed, curves, are_fresh=are_fresh, are_paired=are_paired
             ):
-                yield replace(check, group="metrics")
+                yield replace(check, group="metrics", subject=("metric", name))
 
     def curve(_: str, mine: Bands, theirs: Bands) -> Iterator[Check]:
         for name in names(mine, theirs):
-            yield from seeds.BandPair(
+            pair = seeds.BandPair(
                 key=f"curve {name}",
                 actual=mine.get(name),
                 expected=theirs.get(name),
                 fixed=replace(pairs.steps, atol=ATOL) if pairs.steps else fixed,
                 loss=pairs.before.curve_allowed if pairs.before and name == "loss" else None,
-            ).checks()
+            )
+            for check in pair.checks():
+                yield replace(check, subject=("curve", name))
 
     def record(_: str, mine: RunRecord, theirs: RunRecord) -> Iterator[Check]:
         return walk((mine, theirs), {"model": model, "metric": metric}, str, fixed)

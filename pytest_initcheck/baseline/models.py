@@ -60,7 +60,8 @@ class ModelPair:
             if a is None or e is None:
                 yield same(self.key("", name), a and a.kind, e and e.kind)
             else:
-                yield from Layer(self, a, e).checks()
+                for check in Layer(self, a, e).checks():
+                    yield replace(check, subject=("layer", name))
 
     def key(self, what: str, layer: str | None = None) -> str:
         """How a difference is called: "before layer 'fc1' weights.weight"."""
@@ -71,7 +72,8 @@ class ModelPair:
         self, which: str, label: str, a: TensorStats | None, e: TensorStats | None
     ) -> Iterator[Check]:
         mine, theirs = (getattr(size, which) for size in self.sizes)
-        return tensor(self.key(label), a, e, Chance(numbers=(mine, theirs), fixed=self.fixed))
+        chance = Chance(numbers=(mine, theirs), fixed=self.fixed, is_data=which == "samples")
+        return tensor(self.key(label), a, e, chance)
 
     def _operations(self, label: str, a: dict[str, int], e: dict[str, int]) -> Iterator[Check]:
         """What the forward pass is made of; nothing where a record is older than that."""
@@ -79,9 +81,15 @@ class ModelPair:
             return
         found = [name for name in names(a, e) if a.get(name) != e.get(name)]
         for name in found:
-            yield same(self.key(f"operation {name}"), a.get(name), e.get(name))
+            check = same(self.key(f"operation {name}"), a.get(name), e.get(name))
+            yield replace(check, explains=self._is_determined)
         if not found:
-            yield same(self.key("order of operations"), self.actual.wiring, self.expected.wiring)
+            check = same(self.key("order of operations"), self.actual.wiring, self.expected.wiring)
+            yield replace(check, explains=self._is_determined)
+
+    @property
+    def _is_determined(self) -> bool:
+        return self.fixed is not None and self.fixed.is_rounding
 
     def _loss(self, label: str, a: float | None, e: float | None) -> Iterator[Check]:
         key = self.key(label)
@@ -89,14 +97,13 @@ class ModelPair:
             if a is not e:
                 yield same(key, a and str(a), e and str(e))
             return
-        yield number(
-            key,
-            a,
-            e,
-            lambda a, e: near(
-                key, a, e, lambda alpha: self.loss_allowed(alpha, a, e), scale=abs(e)
-            ),
-        )
+        yield number(key, a, e, lambda a, e: self._loss_check(key, a, e))
+
+    def _loss_check(self, key: str, a: float, e: float) -> Check:
+        def allowed(alpha: float) -> float:
+            return self.loss_allowed(alpha, a, e)
+
+        return near(key, a, e, allowed, scale=abs(e), is_certain=self.fixed is not None)
 
     @cached_property
     def sizes(self) -> tuple[Sizes, Sizes]:
@@ -222,7 +229,8 @@ class Layer:
 
         def check(a: float, e: float) -> Check:
             if fixed:
-                return near(key, a, e, lambda _: fixed.of_share(self._count))
+                allowed = fixed.of_share(self._count)
+                return near(key, a, e, lambda _: allowed, scale=1.0, is_certain=True)
             return near(key, a, e, lambda alpha: tolerance.shares(alpha, a, n_a, e, n_e), scale=1.0)
 
         yield number(key, a, e, check)
@@ -256,7 +264,7 @@ class Layer:
 
         def check(a: float, e: float) -> Check:
             if fixed:
-                return near(key, a, e, lambda _: fixed.around(e))
+                return near(key, a, e, lambda _: fixed.around(e), scale=abs(e), is_certain=True)
             return within(key, a, e, lambda alpha: tolerance.deviations(alpha, e, n_a - 1, n_e - 1))
 
         return number(key, a, e, check)

@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from pytest_initcheck.baseline import tolerance
 from pytest_initcheck.baseline.judge import (
@@ -17,6 +18,7 @@ from pytest_initcheck.baseline.judge import (
     Rule,
     apart,
     nothing,
+    relative,
     same,
     walk,
 )
@@ -116,7 +118,7 @@ class BandPair:
         if a is None or e is None:
             yield same(self.key, a and "recorded", e and "recorded")
             return
-        worst = Check(lambda alpha: self._worst(a, e, alpha), len(a.mean))
+        worst = Check(lambda alpha: self._worst(a, e, alpha), len(a.mean), **self._single(a, e))
         if a.length != e.length:
             worst = same(f"{self.key} points", a.length, e.length)
         special: dict[str, Rule] = {"points": lambda *_: [worst], "point": nothing}
@@ -136,6 +138,15 @@ class BandPair:
         if odd or x is None or y is None:
             return odd
         return apart(key, x, y, self._allowed(a, e, i, alpha, (x, y)))
+
+    def _single(self, a: Band, e: Band) -> dict[str, Any]:
+        """The numbers of a band of one point, for a tolerance of the user's own."""
+        x, y = (a.mean[0], e.mean[0]) if a.length == e.length == 1 else (None, None)
+        if x is None or y is None:
+            return {}
+        is_certain = not (any(a.sd) or any(e.sd) or self._usual)
+        size = relative(x, y, abs(y))
+        return {"size": size, "is_certain": is_certain, "key": self.key, "pair": (x, y)}
 
     def _odd(self, key: str, a: Band, e: Band, i: int, alpha: float) -> Difference | None:
         mine, theirs = a.nonfinite[i], e.nonfinite[i]

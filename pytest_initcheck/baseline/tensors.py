@@ -23,7 +23,8 @@ class Chance:
 
     Where both tensors lie below ``noise`` (root mean square) only their form is compared.
     ``vanishing`` is the probability that all values are zero by chance; ``is_drawn`` says that
-    every value was drawn on its own, as those of a fresh weight are.
+    every value was drawn on its own, as those of a fresh weight are, and ``is_data`` that it is
+    the samples that may be others.
     """
 
     numbers: tuple[float, float]
@@ -31,6 +32,7 @@ class Chance:
     noise: float = 0.0
     vanishing: float = 0.0
     is_drawn: bool = False
+    is_data: bool = False
 
 
 def tensor(
@@ -108,14 +110,23 @@ class _Pair:
         if x >= 1 or y >= 1:
             # Chance does not switch a whole tensor off, unless few enough units decide it.
             off = same(self._named("all zero"), x >= 1, y >= 1)
-            vanishing = max(self.chance.vanishing, min(x, y) ** min(self._sizes))
-            yield Check(lambda alpha: None if vanishing > alpha else off.judge(alpha))
+            yield Check(lambda alpha: None if self._vanishing(alpha) > alpha else off.judge(alpha))
         yield self._share(self._named(label), x, y)
+
+    def _vanishing(self, alpha: float) -> float:
+        """The probability that all values are zero by chance."""
+        if not self.chance.is_data:
+            return self.chance.vanishing
+        # Zeros may have as large a share as not one of n samples could have shown.
+        n = min(self._sizes)
+        share = max(1 - alpha ** (1 / n), min(self.actual.zero_share, self.expected.zero_share))
+        return float(share**n)
 
     def _share(self, key: str, x: float, y: float) -> Check:
         fixed, (n_a, n_e) = self.chance.fixed, self._sizes
         if fixed:
-            return near(key, x, y, lambda _: fixed.of_share(self.expected.n))
+            allowed = fixed.of_share(self.expected.n)
+            return near(key, x, y, lambda _: allowed, scale=1.0, is_certain=True)
         return near(key, x, y, lambda alpha: tolerance.shares(alpha, x, n_a, y, n_e), scale=1.0)
 
     def _number(
@@ -125,7 +136,9 @@ class _Pair:
         if x is None or y is None:
             yield same(key, x, y)
         elif fixed:
-            yield near(key, x, y, lambda _: fixed.around(y, self.expected.rms))
+            scale = self.expected.rms
+            allowed = fixed.around(y, scale)
+            yield near(key, x, y, lambda _: allowed, scale=scale, is_certain=True)
         else:
             yield by_chance(key, x, y)
 
@@ -206,6 +219,7 @@ class _Pair:
             0.0,
             lambda alpha: fixed.around(1.0) if fixed else tolerance.distances(alpha, n_a, n_e),
             scale=1.0,
+            is_certain=fixed is not None,
         )
         if self.chance.is_drawn and not fixed and min(n_a, n_e) >= tolerance.FEWEST_FOR_SHAPE:
             yield self._kurtosis(key.replace("histogram", "kurtosis"), (x, n_a), (y, n_e))

@@ -177,13 +177,14 @@ class _Steps:
         """The most by which a share up to an own edge leaves the other's bounds there."""
         worst = 0.0
         for x, share in zip(self.edges, self.shares, strict=True):
-            least, most = other._bounds(x)
+            # The edge itself is rounded on the scale of its own range.
+            least, most = other._bounds(x, 1e-12 * max(abs(self.low), abs(self.high)))
             worst = max(worst, least - share, share - most)
         return worst
 
-    def _bounds(self, x: float) -> tuple[float, float]:
+    def _bounds(self, x: float, error: float) -> tuple[float, float]:
         # A value on an edge may be counted on either side of it: the slack takes in both.
-        slack = 1e-6 * max(abs(self.low), abs(self.high))
+        slack = max(1e-6 * max(abs(self.low), abs(self.high)), error)
         if not self.width > 0:
             return float(x > self.low + slack), float(x >= self.low - slack)
         below = math.floor((x - slack - self.low) / self.width - 1e-9)

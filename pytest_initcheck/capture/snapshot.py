@@ -126,7 +126,9 @@ class SnapshotTaker:
         """Everything that waits on the device, in one host read."""
         ledger = recorder.ledger
         loss = ledger.put(result.loss)
-        targets, output = (self._side(side, ledger) for side in (result.targets, result.output))
+        targets = self._side(result.targets, ledger, is_data=True)
+        # The rows of an output share the weights, which may be what is chance in them.
+        output = self._side(result.output, ledger)
         differs = self._differs(result, ledger)
         ledger.read()
         received = recorder.inputs()
@@ -201,9 +203,11 @@ class SnapshotTaker:
             return None
         return ledger.put(variation(output.detach().reshape(samples, -1)))
 
-    def _side(self, value: Any, ledger: DeferredRead) -> Summary | None:
+    def _side(self, value: Any, ledger: DeferredRead, *, is_data: bool = False) -> Summary | None:
         tensor = main_tensor(value) if value is not None else None
-        return summarise(tensor, ledger, is_data=True) if isinstance(tensor, Tensor) else None
+        if not isinstance(tensor, Tensor):
+            return None
+        return summarise(tensor, ledger, is_data=is_data)
 
 
 def _given(program: Program, ledger: DeferredRead) -> dict[str, Fingerprints]:
