@@ -39,7 +39,7 @@ def _effective(tensor: Tensor) -> Tensor:
     rows = plain(tensor).reshape(tensor.shape[0], -1)
     means = rows.mean(1).to(wide)
     squares = (rows - rows.mean()).square().mean(1).to(wide)
-    weighed = squares.sum().square() / squares.square().sum().clamp(min=1e-300)
+    weighed = squares.sum().square() / squares.square().sum()
     count = torch.full_like(weighed, tensor.shape[0])
     heavy = weighed if tensor.is_floating_point() else count
     correlated = torch.stack([_uncorrelated(means), _uncorrelated(squares)])
@@ -53,8 +53,9 @@ def _uncorrelated(values: Tensor) -> Tensor:
     spectrum = torch.fft.rfft(centred, 2 * n)
     covariance = torch.fft.irfft(spectrum.abs().square(), 2 * n)[: min(n, _FARTHEST)]
     correlation = covariance / covariance[0]
-    # What lies within two standard errors of zero is what independent samples have, too.
-    correlation[1:] *= correlation[1:] > 2 / n**0.5
+    # What lies within two standard errors of zero is what independent samples have, too. Negative
+    # ones stay: they make up for the positive ones where samples come in turn.
+    correlation[1:] *= correlation[1:].abs() > 2 / n**0.5
     pairs = correlation[: correlation.numel() // 2 * 2].reshape(-1, 2).sum(1)
     kept = torch.cumprod((pairs > 0).to(pairs.dtype), 0)
     total = 2 * (pairs * kept).sum() - 1

@@ -13,7 +13,8 @@ from pytest_initcheck.capture.deferred_read import DeferredRead
 
 # 16 bits each, which every floating type of a device carries unharmed through a transfer.
 PARTS = 4
-_PIECE = 1 << 18
+# Half a megabyte of words at a time stays in the cache while it is mixed.
+_PIECE = 1 << 16
 # Multipliers of splitmix64 (Steele, Lea and Flood, OOPSLA 2014), as signed integers.
 _STEP, _FIRST, _SECOND = -7046029254386353131, -4658895280553007687, -7723592293110705685
 
@@ -21,17 +22,27 @@ _STEP, _FIRST, _SECOND = -7046029254386353131, -4658895280553007687, -7723592293
 def fingerprint(tensor: Tensor) -> Tensor:
     """A hash of all bits of a tensor and their places, as four numbers below 2**16.
 
-    Every 64 bits are multiplied by a factor of their place, and the sum is taken modulo 2**64, so
-    that neither the number of threads nor the order of addition matters. Two tensors that differ
-    by accident agree with a chance of about 2**-64.
+    Every 64 bits are mixed with a factor of their place, and the sum is taken modulo 2**64, so that
+    neither the number of threads nor the order of addition matters. Two tensors that differ by
+    accident agree with a chance of about 2**-64.
     """
     words = _words(tensor)
     factors = _factors(words.device)
     total = torch.zeros((), dtype=torch.int64, device=words.device)
     for piece in words.split(_PIECE):
-        total = total * _STEP + (piece * factors[: piece.numel()]).sum()
+        total = total * _STEP + _mixed(piece, factors[: piece.numel()]).sum()
     shifts = torch.arange(PARTS, device=words.device) * 16
     return (total >> shifts) & 0xFFFF
+
+
+def _mixed(words: Tensor, factors: Tensor) -> Tensor:
+    # Products alone leave highest bits where they are, so that two changed signs would cancel in
+    # the sum, and of words with few digits, such as ones and zeros, they keep little.
+    mixed = words ^ factors
+    mixed ^= mixed >> 32
+    mixed *= factors
+    mixed ^= mixed >> 29
+    return mixed
 
 
 @functools.cache
@@ -47,14 +58,17 @@ def _words(tensor: Tensor) -> Tensor:
     """The bytes of a tensor, eight at a time, the last ones filled up with zeros."""
     tensor = tensor.detach()
     if tensor.is_sparse:
-        tensor = tensor.coalesce().values()
-    elif tensor.layout != torch.strided:
+        stored = tensor.coalesce()
+        return torch.cat([_words(stored.indices()), _words(stored.values())])
+    if tensor.layout != torch.strided:
         tensor = tensor.to_dense()
     if tensor.is_quantized:
         tensor = tensor.int_repr()
     if tensor.is_complex():
         tensor = torch.view_as_real(tensor.resolve_conj())
-    octets = tensor.resolve_neg().contiguous().reshape(-1).view(torch.uint8)
+    # A single value may have any stride and still be contiguous.
+    flat = tensor.resolve_neg().contiguous().as_strided((tensor.numel(),), (1,))
+    octets = flat.view(torch.uint8)
     lacking = -octets.numel() % 8
     if lacking:
         octets = torch.nn.functional.pad(octets, (0, lacking))

@@ -118,7 +118,7 @@ def summarise(
         counts = _histogram(flat, finite, head[3], head[4])
         numbers = torch.stack([part.to(flat.device, wide) for part in (*head, zeros)])
         row = torch.cat([numbers, counts.to(wide)])
-    has_rows = is_data and tensor.is_floating_point() and len(shape) > 0
+    has_rows = is_data and tensor.is_floating_point() and len(shape) > 0 and shape[0] > 1
     rows = ledger.put(_independent(flat.reshape(shape[0], -1))) if has_rows else None
     return Summary(ledger.put(row), n, dtype, shape, mark, rows)
 

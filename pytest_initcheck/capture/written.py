@@ -105,12 +105,16 @@ def body(function: Any) -> str:
     code = getattr(function, "__code__", None)
     if code is None or (getattr(function, "__module__", None) or "").startswith("torch."):
         return ""
-    texts = [text for value in code.co_consts if _is_telling(value) and (text := written(value))]
+    known = (value for value in code.co_consts if value != function.__doc__)
+    texts = [text for value in known if _is_telling(value) and (text := written(value))]
     return " ".join([*code.co_names, *texts])[:_LONGEST]
 
 
 def _is_telling(value: Any) -> bool:
-    # Small integers have left the constants of Python 3.14; texts are documentation for the most.
+    # Small integers have left the constants of Python 3.14; texts are documentation for the most,
+    # but for the single words that choose something: reduction="sum".
+    if isinstance(value, str):
+        return value.isidentifier()
     return isinstance(value, (float, tuple)) and value != ()
 
 
