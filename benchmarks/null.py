@@ -57,7 +57,7 @@ def told(title: str, records: Iterable[RunRecord], began: float) -> tuple[int, i
         found = compare(mine, theirs)
         count += 1
         false += found.status != "match"
-        fired.update({re.sub(r"'[^']*'|\d+", "…", d.key) for d in found.differences})
+        fired.update(sorted({re.sub(r"'[^']*'|\d+", "…", d.key) for d in found.differences}))
     what = "; ".join(f"{key} {n}" for key, n in fired.most_common(4))
     spent = time.process_time() - began
     print(f"{title:34} {false:5} of {count:6}  {spent:6.1f} s  {what}", flush=True)

@@ -111,7 +111,10 @@ class _Pair:
             # Chance does not switch a whole tensor off, unless few enough units decide it.
             off = same(self._named("all zero"), x >= 1, y >= 1)
             yield Check(lambda alpha: None if self._vanishing(alpha) > alpha else off.judge(alpha))
-        yield self._share(self._named(label), x, y)
+        fixed = self.chance.fixed
+        if not (fixed and fixed.is_rounding and self.chance.noise):
+            # Elsewhere what is zero on paper is a zero here and a rounding error there.
+            yield self._share(self._named(label), x, y)
 
     def _vanishing(self, alpha: float) -> float:
         """The probability that all values are zero by chance."""
