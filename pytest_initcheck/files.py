@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import signal
@@ -30,6 +31,29 @@ def replace(path: Path, content: str | bytes) -> None:
         OSError: that failed; the old file is as it was, and nothing else is left behind.
     """
     commit(stage(path, content))
+
+
+def append(path: Path, content: str) -> None:
+    """Add the content to the end of the file in one step; folders are made as needed.
+
+    What others append at the same time is not lost.
+
+    Raises:
+        OSError: that failed; the file is as long as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = content.encode("utf-8", "backslashreplace")
+    with open(path, "ab", buffering=0) as file:
+        before = file.seek(0, os.SEEK_END)
+        try:
+            written = file.write(data)
+            os.fsync(file.fileno())
+        except OSError:
+            file.truncate(before)
+            raise
+        if written != len(data):
+            file.truncate(before)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def stage(path: Path, content: str | bytes) -> Staged:

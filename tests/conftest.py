@@ -26,6 +26,13 @@ def batch(seed=1):
 QUICK = ("-p", "no:hypothesispytest")
 
 
+@pytest.fixture(autouse=True)
+def no_ci(monkeypatch):
+    """Inner runs do not speak to the CI that runs these tests."""
+    for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"):
+        monkeypatch.delenv(name, raising=False)
+
+
 @pytest.fixture(scope="session")
 def warm():
     """Import what inner runs with models import lazily."""

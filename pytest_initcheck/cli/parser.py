@@ -90,6 +90,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_check(commands)
     _add_baselines(commands)
     _add_report(commands)
+    _add_history(commands)
     _add_rules(commands)
     return parser
 
@@ -273,6 +274,29 @@ def _add_report(commands: Commands[Parser]) -> None:
         "-o", "--output", metavar="PATH", help="the HTML file (default: index.html beside the run)"
     )
     parser.set_defaults(command=_lazy("baselines", "report"))
+
+
+def _add_history(commands: Commands[Parser]) -> None:
+    about = "show quantities from run to run, and which of them drift"
+    parser = _add(commands, "history", about)
+    parser.add_argument(
+        "run", nargs="+", metavar="RUN", help="run.json, a folder with some, or a zip from CI"
+    )
+    parser.add_argument(
+        "--last",
+        type=count,
+        metavar="K",
+        help="ask for a trend over the last K runs (default: all)",
+    )
+    parser.add_argument(
+        "--only",
+        metavar="PATTERN",
+        help="only rows whose 'test entry quantity' contains PATTERN or matches it as a glob",
+    )
+    parser.add_argument("--all", action="store_true", help="also rows that every run agrees in")
+    parser.add_argument("--plot", metavar="PATH", help="draw it into a PNG or SVG")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.set_defaults(command=_lazy("history", "history"))
 
 
 def _add_rules(commands: Commands[Parser]) -> None:

@@ -32,6 +32,15 @@ def read(given: Sequence[str], settings: Settings) -> list[Run]:
     if not given:
         path = run_path(None, settings)
         return [Run(str(path), reports.read_run(path))]
+    return stored(given)
+
+
+def stored(given: Sequence[str]) -> list[Run]:
+    """The runs in these files, folders and archives.
+
+    Raises:
+        InitcheckError: one of them cannot be read, or holds no run.
+    """
     return [run for each in given for run in _runs(Path(each))]
 
 

@@ -31,6 +31,7 @@ class Controller:
         self.written: Path | None = None
         self.crashes: list[pytest.TestReport] = []
         self.notes: list[str] = []
+        self.annotations: list[str] = []
         self.collection = Collection()
         config.pluginmanager.register(self.collection, "initcheck-collection")
 
@@ -63,7 +64,9 @@ class Controller:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write baselines, report and run.json, then fail the run if one could not be written."""
-        wanted = self.settings.report is not None and not self.config.option.collectonly
+        ci = self.settings.ci
+        asked = any(path is not None for path in (self.settings.report, ci.summary, ci.sarif))
+        wanted = asked and not self.config.option.collectonly
         if session.exitstatus == pytest.ExitCode.USAGE_ERROR or not (self.session or wanted):
             return
         collected = self._collect()
@@ -73,12 +76,20 @@ class Controller:
         else:
             collected.note_obsolete()
         collected.note_orphans(self.collection.every_test(self.config))
+        collected.note_rounding()
         collected.note_unused_ignores()
         if self.settings.report is not None:
             self.written = collected.write_report(self.settings.report)
+        self._leave_for_ci(collected)
         self._keep_for_commands(collected)
         if collected.faults and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def _leave_for_ci(self, collected: Session) -> None:
+        from pytest_initcheck.session import ci
+
+        ci.leave(collected, self.written)
+        self.annotations = ci.annotation_lines(collected)
 
     def _add_crashes(self, collected: Session) -> None:
         from pytest_initcheck.records import TestRecord
@@ -106,3 +117,5 @@ class Controller:
             terminalreporter.write_line(line)
         for fault in self.session.faults:
             terminalreporter.write_line(f"ERROR: {fault}", red=True)
+        for line in self.annotations:
+            terminalreporter.write_line(line)

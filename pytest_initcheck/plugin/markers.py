@@ -11,12 +11,12 @@ import pytest
 
 from pytest_initcheck.plugin.options import (
     DEFAULT_BASELINES,
-    below,
     first,
     ignore_fault,
     placed,
     tolerance_fault,
 )
+from pytest_initcheck.plugin.paths import below
 from pytest_initcheck.session.settings import DEVICES, Scope, Settings
 
 if TYPE_CHECKING:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_initcheck.plugin import ci_options
+from pytest_initcheck.plugin.paths import below, path_option
 from pytest_initcheck.session.settings import DEVICES, Settings
 
 if TYPE_CHECKING:
@@ -24,7 +25,9 @@ CACHED_RUN = Path("v", "initcheck", "run.json")
 
 def add(parser: pytest.Parser) -> None:
     """Declare the options and the ini names."""
-    _add_options(parser.getgroup("initcheck", "diagnosis of how models start"))
+    group = parser.getgroup("initcheck", "diagnosis of how models start")
+    _add_options(group)
+    ci_options.add(parser, group)
     _add_ini_names(parser)
 
 
@@ -119,7 +122,7 @@ def resolve(config: pytest.Config) -> Settings:
     """
     settings = Settings(
         root=config.rootpath,
-        report=_report(config),
+        report=path_option(config, "--initcheck-report", "an HTML file"),
         baselines=_baselines(config),
         update=bool(config.getoption("--initcheck-update")),
         device=first(config.getoption("--initcheck-device"), _device_of_ini(config)),
@@ -131,6 +134,7 @@ def resolve(config: pytest.Config) -> Settings:
         least=_least_of_ini(config),
         tolerance=_tolerance_of_ini(config),
         last_run=_last_run(config),
+        ci=ci_options.resolve(config),
     )
     _refuse_conflicts(config, settings)
     return settings
@@ -143,21 +147,6 @@ def first(*values: Any) -> Any:
 
 def _ini(config: pytest.Config, name: str) -> str | None:
     return config.getini(name) or None
-
-
-def below(folder: Path, path: str) -> Path:
-    """A path that a user gave, seen from a folder."""
-    expanded = os.path.expanduser(os.path.expandvars(path))
-    return Path(os.path.normpath(folder / expanded))
-
-
-def _report(config: pytest.Config) -> Path | None:
-    path = config.getoption("--initcheck-report")
-    if path is None:
-        return None
-    if not path:
-        raise pytest.UsageError("--initcheck-report is empty: give the path of an HTML file")
-    return below(config.invocation_params.dir, path)
 
 
 def _baselines(config: pytest.Config) -> Path | None:
@@ -265,11 +254,23 @@ def _refuse_conflicts(config: pytest.Config, settings: Settings) -> None:
         raise pytest.UsageError(
             "--initcheck-update and --initcheck-exact contradict each other: drop one"
         )
-    if settings.report and settings.baselines and settings.baselines in settings.report.parents:
-        raise pytest.UsageError(
-            f"--initcheck-report lies in the folder of the baselines, {settings.baselines}: "
-            "every file in there is taken for a baseline; choose another path"
-        )
+    _refuse_places(settings)
+
+
+def _refuse_places(settings: Settings) -> None:
+    outputs = ci_options.outputs(settings.ci)
+    if settings.report is not None:
+        outputs = {"--initcheck-report": settings.report, **outputs}
+    taken: dict[Path, str] = {}
+    for option, path in outputs.items():
+        if settings.baselines and settings.baselines in path.parents:
+            raise pytest.UsageError(
+                f"{option} lies in the folder of the baselines, {settings.baselines}: "
+                "every file in there is taken for a baseline; choose another path"
+            )
+        other = taken.setdefault(path, option)
+        if other != option:
+            raise pytest.UsageError(f"{other} and {option} name one file, {path}: choose two")
 
 
 def ignore_fault(value: Any) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pytest_initcheck.records import RANK, Entry, Finding, SessionRecord, TestRecord
@@ -54,6 +54,12 @@ def tally(values: Iterable[str], order: Sequence[str]) -> dict[str, int]:
     return counts
 
 
+def in_words(counts: Mapping[str, int], none: str) -> str:
+    """ "1 fail, 3 pass, 2 not judged": without what does not occur, "none" as ``none``."""
+    told = (f"{count} {none if key == NONE else key}" for key, count in counts.items() if count)
+    return ", ".join(told)
+
+
 def verdict_counts(session: SessionRecord) -> dict[str, int]:
     """How many tests have each health verdict."""
     return tally(map(test_verdict, session.tests), VERDICTS)
@@ -95,6 +101,11 @@ def clean(text: str) -> str:
         c if c in "\n\t" or (ord(c) >= 32 and ord(c) != 127) else "\N{REPLACEMENT CHARACTER}"
         for c in plain
     )
+
+
+def printable(text: str) -> str:
+    """The text without what UTF-8 cannot hold, which is escaped."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def shorten(text: str, width: int, keep: float = 0.5) -> str:

@@ -14,6 +14,7 @@ from pytest_initcheck.records import (
     TestRecord,
 )
 from pytest_initcheck.report import summary
+from pytest_initcheck.report.problems import changed
 from pytest_initcheck.report.quantities import columns
 
 MOST_LINES = 5
@@ -52,14 +53,11 @@ def terminal_lines(
     lines += [f"note: {summary.shorten(note, 4 * width)}" for note in session.notes]
     if report_path is not None:
         lines.append(f"report: {summary.clean(os.fspath(report_path))}")
-    return [_printable(line) for line in lines]
+    return [summary.printable(line) for line in lines]
 
 
 def _axis(title: str, counts: Mapping[str, int], none: str) -> list[str]:
-    words = [
-        f"{count} {none if key == summary.NONE else key}" for key, count in counts.items() if count
-    ]
-    return [f"{title + ':':<10} {', '.join(words)}"]
+    return [f"{title + ':':<10} {summary.in_words(counts, none)}"]
 
 
 def _ignored(session: SessionRecord) -> list[str]:
@@ -95,18 +93,13 @@ def _beside(text: str, test: TestRecord, width: int) -> str:
 
 
 def _change(comparison: Comparison, test: TestRecord) -> str:
-    if comparison.status == "unreadable":
-        return f"baseline unreadable: {comparison.notes[0]}" if comparison.notes else "unreadable"
-    if comparison.status == "missing":
-        # An update writes nothing of a test that fails by its own assertions, or is to fail.
-        fails = test.outcome not in ("passed", "xpassed")
-        is_other = fails and "\ncreate: " not in test.message
-        return "baseline missing" + ("" if is_other else ", create it with --initcheck-update")
-    if not comparison.differences:
-        return "baseline changed"
-    first, more = comparison.differences[0], len(comparison.differences) - 1
-    text = f"baseline changed: {first.key} {first.actual}, expected {first.expected}"
-    return text + (f" and {more} more" if more else "")
+    text = changed(comparison)
+    if comparison.status != "missing":
+        return text
+    # An update writes nothing of a test that fails by its own assertions, or is to fail.
+    fails = test.outcome not in ("passed", "xpassed")
+    is_other = fails and "\ncreate: " not in test.message
+    return text if is_other else f"{text}, create it with --initcheck-update"
 
 
 def _more(count: int, what: str, place: str) -> list[str]:
@@ -120,10 +113,6 @@ def _short_id(test: TestRecord) -> str:
     return f"{path.rpartition('/')[2]}::{name}" if name else path
 
 
-def _printable(line: str) -> str:
-    return line.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
 def table(record: ModelRecord, findings: Iterable[Finding] = (), width: int = WIDTH) -> list[str]:
     """One line per layer: spread of weights and activations, units lost, gradients, update.
 
@@ -133,7 +122,7 @@ def table(record: ModelRecord, findings: Iterable[Finding] = (), width: int = WI
     marks = _marks(findings)
     rows = [HEADERS, *(_row(layer, marks.get(layer.name, "")) for layer in record.layers)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(HEADERS))]
-    return [_printable(_line(row, widths)[:width]) for row in rows]
+    return [summary.printable(_line(row, widths)[:width]) for row in rows]
 
 
 def _marks(findings: Iterable[Finding]) -> dict[str, str]:

@@ -121,6 +121,12 @@ class Session:
                 "initcheck baselines prune deletes them"
             )
 
+    def note_rounding(self) -> None:
+        """Note once how many records rounding alone parts from baselines made elsewhere."""
+        from pytest_initcheck.session.elsewhere import rounding_notes
+
+        self.notes += rounding_notes(self._ordered())
+
     def note_unused_ignores(self) -> None:
         """Note the ignores of markers and ini file that no diagnosis of the run has matched."""
         matched: dict[Placed, bool] = {}
@@ -151,7 +157,7 @@ class Session:
         except Exception as error:  # No record may cost the session its end.
             kept = "; once that is mended: initcheck baselines accept"
             known = kept if self.settings.last_run is not None else ""
-            self.faults.append(f"baselines not written: {_reason(error)}{known}")
+            self.faults.append(f"baselines not written: {reason(error)}{known}")
             return
         self.faults += [f"baseline not written: {refused}" for refused in done.refused]
         self.notes.append(_update_note(done.counts, self.settings))
@@ -174,7 +180,7 @@ class Session:
         except InitcheckError as error:
             self.faults.append(f"report not written: {error}")
         except Exception as error:  # A fault of the renderer must not cost the tests' results.
-            self.faults.append(f"report not written: {path}: {_reason(error)}")
+            self.faults.append(f"report not written: {path}: {reason(error)}")
         return None
 
     def keep(self, path: Path) -> None:
@@ -184,7 +190,7 @@ class Session:
         try:
             files.replace(path, run_json(self.record()))
         except (InitcheckError, OSError) as error:
-            self.notes.append(f"the last run is not kept in {path}: {_reason(error)}")
+            self.notes.append(f"the last run is not kept in {path}: {reason(error)}")
 
 
 def _order(place: Place) -> tuple[str, int, list[str | int]]:
@@ -193,7 +199,8 @@ def _order(place: Place) -> tuple[str, int, list[str | int]]:
     return (*place[:2], [int(part) if i % 2 else part for i, part in enumerate(parts)])
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """Why something could not be written, in a line."""
     if isinstance(error, InitcheckError):
         return str(error)
     reason = error.strerror if isinstance(error, OSError) else None

@@ -11,6 +11,19 @@ if TYPE_CHECKING:
 DEVICES = ("cpu", "cuda", "auto")
 
 
+class CI(NamedTuple):
+    """What the run leaves for the system that runs it.
+
+    ``job_summary`` is the file that the system itself shows, ``annotations`` whether it reads
+    them off the output.
+    """
+
+    summary: Path | None = None
+    job_summary: Path | None = None
+    sarif: Path | None = None
+    annotations: bool = False
+
+
 class Settings(NamedTuple):
     """What holds for the whole session; ``baselines`` is None where comparison is off.
 
@@ -31,6 +44,7 @@ class Settings(NamedTuple):
     least: float | None = None
     tolerance: tuple[str, ...] = ()
     last_run: Path | None = None
+    ci: CI = CI()
 
 
 class Scope(NamedTuple):

@@ -119,6 +119,7 @@ def test_the_readme_names_every_rule_and_option():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     lacking = [rule.id for rule in rules() if rule.id not in text]
     assert not lacking, f"README.md: the table of what is checked lacks {lacking}"
-    options = (ROOT / "pytest_initcheck" / "plugin" / "options.py").read_text(encoding="utf-8")
+    plugin = ROOT / "pytest_initcheck" / "plugin"
+    options = "".join(path.read_text(encoding="utf-8") for path in plugin.glob("*options.py"))
     for name in re.findall(r'"(--initcheck-[a-z]+|initcheck_[a-z]+)"', options):
         assert f"`{name}" in text, name

@@ -1,0 +1,122 @@
+"""What stored runs say of one quantity, run after run."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timezone
+from typing import NamedTuple
+
+from pytest_initcheck.cli.runs import Run
+from pytest_initcheck.errors import InitcheckError
+from pytest_initcheck.records import Entry, ModelRecord
+from pytest_initcheck.report.summary import VERDICTS
+from pytest_initcheck.trend import Trend, holm, trend
+
+LEVEL = 0.05
+VERDICT = "verdict"
+_HEALTHY_FIRST = VERDICTS[::-1]
+Key = tuple[str, str, str]
+
+
+class Series(NamedTuple):
+    """One quantity of one entry: a value per run, None in a run that has none.
+
+    ``is_trend`` is the verdict of the test of all series together.
+    """
+
+    nodeid: str
+    entry: str
+    quantity: str
+    values: tuple[float | None, ...]
+    trend: Trend
+    is_trend: bool = False
+
+    @property
+    def moves(self) -> bool:
+        """Whether the runs differ in it."""
+        return len(set(self.values)) > 1
+
+
+def in_time_order(runs: Sequence[Run]) -> list[Run]:
+    """The runs by the time at which they were made, each once.
+
+    Raises:
+        InitcheckError: one of them does not say when that was.
+    """
+    timed = sorted(((_time(run), at) for at, run in enumerate(runs)), key=lambda pair: pair[0])
+    found: list[Run] = []
+    for _, at in timed:
+        # A run may be given by itself and with its folder, too.
+        if not any(runs[at].record == known.record for known in found[-8:]):
+            found.append(runs[at])
+    return found
+
+
+def _time(run: Run) -> datetime:
+    text = run.record.provenance.get("time", "")
+    try:
+        time = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError:
+        told = f"at {text!r}" if text else "at no time"
+        raise InitcheckError(
+            f"{run.name}: was made {told}, so that it has no place among the others; its "
+            "provenance needs a 'time' as in ISO 8601"
+        ) from None
+    return time if time.tzinfo else time.replace(tzinfo=timezone.utc)
+
+
+def series(runs: Sequence[Run], last: int | None = None) -> list[Series]:
+    """Every quantity of these runs, with its trend over the ``last`` of them (default: all)."""
+    found: dict[Key, list[float | None]] = {}
+    for at, run in enumerate(runs):
+        for key, value in _quantities(run):
+            found.setdefault(key, [None] * len(runs))[at] = value
+    made = [Series(*key, tuple(v), trend(v[-last:] if last else v)) for key, v in found.items()]
+    # What never moves asks no question, and takes no part of the error.
+    asked = [one.trend.p if one.moves else None for one in made]
+    rejected = holm(asked, LEVEL)
+    return [one._replace(is_trend=is_trend) for one, is_trend in zip(made, rejected, strict=True)]
+
+
+def _quantities(run: Run) -> Iterator[tuple[Key, float]]:
+    for test in run.record.tests:
+        for entry in test.entries:
+            for name, value in _of_entry(entry):
+                yield (test.nodeid, entry.name, name), value
+
+
+def _of_entry(entry: Entry) -> Iterator[tuple[str, float]]:
+    for name, values in sorted(entry.record.metrics.items()):
+        if values:
+            yield name, statistics.fmean(values)
+    for when, model in (("first", entry.record.before), ("final", entry.record.after)):
+        if model is not None and model.loss is not None:
+            yield f"{when} loss", model.loss
+    if entry.verdict is not None:
+        yield VERDICT, float(_HEALTHY_FIRST.index(entry.verdict))
+        for severity in ("error", "warning"):
+            yield f"{severity}s", float(sum(f.severity == severity for f in entry.findings))
+    model = entry.record.after or entry.record.before
+    if model is not None:
+        yield from _of_model(model)
+
+
+def _of_model(model: ModelRecord) -> Iterator[tuple[str, float]]:
+    units = [layer.units for layer in model.layers if layer.units is not None]
+    if units:
+        yield "dead units", max(unit.dead_share for unit in units)
+        yield "saturated units", max(unit.saturated_share for unit in units)
+    ratios = [x for layer in model.layers for x in layer.update_ratio.values() if math.isfinite(x)]
+    if ratios:
+        yield "update ratio", statistics.median(ratios)
+
+
+def told(quantity: str, value: float | None) -> str:
+    """The value in words: a verdict by its name, a gap as "-"."""
+    if value is None:
+        return "-"
+    if quantity == VERDICT and math.isfinite(value):
+        return _HEALTHY_FIRST[round(value)]
+    return f"{value:.4g}"

@@ -1,0 +1,83 @@
+"""The workflow files in examples/ci: every command but the installation is run as it stands."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+
+import pytest
+from support.example_copy import EXAMPLES, Copy, alone
+from support.sarif_rules import faults
+
+WORKFLOWS = sorted((EXAMPLES / "ci").glob("*.yml"))
+MODULES = {"pytest": "pytest", "initcheck": "pytest_initcheck.cli"}
+INSTALLS = ("pip install ",)
+WEIGHTS = 'nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")'
+
+
+def commands(text):
+    """What the file's steps run: ``run:`` of GitHub, the lists below ``script:`` of GitLab."""
+    found = re.findall(r"^\s*- run: (.+)$", text, re.MULTILINE)
+    for block in re.findall(r"^ +(?:before_)?script:\n((?: +- .+\n)+)", text, re.MULTILINE):
+        found += [line.strip().removeprefix("- ") for line in block.splitlines()]
+    return found
+
+
+def without_installation(path):
+    return [line for line in commands(path.read_text()) if not line.startswith(INSTALLS)]
+
+
+def run(example, command):
+    program, *arguments = shlex.split(command)
+    return alone(["-m", MODULES[program], *arguments], example.folder)
+
+
+def test_each_workflow_runs_the_tests_and_keeps_the_report_also_after_a_failure():
+    assert [path.name for path in WORKFLOWS] == ["github-actions.yml", "gitlab-ci.yml"]
+    for path in WORKFLOWS:
+        text = path.read_text()
+        (tests,) = [line for line in without_installation(path) if line.startswith("pytest ")]
+        assert "--initcheck-report=report/index.html" in tests
+        if path.name.startswith("github"):
+            steps = re.split(r"\n      - ", text)
+            uploads = [step for step in steps if "uses: " in step and "upload-" in step]
+            assert len(uploads) == 2
+            assert all(step.startswith("if: always()") for step in uploads)
+            assert "path: report/" in uploads[0]
+        else:
+            _, *jobs = re.split(r"\n(?=\w+:\n)", text)
+            assert len(jobs) == 2
+            assert all("when: always" in job and "- report/" in job for job in jobs)
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("state", ["sound", "broken"])
+def test_every_command(tmp_path, path, state):
+    example = Copy(tmp_path)
+    if state == "broken":
+        example.change(WEIGHTS, "nn.init.zeros_(layer.weight)")
+    for command in without_installation(path):
+        if command.startswith("initcheck history"):
+            for day in ("1", "2"):
+                shutil.copytree(example.folder / "report", example.folder / "runs" / day)
+            later(example.folder / "runs/2/run.json")
+        done = run(example, command)
+        is_red = state == "broken" and command.startswith("pytest ")
+        assert done.returncode == is_red, done.stdout + done.stderr
+        for named in re.findall(r"(?:=|--plot )(report/\S+)", command):
+            assert (example.folder / named).stat().st_size > 0, named
+    log = json.loads((example.folder / "report/initcheck.sarif").read_text())
+    assert faults(log) == []
+    rules = {result["ruleId"] for result in log["runs"][0]["results"]}
+    assert ("IC101" in rules) == (state == "broken")
+
+
+def later(file):
+    """A second run that differs in one number, so that there is something to draw."""
+    data = json.loads(file.read_text())
+    data["provenance"]["time"] = "2100-01-01T00:00:00+00:00"
+    entry = data["tests"][0]["entries"][0]
+    entry["record"].setdefault("metrics", {})["added"] = [1.0]
+    file.write_text(json.dumps(data))
