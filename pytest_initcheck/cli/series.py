@@ -11,6 +11,7 @@ from typing import NamedTuple
 from pytest_initcheck.cli.runs import Run
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.records import Entry, ModelRecord
+from pytest_initcheck.report import run_json
 from pytest_initcheck.report.summary import VERDICTS
 from pytest_initcheck.trend import Trend, holm, trend
 
@@ -46,12 +47,9 @@ def in_time_order(runs: Sequence[Run]) -> list[Run]:
         InitcheckError: one of them does not say when that was.
     """
     timed = sorted(((_time(run), at) for at, run in enumerate(runs)), key=lambda pair: pair[0])
-    found: list[Run] = []
-    for _, at in timed:
-        # A run may be given by itself and with its folder, too.
-        if not any(runs[at].record == known.record for known in found[-8:]):
-            found.append(runs[at])
-    return found
+    # A run may be given by itself and with its folder, too; its text tells, as NaN equals nothing.
+    found = {run_json(runs[at].record): runs[at] for _, at in reversed(timed)}
+    return list(found.values())[::-1]
 
 
 def _time(run: Run) -> datetime:

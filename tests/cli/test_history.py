@@ -134,6 +134,12 @@ def test_what_agrees_is_left_out_and_counted(tmp_path, capsys):
     assert " still " in command(capsys, "history", str(tmp_path), "--all")[1]
 
 
+def test_a_run_that_holds_nan_is_still_one(tmp_path, capsys):
+    folder = stored(tmp_path, [float("nan"), 2.0])
+    _, found = data(capsys, folder, f"{folder}/01")
+    assert accuracy(found)["values"] == ["nan", 2.0]
+
+
 def test_a_zip_and_a_run_given_twice(tmp_path, capsys):
     paths = [
         store(tmp_path / f"{day}", session({"accuracy": (float(day),)}, day)) for day in (1, 2)
