@@ -59,12 +59,18 @@ class Histogram:
         return Histogram(low, high, tuple(counts))
 
 
+_DETERMINES = No("it says whether what follows is a matter of chance")
+
+
 @dataclass(frozen=True, kw_only=True)
 class TensorStats:
     """Summary of one tensor. Moments, range and histogram are of its finite values.
 
     ``mean``, ``std`` (population), ``min`` and ``max`` are None where no value is finite;
     ``zero_share`` is the share of exact zeros in [0, 1]; ``nonfinite`` counts NaN and inf.
+    ``digest`` is equal for tensors that are equal bit for bit, and only for them; it is empty
+    where nobody asked for it. ``independent``, of data, is how many independent values the mean
+    and the variance amount to, as the samples differ in both.
     """
 
     n: Annotated[
@@ -79,6 +85,10 @@ class TensorStats:
     histogram: Annotated[Histogram | None, Use(compared="histogram")] = None
     dtype: Annotated[str, Use(compared="equal")] = ""
     shape: Annotated[tuple[Count, ...], Use(compared="equal")] = ()
+    digest: Annotated[str, Use(compared=_DETERMINES, shown=_DETERMINES, sparse=True)] = ""
+    independent: Annotated[
+        tuple[Finite, ...], Use(compared=_DETERMINES, shown=_DETERMINES, sparse=True)
+    ] = ()
 
     @property
     def rms(self) -> float | None:
@@ -118,6 +128,8 @@ class TensorStats:
             n=n,
             nonfinite=self.nonfinite + other.nonfinite,
             zero_share=zeros / n if n else 0.0,
+            digest="",
+            independent=(),
         )
 
 
@@ -167,10 +179,10 @@ class LayerRecord:
     weights: Annotated[dict[str, TensorStats], Use(compared="weights")] = field(
         default_factory=dict
     )
+    activations: Annotated[TensorStats | None, Use(compared="activations")] = None
     gradients: Annotated[dict[str, TensorStats], Use(compared="gradients")] = field(
         default_factory=dict
     )
-    activations: Annotated[TensorStats | None, Use(compared="activations")] = None
     activation_gradients: Annotated[
         TensorStats | None, Use(compared="gradients", shown=No("run.json holds it for checks"))
     ] = None
@@ -182,11 +194,20 @@ class LayerRecord:
 
 
 _SETTINGS = No("settings are no results; those of a run become notes")
+_IN_COMPARISON = No("a comparison tells what differs")
+_WITH_OPERATIONS = No("it is compared with the operations")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelRecord:
-    """All layers of a model at one moment, in the order in which they first ran."""
+    """All layers of a model at one moment, in the order in which they first ran.
+
+    ``digests`` identify all else that decides the numbers: the "batch", the "buffers", and where
+    something was drawn the state of the random "streams". ``effective_samples`` is how many
+    independent samples the batch amounts to. ``operations`` counts what the forward
+    pass is made of, by operator and the numbers that someone wrote into the program; ``wiring`` is
+    a digest of their order and of what reads from what.
+    """
 
     layers: Annotated[tuple[LayerRecord, ...], Use(compared="layers")] = ()
     loss: Annotated[float | None, Use(compared="loss", shown="loss")] = None
@@ -201,6 +222,14 @@ class ModelRecord:
         tuple[str, ...],
         Use(compared=No("what it hides is missing as a layer"), sparse=True),
     ] = ()
+    digests: Annotated[
+        dict[str, str], Use(compared=_DETERMINES, shown=_DETERMINES, sparse=True)
+    ] = field(default_factory=dict)
+    effective_samples: Annotated[float | None, Use(compared=_DETERMINES, shown=_DETERMINES)] = None
+    operations: Annotated[
+        dict[str, Count], Use(compared="operations", shown=_IN_COMPARISON, sparse=True)
+    ] = field(default_factory=dict)
+    wiring: Annotated[str, Use(compared=_WITH_OPERATIONS, shown=_IN_COMPARISON, sparse=True)] = ""
 
     def layer(self, name: str) -> LayerRecord:
         """The layer of that name.
@@ -335,7 +364,8 @@ class Difference:
 class Comparison:
     """A record held against its baseline; differences come worst first.
 
-    ``provenance`` is the baseline's: on which versions and which machine it was made.
+    ``provenance`` is the baseline's: on which versions and which machine it was made;
+    ``is_identical`` says that all values are equal in the seven digits that a baseline keeps.
     """
 
     status: ComparisonStatus
@@ -345,6 +375,7 @@ class Comparison:
     file: str = ""
     expected: RunRecord | None = None
     provenance: dict[str, str] = field(default_factory=dict)
+    is_identical: bool = False
 
 
 @dataclass(frozen=True)

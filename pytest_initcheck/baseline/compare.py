@@ -3,62 +3,150 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from pytest_initcheck.baseline import seeds
+from pytest_initcheck.baseline.configured import CONFIGURED, configured
+from pytest_initcheck.baseline.consequences import consequences
 from pytest_initcheck.baseline.judge import ATOL, RTOL, Check, Fixed, names, same, walk
 from pytest_initcheck.baseline.models import ModelPair
+from pytest_initcheck.baseline.samples import is_determined, marks, rounding
 from pytest_initcheck.baseline.stored import Band, Stored, freeze
+from pytest_initcheck.baseline.tolerances import Tolerance, by_tolerance
 from pytest_initcheck.errors import InitcheckError
-from pytest_initcheck.records import Comparison, Curve, RunRecord
+from pytest_initcheck.records import Comparison, Curve, Difference, ModelRecord, RunRecord
 
-FAMILY = 1e-4
+# The chance that one entry is called "changed" where only fresh random numbers differ: one in a
+# thousand for a session of 200 tests.
+FAMILY = 1e-3 / 200
+# Which part of it goes to whom: few metrics are what a run is for; a wrong weight explains most of
+# what follows. What a record has none of leaves its part to the others.
+BUDGET = {"metrics": 3.0, "weights": 3.0, "signals": 4.0}
+# Below this, a change that is no chance is a note: a share of the value.
+LEAST = 0.02
+# Rounding grows from step to step: another number of threads was seen to move losses by 3e-6 within
+# ten steps of Adam and by 1e-4 within twenty, and what is left of a gradient by far more.
+MOST_STEPS = 10
 Metrics = Mapping[str, Curve]
 Bands = Mapping[str, Band]
 
 
 def compare(
-    actual: RunRecord,
+    actual: RunRecord | Stored,
     expected: RunRecord | Stored,
     *,
     rtol: float | None = None,
     atol: float | None = None,
+    least: float = LEAST,
+    exact: bool = False,
+    tolerances: Sequence[Tolerance] = (),
     device: str | None = None,
     file: str = "",
 ) -> Comparison:
     """Compare a record with the one that a baseline holds.
 
-    Without ``rtol`` and ``atol`` each value has the tolerance that its sample size and the spread
-    over seeds give it, such that two records of the same model from fresh random numbers are
-    called "changed" with a probability of at most 1e-4 over all their values together. Where
-    nothing varies (single values, no spread over seeds) 1e-4 relative and 1e-6 absolute are
-    allowed. ``rtol`` and ``atol`` replace all of that; for the statistics of a tensor ``rtol`` is
+    What was configured (optimiser and its settings, rates, loss, steps, epochs, batch size), what
+    the forward pass is made of, layers, tensors, metrics and curves that were added, removed or
+    renamed, another dtype, shape or nonlinearity, and values that are newly (not) finite are
+    differences in any case.
+
+    Where weights, buffers, batch and random streams are equal bit for bit, everything else is
+    determined up to rounding: 1e-4 of each tensor's scale is allowed (four units of rounding in
+    half precision), for the losses of the steps too where there are at most 10 and the
+    configuration is the same. What the steps leave behind is judged as chance.
+
+    Otherwise each value has the tolerance that its sample size and the spread over seeds give it,
+    such that two records of the same model from fresh random numbers are called "changed" with a
+    probability of at most 5e-6 over all their values together: one in a thousand for a session of
+    200 tests. A change that exceeds its tolerance and is smaller than ``least``, as a share of the
+    value, is a note. Where nothing varies (single values, no spread over seeds) 1e-4 relative and
+    1e-6 absolute are allowed.
+
+    ``exact`` asks for equality in all seven digits that are kept, and of the bits of weights and
+    data; the differences then come in the order of the forward pass, the first one first.
+    ``rtol`` and ``atol`` replace all tolerances; for the statistics of a tensor ``rtol`` is
     relative to the tensor's root mean square, and the one that is not given has its default.
 
-    Layers, tensors, metrics and curves that were added, removed or renamed, another dtype, shape
-    or nonlinearity, and values that are newly (not) finite are differences in any case. Records
-    with equal values always match. Versions, platform, device, seeds and ``meta`` are not compared:
+    ``tolerances`` do so for some values, the first that covers a value.
+
+    Records with equal values always match. Versions, platform, device and seeds are not compared:
     a change becomes a note, and so does a number that the baseline does not hold yet.
 
     Raises:
         InitcheckError: a tolerance that is negative or not finite.
     """
-    stored = expected if isinstance(expected, Stored) else freeze(expected)
-    mine = freeze(actual)
-    checks = list(_checks(mine, stored, _fixed(rtol, atol)))
-    values = sum(check.values for check in checks)
-    alpha = FAMILY / max(values, 1)
-    found = [difference for check in checks if (difference := check.judge(alpha)) is not None]
-    found.sort(key=lambda difference: -difference.excess)
+    mine, stored = (one if isinstance(one, Stored) else freeze(one) for one in (actual, expected))
+    fixed = Fixed(0.0, 0.0) if exact else _fixed(rtol, atol)
+    if not 0 <= least < math.inf:
+        raise InitcheckError(f"least={least!r}: pass a number of at least 0")
+    chosen = list(configured(mine.record.meta, stored.record.meta))
+    is_same_setup = not any(check.judge(FAMILY) for check in chosen)
+    pairs = Pairs.of(mine.record, stored.record, fixed, is_same_setup=is_same_setup)
+    checks = [*chosen, *_checks(mine, stored, pairs, fixed)]
+    if exact:
+        checks = [*_bits(mine.record.before, stored.record.before), *checks]
+    found, small = _judged(checks, 0.0 if exact or fixed else least, tolerances)
+    if not exact:
+        found.sort(key=lambda difference: -difference.excess)
     return Comparison(
         status="changed" if found else "match",
         differences=tuple(found),
-        compared=values,
-        notes=tuple(_notes(mine, stored, device, checks)),
+        compared=sum(check.values for check in checks),
+        notes=(*_small(small, least), *_notes(mine, stored, device, checks), *pairs.notes(found)),
         file=file,
         expected=stored.expected(),
         provenance=dict(stored.provenance),
+        is_identical=(mine.record, mine.bands) == (stored.record, stored.bands),
     )
+
+
+def _bits(actual: ModelRecord | None, expected: ModelRecord | None) -> Iterator[Check]:
+    """Whether weights and data are equal in every bit, as far as both records know."""
+    mine, theirs = (marks(model) if model else {} for model in (actual, expected))
+    for name in names(theirs, mine):
+        if name in mine and name in theirs:
+            yield same(f"before bits of {name}", mine[name], theirs[name])
+
+
+def _judged(
+    checks: Sequence[Check], least: float, tolerances: Sequence[Tolerance]
+) -> tuple[list[Difference], list[Difference]]:
+    """What differs, and what differs by too little to matter, both in order."""
+    rates = _rates(checks)
+    found: list[Difference] = []
+    small: list[Difference] = []
+    explanations: list[Difference] = []
+    for check in checks:
+        is_own, difference = by_tolerance(check, tolerances)
+        if not is_own:
+            difference = check.judge(rates[check.group])
+        if difference is None:
+            continue
+        is_small = check.size < least and not (is_own or check.is_certain)
+        (explanations if check.explains else small if is_small else found).append(difference)
+    # A program that was written anew and gives the same numbers has not changed.
+    return [*explanations, *found] if found else [], small
+
+
+def _rates(checks: Sequence[Check]) -> dict[str, float]:
+    """The error rate of a single value, by group (Bonferroni with weights)."""
+    counts: Counter[str] = Counter()
+    for check in checks:
+        counts[check.group] += check.values
+    total = sum(BUDGET[group] for group, count in counts.items() if count) or 1.0
+    return {g: FAMILY * BUDGET[g] / total / max(count, 1) for g, count in counts.items()}
+
+
+def _small(small: Sequence[Difference], least: float) -> Iterator[str]:
+    if small:
+        worst = max(small, key=lambda difference: difference.excess)
+        count = "1 value differs" if len(small) == 1 else f"{len(small)} values differ"
+        yield (
+            f"{count} by more than chance and by less than {100 * least:g} %: "
+            f"{worst.key} is {worst.actual}, was {worst.expected}"
+        )
 
 
 def _fixed(rtol: float | None, atol: float | None) -> Fixed | None:
@@ -70,12 +158,13 @@ def _fixed(rtol: float | None, atol: float | None) -> Fixed | None:
     return Fixed(RTOL if rtol is None else rtol, ATOL if atol is None else atol)
 
 
-def _checks(actual: Stored, expected: Stored, fixed: Fixed | None) -> Iterator[Check]:
-    a, e = actual.record, expected.record
-    pairs = {moment: _pair(moment, a, e, fixed) for moment in ("before", "after")}
+def _checks(actual: Stored, expected: Stored, pairs: Pairs, fixed: Fixed | None) -> Iterator[Check]:
+    drawn = actual.record.seeds, expected.record.seeds
+    are_paired = bool(drawn[0]) and drawn[0] == drawn[1]
+    are_fresh = all(drawn) and not are_paired
 
     def model(moment: str, mine: object, theirs: object) -> Iterator[Check]:
-        pair = pairs[moment]
+        pair = pairs.at(moment)
         if pair is not None:
             yield from pair.checks()
         elif mine is not theirs:
@@ -84,18 +173,23 @@ def _checks(actual: Stored, expected: Stored, fixed: Fixed | None) -> Iterator[C
     def metric(_: str, mine: Metrics, theirs: Metrics) -> Iterator[Check]:
         for name in names(mine, theirs):
             curves = actual.bands.get(name), expected.bands.get(name)
-            yield from seeds.metric(name, mine.get(name), theirs.get(name), fixed, curves)
+            values = mine.get(name), theirs.get(name)
+            for check in seeds.metric(
+                name, *values, fixed, curves, are_fresh=are_fresh, are_paired=are_paired
+            ):
+                yield replace(check, group="metrics", subject=("metric", name))
 
     def curve(_: str, mine: Bands, theirs: Bands) -> Iterator[Check]:
-        start = pairs["before"]
         for name in names(mine, theirs):
-            yield from seeds.BandPair(
+            pair = seeds.BandPair(
                 key=f"curve {name}",
                 actual=mine.get(name),
                 expected=theirs.get(name),
-                fixed=fixed,
-                loss=start.curve_allowed if start and name == "loss" else None,
-            ).checks()
+                fixed=replace(pairs.steps, atol=ATOL) if pairs.steps else fixed,
+                loss=pairs.before.curve_allowed if pairs.before and name == "loss" else None,
+            )
+            for check in pair.checks():
+                yield replace(check, subject=("curve", name))
 
     def record(_: str, mine: RunRecord, theirs: RunRecord) -> Iterator[Check]:
         return walk((mine, theirs), {"model": model, "metric": metric}, str, fixed)
@@ -103,13 +197,44 @@ def _checks(actual: Stored, expected: Stored, fixed: Fixed | None) -> Iterator[C
     return walk((actual, expected), {"record": record, "curve": curve}, str, fixed)
 
 
-def _pair(moment: str, a: RunRecord, e: RunRecord, fixed: Fixed | None) -> ModelPair | None:
-    mine, theirs = getattr(a, moment), getattr(e, moment)
-    if mine is None or theirs is None:
+@dataclass(frozen=True, kw_only=True)
+class Pairs:
+    """The models of two records; ``steps`` is what rounding allows the losses of the steps."""
+
+    before: ModelPair | None
+    after: ModelPair | None
+    steps: Fixed | None
+
+    @classmethod
+    def of(cls, a: RunRecord, e: RunRecord, fixed: Fixed | None, *, is_same_setup: bool) -> Pairs:
+        """Pair the models of both moments."""
+        start = steps = None
+        if fixed is None and a.before and e.before and is_determined(a.before, e.before):
+            start = rounding(a.before)
+            is_short = int(a.meta.get("steps") or MOST_STEPS + 1) <= MOST_STEPS
+            steps = start if is_same_setup and is_short else None
+        before = _pair("before", a.before, e.before, fixed or start)
+        after = _pair("after", a.after, e.after, fixed)
+        return cls(before=before, after=after, steps=steps)
+
+    def at(self, moment: str) -> ModelPair | None:
+        """The pair of one moment, None where not both records have a model there."""
+        return self.before if moment == "before" else self.after
+
+    def notes(self, found: Sequence[Difference]) -> Iterator[str]:
+        """Why so little is allowed."""
+        if found and self.before and self.before.fixed and self.before.fixed.is_rounding:
+            yield "weights and data are those of the baseline, so that only rounding is allowed"
+        elif found and self.before:
+            yield from consequences(self.before.actual, self.before.expected)
+
+
+def _pair(
+    moment: str, a: ModelRecord | None, e: ModelRecord | None, fixed: Fixed | None
+) -> ModelPair | None:
+    if a is None or e is None:
         return None
-    return ModelPair(
-        moment=moment, actual=mine, expected=theirs, fixed=fixed, trained=moment == "after"
-    )
+    return ModelPair(moment=moment, actual=a, expected=e, fixed=fixed, trained=moment == "after")
 
 
 def _notes(
@@ -124,11 +249,14 @@ def _notes(
         yield f"seeds: {_seeds(mine.seeds)}, in the baseline {_seeds(theirs.seeds)}"
     for key in names(mine.meta, theirs.meta):
         now, was = mine.meta.get(key, "absent"), theirs.meta.get(key, "absent")
-        if now != was and key != "device":
+        if now != was and key != "device" and key not in CONFIGURED:
             yield f"{key}: {now[:60]}, in the baseline {was[:60]}"
     lacking = dict.fromkeys(check.lacking for check in checks if check.lacking)
     if lacking:
         yield f"not in the baseline, and so not compared: {', '.join(lacking)}"
+    thin = ", ".join(check.thin for check in checks if check.thin)
+    if thin:
+        yield f"not compared, as other seeds take {seeds.FEWEST} of them on both sides: {thin}"
 
 
 def _seeds(values: tuple[int, ...]) -> str:

@@ -20,12 +20,27 @@ RTOL, ATOL = 1e-4, 1e-6
 class Check:
     """Something to compare; ``judge`` takes the error rate of each of its ``values``.
 
-    ``lacking`` names a quantity that cannot be compared, since the baseline is older than it.
+    ``lacking`` names a quantity that cannot be compared, since the baseline is older than it;
+    ``thin`` one of which too few values are known on one side to say what is chance.
+    ``group`` says from which budget its error rate comes; ``size`` is how large the change is, as a
+    share of the value, inf where that cannot be said; ``is_certain`` says that nothing in it is
+    chance, so that a small change counts as well. ``explains`` that it is none where the
+    numbers that follow are determined and equal. Of two numbers ``pair`` holds them, and ``key``
+    is what their difference is called; ``subject`` is the kind and the name of what they belong
+    to, as in ("layer", "fc1").
     """
 
     judge: Callable[[float], Difference | None]
     values: int = 1
     lacking: str = ""
+    thin: str = ""
+    group: str = "signals"
+    size: float = math.inf
+    is_certain: bool = False
+    explains: bool = False
+    key: str = ""
+    pair: tuple[float, float] | None = None
+    subject: tuple[str, str] = ("", "")
 
 
 def nothing(*_: Any) -> Iterable[Check]:
@@ -65,10 +80,18 @@ def names(actual: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:
 
 @dataclass(frozen=True)
 class Fixed:
-    """Tolerances that the caller gave in place of the statistical ones."""
+    """Tolerances in place of the statistical ones: the caller's, or those of rounding.
+
+    ``is_rounding`` says the latter: what the numbers follow from is equal bit for bit.
+    """
 
     rtol: float
     atol: float
+    is_rounding: bool = False
+
+    def of_share(self, n: float) -> float:
+        """Allowed distance for a share of ``n``; rounding may carry one of them over a limit."""
+        return max(self.around(1.0), 1.5 / n) if self.is_rounding else self.around(1.0)
 
     def around(self, *scales: float | None) -> float:
         """Allowed distance for a value of this size."""
@@ -87,9 +110,10 @@ def shown(value: Any) -> str:
 
 
 def _difference(key: str, actual: Any, expected: Any, allowed: str, excess: float) -> Difference:
-    return Difference(
-        key=key, actual=shown(actual), expected=shown(expected), allowed=allowed, excess=excess
-    )
+    texts = shown(actual), shown(expected)
+    if texts[0] == texts[1] and isinstance(actual, float) and isinstance(expected, float):
+        texts = f"{actual:.7g}", f"{expected:.7g}"
+    return Difference(key=key, actual=texts[0], expected=texts[1], allowed=allowed, excess=excess)
 
 
 def same(key: str, actual: Any, expected: Any) -> Check:
@@ -115,12 +139,35 @@ def number(
 def close(key: str, actual: float | None, expected: float | None, fixed: Fixed | None) -> Check:
     """Two numbers that are no matter of chance."""
     around = (fixed or Fixed(RTOL, ATOL)).around
-    return number(key, actual, expected, lambda a, e: near(key, a, e, lambda _: around(e)))
+
+    def check(a: float, e: float) -> Check:
+        return near(key, a, e, lambda _: around(e), scale=abs(e), is_certain=True)
+
+    return number(key, actual, expected, check)
 
 
-def near(key: str, actual: float, expected: float, allowed: Allowed, values: int = 1) -> Check:
-    """Values that may lie ``allowed(alpha)`` apart."""
-    return Check(lambda alpha: apart(key, actual, expected, allowed(alpha)), values)
+def near(
+    key: str,
+    actual: float,
+    expected: float,
+    allowed: Allowed,
+    *,
+    scale: float | None = None,
+    is_certain: bool = False,
+) -> Check:
+    """Values that may lie ``allowed(alpha)`` apart; a small change is one of ``scale``."""
+    return Check(
+        lambda alpha: apart(key, actual, expected, allowed(alpha)),
+        size=relative(actual, expected, scale),
+        is_certain=is_certain,
+        key=key,
+        pair=(actual, expected),
+    )
+
+
+def relative(actual: float, expected: float, scale: float | None) -> float:
+    """How far two values lie apart as a share of ``scale``; inf where that is none."""
+    return abs(actual - expected) / scale if scale and math.isfinite(scale) else math.inf
 
 
 def apart(key: str, actual: float, expected: float, allowed: float) -> Difference | None:
@@ -145,4 +192,5 @@ def within(key: str, actual: float, expected: float, bounds: Bounds) -> Check:
         excess = abs(actual - expected) / allowed if allowed > 0 else math.inf
         return _difference(key, actual, expected, f"{low:.4g} to {high:.4g}", excess)
 
-    return Check(judge)
+    size = relative(actual, expected, abs(expected))
+    return Check(judge, size=size, key=key, pair=(actual, expected))

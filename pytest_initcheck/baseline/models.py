@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
 from pytest_initcheck.baseline import tolerance
 from pytest_initcheck.baseline.judge import (
+    ATOL,
     Check,
     Fixed,
     Rule,
@@ -22,12 +22,11 @@ from pytest_initcheck.baseline.judge import (
     walk,
     within,
 )
-from pytest_initcheck.baseline.samples import Sizes, seeds, sizes
+from pytest_initcheck.baseline.noise import gradient_noise, is_still
+from pytest_initcheck.baseline.samples import Sizes, seeds, sizes, weights_equal
 from pytest_initcheck.baseline.tensors import Chance, tensor
 from pytest_initcheck.baseline.tolerance import NUMERIC
 from pytest_initcheck.records import LayerRecord, ModelRecord, TensorStats, UnitStats
-
-_NOISE = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +46,7 @@ class ModelPair:
             "samples": partial(self._side, "samples"),
             "outputs": partial(self._side, "outputs"),
             "loss": self._loss,
+            "operations": self._operations,
         }
         return walk((self.actual, self.expected), special, self.key, self.fixed)
 
@@ -54,12 +54,14 @@ class ModelPair:
         self, _: str, actual: Sequence[LayerRecord], expected: Sequence[LayerRecord]
     ) -> Iterator[Check]:
         mine, theirs = ({layer.name: layer for layer in side} for side in (actual, expected))
-        for name in names(mine, theirs):
+        # Baselines do not keep the order in which layers ran.
+        for name in names(theirs, mine):
             a, e = mine.get(name), theirs.get(name)
             if a is None or e is None:
                 yield same(self.key("", name), a and a.kind, e and e.kind)
             else:
-                yield from Layer(self, a, e).checks()
+                for check in Layer(self, a, e).checks():
+                    yield replace(check, subject=("layer", name))
 
     def key(self, what: str, layer: str | None = None) -> str:
         """How a difference is called: "before layer 'fc1' weights.weight"."""
@@ -70,7 +72,24 @@ class ModelPair:
         self, which: str, label: str, a: TensorStats | None, e: TensorStats | None
     ) -> Iterator[Check]:
         mine, theirs = (getattr(size, which) for size in self.sizes)
-        return tensor(self.key(label), a, e, Chance(numbers=(mine, theirs), fixed=self.fixed))
+        chance = Chance(numbers=(mine, theirs), fixed=self.fixed, is_data=which == "samples")
+        return tensor(self.key(label), a, e, chance)
+
+    def _operations(self, label: str, a: dict[str, int], e: dict[str, int]) -> Iterator[Check]:
+        """What the forward pass is made of; nothing where a record is older than that."""
+        if not (a and e):
+            return
+        found = [name for name in names(a, e) if a.get(name) != e.get(name)]
+        for name in found:
+            check = same(self.key(f"operation {name}"), a.get(name), e.get(name))
+            yield replace(check, explains=self._is_determined)
+        if not found:
+            check = same(self.key("order of operations"), self.actual.wiring, self.expected.wiring)
+            yield replace(check, explains=self._is_determined)
+
+    @property
+    def _is_determined(self) -> bool:
+        return self.fixed is not None and self.fixed.is_rounding
 
     def _loss(self, label: str, a: float | None, e: float | None) -> Iterator[Check]:
         key = self.key(label)
@@ -78,22 +97,24 @@ class ModelPair:
             if a is not e:
                 yield same(key, a and str(a), e and str(e))
             return
-        yield number(
-            key, a, e, lambda a, e: near(key, a, e, lambda alpha: self.loss_allowed(alpha, a, e))
-        )
+        yield number(key, a, e, lambda a, e: self._loss_check(key, a, e))
+
+    def _loss_check(self, key: str, a: float, e: float) -> Check:
+        def allowed(alpha: float) -> float:
+            return self.loss_allowed(alpha, a, e)
+
+        return near(key, a, e, allowed, scale=abs(e), is_certain=self.fixed is not None)
 
     @cached_property
     def sizes(self) -> tuple[Sizes, Sizes]:
         """The numbers of independent values of both."""
-        is_drawn = self.trained or _weights(self.actual) != _weights(self.expected)
+        is_drawn = self.trained or not weights_equal(self.actual, self.expected)
         return sizes(self.actual, is_drawn), sizes(self.expected, is_drawn)
 
     @cached_property
-    def noise(self) -> float:
-        """Below this, a gradient that is zero on paper (a bias before a batch norm) may lie."""
-        layers = self.actual.layers + self.expected.layers
-        gradients = itertools.chain.from_iterable(layer.gradients.values() for layer in layers)
-        return _NOISE * max((g.rms or 0.0 for g in gradients), default=0.0)
+    def noise(self) -> tuple[dict[str, float], dict[str, float]]:
+        """By layer, below which size a gradient is rounding, in both."""
+        return gradient_noise(self.actual), gradient_noise(self.expected)
 
     def loss_allowed(self, alpha: float, a: float, e: float) -> float:
         """Allowed distance of two values of the loss; see `_loss_variance`.
@@ -102,7 +123,7 @@ class ModelPair:
         half as much again for what the bound leaves out.
         """
         if self.fixed:
-            return self.fixed.around(e)
+            return self.fixed.around(e) + (ATOL if self.fixed.is_rounding else 0.0)
         both = zip((self.actual, self.expected), (a, e), self.sizes, strict=True)
         error = math.sqrt(math.fsum(_loss_variance(*one) for one in both))
         return _loss_reach(alpha) * error + NUMERIC * abs(e)
@@ -119,10 +140,6 @@ class ModelPair:
         n = min(size.gradients for size in self.sizes)
         drop = max(abs(value - start) for value, start in zip(now, first, strict=True))
         return allowed + _loss_reach(alpha) * math.sqrt(2 / n) * drop
-
-
-def _weights(model: ModelRecord) -> dict[str, dict[str, TensorStats]]:
-    return {layer.name: layer.weights for layer in model.layers}
 
 
 def _loss_reach(alpha: float) -> float:
@@ -187,13 +204,16 @@ class Layer:
             for name in names(a, e):
                 yield from self._tensors(which, _of(label, name), a.get(name), e.get(name))
             return
+        is_fresh = which == "weights" and not self.pair.trained
         chance = Chance(
             numbers=self._numbers(which),
+            is_drawn=is_fresh,
             fixed=self.pair.fixed,
-            noise=self.pair.noise if which == "gradients" else 0.0,
+            noise=self._noise if which == "gradients" and label != "activation_gradients" else 0.0,
             vanishing=max(s.vanishing for s in self.pair.sizes) if which != "weights" else 0.0,
         )
-        yield from tensor(self._key(label), a, e, chance)
+        for check in tensor(self._key(label), a, e, chance):
+            yield replace(check, group="weights") if is_fresh else check
 
     def _units(self, label: str, a: UnitStats | None, e: UnitStats | None) -> Iterator[Check]:
         if a is None or e is None:
@@ -209,16 +229,33 @@ class Layer:
 
         def check(a: float, e: float) -> Check:
             if fixed:
-                return near(key, a, e, lambda _: fixed.around(1.0))
-            return near(key, a, e, lambda alpha: tolerance.shares(alpha, a, n_a, e, n_e))
+                allowed = fixed.of_share(self._count)
+                return near(key, a, e, lambda _: allowed, scale=1.0, is_certain=True)
+            return near(key, a, e, lambda alpha: tolerance.shares(alpha, a, n_a, e, n_e), scale=1.0)
 
         yield number(key, a, e, check)
 
+    @property
+    def _count(self) -> int:
+        return self.expected.units.count if self.expected.units else 1
+
     def _movement(self, label: str, a: dict[str, float], e: dict[str, float]) -> Iterator[Check]:
         for name in names(a, e):
-            gradients = (side.gradients.get(name) for side in (self.actual, self.expected))
-            if not all(g and g.rms is not None and g.rms <= self.pair.noise for g in gradients):
+            if not self._is_noise(name, a.get(name), e.get(name)):
                 yield self._ratio(_of(label, name), a.get(name), e.get(name))
+
+    @property
+    def _noise(self) -> float:
+        return max(noise.get(self.actual.name, 0.0) for noise in self.pair.noise)
+
+    def _is_noise(self, name: str, *ratios: float | None) -> bool:
+        """Whether the gradient is rounding, or the step too small for the parameter's dtype."""
+        sides = (self.actual, self.expected)
+        gradients = (side.gradients.get(name) for side in sides)
+        if all(g and g.rms is not None and g.rms <= self._noise for g in gradients):
+            return True
+        pairs = zip(sides, ratios, strict=True)
+        return all(is_still(side.weights.get(name), ratio) for side, ratio in pairs)
 
     def _ratio(self, label: str, a: float | None, e: float | None) -> Check:
         """A number that varies as a standard deviation does."""
@@ -227,7 +264,7 @@ class Layer:
 
         def check(a: float, e: float) -> Check:
             if fixed:
-                return near(key, a, e, lambda _: fixed.around(e))
+                return near(key, a, e, lambda _: fixed.around(e), scale=abs(e), is_certain=True)
             return within(key, a, e, lambda alpha: tolerance.deviations(alpha, e, n_a - 1, n_e - 1))
 
         return number(key, a, e, check)

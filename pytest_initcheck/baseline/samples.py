@@ -11,7 +11,9 @@ the chance of every layer before it, up to the last normalisation. So
 
 which is the law of total variance with every covariance at its bound. Where both records start
 from equal weights (a seeded or pretrained model) the units are not chance any more, only what goes
-through them is: n = B. Pooling S seeds multiplies n by S. The rule errs towards "too few": it may
+through them is: n = B, for gradients 1/n = 1/B + 1/U of the outputs, which all of them are made
+of. B counts the samples that are independent (`ModelRecord.effective_samples`). Pooling S
+seeds multiplies n by S. The rule errs towards "too few": it may
 miss a small change, it must not invent one.
 """
 
@@ -19,12 +21,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from pytest_initcheck.baseline.judge import RTOL, Fixed
 from pytest_initcheck.records import LayerRecord, ModelRecord, TensorStats
 
 _CHANNEL_SECOND = ("Conv", "BatchNorm", "InstanceNorm", "GroupNorm")
 _NORMALISES = ("Norm",)
+# Distance from 1 to the next number.
+_UNITS = {
+    "float16": 2.0**-10,
+    "bfloat16": 2.0**-7,
+    "float8_e4m3fn": 2.0**-3,
+    "float8_e5m2": 2.0**-2,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +52,53 @@ class Sizes:
         return self.layers.get(layer, self.outputs)
 
 
+def weights_equal(a: ModelRecord, b: ModelRecord) -> bool:
+    """Whether all weights are known to be equal: bit for bit, or by moments in older records."""
+    mine, theirs = ({layer.name: layer.weights for layer in m.layers} for m in (a, b))
+    if mine == theirs:
+        return True
+    known = [_marks(weights) for weights in (mine, theirs)]
+    if all(known) and all(text for side in known for text in side.values()):
+        return known[0] == known[1]
+    return _bare(mine) == _bare(theirs)
+
+
+def _bare(weights: dict[str, dict[str, TensorStats]]) -> dict[str, dict[str, TensorStats]]:
+    return {
+        layer: {key: replace(stats, digest="") for key, stats in own.items()}
+        for layer, own in weights.items()
+    }
+
+
+def is_determined(a: ModelRecord, b: ModelRecord) -> bool:
+    """Whether all that decides the numbers of two looks is equal, bit for bit.
+
+    These are the weights, the buffers, the batch, and what is drawn on the way.
+    """
+    mine, theirs = marks(a), marks(b)
+    return "batch" in a.digests and mine == theirs and all(mine.values())
+
+
+def marks(model: ModelRecord) -> dict[str, str]:
+    """The digests of all weights, by layer and parameter, and of what else a look starts from."""
+    return model.digests | _marks({layer.name: layer.weights for layer in model.layers})
+
+
+def rounding(model: ModelRecord) -> Fixed:
+    """What rounding may do to numbers that are determined, on the scale of each tensor.
+
+    1e-4 is fifty times what another number of threads was seen to change in single precision;
+    half precision has four of its units.
+    """
+    dtypes = {t.dtype for layer in model.layers for t in layer.weights.values()}
+    unit = max((_UNITS.get(dtype, 0.0) for dtype in dtypes), default=0.0)
+    return Fixed(max(RTOL, 4 * unit), 0.0, is_rounding=True)
+
+
+def _marks(weights: dict[str, dict[str, TensorStats]]) -> dict[str, str]:
+    return {f"{layer} {k}": t.digest for layer, own in weights.items() for k, t in own.items()}
+
+
 def sizes(model: ModelRecord, is_drawn: bool = True) -> Sizes:
     """The numbers of independent values in one look at a model.
 
@@ -51,6 +108,8 @@ def sizes(model: ModelRecord, is_drawn: bool = True) -> Sizes:
     of the narrowest layer with exact zeros, each with 1/2.
     """
     samples = _batch(model)
+    if model.effective_samples is not None:
+        samples = max(min(samples, model.effective_samples), 1.0)
     layers: dict[str, float] = {}
     inverse = total = 1 / samples
     for layer in model.layers:
@@ -61,6 +120,9 @@ def sizes(model: ModelRecord, is_drawn: bool = True) -> Sizes:
         layers[layer.name] = 1 / (inverse + (1 / width if is_drawn else 0.0))
         inverse += share
         total += share
+    if not is_drawn:
+        # All units receive what few outputs hand back.
+        total += 1 / _outputs(model)
     return Sizes(
         layers=layers,
         outputs=1 / inverse,
@@ -90,6 +152,11 @@ def seeds(stats: TensorStats) -> float:
 def _batch(model: ModelRecord) -> float:
     sides = (model.inputs, model.outputs, *(layer.activations for layer in model.layers))
     return max(next((s.shape[0] for s in sides if s and s.shape), 1), 1)
+
+
+def _outputs(model: ModelRecord) -> int:
+    shape = model.outputs.shape if model.outputs else ()
+    return max(shape[-1], 1) if len(shape) > 1 else 1
 
 
 def _has_drawn(layer: LayerRecord) -> bool:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from pytest_initcheck.baseline import tolerance
 from pytest_initcheck.baseline.judge import (
@@ -16,12 +18,18 @@ from pytest_initcheck.baseline.judge import (
     Rule,
     apart,
     nothing,
+    relative,
     same,
     walk,
 )
 from pytest_initcheck.baseline.stored import Band, band
 from pytest_initcheck.baseline.tolerance import NUMERIC, Sample
 from pytest_initcheck.records import Curve, Difference
+
+# Seeds without which nobody knows what is chance.
+FEWEST = 4
+# As many differences that are all alike are no chance even where values are counts.
+MOST_EQUAL = 6
 
 # Error rate, values at the first point, values at this point (actual, expected) to allowed.
 LossAllowed = Callable[[float, tuple[float, float], tuple[float, float]], float]
@@ -33,19 +41,47 @@ def metric(
     expected: Curve | None,
     fixed: Fixed | None,
     curves: Sequence[Band | None] = (),
+    *,
+    are_fresh: bool = False,
+    are_paired: bool = False,
 ) -> Iterator[Check]:
     """One value per seed on each side; None where a side does not have the metric.
 
     ``curves`` are those of the same name, whose spread stands in where the values have none.
+    ``are_fresh`` says that the seeds are others than in the baseline: then fewer than four of them
+    say nothing on what is chance. ``are_paired`` says that they are the same ones in both.
     """
     key = f"metric {name}"
+    if are_fresh and not fixed and _is_thin(actual, expected):
+        yield Check(lambda _: None, 0, thin=name)
+        return
     if actual and expected and not any(map(math.isfinite, actual + expected)):
         yield same(key, _kinds(actual), _kinds(expected))
         return
     bands = [None if v is None else band(tuple((x,) for x in v)) for v in (actual, expected)]
     yield from BandPair(
-        key=key, actual=bands[0], expected=bands[1], fixed=fixed, spread=usual_spread(curves)
+        key=key,
+        actual=bands[0],
+        expected=bands[1],
+        fixed=fixed,
+        spread=usual_spread(curves),
+        pairs=_paired(actual, expected) if are_paired and actual and expected else None,
     ).checks()
+
+
+def _is_thin(actual: Curve | None, expected: Curve | None) -> bool:
+    sizes = [sum(map(math.isfinite, side)) for side in (actual, expected) if side]
+    return len(sizes) == 2 and min(sizes) < FEWEST
+
+
+def _paired(actual: Curve, expected: Curve) -> Sample | None:
+    """The differences seed by seed; None where they are too few, or say nothing on chance."""
+    apart = [x - y for x, y in zip(actual, expected, strict=False)]
+    finite = [value for value in apart if math.isfinite(value)]
+    if len(actual) != len(expected) or len(finite) < max(len(apart), MOST_EQUAL):
+        return None
+    spread = statistics.stdev(finite)
+    return Sample(len(finite), statistics.fmean(finite), spread) if spread > 0 else None
 
 
 def usual_spread(bands: Sequence[Band | None]) -> float:
@@ -65,6 +101,7 @@ class BandPair:
     ``loss`` gives the tolerance of a single curve that belongs to a model of which the record
     holds the layers: fresh weights alone move it. ``spread`` is what seeds are known to do to
     values of this kind; a few seeds may agree by chance where values are counts of samples.
+    ``pairs`` are the differences seed by seed, where both have the same seeds.
     """
 
     key: str
@@ -73,6 +110,7 @@ class BandPair:
     fixed: Fixed | None = None
     loss: LossAllowed | None = None
     spread: float = 0.0
+    pairs: Sample | None = None
 
     def checks(self) -> Iterator[Check]:
         """Presence, length, and the worst point."""
@@ -80,7 +118,7 @@ class BandPair:
         if a is None or e is None:
             yield same(self.key, a and "recorded", e and "recorded")
             return
-        worst = Check(lambda alpha: self._worst(a, e, alpha), len(a.mean))
+        worst = Check(lambda alpha: self._worst(a, e, alpha), len(a.mean), **self._single(a, e))
         if a.length != e.length:
             worst = same(f"{self.key} points", a.length, e.length)
         special: dict[str, Rule] = {"points": lambda *_: [worst], "point": nothing}
@@ -100,6 +138,15 @@ class BandPair:
         if odd or x is None or y is None:
             return odd
         return apart(key, x, y, self._allowed(a, e, i, alpha, (x, y)))
+
+    def _single(self, a: Band, e: Band) -> dict[str, Any]:
+        """The numbers of a band of one point, for a tolerance of the user's own."""
+        x, y = (a.mean[0], e.mean[0]) if a.length == e.length == 1 else (None, None)
+        if x is None or y is None:
+            return {}
+        is_certain = not (any(a.sd) or any(e.sd) or self._usual)
+        size = relative(x, y, abs(y))
+        return {"size": size, "is_certain": is_certain, "key": self.key, "pair": (x, y)}
 
     def _odd(self, key: str, a: Band, e: Band, i: int, alpha: float) -> Difference | None:
         mine, theirs = a.nonfinite[i], e.nonfinite[i]
@@ -131,7 +178,12 @@ class BandPair:
             Sample(b.seeds - b.nonfinite[i], b.mean[i] or 0.0, sd)
             for b, sd in zip((a, e), spreads, strict=True)
         ]
-        return tolerance.means(alpha, *samples) + NUMERIC * abs(values[1])
+        if self.pairs is None:
+            return tolerance.means(alpha, *samples) + NUMERIC * abs(values[1])
+        # Two tests of one value share its error rate.
+        n, spread = self.pairs.n, self.pairs.sd
+        paired = tolerance.reach(alpha / 2, n - 1) * spread / math.sqrt(n)
+        return min(paired, tolerance.means(alpha / 2, *samples)) + NUMERIC * abs(values[1])
 
     @cached_property
     def _usual(self) -> float:

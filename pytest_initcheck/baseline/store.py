@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pytest_initcheck import files as disk
 from pytest_initcheck.baseline import admission, files, format, lock, places, text
@@ -72,13 +72,13 @@ class Baselines:
         entry_name: str,
         record: RunRecord,
         *,
-        rtol: float | None = None,
-        atol: float | None = None,
         device: str | None = None,
+        **tolerance: Any,
     ) -> Comparison:
         """Hold a record against its baseline; status "missing" where there is none.
 
-        ``rtol`` and ``atol`` replace the tolerances, see `pytest_initcheck.baseline.compare`;
+        ``tolerance`` is passed on: ``rtol``, ``atol``, ``least``, ``exact`` and ``tolerances`` of
+        `pytest_initcheck.baseline.compare`;
         ``device`` is the kind of this run's device, which another kind in the baseline makes a
         note.
 
@@ -90,7 +90,7 @@ class Baselines:
         if stored is None:
             return Comparison(status="missing", file=_shown(file))
         try:
-            return compare(record, stored, rtol=rtol, atol=atol, device=device, file=_shown(file))
+            return compare(record, stored, device=device, file=_shown(file), **tolerance)
         except (ArithmeticError, ValueError) as error:
             reason = f"{type(error).__name__}: {error}"
             raise BaselineError(

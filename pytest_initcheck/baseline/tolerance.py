@@ -16,6 +16,8 @@ from pytest_initcheck.records import Histogram, TensorStats
 NUMERIC = 1e-4  # what another machine or thread count changes in float32, relative to the scale
 FEWEST_FOR_RANGE = 64
 FEWEST_FOR_KURTOSIS = 64
+FEWEST_FOR_SHAPE = 1024
+HEAVY = 9.0  # the kurtosis of an exponential distribution
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,14 @@ def deviations(alpha: float, expected: float, df: float, df_expected: float) -> 
     return low, expected * largest_ratio(alpha, df, df_expected)
 
 
+def widened(bound: float, around: float, factor: float) -> float:
+    """A bound of a scale, ``factor`` times as far from ``around`` in its logarithm."""
+    if factor == 1.0 or not (0 < bound < math.inf and around > 0):
+        return bound
+    # Beyond e^±300 lies no number that is of use.
+    return around * math.exp(max(min(math.log(bound / around) * factor, 300.0), -300.0))
+
+
 def degrees(n: float, stats: TensorStats) -> float:
     """Degrees of freedom of a standard deviation over ``n`` independent values.
 
@@ -82,14 +92,37 @@ def degrees(n: float, stats: TensorStats) -> float:
 
 
 def _kurtosis(histogram: Histogram) -> float:
+    return kurtosis(histogram)[0]
+
+
+def kurtosis(histogram: Histogram) -> tuple[float, float]:
+    """The kurtosis of binned values, and n times the variance of that estimate.
+
+    The latter is the mean square of the influence function z⁴ − κ − 2κ(z² − 1) − 4γz, where z are
+    the standardised values, κ their kurtosis and γ their skewness (the delta method): 24 for a
+    normal distribution, which is assumed where all values lie in one bin.
+    """
     # On the scale of the bins, so that neither tiny nor huge values leave the range of floats.
-    total = sum(histogram.counts)
-    if not total:
-        return 3.0
-    mean = sum(i * c for i, c in enumerate(histogram.counts)) / total
-    second = sum(c * (i - mean) ** 2 for i, c in enumerate(histogram.counts)) / total
-    fourth = sum(c * (i - mean) ** 4 for i, c in enumerate(histogram.counts)) / total
-    return fourth / second**2 if second > 0 else 3.0
+    counts = histogram.counts
+    total = sum(counts)
+    mean = sum(i * c for i, c in enumerate(counts)) / total if total else 0.0
+    second = sum(c * (i - mean) ** 2 for i, c in enumerate(counts)) / total if total else 0.0
+    if second <= 0:
+        return 3.0, 24.0
+    places = [(i - mean) / math.sqrt(second) for i in range(len(counts))]
+    skew, fourth = (
+        sum(c * z**power for z, c in zip(places, counts, strict=True)) / total for power in (3, 4)
+    )
+    influence = [z**4 - fourth - 2 * fourth * (z * z - 1) - 4 * skew * z for z in places]
+    return fourth, sum(c * x * x for c, x in zip(counts, influence, strict=True)) / total
+
+
+def kurtoses(alpha: float, error: float) -> float:
+    """Allowed distance of two kurtoses with this standard error.
+
+    Half as much again for what the tail holds that few values do not show, and for the bins.
+    """
+    return 1.5 * reach(alpha, math.inf) * error + 0.05
 
 
 def shares(alpha: float, a: float, n_a: float, b: float, n_b: float) -> float:
@@ -144,13 +177,14 @@ class _Steps:
         """The most by which a share up to an own edge leaves the other's bounds there."""
         worst = 0.0
         for x, share in zip(self.edges, self.shares, strict=True):
-            least, most = other._bounds(x)
+            # The edge itself is rounded on the scale of its own range.
+            least, most = other._bounds(x, 1e-12 * max(abs(self.low), abs(self.high)))
             worst = max(worst, least - share, share - most)
         return worst
 
-    def _bounds(self, x: float) -> tuple[float, float]:
+    def _bounds(self, x: float, error: float) -> tuple[float, float]:
         # A value on an edge may be counted on either side of it: the slack takes in both.
-        slack = 1e-6 * max(abs(self.low), abs(self.high))
+        slack = max(1e-6 * max(abs(self.low), abs(self.high)), error)
         if not self.width > 0:
             return float(x > self.low + slack), float(x >= self.low - slack)
         below = math.floor((x - slack - self.low) / self.width - 1e-9)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from pytest_initcheck.capture.trace import layer_of
+from pytest_initcheck.capture.written import operations, wiring
 from pytest_initcheck.evidence import (
     Node,
     NonlinearityKey,
@@ -30,7 +31,11 @@ def model_record(
     not_observed: Iterable[str] = (),
     movement: Mapping[str, float] | None = None,
 ) -> ModelRecord:
-    """The record of one look; ``movement`` is the update ratio per parameter."""
+    """The record of one look; ``movement`` is the update ratio per parameter.
+
+    ``nodes`` are those of the first look, which also say in which order the layers ran.
+    """
+    nodes = tuple(nodes)
     ran = dict.fromkeys(layer_of(name) for node in nodes for name in node.params)
     order = [*ran, *(p.layer for p in parameters.values() if p.layer not in ran)]
     used: set[NonlinearityKey] = set()
@@ -45,6 +50,10 @@ def model_record(
         moment=moment,
         meta=dict(meta),
         not_observed=tuple(not_observed),
+        digests=dict(look.digests),
+        effective_samples=look.effective_samples,
+        operations=operations(nodes) if look.step == 0 else {},
+        wiring=wiring(nodes) if look.step == 0 else "",
     )
 
 

@@ -31,6 +31,7 @@ class Operation:
     func: Any
     operator: str
     args: tuple[Any, ...]
+    options: dict[str, Any]
     tensors: list[Tensor]
     origins: list[Origin | None]
 
@@ -95,4 +96,11 @@ class Operation:
         """The call of an operator; ``origin_of`` gives the origin of a tensor."""
         tensors = flat_tensors((args, kwargs))
         origins = [origin_of(tensor) for tensor in tensors]
-        return cls(func=func, operator=operator, args=args, tensors=tensors, origins=origins)
+        return cls(
+            func=func,
+            operator=operator,
+            args=args,
+            options=kwargs,
+            tensors=tensors,
+            origins=origins,
+        )

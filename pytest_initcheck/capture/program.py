@@ -14,6 +14,7 @@ from torch.nn import functional
 from torch.nn.parameter import is_lazy
 from torch.utils._pytree import tree_leaves, tree_map
 
+from pytest_initcheck.capture.written import body, function_name
 from pytest_initcheck.errors import InitcheckError
 
 LossFunction = Callable[..., Any]
@@ -81,7 +82,13 @@ class Program:
             return "forward"
         if self.loss_fn is None:
             return "default"
-        return getattr(self.loss_fn, "__name__", type(self.loss_fn).__name__)
+        return function_name(self.loss_fn)
+
+    @property
+    def loss_body(self) -> dict[str, str]:
+        """What the loss or ``forward`` calls, where someone wrote it as a function."""
+        text = body(self.loss_fn if self.forward is None else self.forward)
+        return {"loss calls": text} if text else {}
 
     def _custom(self, batch: Any) -> Result:
         assert self.forward is not None

@@ -55,9 +55,14 @@ def put_back(undo: Iterable[Undo]) -> None:
 
 
 def stream_positions() -> tuple[object, ...]:
-    """Where the streams of Python, numpy and the CPU are, to be compared."""
+    """Where the streams of Python, numpy and torch's devices are, to be compared."""
     numpy: tuple[object, ...] = ()
     if "numpy" in sys.modules:
         kind, keys, *rest = sys.modules["numpy"].random.get_state()
         numpy = (kind, keys.tobytes(), *rest)
-    return random.getstate(), numpy, torch.get_rng_state().numpy().tobytes()
+    devices = [torch.get_rng_state()]
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        devices += torch.cuda.get_rng_state_all()
+    if torch.backends.mps.is_available():
+        devices.append(torch.mps.get_rng_state())
+    return random.getstate(), numpy, *(state.numpy().tobytes() for state in devices)

@@ -50,7 +50,7 @@ class SignalRecorder:
 
     def _see_input(self, node: Node, tensor: Tensor) -> None:
         if node.layer not in self._inputs and len(self._inputs) < _CALLS:
-            self._inputs[node.layer] = summarise(tensor, self.ledger)
+            self._inputs[node.layer] = summarise(tensor, self.ledger, is_data=True)
 
     def _see_layer(self, node: Node, output: Tensor, seen: Tensor | None) -> None:
         is_spatial = "convolution" in node.operator and output.dim() > 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -13,8 +13,11 @@ from torch import Tensor, nn
 from pytest_initcheck.capture.axis_mixing import Reshapes
 from pytest_initcheck.capture.composite_calls import CompositeCalls
 from pytest_initcheck.capture.deferred_read import DeferredRead
+from pytest_initcheck.capture.effective_samples import EffectiveSamples
+from pytest_initcheck.capture.fingerprint import Fingerprints, combined
 from pytest_initcheck.capture.magnitude_spread import magnitudes
 from pytest_initcheck.capture.program import Program, Result, main_tensor, refused, tensors_of
+from pytest_initcheck.capture.randomness import stream_positions
 from pytest_initcheck.capture.restore import clear_gradients
 from pytest_initcheck.capture.signal_stats import SignalRecorder, variation
 from pytest_initcheck.capture.tensor_stats import Summary, plain, projections, summarise
@@ -51,6 +54,7 @@ class SnapshotTaker:
         self.not_observed: tuple[str, ...] = ()
         # The copy of the batch that the last look ran on, as the program left it.
         self.seen: Any = None
+        self._effective: float | None = None
 
     def take(self, step: int, *, full: bool = True) -> Taken:
         """Evaluate, measure and leave the gradients in place for an optimiser.
@@ -63,15 +67,26 @@ class SnapshotTaker:
         recorder.tracer = tracer
         axes = Reshapes(tracer.here)
         clear_gradients(self.model.parameters())
+        given = _given(self.program, ledger) if step == 0 else {}
+        rows = EffectiveSamples(tensors_of(self.program.batch) if step == 0 else (), ledger)
+        drawn = stream_positions() if step == 0 else ()
         with torch.enable_grad(), CompositeCalls(tracer), tracer.prepared():
             result = self._forward(tracer, axes, is_first=step == 0)
             reached = frozenset[int]() if step else tracer.backward.reached(result.loss)
             self._backward(result)
+        is_drawn = bool(drawn) and stream_positions() != drawn
         slots = {
-            name: self._put(name, parameter, ledger, tracer.axes.get(name), full)
+            name: self._put(
+                name, parameter, ledger, tracer.axes.get(name), full=full, is_first=step == 0
+            )
             for name, parameter in self.model.named_parameters()
         }
         snapshot = self._read(step, result, slots, recorder, inside_of(tracer.nodes))
+        digests = {key: marks.digest() for key, marks in given.items()}
+        if is_drawn:
+            digests["streams"] = combined(map(str, drawn))
+        self._effective = rows.number() if step == 0 else self._effective
+        snapshot = replace(snapshot, digests=digests, effective_samples=self._effective)
         if self._followed is None:
             # Only rows that start alike can stay alike.
             self._followed = _alike(snapshot)
@@ -111,7 +126,9 @@ class SnapshotTaker:
         """Everything that waits on the device, in one host read."""
         ledger = recorder.ledger
         loss = ledger.put(result.loss)
-        targets, output = (self._side(side, ledger) for side in (result.targets, result.output))
+        targets = self._side(result.targets, ledger, is_data=True)
+        # The rows of an output share the weights, which may be what is chance in them.
+        output = self._side(result.output, ledger)
         differs = self._differs(result, ledger)
         ledger.read()
         received = recorder.inputs()
@@ -143,13 +160,22 @@ class SnapshotTaker:
             raise refused("the backward pass", error, wanted) from error
 
     def _put(
-        self, name: str, parameter: Tensor, ledger: DeferredRead, axis: int | None, full: bool
+        self,
+        name: str,
+        parameter: Tensor,
+        ledger: DeferredRead,
+        axis: int | None,
+        *,
+        full: bool,
+        is_first: bool,
     ) -> _Slots:
         is_followed = self._followed is None or name in self._followed
         rows = rows_of(parameter, axis or 0) if is_followed and parameter.dim() > 1 else None
         gradient = parameter.grad
         return _Slots(
-            weight=summarise(parameter, ledger) if full or gradient is None else None,
+            weight=summarise(parameter, ledger, is_identified=is_first)
+            if full or gradient is None
+            else None,
             gradient=summarise(gradient, ledger) if gradient is not None else None,
             row_gradient=ledger.put(rows_of(gradient, axis).norm(dim=1))
             if gradient is not None and axis is not None and gradient.layout == torch.strided
@@ -177,9 +203,17 @@ class SnapshotTaker:
             return None
         return ledger.put(variation(output.detach().reshape(samples, -1)))
 
-    def _side(self, value: Any, ledger: DeferredRead) -> Summary | None:
+    def _side(self, value: Any, ledger: DeferredRead, *, is_data: bool = False) -> Summary | None:
         tensor = main_tensor(value) if value is not None else None
-        return summarise(tensor, ledger) if isinstance(tensor, Tensor) else None
+        if not isinstance(tensor, Tensor):
+            return None
+        return summarise(tensor, ledger, is_data=is_data)
+
+
+def _given(program: Program, ledger: DeferredRead) -> dict[str, Fingerprints]:
+    """What a look starts from beside the parameters."""
+    groups = {"batch": tensors_of(program.batch), "buffers": list(program.model.buffers())}
+    return {key: Fingerprints(found, ledger) for key, found in groups.items() if found}
 
 
 @dataclass(frozen=True, kw_only=True)

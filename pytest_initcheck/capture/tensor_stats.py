@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from pytest_initcheck.capture.deferred_read import DeferredRead
+from pytest_initcheck.capture.fingerprint import digest, fingerprint
 from pytest_initcheck.records import Histogram, TensorStats
 
 BINS = 32
@@ -26,6 +27,8 @@ class Summary:
     n: int
     dtype: str
     shape: tuple[int, ...]
+    mark: int | None = None
+    rows: int | None = None
 
     def stats(self, ledger: DeferredRead) -> TensorStats:
         """The summary as a record; the ledger has been read."""
@@ -46,6 +49,7 @@ class Summary:
                 histogram=None,
                 dtype=dtype,
                 shape=self.shape,
+                digest=self._digest(ledger),
             )
         counts = tuple(int(count) for count in row[6:])
         histogram = Histogram(float(low), float(high), counts) if sum(counts) else None
@@ -60,7 +64,14 @@ class Summary:
             histogram=histogram,
             dtype=dtype,
             shape=self.shape,
+            digest=self._digest(ledger),
+            independent=() if self.rows is None else tuple(ledger[self.rows].tolist()),
         )
+
+    def _digest(self, ledger: DeferredRead) -> str:
+        if self.mark is None:
+            return ""
+        return digest(ledger[self.mark].tolist(), self.dtype, self.shape)
 
 
 def plain(tensor: Tensor) -> Tensor:
@@ -83,13 +94,20 @@ def plain(tensor: Tensor) -> Tensor:
     return tensor
 
 
-def summarise(tensor: Tensor, ledger: DeferredRead) -> Summary:
-    """Put count, moments, range, zeros and histogram of a tensor's finite values on the ledger."""
+def summarise(
+    tensor: Tensor, ledger: DeferredRead, *, is_identified: bool = False, is_data: bool = False
+) -> Summary:
+    """Put count, moments, range, zeros and histogram of a tensor's finite values on the ledger.
+
+    ``is_identified`` adds what tells it from any other tensor; ``is_data``, of how many independent
+    values its moments are.
+    """
     shape, dtype = tuple(tensor.shape), str(tensor.dtype).removeprefix("torch.")
+    mark = ledger.put(fingerprint(tensor)) if is_identified else None
     flat = plain(tensor).reshape(-1)
     n = flat.numel()
     if n == 0:
-        return Summary(ledger.put(torch.zeros(6 + BINS)), 0, dtype, shape)
+        return Summary(ledger.put(torch.zeros(6 + BINS)), 0, dtype, shape, mark)
     wide = torch.float32 if flat.device.type == "mps" else torch.float64
     low, high = torch.aminmax(flat)
     if _is_tame(low, high):
@@ -100,7 +118,9 @@ def summarise(tensor: Tensor, ledger: DeferredRead) -> Summary:
         counts = _histogram(flat, finite, head[3], head[4])
         numbers = torch.stack([part.to(flat.device, wide) for part in (*head, zeros)])
         row = torch.cat([numbers, counts.to(wide)])
-    return Summary(ledger.put(row), n, dtype, shape)
+    has_rows = is_data and tensor.is_floating_point() and len(shape) > 0 and shape[0] > 1
+    rows = ledger.put(_independent(flat.reshape(shape[0], -1))) if has_rows else None
+    return Summary(ledger.put(row), n, dtype, shape, mark, rows)
 
 
 def _is_tame(low: Tensor, high: Tensor) -> bool:
@@ -150,6 +170,22 @@ def _histogram(flat: Tensor, finite: Tensor, low: Tensor, high: Tensor) -> Tenso
     place = torch.where(finite[::stride], place, BINS)
     counts = torch.zeros(BINS + 1, dtype=torch.int64, device=flat.device)
     return counts.scatter_add_(0, place, torch.ones_like(place))[:BINS]
+
+
+def _independent(rows: Tensor) -> Tensor:
+    """How many independent values have means, and variances, as certain as those of these rows.
+
+    The mean of n values has the variance s²/n, and the variance of n normal ones 2s⁴/n; both are
+    read off how the rows differ, so that neither what ties the values of a row together nor heavy
+    tails need be known.
+    """
+    squares = (rows - rows.mean()).square()
+    variance = squares.mean()
+    parts = [
+        variance / (rows.mean(1).var() / len(rows)),
+        2 * variance.square() / (squares.mean(1).var() / len(rows)),
+    ]
+    return torch.stack(parts).nan_to_num(1.0, 1.0, 1.0).clamp(1, rows.numel())
 
 
 def projections(rows: Tensor, count: int = 4) -> Tensor:

@@ -34,6 +34,7 @@ from pytest_initcheck.capture.operators import (
 )
 from pytest_initcheck.capture.program import tensors_of
 from pytest_initcheck.capture.unregistered import Unregistered
+from pytest_initcheck.capture.written import constants
 from pytest_initcheck.evidence import Node
 
 
@@ -263,6 +264,7 @@ class Tracer(OperatorMode):
             axis=axis_of(call.operator, call.args),
             shut_off=not torch.is_grad_enabled(),
             reads=parts_read(call.tensors, call.sources),
+            constants=constants(call.args, call.options),
         )
         self.nodes.append(node)
         is_data = is_layer or any(origin.is_data for origin in call.data)

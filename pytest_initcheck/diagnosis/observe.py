@@ -29,6 +29,7 @@ from pytest_initcheck.capture.program import Optimizer, Program
 from pytest_initcheck.capture.restore import preserved
 from pytest_initcheck.capture.snapshot import SnapshotTaker, Taken
 from pytest_initcheck.capture.uninformed_loss import loss_facts
+from pytest_initcheck.capture.written import optimizer_name, rates
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.evidence import Observed, Snapshot
 from pytest_initcheck.evidence.objective import ObjectiveFacts
@@ -181,8 +182,9 @@ def _meta(program: Program, optimizer: torch.optim.Optimizer, steps: int) -> dic
     return {
         "model": type(program.model).__name__,
         "loss": program.loss_name,
-        "optimizer": type(optimizer).__name__,
-        "lr": f"{optimizer.param_groups[0].get('lr', 0.0):g}",
+        **program.loss_body,
+        "optimizer": optimizer_name(optimizer),
+        "lr": rates(optimizer),
         "steps": str(steps),
         "device": parameter.device.type,
         "dtype": str(parameter.dtype).removeprefix("torch."),

@@ -13,7 +13,8 @@ class Node:
     ``shut_off`` marks what ran under ``torch.no_grad``, and
     ``selects`` marks indices and masks, through which no gradient can pass; ``axis`` is the one
     along which a softmax runs, counted from the end; ``reads`` tells the parts of earlier nodes
-    that it reads, by the node and by what identifies a view of it.
+    that it reads, by the node and by what identifies a view of it;
+    ``constants`` are its arguments that are no tensors.
     """
 
     index: int
@@ -30,6 +31,7 @@ class Node:
     shut_off: bool = False
     axis: int = -1
     reads: frozenset[tuple[int, int]] = frozenset()
+    constants: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

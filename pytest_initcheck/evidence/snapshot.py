@@ -97,7 +97,8 @@ class Snapshot:
 
     ``inputs`` are the data that the first layer receives, ``layer_inputs`` those of every layer
     that receives data on which no layer has worked; ``variation`` is the share of the mean square
-    of the model's output that differs between samples.
+    of the model's output that differs between samples; ``digests`` and
+    ``effective_samples`` are those of a `pytest_initcheck.records.ModelRecord`, at the start.
     """
 
     step: int
@@ -110,3 +111,5 @@ class Snapshot:
     result: TensorStats | None = None
     layer_inputs: dict[str, TensorStats] = field(default_factory=dict)
     variation: float | None = None
+    digests: dict[str, str] = field(default_factory=dict)
+    effective_samples: float | None = None

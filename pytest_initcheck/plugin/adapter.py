@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_initcheck.plugin import hooks, options
+from pytest_initcheck.plugin import hooks, markers, options
 from pytest_initcheck.plugin.controller import REPORT_ATTRIBUTE, Controller, is_worker
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Resolve the settings once; nothing else happens until a test asks for the fixture."""
-    config.addinivalue_line("markers", options.MARKER)
+    config.addinivalue_line("markers", markers.MARKER)
     settings = config.stash[SETTINGS] = options.resolve(config)
     config.stash[BASELINES] = {}
     if settings.mnist is not None:
@@ -65,7 +65,7 @@ def initcheck(request: pytest.FixtureRequest) -> Initcheck:
     from pytest_initcheck.plugin.outcome import TestOutcome
 
     item: pytest.Item = request.node
-    settings = options.for_test(item, item.config.stash[SETTINGS])
+    settings = markers.for_test(item, item.config.stash[SETTINGS])
     _refuse_foreign(item, settings)
     outcome = item.stash[OUTCOME] = TestOutcome.of(settings, item.config.stash[BASELINES])
     ask = functools.partial(item.ihook.pytest_initcheck_checks, config=item.config)
@@ -84,7 +84,7 @@ def _refuse_foreign(item: pytest.Item, settings: Scope) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Refuse a marker that says nothing or something wrong."""
-    fault = options.marker_fault(item)
+    fault = markers.marker_fault(item)
     if fault is not None:
         pytest.fail(fault, pytrace=False)
 

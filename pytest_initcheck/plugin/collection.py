@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pytest_initcheck.plugin.options import test_id
+from pytest_initcheck.plugin.markers import test_id
 
 
 class Collection:

@@ -1,9 +1,8 @@
-"""Command line, ini file and marker: what is offered, and which value wins."""
+"""Command line and ini file: what is offered, and which value wins."""
 
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,24 +11,15 @@ import pytest
 
 from pytest_initcheck.plugin import ci_options
 from pytest_initcheck.plugin.paths import below, path_option
-from pytest_initcheck.session.settings import DEVICES, Scope, Settings
+from pytest_initcheck.session.settings import DEVICES, Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from pytest_initcheck.ignores import Ignore
 
-MARKER = (
-    "initcheck(*, baseline=True, rtol=None, atol=None, device=None, ignore=(), causal=None, "
-    "thorough=None): how this test is diagnosed and compared; baseline=False switches the "
-    "comparison off, rtol and atol replace the tolerances of the baseline, device is 'cpu', "
-    "'cuda' or 'auto', ignore lists findings that do not count, such as 'IC201 encoder.*: "
-    "reason', causal says whether no output may depend on later positions, thorough=True also "
-    "asks whether the model can fit its batch."
-)
 IGNORE_INI = "initcheck_ignore"
 DEFAULT_BASELINES = "baselines"
 OFF = "off"
+TOLERANCE_INI = "initcheck_tolerance"
 CACHED_RUN = Path("v", "initcheck", "run.json")
 
 
@@ -37,8 +27,8 @@ def add(parser: pytest.Parser) -> None:
     """Declare the options and the ini names."""
     group = parser.getgroup("initcheck", "diagnosis of how models start")
     _add_options(group)
-    _add_ini_names(parser)
     ci_options.add(parser, group)
+    _add_ini_names(parser)
 
 
 def _add_options(group: pytest.OptionGroup) -> None:
@@ -59,6 +49,12 @@ def _add_options(group: pytest.OptionGroup) -> None:
         metavar="REASON",
         default=None,
         help="let --initcheck-update also store starts that are not healthy, with this reason",
+    )
+    group.addoption(
+        "--initcheck-exact",
+        action="store_true",
+        default=None,
+        help="compare with the baselines digit for digit: for the same versions and machine",
     )
     group.addoption(
         "--initcheck-baselines",
@@ -98,6 +94,19 @@ def _add_ini_names(parser: pytest.Parser) -> None:
         type="bool",
     )
     parser.addini(
+        "initcheck_least",
+        "changes that are no chance, but smaller than this share of the value, are notes "
+        "(default: 0.02)",
+        default=None,
+        type="string",
+    )
+    parser.addini(
+        "initcheck_tolerance",
+        "tolerances by name, one a line: metric PATTERN: SHARE, or curve, or layer",
+        default=[],
+        type="linelist",
+    )
+    parser.addini(
         "initcheck_ignore",
         "findings that do not count, one a line: ID [layer pattern]: reason",
         default=[],
@@ -116,11 +125,14 @@ def resolve(config: pytest.Config) -> Settings:
         report=path_option(config, "--initcheck-report", "an HTML file"),
         baselines=_baselines(config),
         update=bool(config.getoption("--initcheck-update")),
-        device=_first(config.getoption("--initcheck-device"), _device_of_ini(config)),
+        device=first(config.getoption("--initcheck-device"), _device_of_ini(config)),
         mnist=_mnist(config),
         ignores=_ignores_of_ini(config),
         thorough=_thorough_of_ini(config),
         allow_unhealthy=_allowed(config),
+        exact=bool(config.getoption("--initcheck-exact")),
+        least=_least_of_ini(config),
+        tolerance=_tolerance_of_ini(config),
         last_run=_last_run(config),
         ci=ci_options.resolve(config),
     )
@@ -128,7 +140,8 @@ def resolve(config: pytest.Config) -> Settings:
     return settings
 
 
-def _first(*values: Any) -> Any:
+def first(*values: Any) -> Any:
+    """The first value that is not None."""
     return next((value for value in values if value is not None), None)
 
 
@@ -143,7 +156,7 @@ def _baselines(config: pytest.Config) -> Path | None:
     if given is not None:
         return None if given == OFF else below(config.invocation_params.dir, given)
     ini = _ini(config, "initcheck_baselines")
-    return None if ini == OFF else below(config.rootpath, _first(ini, DEFAULT_BASELINES))
+    return None if ini == OFF else below(config.rootpath, first(ini, DEFAULT_BASELINES))
 
 
 def _allowed(config: pytest.Config) -> str:
@@ -194,17 +207,39 @@ def _thorough_of_ini(config: pytest.Config) -> bool:
         raise pytest.UsageError(f"initcheck_thorough (ini file): {error}") from None
 
 
+def _least_of_ini(config: pytest.Config) -> float | None:
+    text = _ini(config, "initcheck_least")
+    if text is None:
+        return None
+    try:
+        least = float(text)
+    except ValueError:
+        least = math.nan
+    if not 0 <= least < math.inf:
+        raise pytest.UsageError(f"initcheck_least = {text}: must be a number of at least 0")
+    return least
+
+
+def _tolerance_of_ini(config: pytest.Config) -> tuple[str, ...]:
+    lines = tuple(config.getini(TOLERANCE_INI))
+    fault = tolerance_fault(lines)
+    if fault:
+        raise pytest.UsageError(f"{TOLERANCE_INI} (ini file): {fault}")
+    return lines
+
+
 def _ignores_of_ini(config: pytest.Config) -> tuple[Ignore, ...]:
     lines = config.getini(IGNORE_INI)
     if not lines:
         return ()
-    fault = _ignore_fault(lines)
+    fault = ignore_fault(lines)
     if fault:
         raise pytest.UsageError(f"{IGNORE_INI} (ini file): {fault}")
-    return _placed(lines, IGNORE_INI, shared=True)
+    return placed(lines, IGNORE_INI, shared=True)
 
 
-def _placed(given: Any, origin: str, *, shared: bool) -> tuple[Ignore, ...]:
+def placed(given: Any, origin: str, *, shared: bool) -> tuple[Ignore, ...]:
+    """Ignores with the place in which they stand."""
     from pytest_initcheck.ignores import parse
 
     return tuple(replace(ignore, origin=origin, shared=shared) for ignore in parse(given))
@@ -215,6 +250,10 @@ def _refuse_conflicts(config: pytest.Config, settings: Settings) -> None:
         given = config.getoption("--initcheck-baselines") is not None
         off = "--initcheck-baselines=off" if given else "initcheck_baselines = off (ini file)"
         raise pytest.UsageError(f"--initcheck-update and {off} contradict each other: drop one")
+    if settings.update and settings.exact:
+        raise pytest.UsageError(
+            "--initcheck-update and --initcheck-exact contradict each other: drop one"
+        )
     _refuse_places(settings)
 
 
@@ -234,28 +273,8 @@ def _refuse_places(settings: Settings) -> None:
             raise pytest.UsageError(f"{other} and {option} name one file, {path}: choose two")
 
 
-def _is_bool(value: Any) -> bool:
-    return isinstance(value, bool)
-
-
-def _is_tolerance(value: Any) -> bool:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return value is None or (number and math.isfinite(value) and value >= 0)
-
-
-def _is_device(value: Any) -> bool:
-    return value is None or value in DEVICES
-
-
-def _is_choice(value: Any) -> bool:
-    return value is None or isinstance(value, bool)
-
-
-def _expects(holds: Callable[[Any], bool], what: str) -> Callable[[Any], str]:
-    return lambda value: "" if holds(value) else f"must be {what}"
-
-
-def _ignore_fault(value: Any) -> str:
+def ignore_fault(value: Any) -> str:
+    """What is wrong with ignores; empty where nothing is."""
     from pytest_initcheck.errors import InitcheckError
     from pytest_initcheck.ignores import parse
 
@@ -266,103 +285,15 @@ def _ignore_fault(value: Any) -> str:
     return ""
 
 
-_ARGUMENTS: dict[str, Callable[[Any], str]] = {
-    "baseline": _expects(_is_bool, "True or False"),
-    "rtol": _expects(_is_tolerance, "a number of at least 0"),
-    "atol": _expects(_is_tolerance, "a number of at least 0"),
-    "device": _expects(_is_device, "'cpu', 'cuda' or 'auto'"),
-    "ignore": _ignore_fault,
-    "causal": _expects(_is_choice, "True, False or None"),
-    "thorough": _expects(_is_choice, "True, False or None"),
-}
+def tolerance_fault(value: Any) -> str:
+    """What is wrong with tolerances; empty where nothing is."""
+    if not value:
+        return ""
+    from pytest_initcheck.baseline.tolerances import parse_tolerances
+    from pytest_initcheck.errors import InitcheckError
 
-
-def marker_fault(item: pytest.Item) -> str | None:
-    """What is wrong with the test's ``initcheck`` markers; None where nothing is."""
-    for mark in item.iter_markers("initcheck"):
-        known = ", ".join(_ARGUMENTS)
-        if mark.args:
-            return f"@pytest.mark.initcheck takes keywords only ({known}), not {mark.args[0]!r}"
-        for key, value in mark.kwargs.items():
-            if key not in _ARGUMENTS:
-                return f"@pytest.mark.initcheck has no argument {key!r}; it takes {known}"
-            fault = _ARGUMENTS[key](value)
-            if fault:
-                return f"@pytest.mark.initcheck({key}={value!r}): {fault}"
-    return None
-
-
-def for_test(item: pytest.Item, settings: Settings) -> Scope:
-    """What holds for this test: command line over marker over ini file over default."""
-    marked: dict[str, Any] = {}
-    for mark in item.iter_markers("initcheck"):
-        marked = {**mark.kwargs, **marked}
-    device = _first(item.config.getoption("--initcheck-device"), marked.get("device"))
-    return Scope(
-        nodeid=test_id(item),
-        baselines=_baselines_of_test(item.config, settings, marked.get("baseline")),
-        update=settings.update,
-        device=_first(device, settings.device),
-        rtol=marked.get("rtol"),
-        atol=marked.get("atol"),
-        report=settings.report,
-        ignores=(*_ignores_of_markers(item), *settings.ignores),
-        causal=marked.get("causal"),
-        thorough=bool(_first(marked.get("thorough"), settings.thorough)),
-        allow_unhealthy=settings.allow_unhealthy,
-        expects_failure=any(map(_may_hold, item.iter_markers("xfail"))),
-    )
-
-
-def _may_hold(mark: pytest.Mark) -> bool:
-    # A condition in a text is pytest's to judge; it is given where it is expected to hold.
-    conditions = [*mark.args, *(mark.kwargs[k] for k in ("condition",) if k in mark.kwargs)]
-    return not conditions or any(map(bool, conditions))
-
-
-def _ignores_of_markers(item: pytest.Item) -> Iterator[Ignore]:
-    for node, mark in item.iter_markers_with_node("initcheck"):
-        if "ignore" in mark.kwargs:
-            origin = _function_id(item) if node is item else node.nodeid
-            yield from _placed(mark.kwargs["ignore"], origin or ".", shared=node is not item)
-
-
-def _function_id(item: pytest.Item) -> str:
-    # A marker speaks for all parameters of its test: it may match with some of them only.
-    parameters = getattr(item, "callspec", None)
-    nodeid = test_id(item)
-    return nodeid.removesuffix(f"[{parameters.id}]") if parameters is not None else nodeid
-
-
-def _baselines_of_test(
-    config: pytest.Config, settings: Settings, wanted: bool | None
-) -> Path | None:
-    if wanted is False:
-        return None
-    off_by_ini = settings.baselines is None and config.getoption("--initcheck-baselines") is None
-    if wanted and off_by_ini:
-        return below(config.rootpath, DEFAULT_BASELINES)
-    return settings.baselines
-
-
-def test_id(item: pytest.Item) -> str:
-    """The id that a test's baselines are kept under: of one test alone, wherever pytest started."""
-    nodeid, root = _plain_nodeid(item), item.config.rootpath
-    if item.path.is_relative_to(root):
-        return nodeid
-    # Of two folders that are given, pytest cuts both from the ids below them.
-    _, colons, test = nodeid.partition("::")
     try:
-        path = Path(os.path.relpath(item.path, root))
-    except ValueError:  # On another drive.
-        path = item.path
-    return path.as_posix() + colons + test
-
-
-def _plain_nodeid(item: pytest.Item) -> str:
-    # Under --dist loadgroup, xdist appends the group to the id: the same test, another name.
-    mark = item.get_closest_marker("xdist_group")
-    if mark is None:
-        return item.nodeid
-    group = mark.args[0] if mark.args else mark.kwargs.get("name", "default")
-    return item.nodeid.removesuffix(f"@{group}")
+        parse_tolerances(value)
+    except (InitcheckError, TypeError) as error:
+        return str(error)
+    return ""

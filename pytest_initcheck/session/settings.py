@@ -40,6 +40,9 @@ class Settings(NamedTuple):
     ignores: tuple[Ignore, ...] = ()
     thorough: bool = False
     allow_unhealthy: str = ""
+    exact: bool = False
+    least: float | None = None
+    tolerance: tuple[str, ...] = ()
     last_run: Path | None = None
     ci: CI = CI()
 
@@ -63,4 +66,7 @@ class Scope(NamedTuple):
     causal: bool | None = None
     thorough: bool = False
     allow_unhealthy: str = ""
+    exact: bool = False
+    least: float | None = None
+    tolerance: tuple[str, ...] = ()
     expects_failure: bool = False

@@ -9,6 +9,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
+from pytest_initcheck.capture.fingerprint import combined
 from pytest_initcheck.records import Histogram, LayerRecord, ModelRecord, TensorStats, UnitStats
 
 R = TypeVar("R", LayerRecord, ModelRecord)
@@ -19,11 +20,13 @@ def pooled_models(records: Sequence[ModelRecord]) -> ModelRecord:
     names = dict.fromkeys(layer.name for record in records for layer in record.layers)
     layers = [[x for r in records for x in r.layers if x.name == name] for name in names]
     first = _pooled_fields(records)
+    keys = dict.fromkeys(key for record in records for key in record.digests)
     return dataclasses.replace(
         first,
         layers=tuple(_pooled_fields(group) for group in layers),
         inputs=records[0].inputs,
         targets=records[0].targets,
+        digests={key: _pooled_digest([r.digests.get(key, "") for r in records]) for key in keys},
     )
 
 
@@ -54,7 +57,16 @@ def pooled_stats(stats: Sequence[TensorStats | None]) -> TensorStats | None:
         return None
     bare = (dataclasses.replace(one, histogram=None) for one in known)
     pooled = functools.reduce(TensorStats.merged, bare)
-    return dataclasses.replace(pooled, histogram=pooled_histogram([x.histogram for x in known]))
+    return dataclasses.replace(
+        pooled,
+        histogram=pooled_histogram([x.histogram for x in known]),
+        digest=_pooled_digest([x.digest for x in known]),
+    )
+
+
+def _pooled_digest(digests: Sequence[str]) -> str:
+    """One for all seeds; none where one of them has none."""
+    return combined(digests) if all(digests) else ""
 
 
 def pooled_histogram(histograms: Sequence[Histogram | None]) -> Histogram | None:

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pytest_initcheck.capture.device import resolve_device
+from pytest_initcheck.capture.written import function_name
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.training.experiment import Experiment, Loss
 
@@ -87,7 +88,7 @@ def prepare(experiment: Experiment, device: str | torch.device | None = None) ->
 def _loss(experiment: Experiment, train: LabelledData) -> tuple[Loss, str]:
     if experiment.loss is not None:
         loss = experiment.loss
-        return loss, str(getattr(loss, "__name__", type(loss).__name__))
+        return loss, function_name(loss)
     if train.targets.is_floating_point():
         return F.mse_loss, "mse_loss"
     return F.cross_entropy, "cross_entropy"

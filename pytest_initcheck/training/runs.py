@@ -9,6 +9,7 @@ from torch import nn
 
 from pytest_initcheck.capture.movement import copies, movement
 from pytest_initcheck.capture.randomness import isolated
+from pytest_initcheck.capture.written import body, optimizer_name, rates
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.records import ModelRecord, RunRecord
 from pytest_initcheck.training import batched as batched_loop
@@ -132,13 +133,13 @@ def _number(value: object) -> float:
 def _meta(prepared: Prepared, model: nn.Module) -> dict[str, str]:
     experiment = prepared.experiment
     optimizer = experiment.optimizer(list(model.parameters()))
-    rate = optimizer.param_groups[0].get("lr")
     return {
         "model": type(model).__name__,
         "parameters": str(sum(p.numel() for p in model.parameters())),
         "samples": str(len(prepared.train)),
         "loss": prepared.loss_name,
-        "optimizer": f"{type(optimizer).__name__}, lr {rate:g}",
+        **({"loss calls": text} if (text := body(experiment.loss)) else {}),
+        "optimizer": f"{optimizer_name(optimizer)}, lr {rates(optimizer)}",
         "epochs": str(experiment.epochs),
         "batch size": str(experiment.batch_size),
         "dtype": str(next(model.parameters()).dtype).removeprefix("torch."),

@@ -85,12 +85,12 @@ def test_the_nearest_marker_wins_key_by_key(project):
     [
         (
             "basline=False",
-            "no argument 'basline'; it takes baseline, rtol, atol, device, ignore, causal",
+            "no argument 'basline'; it takes baseline, rtol, atol, least, tolerance, device, ",
         ),
         (
             "'off'",
-            "takes keywords only (baseline, rtol, atol, device, ignore, causal, thorough), not "
-            "'off'",
+            "takes keywords only (baseline, rtol, atol, least, tolerance, device, ignore, causal, "
+            "thorough), not 'off'",
         ),
         ("baseline='off'", "baseline='off'): must be True or False"),
         ("rtol='much'", "rtol='much'): must be a number of at least 0"),

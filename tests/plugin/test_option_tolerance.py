@@ -1,0 +1,79 @@
+"""initcheck_tolerance and initcheck_least, in the ini file and on the marker."""
+
+from __future__ import annotations
+
+import pytest
+
+TEST = """
+    import pytest
+    {mark}
+    def test_metric(initcheck):
+        initcheck.compare("m", {{"accuracy": [{value}]}})
+"""
+
+
+def run(models, value, *options, mark="", ini=""):
+    models.test(test_a=TEST.format(mark="", value=0.9))
+    assert models.run("--initcheck-update").ret == 0
+    models.test(test_a=TEST.format(mark=mark, value=value))
+    if ini:
+        (models.path / "pytest.ini").write_text(f"[pytest]\n{ini}\n")
+    return models.run(*options)
+
+
+@pytest.mark.parametrize("workers", [[], ["-n0"], ["-n2"]])
+@pytest.mark.parametrize(("value", "is_within"), [(0.905, True), (0.93, False)])
+def test_the_ini_file_widens_one_metric(models, value, is_within, workers):
+    result = run(models, value, *workers, ini="initcheck_tolerance = metric acc*: 0.02")
+    result.assert_outcomes(passed=int(is_within), failed=int(not is_within))
+
+
+def test_another_name_is_not_meant(models):
+    run(models, 0.905, ini="initcheck_tolerance = metric loss: 0.02").assert_outcomes(failed=1)
+
+
+def test_the_marker_comes_before_the_ini_file(models):
+    mark = '@pytest.mark.initcheck(tolerance="metric accuracy: 0.001")'
+    result = run(models, 0.905, mark=mark, ini="initcheck_tolerance = metric acc*: 0.02")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*metric accuracy: 0.905, baseline 0.9, allowed ± 0.0009*"])
+
+
+@pytest.mark.parametrize(
+    ("ini", "said"),
+    [
+        (
+            "initcheck_tolerance = accuracy: 0.02",
+            "*'accuracy: 0.02': write *metric PATTERN: SHARE*",
+        ),
+        ("initcheck_tolerance = metric a: much", "*'metric a: much': write *"),
+        ("initcheck_tolerance = metric a: -1", "*'metric a: -1': write *"),
+        ("initcheck_least = some", "*initcheck_least = some: must be a number of at least 0*"),
+        ("initcheck_least = -1", "*initcheck_least = -1: must be a number of at least 0*"),
+    ],
+)
+def test_a_line_that_says_nothing_is_a_usage_error(models, ini, said):
+    result = run(models, 0.9, ini=ini)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([said])
+
+
+RUNS = """
+    import pytest
+    {mark}
+    def test_metric(initcheck):
+        initcheck.compare("m", {{"accuracy": [0.9 + {shift} + 1e-5 * i for i in range(8)]}})
+"""
+
+
+@pytest.mark.parametrize("workers", [[], ["-n0"], ["-n2"]])
+def test_a_small_change_that_is_no_chance_is_a_note(models, workers):
+    models.test(test_a=RUNS.format(mark="", shift=0))
+    assert models.run("--initcheck-update").ret == 0
+    models.test(test_a=RUNS.format(mark="", shift=0.01))
+    models.run(*workers).assert_outcomes(passed=1)
+    models.test(test_a=RUNS.format(mark="@pytest.mark.initcheck(least=0.001)", shift=0.01))
+    models.run(*workers).assert_outcomes(failed=1)
+    models.test(test_a=RUNS.format(mark="", shift=0.01))
+    (models.path / "pytest.ini").write_text("[pytest]\ninitcheck_least = 0\n")
+    models.run(*workers).assert_outcomes(failed=1)
