@@ -8,12 +8,12 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
 from typing import NamedTuple
 
+from pytest_initcheck.baseline.trend import Trend, holm, trend
 from pytest_initcheck.cli.runs import Run
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.records import Entry, ModelRecord
 from pytest_initcheck.report import run_json
 from pytest_initcheck.report.summary import VERDICTS
-from pytest_initcheck.trend import Trend, holm, trend
 
 LEVEL = 0.05
 VERDICT = "verdict"

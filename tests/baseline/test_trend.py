@@ -9,7 +9,7 @@ import random
 import pytest
 import scipy.stats
 
-from pytest_initcheck.trend import holm, mann_kendall, trend
+from pytest_initcheck.baseline.trend import holm, mann_kendall, trend
 
 
 def s(values):
