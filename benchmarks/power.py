@@ -63,9 +63,10 @@ class Normed(nn.Module):
         self.factor, self.has_norm, self.is_swapped = factor, has_norm, is_swapped
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        h = F.relu(self.a(x)) * self.factor
+        h = F.relu(self.a(x))
         if self.has_norm:
             h = F.layer_norm(h, (128,))
+        h = h * self.factor
         first, second = (self.c, self.b) if self.is_swapped else (self.b, self.c)
         return self.head(F.relu(second(F.relu(first(h)))))
 

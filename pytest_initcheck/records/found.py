@@ -1,0 +1,175 @@
+"""What was found and how it compares: findings, entries, tests and sessions, as plain data."""
+
+from __future__ import annotations
+
+import typing
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pytest_initcheck.records.measured import RunRecord
+
+Severity = Literal["info", "warning", "error"]
+Verdict = Literal["pass", "warn", "fail"]
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
+# Worst first.
+RANK: dict[Severity, int] = {severity: place for place, severity in enumerate(SEVERITIES)}
+# What the code of a remedy acts on; "" where its author did not say.
+RemedyTarget = Literal["", "model", "inputs", "targets", "batch", "optimizer"]
+ComparisonStatus = Literal["match", "changed", "missing", "new", "obsolete", "unreadable"]
+
+
+class Consequence(str):
+    """The line of a finding that follows from another; ``finding`` is that finding.
+
+    It is None in what was read from a file, where the line alone is kept.
+    """
+
+    finding: Finding | None
+
+    def __new__(cls, line: str, finding: Finding | None = None) -> Consequence:
+        made = super().__new__(cls, line)
+        made.finding = finding
+        return made
+
+    @classmethod
+    def of(cls, finding: Finding) -> Consequence:
+        """What is told of a finding below the one that explains it."""
+        return cls(str(finding), finding)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing that is wrong, why, and what to do.
+
+    ``id`` is stable ("IC101"); ``quantity`` names what ``measured`` and ``limit`` count;
+    ``layers`` lists every layer that the same cause touches, ``layer`` first; ``consequences``
+    are the lines of findings that follow from this one. ``profile`` is the quantity along the
+    depth, by layer, where it is one. ``remedy_code`` is the remedy as Python, where it is
+    mechanical: it changes its ``remedy_target``, and there what ``remedy_names`` lists.
+    ``counts_layers`` says that ``measured`` is the number of ``layers``.
+    ``ignored`` is the reason for which the finding is suppressed.
+    """
+
+    id: str
+    check: str
+    severity: Severity
+    layer: str
+    quantity: str
+    measured: float | None
+    limit: float | None
+    cause: str
+    remedy: str
+    reference: str = ""
+    units: tuple[int, ...] = ()
+    layers: tuple[str, ...] = ()
+    consequences: tuple[Consequence, ...] = ()
+    profile: dict[str, float] = field(default_factory=dict)
+    remedy_code: str = ""
+    remedy_target: RemedyTarget = ""
+    remedy_names: tuple[str, ...] = ()
+    counts_layers: bool = False
+    ignored: str = ""
+
+    def __str__(self) -> str:
+        where = f"layer {self.layer!r}" if self.layer else "model"
+        units = f", {describe_units(self.units)}" if self.units else ""
+        head = f"{self.severity} {self.id} {self.check}: {where}{units}"
+        return f"{head}: {self.numbers}: {self.cause}"
+
+    @property
+    def numbers(self) -> str:
+        """Measured against allowed, in words."""
+        if self.measured is None:
+            return self.quantity
+        text = f"{self.quantity} {self.measured:.4g}"
+        if self.limit is None:
+            return text
+        bound = "at least" if self.measured < self.limit else "at most"
+        if self.measured == self.limit:
+            bound = "more than"
+        return f"{text}, allowed {bound} {self.limit:.4g}"
+
+
+def describe_units(units: tuple[int, ...], most: int = 8) -> str:
+    """ "units 0, 1, 2 and 29 more" for a tuple of unit indices."""
+    shown = ", ".join(str(unit) for unit in units[:most])
+    more = f" and {len(units) - most} more" if len(units) > most else ""
+    return f"unit{'s' if len(units) > 1 else ''} {shown}{more}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """One value that left its tolerance; ``excess`` is |actual − expected| / allowed."""
+
+    key: str
+    actual: str
+    expected: str
+    allowed: str
+    excess: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """A record held against its baseline; differences come worst first.
+
+    ``provenance`` is the baseline's: on which versions and which machine it was made;
+    ``is_identical`` says that all values are equal in the seven digits that a baseline keeps.
+    """
+
+    status: ComparisonStatus
+    differences: tuple[Difference, ...] = ()
+    compared: int = 0
+    notes: tuple[str, ...] = ()
+    file: str = ""
+    expected: RunRecord | None = None
+    provenance: dict[str, str] = field(default_factory=dict)
+    is_identical: bool = False
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture for the report: ``data`` is SVG text, or base64 of a PNG."""
+
+    title: str
+    media: Literal["image/svg+xml", "image/png"]
+    data: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One recorded thing of one test: a diagnosis, a run, a sweep, an escape or plain metrics.
+
+    ``ignored`` are the findings that do not count, each with its reason.
+    """
+
+    name: str
+    kind: str
+    record: RunRecord
+    verdict: Verdict | None = None
+    findings: tuple[Finding, ...] = ()
+    comparison: Comparison | None = None
+    ignored: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestRecord:
+    """All that one test recorded, with its outcome."""
+
+    nodeid: str
+    outcome: str = "passed"
+    duration: float = 0.0
+    message: str = ""
+    entries: tuple[Entry, ...] = ()
+    pictures: tuple[Picture, ...] = ()
+
+    __test__: typing.ClassVar[bool] = False
+
+
+@dataclass(frozen=True)
+class SessionRecord:
+    """One test run: the content of ``run.json``."""
+
+    format: int
+    provenance: dict[str, str]
+    tests: tuple[TestRecord, ...] = ()
+    notes: tuple[str, ...] = ()
