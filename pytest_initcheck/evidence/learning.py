@@ -120,7 +120,7 @@ class Learning:
                 f"outcome: {self.outcome}": (1.0,),
                 **{name: (value,) for name, value in bounds.items() if value is not None},
             },
-            meta={**self.meta, "steps": str(self.steps), "reason": self.reason},
+            meta={**self.meta, "steps taken": str(self.steps), "reason": self.reason},
         )
 
     def __str__(self) -> str:

@@ -66,6 +66,8 @@ def pooled_stats(stats: Sequence[TensorStats | None]) -> TensorStats | None:
 
 def _pooled_digest(digests: Sequence[str]) -> str:
     """One for all seeds; none where one of them has none."""
+    if len(digests) == 1:
+        return digests[0]
     return combined(digests) if all(digests) else ""
 
 

@@ -112,8 +112,11 @@ def test_an_update_that_cannot_be_staged_changes_no_file(tmp_path, monkeypatch, 
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no such signal to send")
-def test_an_interrupt_waits_until_all_files_are_in_place(tmp_path, monkeypatch):
+def test_an_interrupt_waits_until_all_files_are_in_place(tmp_path, monkeypatch, request):
     replace, nodeids = os.replace, ["a.py::t", "b.py::t", "c.py::t"]
+    # A process in the background of a shell starts with interrupts switched off.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
 
     def interrupted(*paths: str) -> None:
         replace(*paths)

@@ -51,7 +51,7 @@ def test_a_project_of_its_own_is_not_held_against_anothers_baselines(two):
 
 def test_the_hint_leads_to_the_same_file(two, monkeypatch):
     result = two.run("a", "b")
-    (line,) = [line for line in result.outlines if line.startswith("create: pytest ../b")]
+    (line,) = {line for line in result.outlines if line.startswith("create: pytest ../b")}
     monkeypatch.chdir(two.path / "a")
     assert two.run(*line.split()[2:]).ret == 0
     assert baselines(two) == ["a/baselines/_outside/b/tests/test_same.json"]

@@ -22,7 +22,10 @@ ALWAYS = {
     "pytest_initcheck",
     "pytest_initcheck.plugin",
     *(f"pytest_initcheck.plugin.{name}" for name in ("adapter", "collection", "controller")),
-    *(f"pytest_initcheck.plugin.{name}" for name in ("ci_options", "hooks", "options", "paths")),
+    *(
+        f"pytest_initcheck.plugin.{name}"
+        for name in ("ci_options", "hooks", "markers", "options", "paths")
+    ),
     "pytest_initcheck.session",
     "pytest_initcheck.session.settings",
 }
