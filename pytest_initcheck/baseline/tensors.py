@@ -190,7 +190,7 @@ class _Pair:
         def bounds(alpha: float) -> tuple[float, float]:
             low, high = tolerance.deviations(alpha, y, *df)
             low, high = (tolerance.widened(x, y, self._unsure(alpha)) for x in (low, high))
-            return low - self._floor, high + self._floor
+            return max(low - self._floor, 0.0), high + self._floor
 
         return within(key, x, y, bounds)
 
