@@ -38,7 +38,7 @@ def test_equal_runs_are_equal_in_every_digit(recorded, workers):
     result.stdout.fnmatch_lines(["*1 match*"])
 
 
-@pytest.mark.parametrize("workers", [[], ["-n0"], ["-n2"]])
+@pytest.mark.parametrize("workers", [[], ["-n0"]])
 def test_rounding_is_a_difference_and_the_first_is_named(recorded, workers):
     recorded.test(test_a=TINY)
     assert recorded.run(*workers).ret == 0

@@ -52,8 +52,12 @@ def test_each_workflow_runs_the_tests_and_keeps_the_report_also_after_a_failure(
             assert all("when: always" in job and "- report/" in job for job in jobs)
 
 
-@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
-@pytest.mark.parametrize("state", ["sound", "broken"])
+@pytest.mark.parametrize(
+    ("path", "state"),
+    # What a broken start does to a command is the same in both.
+    [*((path, "sound") for path in WORKFLOWS), (WORKFLOWS[0], "broken")],
+    ids=lambda given: getattr(given, "stem", given),
+)
 def test_every_command(tmp_path, path, state):
     example = Copy(tmp_path)
     if state == "broken":

@@ -11,7 +11,9 @@ from pytest_initcheck.baseline import compare
 from pytest_initcheck.baseline.samples import is_determined
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) for n in MODELS])
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow) for n in list(MODELS)[::3]]
+)
 def test_a_fresh_start_of_each_model_matches_another(name):
     first, other, again = (null.record(name, seed) for seed in (0, 1, 0))
     assert compare(other, first).status == "match"
@@ -48,7 +50,7 @@ def test_runs_over_fresh_seeds_match():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", power.CHANGES)
+@pytest.mark.parametrize("name", list(power.CHANGES)[::3])
 def test_each_change_is_one_that_the_same_seed_tells(name):
     of, make = power.CHANGES[name]
     changed = power.record(lambda: make(1.0), 0)
