@@ -42,8 +42,7 @@ def trained(seed: int) -> RunRecord:
     centres = torch.randn(5, 20)
     labels = torch.randint(0, 5, (400,))
     data = centres[labels] + 1.2 * torch.randn(400, 20), labels
-    model = lambda: mlp_of([20, 32, 5])  # noqa: E731
-    experiment = Experiment(model=model, data=data, epochs=3, batch_size=32,
+    experiment = Experiment(model=lambda: mlp_of([20, 32, 5]), data=data, epochs=3, batch_size=32,
                             optimizer=lambda p: torch.optim.SGD(p, lr=0.05))  # fmt: skip
     return run(experiment, seeds=range(8 * seed, 8 * seed + 8), progress=False, batched=True)
 

@@ -16,7 +16,7 @@ ABSENT = "absent"
 RTOL, ATOL = 1e-4, 1e-6
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Check:
     """Something to compare; ``judge`` takes the error rate of each of its ``values``.
 
@@ -24,7 +24,7 @@ class Check:
     ``thin`` one of which too few values are known on one side to say what is chance.
     ``group`` says from which budget its error rate comes; ``size`` is how large the change is, as a
     share of the value, inf where that cannot be said; ``is_certain`` says that nothing in it is
-    chance, so that a small change counts as well. ``explains`` that it is none where the
+    chance, so that a small change counts as well; ``explains`` that it is no change where the
     numbers that follow are determined and equal. Of two numbers ``pair`` holds them, and ``key``
     is what their difference is called; ``subject`` is the kind and the name of what they belong
     to, as in ("layer", "fc1").
@@ -119,7 +119,7 @@ def _difference(key: str, actual: Any, expected: Any, allowed: str, excess: floa
 def same(key: str, actual: Any, expected: Any) -> Check:
     """Values that must be equal; None is "absent"."""
     found = _difference(key, actual, expected, "equal", math.inf)
-    return Check(lambda _: None if actual == expected else found)
+    return Check(judge=lambda _: None if actual == expected else found)
 
 
 def number(
@@ -130,7 +130,8 @@ def number(
 ) -> Check:
     """Two finite numbers by ``check``; one that the baseline lacks is not compared."""
     if expected is None:
-        return Check(lambda _: None, 0, key.rpartition(" ")[2] if actual is not None else "")
+        lacking = key.rpartition(" ")[2] if actual is not None else ""
+        return Check(judge=lambda _: None, values=0, lacking=lacking)
     if actual is None or not (math.isfinite(actual) and math.isfinite(expected)):
         return same(key, actual if actual is None else str(actual), str(expected))
     return check(actual, expected)
@@ -157,7 +158,7 @@ def near(
 ) -> Check:
     """Values that may lie ``allowed(alpha)`` apart; a small change is one of ``scale``."""
     return Check(
-        lambda alpha: apart(key, actual, expected, allowed(alpha)),
+        judge=lambda alpha: apart(key, actual, expected, allowed(alpha)),
         size=relative(actual, expected, scale),
         is_certain=is_certain,
         key=key,
@@ -193,4 +194,4 @@ def within(key: str, actual: float, expected: float, bounds: Bounds) -> Check:
         return _difference(key, actual, expected, f"{low:.4g} to {high:.4g}", excess)
 
     size = relative(actual, expected, abs(expected))
-    return Check(judge, size=size, key=key, pair=(actual, expected))
+    return Check(judge=judge, size=size, key=key, pair=(actual, expected))

@@ -6,17 +6,12 @@ import math
 from collections.abc import Sequence
 
 from pytest_initcheck.baseline.samples import units
+from pytest_initcheck.baseline.tolerance import epsilon
 from pytest_initcheck.records import LayerRecord, ModelRecord, TensorStats
 
 # How many units of rounding the sum of n terms may be off by, for each of them: the terms come
 # from a few operations that round too. Gradients before a batch norm have up to 25.
 _UNITS = 100
-_EPSILON = {"float64": 2.0**-52, "float16": 2.0**-10, "bfloat16": 2.0**-7}
-
-
-def epsilon(dtype: str) -> float:
-    """The distance from 1 to the next number of a dtype."""
-    return _EPSILON.get(dtype, 2.0**-23)
 
 
 def gradient_noise(model: ModelRecord) -> dict[str, float]:

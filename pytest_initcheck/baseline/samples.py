@@ -24,17 +24,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from pytest_initcheck.baseline.judge import RTOL, Fixed
+from pytest_initcheck.baseline.tolerance import epsilon
 from pytest_initcheck.records import LayerRecord, ModelRecord, TensorStats
 
 _CHANNEL_SECOND = ("Conv", "BatchNorm", "InstanceNorm", "GroupNorm")
 _NORMALISES = ("Norm",)
-# Distance from 1 to the next number.
-_UNITS = {
-    "float16": 2.0**-10,
-    "bfloat16": 2.0**-7,
-    "float8_e4m3fn": 2.0**-3,
-    "float8_e5m2": 2.0**-2,
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +85,7 @@ def rounding(model: ModelRecord) -> Fixed:
     half precision has four of its units.
     """
     dtypes = {t.dtype for layer in model.layers for t in layer.weights.values()}
-    unit = max((_UNITS.get(dtype, 0.0) for dtype in dtypes), default=0.0)
+    unit = max(map(epsilon, dtypes), default=0.0)
     return Fixed(max(RTOL, 4 * unit), 0.0, is_rounding=True)
 
 

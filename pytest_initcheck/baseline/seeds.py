@@ -53,7 +53,7 @@ def metric(
     """
     key = f"metric {name}"
     if are_fresh and not fixed and _is_thin(actual, expected):
-        yield Check(lambda _: None, 0, thin=name)
+        yield Check(judge=lambda _: None, values=0, thin=name)
         return
     if actual and expected and not any(map(math.isfinite, actual + expected)):
         yield same(key, _kinds(actual), _kinds(expected))
@@ -118,7 +118,11 @@ class BandPair:
         if a is None or e is None:
             yield same(self.key, a and "recorded", e and "recorded")
             return
-        worst = Check(lambda alpha: self._worst(a, e, alpha), len(a.mean), **self._single(a, e))
+        worst = Check(
+            judge=lambda alpha: self._worst(a, e, alpha),
+            values=len(a.mean),
+            **self._largest(a, e),
+        )
         if a.length != e.length:
             worst = same(f"{self.key} points", a.length, e.length)
         special: dict[str, Rule] = {"points": lambda *_: [worst], "point": nothing}
@@ -139,14 +143,22 @@ class BandPair:
             return odd
         return apart(key, x, y, self._allowed(a, e, i, alpha, (x, y)))
 
-    def _single(self, a: Band, e: Band) -> dict[str, Any]:
-        """The numbers of a band of one point, for a tolerance of the user's own."""
-        x, y = (a.mean[0], e.mean[0]) if a.length == e.length == 1 else (None, None)
-        if x is None or y is None:
+    def _largest(self, a: Band, e: Band) -> dict[str, Any]:
+        """The point that moved most as a share of its value; none where a seed is not finite."""
+        if a.length != e.length or any(a.nonfinite) or any(e.nonfinite):
             return {}
-        is_certain = not (any(a.sd) or any(e.sd) or self._usual)
-        size = relative(x, y, abs(y))
-        return {"size": size, "is_certain": is_certain, "key": self.key, "pair": (x, y)}
+        pairs = [(x, y) for x, y in zip(a.mean, e.mean, strict=True) if None not in (x, y)]
+        sizes = [relative(x, y, abs(y)) for x, y in pairs if x is not None and y is not None]
+        if not sizes:
+            return {}
+        largest = max(sizes)
+        is_chance = any(a.sd) or any(e.sd) or self._usual or self.loss
+        return {
+            "size": largest,
+            "is_certain": bool(self.fixed) or not is_chance,
+            "key": self.key,
+            "pair": pairs[sizes.index(largest)],
+        }
 
     def _odd(self, key: str, a: Band, e: Band, i: int, alpha: float) -> Difference | None:
         mine, theirs = a.nonfinite[i], e.nonfinite[i]

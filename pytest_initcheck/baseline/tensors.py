@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 from pytest_initcheck.baseline import tolerance
@@ -43,7 +43,7 @@ def tensor(
         if actual is not expected:
             yield same(key, actual and "present", expected and "present")
     elif actual == expected:
-        yield Check(lambda _: None, len(rules(TensorStats)))
+        yield Check(judge=lambda _: None, values=len(rules(TensorStats)))
     else:
         yield from _Pair(key, actual, expected, chance).checks()
 
@@ -110,7 +110,7 @@ class _Pair:
         if x >= 1 or y >= 1:
             # Chance does not switch a whole tensor off, unless few enough units decide it.
             off = same(self._named("all zero"), x >= 1, y >= 1)
-            yield Check(lambda alpha: None if self._vanishing(alpha) > alpha else off.judge(alpha))
+            yield replace(off, judge=lambda a: None if self._vanishing(a) > a else off.judge(a))
         fixed = self.chance.fixed
         if not (fixed and fixed.is_rounding and self.chance.noise):
             # Elsewhere what is zero on paper is a zero here and a rounding error there.
@@ -180,7 +180,7 @@ class _Pair:
     def _std(self, key: str, x: float, y: float) -> Check:
         if self._rows is not None and self._is_heavy():
             # How far such a deviation may lie follows from a few values that others may lack.
-            return Check(lambda _: None, 0)
+            return Check(judge=lambda _: None, values=0)
         sizes, sides = self._independent(1), (self.actual, self.expected)
         if self._rows is None:
             df = [tolerance.degrees(n, t) for t, n in zip(sides, sizes, strict=True)]
@@ -197,7 +197,7 @@ class _Pair:
     def _extreme(self, key: str, x: float, y: float) -> Check:
         n, floor = min(self._sizes), NUMERIC * abs(y)
         if n < tolerance.FEWEST_FOR_RANGE or self._is_heavy():
-            return Check(lambda _: None, 0)
+            return Check(judge=lambda _: None, values=0)
         side = min(abs(x - (self.actual.mean or 0.0)), abs(y - (self.expected.mean or 0.0)))
         return near(
             key, x, y, lambda alpha: tolerance.extremes(alpha, side, n) + floor, scale=abs(y)

@@ -19,6 +19,20 @@ FEWEST_FOR_KURTOSIS = 64
 FEWEST_FOR_SHAPE = 1024
 HEAVY = 9.0  # the kurtosis of an exponential distribution
 
+_EPSILON = {
+    "float64": 2.0**-52,
+    "complex128": 2.0**-52,
+    "float16": 2.0**-10,
+    "bfloat16": 2.0**-7,
+    "float8_e4m3fn": 2.0**-3,
+    "float8_e5m2": 2.0**-2,
+}
+
+
+def epsilon(dtype: str) -> float:
+    """The distance from 1 to the next number of a dtype; of any other, that of float32."""
+    return _EPSILON.get(dtype, 2.0**-23)
+
 
 @dataclass(frozen=True)
 class Sample:

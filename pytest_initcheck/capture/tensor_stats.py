@@ -19,7 +19,7 @@ SAMPLE = 1 << 16
 PIECE = 1 << 22
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Summary:
     """A summary that is still on the device."""
 
@@ -107,7 +107,8 @@ def summarise(
     flat = plain(tensor).reshape(-1)
     n = flat.numel()
     if n == 0:
-        return Summary(ledger.put(torch.zeros(6 + BINS)), 0, dtype, shape, mark)
+        slot = ledger.put(torch.zeros(6 + BINS))
+        return Summary(slot=slot, n=0, dtype=dtype, shape=shape, mark=mark)
     wide = torch.float32 if flat.device.type == "mps" else torch.float64
     low, high = torch.aminmax(flat)
     if _is_tame(low, high):
@@ -120,7 +121,7 @@ def summarise(
         row = torch.cat([numbers, counts.to(wide)])
     has_rows = is_data and tensor.is_floating_point() and len(shape) > 0 and shape[0] > 1
     rows = ledger.put(_independent(flat.reshape(shape[0], -1))) if has_rows else None
-    return Summary(ledger.put(row), n, dtype, shape, mark, rows)
+    return Summary(slot=ledger.put(row), n=n, dtype=dtype, shape=shape, mark=mark, rows=rows)
 
 
 def _is_tame(low: Tensor, high: Tensor) -> bool:

@@ -353,3 +353,10 @@ def test_every_value_counts(layers):
     record = network(0, (4, *[4] * layers, 3), batch=4)
     one = compare(network(1, (4, *[4] * layers, 3), batch=4), record)
     assert one.compared >= 40 * layers
+
+
+def test_a_seed_that_is_newly_not_finite_is_no_small_change():
+    values = tuple(0.9 + 1e-3 * i for i in range(8))
+    record = RunRecord(metrics={"accuracy": values})
+    broken = RunRecord(metrics={"accuracy": (*values[:7], math.nan)})
+    assert keys(compare(broken, record)) == ["metric accuracy not finite"]

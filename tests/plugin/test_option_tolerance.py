@@ -77,3 +77,19 @@ def test_a_small_change_that_is_no_chance_is_a_note(models, workers):
     models.test(test_a=RUNS.format(mark="", shift=0.01))
     (models.path / "pytest.ini").write_text("[pytest]\ninitcheck_least = 0\n")
     models.run(*workers).assert_outcomes(failed=1)
+
+
+CURVE = """
+    import pytest
+    def test_curve(initcheck):
+        initcheck.compare("m", {{"loss": [[1.0, 0.5, {last}], [1.1, 0.6, {last}]]}})
+"""
+
+
+@pytest.mark.parametrize(("last", "is_within"), [(0.42, True), (0.5, False)])
+def test_a_curve_is_held_to_its_worst_point(models, last, is_within):
+    models.test(test_a=CURVE.format(last=0.4))
+    assert models.run("--initcheck-update").ret == 0
+    models.test(test_a=CURVE.format(last=last))
+    (models.path / "pytest.ini").write_text("[pytest]\ninitcheck_tolerance = curve loss: 0.1\n")
+    models.run().assert_outcomes(passed=int(is_within), failed=int(not is_within))
