@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from pytest_initcheck.capture.trace import layer_of
 from pytest_initcheck.evidence import OptimizerFacts
 
+_PIECE = 1 << 16
+
 
 def optimizer_facts(
     model: nn.Module, optimizer: torch.optim.Optimizer, *, is_empty: bool
@@ -53,21 +55,29 @@ def _flags(parameters: Iterable[Tensor]) -> list[bool]:
 
 def direction(model: nn.Module, starts: Mapping[str, Tensor]) -> float | None:
     """The cosine between the first step and the gradient: −1 for gradient descent."""
-    products, steps, gradients = [], [], []
-    for name, parameter in model.named_parameters():
-        gradient = parameter.grad
-        if gradient is None or gradient.layout != torch.strided or name not in starts:
-            continue
-        move = (parameter.detach() - starts[name].to(parameter.device)).double()
-        wide = gradient.detach().double()
-        products.append((move * wide).sum().cpu())
-        steps.append(move.square().sum().cpu())
-        gradients.append(wide.square().sum().cpu())
-    if not products:
+    found = [
+        _products(parameter.detach() - starts[name].to(parameter.device), parameter.grad.detach())
+        for name, parameter in model.named_parameters()
+        if parameter.grad is not None
+        and parameter.grad.layout == torch.strided
+        and name in starts
+        and parameter.numel()
+    ]
+    if not found:
         return None
-    product, step, slope = (float(torch.stack(t).sum()) for t in (products, steps, gradients))
+    product, step, slope = torch.stack([part.cpu() for part in found]).sum(0).tolist()
     size = (step * slope) ** 0.5
-    return product / size if size > 0 and size < float("inf") else None
+    return product / size if 0 < size < float("inf") else None
+
+
+def _products(a: Tensor, b: Tensor) -> Tensor:
+    """a·b, a·a and b·b in double precision, in which the squares of small steps do not vanish."""
+    total = torch.zeros(3, dtype=torch.float64, device=a.device)
+    # Pieces that stay in the cache are copied in no time.
+    for x, y in zip(a.reshape(-1).split(_PIECE), b.reshape(-1).split(_PIECE), strict=True):
+        x, y = x.double(), y.double()
+        total += torch.stack([torch.dot(x, y), torch.dot(x, x), torch.dot(y, y)])
+    return total
 
 
 def decay_per_step(optimizer: torch.optim.Optimizer) -> float:

@@ -34,10 +34,11 @@ class _Calls:
 
 
 class SignalRecorder:
-    """The observer of one look."""
+    """The observer of one look; a look that is not ``full`` leaves out what only records keep."""
 
-    def __init__(self, ledger: DeferredRead) -> None:
+    def __init__(self, ledger: DeferredRead, *, full: bool = True) -> None:
         self.ledger = ledger
+        self._full = full
         self._sites: dict[NonlinearityKey, _Calls] = {}
         self._layers: dict[str, _Calls] = {}
         self._units: dict[str, tuple[int, bool]] = {}
@@ -50,7 +51,9 @@ class SignalRecorder:
 
     def _see_input(self, node: Node, tensor: Tensor) -> None:
         if node.layer not in self._inputs and len(self._inputs) < _CALLS:
-            self._inputs[node.layer] = summarise(tensor, self.ledger, is_data=True)
+            self._inputs[node.layer] = summarise(
+                tensor, self.ledger, is_data=self._full, is_binned=self._full
+            )
 
     def _see_layer(self, node: Node, output: Tensor, seen: Tensor | None) -> None:
         is_spatial = "convolution" in node.operator and output.dim() > 2
@@ -60,7 +63,7 @@ class SignalRecorder:
         )
         calls = self._layers.setdefault(node.layer, _Calls())
         if len(calls.outputs) < _CALLS and output.is_floating_point():
-            calls.outputs.append(summarise(output, self.ledger))
+            calls.outputs.append(self._summarise(output))
             if seen is not None:
                 calls.slots.append(self.ledger.put(variation(seen)))
             self._watch(calls, output)
@@ -77,14 +80,17 @@ class SignalRecorder:
         calls.width = node.width or (output.shape[-1] if output.dim() else 1)
         calls.slots.append(self.ledger.put(_slopes(per_unit, found)))
         if len(calls.outputs) < _CALLS:
-            calls.outputs.append(summarise(output, self.ledger))
+            calls.outputs.append(self._summarise(output))
             self._watch(calls, output)
 
     def _watch(self, calls: _Calls, output: Tensor) -> None:
         assert self.tracer is not None
         self.tracer.hook_gradient(
-            output, lambda grad: calls.gradients.append(summarise(grad, self.ledger))
+            output, lambda grad: calls.gradients.append(self._summarise(grad))
         )
+
+    def _summarise(self, tensor: Tensor) -> Summary:
+        return summarise(tensor, self.ledger, is_binned=self._full)
 
     def _by_unit(self, node: Node, slope: Tensor) -> Tensor:
         if slope.dim() == 0:
@@ -171,5 +177,10 @@ def variation(output: Tensor) -> Tensor:
     rows = rows.reshape(rows.shape[0], -1)
     # Comparing with the first sample instead of the mean keeps equal samples at exactly zero.
     shifted = rows - rows[:1]
-    variance = shifted.var(0, unbiased=False).mean()
-    return variance / rows.square().mean().clamp(min=torch.finfo(rows.dtype).tiny)
+    variance = (_mean_square(shifted) - _mean_square(shifted.mean(0))).clamp(min=0.0)
+    return variance / _mean_square(rows).clamp(min=torch.finfo(rows.dtype).tiny)
+
+
+def _mean_square(values: Tensor) -> Tensor:
+    # The norm passes once over the values and keeps no copy of them.
+    return torch.linalg.vector_norm(values).square() / values.numel()

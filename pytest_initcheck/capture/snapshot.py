@@ -59,10 +59,11 @@ class SnapshotTaker:
     def take(self, step: int, *, full: bool = True) -> Taken:
         """Evaluate, measure and leave the gradients in place for an optimiser.
 
-        ``full`` adds the summaries of all weights and gradients.
+        ``full`` adds what records keep and no check reads of looks between the first and the
+        last: the histograms, and the summaries of weights that got a gradient.
         """
         ledger = DeferredRead()
-        recorder = SignalRecorder(ledger)
+        recorder = SignalRecorder(ledger, full=full)
         tracer = Tracer(self.model, recorder.observer())
         recorder.tracer = tracer
         axes = Reshapes(tracer.here)
@@ -81,7 +82,9 @@ class SnapshotTaker:
             )
             for name, parameter in self.model.named_parameters()
         }
-        snapshot = self._read(step, result, slots, recorder, inside_of(tracer.nodes))
+        snapshot = self._read(
+            step, result, slots, recorder, inside_of(tracer.nodes), full=full
+        )
         digests = {key: marks.digest() for key, marks in given.items()}
         if is_drawn:
             digests["streams"] = combined(map(str, drawn))
@@ -122,13 +125,15 @@ class SnapshotTaker:
         slots: dict[str, _Slots],
         recorder: SignalRecorder,
         inside: set[int],
+        *,
+        full: bool,
     ) -> Snapshot:
         """Everything that waits on the device, in one host read."""
         ledger = recorder.ledger
         loss = ledger.put(result.loss)
-        targets = self._side(result.targets, ledger, is_data=True)
+        targets = self._side(result.targets, ledger, is_data=full, is_binned=full)
         # The rows of an output share the weights, which may be what is chance in them.
-        output = self._side(result.output, ledger)
+        output = self._side(result.output, ledger, is_binned=full)
         differs = self._differs(result, ledger)
         ledger.read()
         received = recorder.inputs()
@@ -176,7 +181,7 @@ class SnapshotTaker:
             weight=summarise(parameter, ledger, is_identified=is_first)
             if full or gradient is None
             else None,
-            gradient=summarise(gradient, ledger) if gradient is not None else None,
+            gradient=summarise(gradient, ledger, is_binned=full) if gradient is not None else None,
             row_gradient=ledger.put(rows_of(gradient, axis).norm(dim=1))
             if gradient is not None and axis is not None and gradient.layout == torch.strided
             else None,
@@ -203,11 +208,13 @@ class SnapshotTaker:
             return None
         return ledger.put(variation(output.detach().reshape(samples, -1)))
 
-    def _side(self, value: Any, ledger: DeferredRead, *, is_data: bool = False) -> Summary | None:
+    def _side(
+        self, value: Any, ledger: DeferredRead, *, is_binned: bool, is_data: bool = False
+    ) -> Summary | None:
         tensor = main_tensor(value) if value is not None else None
         if not isinstance(tensor, Tensor):
             return None
-        return summarise(tensor, ledger, is_data=is_data)
+        return summarise(tensor, ledger, is_data=is_data, is_binned=is_binned)
 
 
 def _given(program: Program, ledger: DeferredRead) -> dict[str, Fingerprints]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +18,11 @@ BINS = 32
 # A histogram of more values than this moves no bin by a visible amount, and costs time.
 SAMPLE = 1 << 16
 PIECE = 1 << 22
+# The squares of what lies beyond overflow single precision.
+_TAME = 1e15
+# One pass over the squares loses this share of its digits at most.
+_CENTRED = 1 / 16
+Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,12 +101,17 @@ def plain(tensor: Tensor) -> Tensor:
 
 
 def summarise(
-    tensor: Tensor, ledger: DeferredRead, *, is_identified: bool = False, is_data: bool = False
+    tensor: Tensor,
+    ledger: DeferredRead,
+    *,
+    is_identified: bool = False,
+    is_data: bool = False,
+    is_binned: bool = True,
 ) -> Summary:
     """Put count, moments, range, zeros and histogram of a tensor's finite values on the ledger.
 
     ``is_identified`` adds what tells it from any other tensor; ``is_data``, of how many independent
-    values its moments are.
+    values its moments are; without ``is_binned`` there is no histogram.
     """
     shape, dtype = tuple(tensor.shape), str(tensor.dtype).removeprefix("torch.")
     mark = ledger.put(fingerprint(tensor)) if is_identified else None
@@ -109,45 +120,64 @@ def summarise(
     if n == 0:
         slot = ledger.put(torch.zeros(6 + BINS))
         return Summary(slot=slot, n=0, dtype=dtype, shape=shape, mark=mark)
-    wide = torch.float32 if flat.device.type == "mps" else torch.float64
-    low, high = torch.aminmax(flat)
-    if _is_tame(low, high):
-        row = _tame(flat, float(low), float(high))
-    else:
-        head = _finite_moments(flat, finite := flat.isfinite(), wide)
-        zeros = n - torch.count_nonzero(flat)
-        counts = _histogram(flat, finite, head[3], head[4])
-        numbers = torch.stack([part.to(flat.device, wide) for part in (*head, zeros)])
-        row = torch.cat([numbers, counts.to(wide)])
+    slot = ledger.put(_row(flat, is_binned=is_binned))
     has_rows = is_data and tensor.is_floating_point() and len(shape) > 0 and shape[0] > 1
     rows = ledger.put(_independent(flat.reshape(shape[0], -1))) if has_rows else None
-    return Summary(slot=ledger.put(row), n=n, dtype=dtype, shape=shape, mark=mark, rows=rows)
+    return Summary(slot=slot, n=n, dtype=dtype, shape=shape, mark=mark, rows=rows)
 
 
-def _is_tame(low: Tensor, high: Tensor) -> bool:
-    # Elementwise tests of finiteness cost twenty times what the range does. On the CPU reading
-    # the range costs nothing; elsewhere it would wait for the device, so the slow way is taken.
-    # The squares of what lies beyond 1e15 overflow single precision.
-    return low.device.type == "cpu" and max(-float(low), float(high)) < 1e15
+def _row(flat: Tensor, *, is_binned: bool) -> Tensor | Array:
+    """Count, mean, variance, least, greatest and zeros of the finite values, then the bins."""
+    low, high = torch.aminmax(flat)
+    if flat.device.type == "cpu":
+        # Elementwise tests of finiteness cost twenty times what the range does. Here reading the
+        # range costs nothing; elsewhere it would wait for the device.
+        least, greatest = float(low), float(high)
+        if max(-least, greatest) < _TAME:
+            return _tame(flat.numpy(force=True), least, greatest, is_binned=is_binned)
+    wide = torch.float32 if flat.device.type == "mps" else torch.float64
+    head = _finite_moments(flat, finite := flat.isfinite(), wide)
+    zeros = flat.numel() - torch.count_nonzero(flat)
+    numbers = torch.stack([part.to(flat.device, wide) for part in (*head, zeros)])
+    if not is_binned:
+        return numbers
+    return torch.cat([numbers, _histogram(flat, finite, head[3], head[4]).to(wide)])
 
 
-def _tame(flat: Tensor, low: float, high: float) -> Tensor:
-    """The same on the CPU of values that are all finite, in as few calls as that takes."""
-    n = flat.numel()
-    # Two passes, since one loses what is far from zero.
-    mean = float(flat.sum(dtype=torch.float64)) / n
-    spread = flat - mean
-    variance = float(torch.dot(spread, spread)) / n
-    zeros = n - int(torch.count_nonzero(flat))
-    sample = flat[:: _stride(flat)].double()
-    width = max(high - low, torch.finfo(torch.float64).tiny)
-    place = (sample - low).div_(width).mul_(BINS).clamp_(max=BINS - 1).long()
-    numbers = torch.tensor([n, mean, variance, low, high, zeros], dtype=torch.float64)
-    return torch.cat([numbers, torch.bincount(place, minlength=BINS)])
+def _tame(flat: Array, low: float, high: float, *, is_binned: bool) -> Array:
+    """The same on the CPU of values that are all finite, in as few passes as that takes."""
+    n = flat.size
+    mean, variance = _moments(flat, low, high)
+    has_zeros = low <= 0 <= high
+    zeros = n - int(np.count_nonzero(flat != 0)) if has_zeros else 0
+    numbers = np.array([n, mean, variance, low, high, zeros])
+    return np.concatenate([numbers, _bins(flat, low, high)]) if is_binned else numbers
 
 
-def _stride(flat: Tensor) -> int:
-    return max(1, math.ceil(flat.numel() / SAMPLE))
+def _moments(flat: Array, low: float, high: float) -> tuple[float, float]:
+    if low == high:
+        return low, 0.0
+    n = flat.size
+    mean, square = float(flat.sum()) / n, float(np.dot(flat, flat)) / n
+    if square - mean**2 > _CENTRED * square:
+        return mean, square - mean**2
+    # A second pass, since one loses what is far from zero.
+    mean = float(flat.sum(dtype=np.float64)) / n
+    spread = flat - flat.dtype.type(mean)
+    return mean, float(np.dot(spread, spread)) / n
+
+
+def _bins(flat: Array, low: float, high: float) -> Array:
+    sample = flat[:: _stride(flat.size)].astype(np.float64)
+    sample -= low
+    sample /= max(high - low, float(np.finfo(np.float64).tiny))
+    sample *= BINS
+    places = np.minimum(sample, BINS - 1, out=sample).astype(np.intp)
+    return np.bincount(places, minlength=BINS)
+
+
+def _stride(n: int) -> int:
+    return max(1, math.ceil(n / SAMPLE))
 
 
 def _finite_moments(flat: Tensor, finite: Tensor, wide: torch.dtype) -> list[Tensor]:
@@ -164,7 +194,7 @@ def _finite_moments(flat: Tensor, finite: Tensor, wide: torch.dtype) -> list[Ten
 def _histogram(flat: Tensor, finite: Tensor, low: Tensor, high: Tensor) -> Tensor:
     # torch.histc and torch.histogram cost three times as much and break on NaN.
     wide = torch.float32 if flat.device.type == "mps" else torch.float64
-    stride = _stride(flat)
+    stride = _stride(flat.numel())
     sample, low, high = flat[::stride].to(wide), low.to(wide), high.to(wide)
     width = (high - low).clamp(min=torch.finfo(wide).tiny)
     place = ((sample - low) / width * BINS).nan_to_num(0.0, 0.0, 0.0).clamp(0, BINS - 1).long()
