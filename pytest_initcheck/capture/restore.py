@@ -76,7 +76,8 @@ def _save(value: Any, undo: list[Undo], seen: set[int], depth: int) -> None:
             _save_module(module, undo, seen)
     elif isinstance(value, (dict, list, set, deque)):
         seen.add(id(value))
-        undo.append(_container(value))
+        # Most are a module's hooks, of which there are none.
+        undo.append(_container(value) if value else value.clear)
         for item in list(value.values()) if isinstance(value, dict) else list(value):
             _save(item, undo, seen, depth - 1)
     elif isinstance(value, tuple):

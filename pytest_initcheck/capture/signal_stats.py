@@ -19,12 +19,15 @@ from pytest_initcheck.records import TensorStats
 SATURATED = 0.05
 # A recurrent loop calls one layer hundreds of times; more calls add cost, not knowledge.
 _CALLS = 16
+# A share from which on the difference of two sums of squares keeps five digits.
+_PLAIN = 0.05
 
 
 @dataclass(kw_only=True)
 class _Calls:
     """The calls of one layer or nonlinearity, still on the device."""
 
+    count: int = 0
     outputs: list[Summary] = field(default_factory=list)
     gradients: list[Summary] = field(default_factory=list)
     slots: list[int] = field(default_factory=list)
@@ -50,10 +53,8 @@ class SignalRecorder:
         return Observer(self._see_layer, self._see_nonlinearity, self._see_input)
 
     def _see_input(self, node: Node, tensor: Tensor) -> None:
-        if node.layer not in self._inputs and len(self._inputs) < _CALLS:
-            self._inputs[node.layer] = summarise(
-                tensor, self.ledger, is_data=self._full, is_binned=self._full
-            )
+        if self._full and node.layer not in self._inputs and len(self._inputs) < _CALLS:
+            self._inputs[node.layer] = summarise(tensor, self.ledger, is_data=True)
 
     def _see_layer(self, node: Node, output: Tensor, seen: Tensor | None) -> None:
         is_spatial = "convolution" in node.operator and output.dim() > 2
@@ -62,8 +63,10 @@ class SignalRecorder:
             is_spatial,
         )
         calls = self._layers.setdefault(node.layer, _Calls())
-        if len(calls.outputs) < _CALLS and output.is_floating_point():
-            calls.outputs.append(self._summarise(output))
+        if calls.count < _CALLS and output.is_floating_point():
+            calls.count += 1
+            if self._full:
+                calls.outputs.append(summarise(output, self.ledger))
             if seen is not None:
                 calls.slots.append(self.ledger.put(variation(seen)))
             self._watch(calls, output)
@@ -73,34 +76,30 @@ class SignalRecorder:
     ) -> None:
         if not slope.numel():
             return
-        per_unit = slope.reshape(1, -1) if found.family == "softmax" else self._by_unit(node, slope)
-        key = NonlinearityKey(node.owner, found.name, node.layer, per_unit.shape[0])
+        axis = None if found.family == "softmax" else self._axis(node, slope)
+        units = 1 if axis is None else slope.shape[axis]
+        key = NonlinearityKey(node.owner, found.name, node.layer, units)
         calls = self._sites.setdefault(key, _Calls(family=found.family))
         calls.nodes.append(node.index)
         calls.width = node.width or (output.shape[-1] if output.dim() else 1)
-        calls.slots.append(self.ledger.put(_slopes(per_unit, found)))
-        if len(calls.outputs) < _CALLS:
-            calls.outputs.append(self._summarise(output))
+        calls.slots.append(self.ledger.put(_slopes(slope, axis, found)))
+        if self._full and len(calls.outputs) < _CALLS:
+            calls.outputs.append(summarise(output, self.ledger))
             self._watch(calls, output)
 
     def _watch(self, calls: _Calls, output: Tensor) -> None:
         assert self.tracer is not None
         self.tracer.hook_gradient(
-            output, lambda grad: calls.gradients.append(self._summarise(grad))
+            output,
+            lambda grad: calls.gradients.append(summarise(grad, self.ledger, is_binned=self._full)),
         )
 
-    def _summarise(self, tensor: Tensor) -> Summary:
-        return summarise(tensor, self.ledger, is_binned=self._full)
-
-    def _by_unit(self, node: Node, slope: Tensor) -> Tensor:
-        if slope.dim() == 0:
-            return slope.reshape(1, 1)
+    def _axis(self, node: Node, slope: Tensor) -> int | None:
+        """The axis of the units; None for a single value."""
+        if slope.dim() < 2:
+            return slope.dim() - 1 if slope.dim() else None
         units, is_spatial = self._units.get(node.layer, (slope.shape[-1], False))
-        return (
-            slope.movedim(unit_axis(tuple(slope.shape), units, is_spatial), 0).flatten(1)
-            if slope.dim() > 1
-            else slope.reshape(-1, 1)
-        )
+        return unit_axis(tuple(slope.shape), units, is_spatial)
 
     def sites(self, inside: set[int]) -> dict[NonlinearityKey, NonlinearitySnapshot]:
         """The nonlinearities, once the ledger has been read."""
@@ -126,12 +125,12 @@ class SignalRecorder:
         """The layers' outputs, once the ledger has been read."""
         found = {}
         for layer, calls in self._layers.items():
-            stats = self._pooled(calls.outputs)
-            if stats is not None:
+            if calls.count:
                 shares = [float(self.ledger[slot][0]) for slot in calls.slots]
                 known = [value for value in shares if value == value]
                 mean = sum(known) / len(known) if known else None
-                found[layer] = OutputSnapshot(stats, mean, self._pooled(calls.gradients))
+                stats, gradient = self._pooled(calls.outputs), self._pooled(calls.gradients)
+                found[layer] = OutputSnapshot(stats, mean, gradient)
         return found
 
     def inputs(self) -> dict[str, TensorStats]:
@@ -159,14 +158,29 @@ def unit_axis(shape: tuple[int, ...], units: int, is_spatial: bool) -> int:
     return 1 if len(shape) > 3 else len(shape) - 1
 
 
-def _slopes(per_unit: Tensor, found: Nonlinearity) -> Tensor:
-    # A NaN is no flat sample: it is counted as non-finite, not as dead.
-    samples = torch.full(per_unit.shape[:1], per_unit.shape[1], device=per_unit.device)
-    flat = (per_unit <= found.flat).sum(1)
-    saturated = (per_unit < SATURATED).sum(1)
-    wide = torch.float32 if per_unit.device.type == "mps" else torch.float64
-    parts = (samples, flat, saturated, per_unit.nan_to_num(0.0).sum(1))
-    return torch.stack([part.to(wide) for part in parts])
+def _slopes(slope: Tensor, axis: int | None, found: Nonlinearity) -> Tensor:
+    """Per unit how many samples there are, how many are flat and saturated, and their slopes' sum.
+
+    A NaN is no flat sample: it is counted as non-finite, not as dead.
+    """
+    others = [place for place in range(slope.dim()) if place != axis]
+    slope = slope if slope.dtype in (torch.float32, torch.float64) else slope.float()
+    wide = torch.float32 if slope.device.type == "mps" else torch.float64
+
+    def summed(values: Tensor) -> Tensor:
+        # An empty list of axes would mean all of them; sums of ones are exact up to 2**24.
+        exact = values.dtype if values.numel() < 1 << 24 else wide
+        total = values.nansum(others, dtype=exact) if others else values.nan_to_num(0.0)
+        return total.reshape(-1).to(wide)
+
+    total = summed(slope)
+    samples = torch.full_like(total, slope.numel() // total.numel())
+    if found.is_binary:
+        return torch.stack([samples, samples - total, samples - total, total])
+    # The sign of a difference takes a fraction of what a comparison does.
+    low = [max(limit, torch.finfo(slope.dtype).tiny) for limit in (found.flat, SATURATED)]
+    flat, saturated = (summed((limit - slope).sign_().clamp_(min=0)) for limit in low)
+    return torch.stack([samples, flat, saturated, total])
 
 
 def variation(output: Tensor) -> Tensor:
@@ -175,12 +189,19 @@ def variation(output: Tensor) -> Tensor:
         return torch.full((1,), float("nan"), device=output.device)
     rows = output.float() if output.dtype not in (torch.float32, torch.float64) else output
     rows = rows.reshape(rows.shape[0], -1)
+    size = _mean_square(rows)
+    if rows.device.type == "cpu":
+        # Reading a number costs nothing here, and a copy of the rows costs most.
+        share = 1 - _mean_square(rows.mean(0)) / size
+        if float(share) > _PLAIN:
+            return share
     # Comparing with the first sample instead of the mean keeps equal samples at exactly zero.
     shifted = rows - rows[:1]
     variance = (_mean_square(shifted) - _mean_square(shifted.mean(0))).clamp(min=0.0)
-    return variance / _mean_square(rows).clamp(min=torch.finfo(rows.dtype).tiny)
+    return variance / size.clamp(min=torch.finfo(rows.dtype).tiny)
 
 
 def _mean_square(values: Tensor) -> Tensor:
     # The norm passes once over the values and keeps no copy of them.
-    return torch.linalg.vector_norm(values).square() / values.numel()
+    square: Tensor = torch.linalg.vector_norm(values).square() / values.numel()
+    return square

@@ -59,8 +59,8 @@ class SnapshotTaker:
     def take(self, step: int, *, full: bool = True) -> Taken:
         """Evaluate, measure and leave the gradients in place for an optimiser.
 
-        ``full`` adds what records keep and no check reads of looks between the first and the
-        last: the histograms, and the summaries of weights that got a gradient.
+        ``full`` adds what no check reads of the looks between the first and the last: histograms,
+        and the summaries of data, outputs and weights (but those that got no gradient).
         """
         ledger = DeferredRead()
         recorder = SignalRecorder(ledger, full=full)
@@ -82,9 +82,7 @@ class SnapshotTaker:
             )
             for name, parameter in self.model.named_parameters()
         }
-        snapshot = self._read(
-            step, result, slots, recorder, inside_of(tracer.nodes), full=full
-        )
+        snapshot = self._read(step, result, slots, recorder, inside_of(tracer.nodes), full=full)
         digests = {key: marks.digest() for key, marks in given.items()}
         if is_drawn:
             digests["streams"] = combined(map(str, drawn))
@@ -131,9 +129,9 @@ class SnapshotTaker:
         """Everything that waits on the device, in one host read."""
         ledger = recorder.ledger
         loss = ledger.put(result.loss)
-        targets = self._side(result.targets, ledger, is_data=full, is_binned=full)
+        targets = self._side(result.targets, ledger, is_data=True) if full else None
         # The rows of an output share the weights, which may be what is chance in them.
-        output = self._side(result.output, ledger, is_binned=full)
+        output = self._side(result.output, ledger) if full else None
         differs = self._differs(result, ledger)
         ledger.read()
         received = recorder.inputs()
@@ -208,13 +206,11 @@ class SnapshotTaker:
             return None
         return ledger.put(variation(output.detach().reshape(samples, -1)))
 
-    def _side(
-        self, value: Any, ledger: DeferredRead, *, is_binned: bool, is_data: bool = False
-    ) -> Summary | None:
+    def _side(self, value: Any, ledger: DeferredRead, *, is_data: bool = False) -> Summary | None:
         tensor = main_tensor(value) if value is not None else None
         if not isinstance(tensor, Tensor):
             return None
-        return summarise(tensor, ledger, is_data=is_data, is_binned=is_binned)
+        return summarise(tensor, ledger, is_data=is_data)
 
 
 def _given(program: Program, ledger: DeferredRead) -> dict[str, Fingerprints]:

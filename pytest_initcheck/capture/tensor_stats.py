@@ -134,7 +134,7 @@ def _row(flat: Tensor, *, is_binned: bool) -> Tensor | Array:
         # range costs nothing; elsewhere it would wait for the device.
         least, greatest = float(low), float(high)
         if max(-least, greatest) < _TAME:
-            return _tame(flat.numpy(force=True), least, greatest, is_binned=is_binned)
+            return _tame(flat, least, greatest, is_binned=is_binned)
     wide = torch.float32 if flat.device.type == "mps" else torch.float64
     head = _finite_moments(flat, finite := flat.isfinite(), wide)
     zeros = flat.numel() - torch.count_nonzero(flat)
@@ -144,27 +144,26 @@ def _row(flat: Tensor, *, is_binned: bool) -> Tensor | Array:
     return torch.cat([numbers, _histogram(flat, finite, head[3], head[4]).to(wide)])
 
 
-def _tame(flat: Array, low: float, high: float, *, is_binned: bool) -> Array:
+def _tame(flat: Tensor, low: float, high: float, *, is_binned: bool) -> Array:
     """The same on the CPU of values that are all finite, in as few passes as that takes."""
-    n = flat.size
-    mean, variance = _moments(flat, low, high)
-    has_zeros = low <= 0 <= high
-    zeros = n - int(np.count_nonzero(flat != 0)) if has_zeros else 0
-    numbers = np.array([n, mean, variance, low, high, zeros])
-    return np.concatenate([numbers, _bins(flat, low, high)]) if is_binned else numbers
+    n, numbers = flat.numel(), flat.numpy(force=True)
+    zeros = n - int(np.count_nonzero(numbers != 0)) if low <= 0 <= high else 0
+    head = np.array([n, *_moments(flat, low, high), low, high, zeros])
+    return np.concatenate([head, _bins(numbers, low, high)]) if is_binned else head
 
 
-def _moments(flat: Array, low: float, high: float) -> tuple[float, float]:
+def _moments(flat: Tensor, low: float, high: float) -> tuple[float, float]:
+    """Mean and variance."""
     if low == high:
         return low, 0.0
-    n = flat.size
-    mean, square = float(flat.sum()) / n, float(np.dot(flat, flat)) / n
+    n = flat.numel()
+    mean, square = float(flat.sum()) / n, float(torch.dot(flat, flat)) / n
     if square - mean**2 > _CENTRED * square:
         return mean, square - mean**2
     # A second pass, since one loses what is far from zero.
-    mean = float(flat.sum(dtype=np.float64)) / n
-    spread = flat - flat.dtype.type(mean)
-    return mean, float(np.dot(spread, spread)) / n
+    mean = float(flat.sum(dtype=torch.float64)) / n
+    spread = flat - mean
+    return mean, float(torch.dot(spread, spread)) / n
 
 
 def _bins(flat: Array, low: float, high: float) -> Array:

@@ -64,7 +64,7 @@ class Growth:
 
 
 def _sizes(evidence: Evidence) -> dict[str, float]:
-    outputs = evidence.start.outputs
-    known = {layer: outputs[layer].stats for layer in evidence.order if layer in outputs}
+    outputs = evidence.start.output_stats
+    known = {layer: outputs[layer] for layer in evidence.order if layer in outputs}
     sizes = {layer: stats.rms for layer, stats in known.items() if stats.rms is not None}
     return {layer: size for layer, size in sizes.items() if math.isfinite(size)}

@@ -169,9 +169,9 @@ def _predictions(evidence: Evidence) -> int:
 
 def _heads(evidence: Evidence) -> list[str]:
     """The layers that made the outputs, the one with the largest values first."""
-    outputs = evidence.start.outputs
+    outputs = evidence.start.output_stats
     ends = (node for node in evidence.nodes if node.index in evidence.output_nodes)
     found = {n.layer for end in ends for n in ([end] if end.is_layer else producers(evidence, end))}
     found = found or {last_layer(evidence)}
-    sizes = {name: outputs[name].stats.rms or 0.0 for name in found if name in outputs}
+    sizes = {name: outputs[name].rms or 0.0 for name in found if name in outputs}
     return sorted(sizes, key=lambda name: -sizes[name])[:1] or sorted(found)[:1]

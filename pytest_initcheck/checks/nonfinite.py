@@ -115,9 +115,9 @@ class NonFinite:
     def _activations(self, evidence: Evidence) -> Iterator[Finding]:
         counts: dict[str, int] = {}
         for layer in evidence.order:
-            output = evidence.start.outputs.get(layer)
+            output = evidence.start.output_stats.get(layer)
             if output is not None:
-                counts[layer] = output.stats.nonfinite
+                counts[layer] = output.nonfinite
         for key, site in evidence.start.sites.items():
             if site.output is not None:
                 name = key.layer or key.owner

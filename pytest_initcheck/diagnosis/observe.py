@@ -158,7 +158,9 @@ def _oddities(first: Taken, optimizer: torch.optim.Optimizer) -> dict[str, tuple
 
 def _is_whole(look: Snapshot) -> bool:
     """Whether the loss and the outputs of all layers are finite."""
-    return math.isfinite(look.loss) and not any(o.stats.nonfinite for o in look.outputs.values())
+    return math.isfinite(look.loss) and not any(
+        stats.nonfinite for stats in look.output_stats.values()
+    )
 
 
 def _is_sound(look: Snapshot) -> bool:

@@ -86,7 +86,7 @@ class OutputSnapshot:
     samples (0 when all samples look the same to the layer, about 1 when they are unrelated).
     """
 
-    stats: TensorStats
+    stats: TensorStats | None
     variation: float | None
     gradient: TensorStats | None = None
 
@@ -94,6 +94,9 @@ class OutputSnapshot:
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
     """Everything measured in one forward and backward pass.
+
+    Between the first look and the last, statistics of data, outputs and weights are None, and those
+    of gradients have no histogram: no check reads them.
 
     ``inputs`` are the data that the first layer receives, ``layer_inputs`` those of every layer
     that receives data on which no layer has worked; ``variation`` is the share of the mean square
@@ -113,3 +116,8 @@ class Snapshot:
     variation: float | None = None
     digests: dict[str, str] = field(default_factory=dict)
     effective_samples: float | None = None
+
+    @property
+    def output_stats(self) -> dict[str, TensorStats]:
+        """The summaries of the layers' outputs, in the order in which the layers ran."""
+        return {layer: seen.stats for layer, seen in self.outputs.items() if seen.stats}
