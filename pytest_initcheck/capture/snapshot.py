@@ -18,6 +18,7 @@ from pytest_initcheck.capture.fingerprint import Fingerprints, combined
 from pytest_initcheck.capture.magnitude_spread import magnitudes
 from pytest_initcheck.capture.program import Program, Result, main_tensor, refused, tensors_of
 from pytest_initcheck.capture.randomness import stream_positions
+from pytest_initcheck.capture.replay import Plan
 from pytest_initcheck.capture.restore import clear_gradients
 from pytest_initcheck.capture.signal_stats import SignalRecorder, variation
 from pytest_initcheck.capture.tensor_stats import Summary, plain, projections, summarise
@@ -50,6 +51,7 @@ class SnapshotTaker:
     def __init__(self, program: Program) -> None:
         self.program = program
         self.model = program.model
+        self._plan = Plan()
         self._followed: set[str] | None = None
         self.not_observed: tuple[str, ...] = ()
         # The copy of the batch that the last look ran on, as the program left it.
@@ -64,7 +66,7 @@ class SnapshotTaker:
         """
         ledger = DeferredRead()
         recorder = SignalRecorder(ledger, full=full)
-        tracer = Tracer(self.model, recorder.observer())
+        tracer = Tracer(self.model, recorder.observer(), self._plan)
         recorder.tracer = tracer
         axes = Reshapes(tracer.here)
         clear_gradients(self.model.parameters())
@@ -113,7 +115,7 @@ class SnapshotTaker:
         is_rooted = self.program.forward is not None
         with tracer.running(is_rooted=is_rooted), axes if is_first else nullcontext():
             result = self.program.evaluate(lambda batch: self._see(batch, tracer, axes))
-        self.not_observed = tuple(sorted(tracer.foreign))
+        self.not_observed = tuple(sorted({*self.not_observed, *tracer.foreign}))
         return result
 
     def _read(

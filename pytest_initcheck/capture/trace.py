@@ -33,6 +33,7 @@ from pytest_initcheck.capture.operators import (
     width_of,
 )
 from pytest_initcheck.capture.program import tensors_of
+from pytest_initcheck.capture.replay import Facts, Plan, Step
 from pytest_initcheck.capture.unregistered import Unregistered
 from pytest_initcheck.capture.written import constants
 from pytest_initcheck.evidence import Node
@@ -66,8 +67,11 @@ class Tracer(OperatorMode):
     scripted code and what composite functions such as attention are made of.
     """
 
-    def __init__(self, model: nn.Module, observer: Observer) -> None:
+    def __init__(self, model: nn.Module, observer: Observer, plan: Plan | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self._plan = plan or Plan()
+        self._plan.rewind()
+        self._claims: list[tuple[int, Facts]] = []
         self.nodes: list[Node] = []
         self.order: list[str] = []
         self.axes: dict[str, int | None] = {}
@@ -204,29 +208,59 @@ class Tracer(OperatorMode):
         self.flush()
         if not self._stack or self._is_paused:
             return func(*args, **kwargs)
+        owner = self._stack[-1].name
+        step = self._plan.following(func, owner)
+        if step is not None:
+            return self._follow(step, func(*args, **kwargs))
         if func.namespace not in ("aten", "prim", "prims"):
             # What an operator of another library does inside is not known.
-            self.foreign.add(f"{self._stack[-1].name or 'model'}: {func}")
+            self.foreign.add(f"{owner or 'model'}: {func}")
+        self._claims, first = [], len(self.nodes)
+        out, is_event = self._looked_at(func, args, kwargs)
+        if self._plan.is_recording:
+            places = {id(tensor): place for place, tensor in enumerate(flat_tensors(out))}
+            step = Step(
+                func=func,
+                owner=owner,
+                nodes=tuple(self.nodes[first:]),
+                claims=tuple((places[key], facts) for key, facts in self._claims),
+                is_event=is_event,
+            )
+            self._plan.record(step)
+        return out
+
+    def _follow(self, step: Step, out: Any) -> Any:
+        self.nodes.extend(step.nodes)
+        if step.claims:
+            results = [out] if isinstance(out, Tensor) else flat_tensors(out)
+            for place, facts in step.claims:
+                self._claim(results[place], **facts)
+        return out
+
+    def _looked_at(self, func: Any, args: Arguments, kwargs: Options) -> tuple[Any, bool]:
+        """What an operator gives, and whether there was something to be measured."""
         call = Operation.of(func, name_of(func, args), args, kwargs, self._origin)
         found = slope = None
+        is_event = False
         if not (self._is_rooted and len(self._stack) == 1):
-            self._unregistered.note(call.others, self._stack[-1].name)
+            is_event = self._unregistered.note(call.others, self._stack[-1].name)
             found = recognise(call.operator, args, kwargs) if call.tensors else None
         if found and isinstance(args[0], Tensor) and args[0].is_floating_point():
             slope = found.slope(args[0], args, kwargs)
         received = call.received()
         out = func(*args, **kwargs)
         node = self._add_node(call, out, found if slope is not None else None)
-        if node is not None:
-            self._is_paused = True
-            self.made(node, call.tensors, flat_tensors(out))
-            self._is_paused = False
-            if found and slope is not None and isinstance(out, (Tensor, tuple)):
-                result = out if isinstance(out, Tensor) else out[0]
-                self._observer.on_nonlinearity(node, found, slope, result)
-            elif node.is_layer:
-                self._tell_layer(node, out, *received)
-        return out
+        if node is None:
+            return out, is_event
+        self._is_paused = True
+        self.made(node, call.tensors, flat_tensors(out))
+        self._is_paused = False
+        if found and slope is not None and isinstance(out, (Tensor, tuple)):
+            result = out if isinstance(out, Tensor) else out[0]
+            self._observer.on_nonlinearity(node, found, slope, result)
+        elif node.is_layer:
+            self._tell_layer(node, out, *received)
+        return out, is_event or node.is_layer or found is not None
 
     def _tell_layer(self, node: Node, out: Any, received: Tensor | None, is_raw: bool) -> None:
         first = next(iter(flat_tensors(out)), None)
@@ -285,7 +319,8 @@ class Tracer(OperatorMode):
         """What a node made is its own; indices and masks among it come from a node beside it."""
         chosen = [result for result in results if is_selection(result)]
         self._claim_all(results, node=node.index, **facts)
-        self.backward.note(node.index, results)
+        if self._plan.is_recording:
+            self.backward.note(node.index, results)
         if chosen and tensors and any(not is_selection(tensor) for tensor in tensors):
             selection = replace(node, index=len(self.nodes), nonlinearity="", selects=True)
             self.nodes.append(selection)
@@ -317,3 +352,4 @@ class Tracer(OperatorMode):
         if key:
             # The weak reference keeps the address from being used again.
             self._origins[key] = Origin(alive=StorageWeakRef(tensor.untyped_storage()), **facts)
+            self._claims.append((id(tensor), facts))

@@ -61,8 +61,9 @@ class Unregistered:
         # A parameter whose storage is replaced in the first pass remains the model's.
         self._known = {id(parameter) for parameter in model.parameters()}
 
-    def note(self, tensors: list[Tensor], module: str) -> None:
-        """Note what an operator reads that runs in a module."""
+    def note(self, tensors: list[Tensor], module: str) -> bool:
+        """Note what an operator reads that runs in a module; whether the model does not hold it."""
+        before = len(self._seen)
         for tensor in tensors:
             if id(tensor) in self._known or id(tensor) in self._seen:
                 continue
@@ -73,6 +74,7 @@ class Unregistered:
                 self._seen[id(tensor)] = tensor, tensor.grad, place
                 # Another gradient would be added to this one in place.
                 tensor.grad = None
+        return len(self._seen) > before
 
     def release(self) -> None:
         """Put the gradients back to what they were; those that got one are ``found``."""
