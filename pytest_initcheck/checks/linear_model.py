@@ -68,7 +68,8 @@ def linear_layers(evidence: Observed) -> tuple[str, ...]:
     """The layers of a linear model of which two are no factors of a smaller rank; else none."""
     heads = _heads(evidence)
     inside = _before(evidence, heads)
-    nodes = [node for node in evidence.nodes if node.index in inside | set(heads)]
+    involved = inside | set(heads)
+    nodes = [node for node in evidence.nodes if node.index in involved]
     layers = [node for node in nodes if node.is_layer]
     names = tuple(node.layer for node in layers)
     if len(set(names)) < 2 or len(set(names)) < len(names):
