@@ -251,12 +251,9 @@ def _notes(
         now, was = mine.meta.get(key, "absent"), theirs.meta.get(key, "absent")
         if now != was and key != "device" and key not in CONFIGURED:
             yield f"{key}: {now[:60]}, in the baseline {was[:60]}"
-    lacking = dict.fromkeys(check.lacking for check in checks if check.lacking)
-    if lacking:
-        yield f"not in the baseline, and so not compared: {', '.join(lacking)}"
-    thin = ", ".join(check.thin for check in checks if check.thin)
-    if thin:
-        yield f"not compared, as other seeds take {seeds.FEWEST} of them on both sides: {thin}"
+    unjudged = dict.fromkeys(check.unjudged for check in checks if check.unjudged)
+    for why in dict.fromkeys(each.why for each in unjudged):
+        yield f"{why}: {', '.join(each.name for each in unjudged if each.why == why)}"
 
 
 def _seeds(values: tuple[int, ...]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from pytest_initcheck.baseline.schema import rules
 from pytest_initcheck.records import Difference
@@ -14,14 +14,21 @@ Allowed = Callable[[float], float]
 Bounds = Callable[[float], tuple[float, float]]
 ABSENT = "absent"
 RTOL, ATOL = 1e-4, 1e-6
+OLDER = "not in the baseline, and so not compared"
+
+
+class Unjudged(NamedTuple):
+    """A quantity that cannot be judged, and why."""
+
+    name: str
+    why: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
     """Something to compare; ``judge`` takes the error rate of each of its ``values``.
 
-    ``lacking`` names a quantity that cannot be compared, since the baseline is older than it;
-    ``thin`` one of which too few values are known on one side to say what is chance.
+    ``unjudged`` tells a quantity that is passed over, and why.
     ``group`` says from which budget its error rate comes; ``size`` is how large the change is, as a
     share of the value, inf where that cannot be said; ``is_certain`` says that nothing in it is
     chance, so that a small change counts as well; ``explains`` that it is no change where the
@@ -32,8 +39,7 @@ class Check:
 
     judge: Callable[[float], Difference | None]
     values: int = 1
-    lacking: str = ""
-    thin: str = ""
+    unjudged: Unjudged | None = None
     group: str = "signals"
     size: float = math.inf
     is_certain: bool = False
@@ -130,8 +136,8 @@ def number(
 ) -> Check:
     """Two finite numbers by ``check``; one that the baseline lacks is not compared."""
     if expected is None:
-        lacking = key.rpartition(" ")[2] if actual is not None else ""
-        return Check(judge=lambda _: None, values=0, lacking=lacking)
+        lacking = None if actual is None else Unjudged(key.rpartition(" ")[2], OLDER)
+        return Check(judge=lambda _: None, values=0, unjudged=lacking)
     if actual is None or not (math.isfinite(actual) and math.isfinite(expected)):
         return same(key, actual if actual is None else str(actual), str(expected))
     return check(actual, expected)
