@@ -214,7 +214,7 @@ class Pairs:
             is_short = int(a.meta.get("steps") or MOST_STEPS + 1) <= MOST_STEPS
             steps = start if is_same_setup and is_short else None
         before = _pair("before", a.before, e.before, fixed or start)
-        after = _pair("after", a.after, e.after, fixed)
+        after = _pair("after", *_told_once(a, e), fixed)
         return cls(before=before, after=after, steps=steps)
 
     def at(self, moment: str) -> ModelPair | None:
@@ -227,6 +227,19 @@ class Pairs:
             yield "weights and data are those of the baseline, so that only rounding is allowed"
         elif found and self.before:
             yield from consequences(self.before.actual, self.before.expected)
+
+
+def _told_once(a: RunRecord, e: RunRecord) -> tuple[ModelRecord | None, ModelRecord | None]:
+    """The looks after training, without the program where it is the one of before."""
+    sides = [(one.before, one.after) for one in (a, e)]
+    if any(x is None or y is None or _program(x) != _program(y) for x, y in sides):
+        return a.after, e.after
+    bare = [after and replace(after, operations={}, wiring="") for _, after in sides]
+    return bare[0], bare[1]
+
+
+def _program(model: ModelRecord) -> tuple[dict[str, int], str]:
+    return model.operations, model.wiring
 
 
 def _pair(

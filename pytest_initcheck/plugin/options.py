@@ -14,6 +14,7 @@ from pytest_initcheck.plugin.paths import below, path_option
 from pytest_initcheck.session.settings import DEVICES, Settings
 
 if TYPE_CHECKING:
+    from pytest_initcheck.baseline.tolerances import Tolerance
     from pytest_initcheck.ignores import Ignore
 
 IGNORE_INI = "initcheck_ignore"
@@ -220,12 +221,21 @@ def _least_of_ini(config: pytest.Config) -> float | None:
     return least
 
 
-def _tolerance_of_ini(config: pytest.Config) -> tuple[str, ...]:
-    lines = tuple(config.getini(TOLERANCE_INI))
+def _tolerance_of_ini(config: pytest.Config) -> tuple[Tolerance, ...]:
+    lines = config.getini(TOLERANCE_INI)
     fault = tolerance_fault(lines)
     if fault:
         raise pytest.UsageError(f"{TOLERANCE_INI} (ini file): {fault}")
-    return lines
+    return tolerances(lines)
+
+
+def tolerances(given: Any) -> tuple[Tolerance, ...]:
+    """Lines without a fault as tolerances; nothing is imported where there are none."""
+    if not given:
+        return ()
+    from pytest_initcheck.baseline.tolerances import parse_tolerances
+
+    return parse_tolerances(given)
 
 
 def _ignores_of_ini(config: pytest.Config) -> tuple[Ignore, ...]:
@@ -287,13 +297,10 @@ def ignore_fault(value: Any) -> str:
 
 def tolerance_fault(value: Any) -> str:
     """What is wrong with tolerances; empty where nothing is."""
-    if not value:
-        return ""
-    from pytest_initcheck.baseline.tolerances import parse_tolerances
     from pytest_initcheck.errors import InitcheckError
 
     try:
-        parse_tolerances(value)
+        tolerances(value)
     except (InitcheckError, TypeError) as error:
         return str(error)
     return ""

@@ -105,8 +105,6 @@ class TestRecorder:
         return replace(entry, comparison=comparison)
 
     def _comparison(self, entry: Entry, rtol: float | None, atol: float | None) -> Comparison:
-        from pytest_initcheck.baseline.tolerances import parse_tolerances
-
         assert self.baselines is not None
         least = self.settings.least
         return self.baselines.compare(
@@ -117,7 +115,7 @@ class TestRecorder:
             atol=self.settings.atol if atol is None else atol,
             **({} if least is None else {"least": least}),
             exact=self.settings.exact,
-            tolerances=parse_tolerances(self.settings.tolerance),
+            tolerances=self.settings.tolerance,
             device=device_of(entry),
         )
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from pytest_initcheck.baseline.tolerances import Tolerance
     from pytest_initcheck.ignores import Ignore
 
 DEVICES = ("cpu", "cuda", "auto")
@@ -42,7 +43,7 @@ class Settings(NamedTuple):
     allow_unhealthy: str = ""
     exact: bool = False
     least: float | None = None
-    tolerance: tuple[str, ...] = ()
+    tolerance: tuple[Tolerance, ...] = ()
     last_run: Path | None = None
     ci: CI = CI()
 
@@ -68,5 +69,5 @@ class Scope(NamedTuple):
     allow_unhealthy: str = ""
     exact: bool = False
     least: float | None = None
-    tolerance: tuple[str, ...] = ()
+    tolerance: tuple[Tolerance, ...] = ()
     expects_failure: bool = False
