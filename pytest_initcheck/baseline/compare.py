@@ -81,10 +81,7 @@ def compare(
     fixed = Fixed(0.0, 0.0) if exact else _fixed(rtol, atol)
     if not 0 <= least < math.inf:
         raise InitcheckError(f"least={least!r}: pass a number of at least 0")
-    chosen = list(configured(mine.record.meta, stored.record.meta))
-    is_same_setup = not any(check.judge(FAMILY) for check in chosen)
-    pairs = Pairs.of(mine.record, stored.record, fixed, is_same_setup=is_same_setup)
-    checks = [*chosen, *_checks(mine, stored, pairs, fixed)]
+    checks, pairs = checks_of(mine, stored, fixed)
     if exact:
         checks = [*_bits(mine.record.before, stored.record.before), *checks]
     found, small = _judged(checks, 0.0 if exact or fixed else least, tolerances)
@@ -102,6 +99,16 @@ def compare(
     )
 
 
+def checks_of(
+    actual: Stored, expected: Stored, fixed: Fixed | None = None
+) -> tuple[list[Check], Pairs]:
+    """Everything that is to be compared, and the models that it is about."""
+    chosen = list(configured(actual.record.meta, expected.record.meta))
+    is_same_setup = not any(check.judge(FAMILY) for check in chosen)
+    pairs = Pairs.of(actual.record, expected.record, fixed, is_same_setup=is_same_setup)
+    return [*chosen, *_checks(actual, expected, pairs, fixed)], pairs
+
+
 def _bits(actual: ModelRecord | None, expected: ModelRecord | None) -> Iterator[Check]:
     """Whether weights and data are equal in every bit, as far as both records know."""
     mine, theirs = (marks(model) if model else {} for model in (actual, expected))
@@ -114,7 +121,7 @@ def _judged(
     checks: Sequence[Check], least: float, tolerances: Sequence[Tolerance]
 ) -> tuple[list[Difference], list[Difference]]:
     """What differs, and what differs by too little to matter, both in order."""
-    rates = _rates(checks)
+    rates = error_rates(checks)
     found: list[Difference] = []
     small: list[Difference] = []
     explanations: list[Difference] = []
@@ -124,13 +131,13 @@ def _judged(
             difference = check.judge(rates[check.group])
         if difference is None:
             continue
-        is_small = check.size < least and not (is_own or check.is_certain)
+        is_small = not is_own and check.is_small(least)
         (explanations if check.explains else small if is_small else found).append(difference)
     # A program that was written anew and gives the same numbers has not changed.
     return [*explanations, *found] if found else [], small
 
 
-def _rates(checks: Sequence[Check]) -> dict[str, float]:
+def error_rates(checks: Sequence[Check]) -> dict[str, float]:
     """The error rate of a single value, by group (Bonferroni with weights)."""
     counts: Counter[str] = Counter()
     for check in checks:

@@ -32,9 +32,9 @@ class Check:
     ``group`` says from which budget its error rate comes; ``size`` is how large the change is, as a
     share of the value, inf where that cannot be said; ``is_certain`` says that nothing in it is
     chance, so that a small change counts as well; ``explains`` that it is no change where the
-    numbers that follow are determined and equal. Of two numbers ``pair`` holds them, and ``key``
-    is what their difference is called; ``subject`` is the kind and the name of what they belong
-    to, as in ("layer", "fc1").
+    numbers that follow are determined and equal. Of two numbers ``pair`` holds them, ``allowed``
+    is how far they may lie apart, and ``key`` what their difference is called; ``subject`` is the
+    kind and the name of what they belong to, as in ("layer", "fc1").
     """
 
     judge: Callable[[float], Difference | None]
@@ -46,7 +46,12 @@ class Check:
     explains: bool = False
     key: str = ""
     pair: tuple[float, float] | None = None
+    allowed: Allowed | None = None
     subject: tuple[str, str] = ("", "")
+
+    def is_small(self, least: float) -> bool:
+        """Whether the change may be one, and is none that matters."""
+        return self.size < least and not self.is_certain
 
 
 def nothing(*_: Any) -> Iterable[Check]:
@@ -169,6 +174,7 @@ def near(
         is_certain=is_certain,
         key=key,
         pair=(actual, expected),
+        allowed=allowed,
     )
 
 
@@ -191,13 +197,18 @@ def apart(key: str, actual: float, expected: float, allowed: float) -> Differenc
 def within(key: str, actual: float, expected: float, bounds: Bounds) -> Check:
     """A value that must lie in ``bounds(alpha)``, which hold ``expected``."""
 
+    def towards(alpha: float) -> float:
+        """The distance allowed on the side on which the actual value lies."""
+        low, high = bounds(alpha)
+        return abs((high if actual > expected else low) - expected)
+
     def judge(alpha: float) -> Difference | None:
         low, high = bounds(alpha)
         if actual == expected or low <= actual <= high:
             return None
-        allowed = abs((high if actual > high else low) - expected)
+        allowed = towards(alpha)
         excess = abs(actual - expected) / allowed if allowed > 0 else math.inf
         return _difference(key, actual, expected, f"{low:.4g} to {high:.4g}", excess)
 
     size = relative(actual, expected, abs(expected))
-    return Check(judge=judge, size=size, key=key, pair=(actual, expected))
+    return Check(judge=judge, size=size, key=key, pair=(actual, expected), allowed=towards)

@@ -15,7 +15,7 @@ from pytest_initcheck import report as reports
 from pytest_initcheck.baseline import Listed, format_comparison, refusal
 from pytest_initcheck.cli import FOUND, OK, runs
 from pytest_initcheck.cli.compared import comparisons
-from pytest_initcheck.cli.output import counted, print_json
+from pytest_initcheck.cli.output import aligned, counted, print_json
 from pytest_initcheck.cli.project import baselines_of, plugin_arguments
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.records import Comparison, TestRecord
@@ -76,10 +76,8 @@ def listing(arguments: argparse.Namespace) -> int:
         print_json([_listed(one) for one in found])
         return OK
     rows = [("test", "entry", "holds", "seeds", "device", "torch"), *map(_row, found)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    for row in rows if found else ():
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        print("  ".join(cells).rstrip())
+    for line in aligned(rows if found else ()):
+        print(line)
     files = len({one.file for one in found})
     print(f"{len(found)} entries in {files} files below {settings.baselines}")
     return OK

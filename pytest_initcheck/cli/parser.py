@@ -194,7 +194,7 @@ def _add_training(parser: Parser) -> None:
 
 
 def _add_baselines(commands: Commands[Parser]) -> None:
-    about = "write, compare, list and prune the stored baselines"
+    about = "write, compare, measure, list and prune the stored baselines"
     parser = _add(commands, "baselines", about, _BASELINES)
     actions = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add(actions, "regenerate", "run the tests and write their baselines anew")
@@ -203,6 +203,8 @@ def _add_baselines(commands: Commands[Parser]) -> None:
     accept = _add(actions, "accept", "make the records of stored runs the baselines")
     _add_accept(accept)
     listing = _add(actions, "list", "list what is stored")
+    noise = _add(actions, "noise", "run a test again and again, and measure how its numbers vary")
+    _add_noise(noise)
     show = _add(actions, "show", "print what is stored for a test")
     show.add_argument("test", metavar="TEST", help="the test's id")
     show.add_argument("entry", nargs="?", metavar="ENTRY", help="one entry of it (default: all)")
@@ -250,6 +252,20 @@ def _add_accept(parser: Parser) -> None:
         metavar="REASON",
         help="also store starts that are not healthy, with this reason",
     )
+
+
+def _add_noise(parser: Parser) -> None:
+    parser.add_argument("test", metavar="TEST", help="the test's id, or what else pytest takes")
+    parser.add_argument(
+        "--seeds",
+        type=several,
+        default=5,
+        metavar="N",
+        help="how many runs with one seed, and how many with N of them (default: %(default)s)",
+    )
+    parser.add_argument("--rootdir", metavar="DIR", help="pytest's rootdir")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.set_defaults(command=_lazy("noise", "noise"))
 
 
 def _add_prune(parser: Parser) -> None:
@@ -337,9 +353,18 @@ def whole(text: str) -> int:
 
 def count(text: str) -> int:
     """A whole number from 1 up."""
+    return _from(1, text)
+
+
+def several(text: str) -> int:
+    """A whole number from 2 up."""
+    return _from(2, text)
+
+
+def _from(least: int, text: str) -> int:
     number = whole(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 up")
+    if number < least:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} up")
     return number
 
 
