@@ -198,8 +198,14 @@ def _add_baselines(commands: Commands[Parser]) -> None:
     parser = _add(commands, "baselines", about, _BASELINES)
     actions = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add(actions, "regenerate", "run the tests and write their baselines anew")
-    diff = _add(actions, "diff", "compare a stored run with the baselines")
-    _add_run(diff, "?", "default: that of the last session")
+    diff = _add(actions, "diff", "compare a stored run with the baselines, or with another run")
+    diff.add_argument(
+        "run",
+        nargs="*",
+        metavar="RUN",
+        help="run.json, a folder with some, or a zip from CI (default: that of the last session); "
+        "of two, the second is held against the first, in place of the baselines",
+    )
     accept = _add(actions, "accept", "make the records of stored runs the baselines")
     _add_accept(accept)
     listing = _add(actions, "list", "list what is stored")
@@ -217,7 +223,7 @@ def _add_baselines(commands: Commands[Parser]) -> None:
         about = f"keep what git calls {side}"
         sides.add_argument(f"--{side}", dest="side", action="store_const", const=side, help=about)
     for action, module, name in (
-        (diff, "baselines", "diff"),
+        (diff, "diff", "diff"),
         (accept, "accept", "accept"),
         (listing, "baselines", "listing"),
         (show, "baselines", "show"),
@@ -277,15 +283,9 @@ def _add_prune(parser: Parser) -> None:
     )
 
 
-def _add_run(parser: Parser, nargs: str | None, about: str) -> None:
-    parser.add_argument(
-        "run", nargs=nargs, metavar="RUN.json", help=f"run.json, or its folder ({about})"
-    )
-
-
 def _add_report(commands: Commands[Parser]) -> None:
     parser = _add(commands, "report", "write the HTML report of a stored run")
-    _add_run(parser, None, "as a report stored it")
+    parser.add_argument("run", metavar="RUN.json", help="as a report stored it, or its folder")
     parser.add_argument(
         "-o", "--output", metavar="PATH", help="the HTML file (default: index.html beside the run)"
     )

@@ -18,7 +18,7 @@ from pytest_initcheck.records import (
 )
 from pytest_initcheck.session.failure import BaselineProblem, baseline_text
 from pytest_initcheck.session.provenance import device_of
-from pytest_initcheck.session.settings import Scope
+from pytest_initcheck.session.settings import Scope, tolerances_of
 
 if TYPE_CHECKING:
     from pytest_initcheck.baseline import Baselines
@@ -106,16 +106,14 @@ class TestRecorder:
 
     def _comparison(self, entry: Entry, rtol: float | None, atol: float | None) -> Comparison:
         assert self.baselines is not None
-        least = self.settings.least
         return self.baselines.compare(
             self.settings.nodeid,
             entry.name,
             entry.record,
             rtol=self.settings.rtol if rtol is None else rtol,
             atol=self.settings.atol if atol is None else atol,
-            **({} if least is None else {"least": least}),
             exact=self.settings.exact,
-            tolerances=self.settings.tolerance,
+            **tolerances_of(self.settings),
             device=device_of(entry),
         )
 

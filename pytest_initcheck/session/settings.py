@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from pytest_initcheck.baseline.tolerances import Tolerance
@@ -71,3 +71,9 @@ class Scope(NamedTuple):
     least: float | None = None
     tolerance: tuple[Tolerance, ...] = ()
     expects_failure: bool = False
+
+
+def tolerances_of(settings: Settings | Scope) -> dict[str, Any]:
+    """What a comparison takes of them, as keywords of `Baselines.compare`."""
+    least = {} if settings.least is None else {"least": settings.least}
+    return {"tolerances": settings.tolerance, **least}
