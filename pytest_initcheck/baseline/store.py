@@ -114,14 +114,19 @@ class Baselines:
         return self._tests(nodeid).get(_test(nodeid), {}).get(entry_name)
 
     def update(
-        self, tests: Iterable[TestRecord], provenance: Mapping[str, str], allow: str = ""
+        self,
+        tests: Iterable[TestRecord],
+        provenance: Mapping[str, str],
+        allow: str = "",
+        *,
+        only_new: bool = False,
     ) -> Update:
         """Write the records of these tests.
 
         What a test has no record of any more is dropped if the test passed; other tests in the
         same files stay. An entry that fits its baseline stays as it is, provenance included, so
         that no update moves a baseline by as much as chance allows. ``allow`` is the reason for
-        which an unhealthy start may be stored.
+        which an unhealthy start may be stored. With ``only_new`` whatever is stored stays.
 
         Raises:
             BaselineError: a file is no valid baseline, so that what else it holds would be lost,
@@ -133,7 +138,7 @@ class Baselines:
         if not by_file:
             return Update([], Counter(), [])
         with self._alone():
-            merge = _Merge(_lasting(provenance), allow)
+            merge = _Merge(_lasting(provenance), allow, only_new)
             contents = {
                 file: merge.content(self._tests(mine[0].nodeid), mine)
                 for file, mine in sorted(by_file.items())
@@ -273,11 +278,12 @@ class Baselines:
 class _Merge:
     """Puts records into what a file holds, and keeps what is refused."""
 
-    def __init__(self, provenance: Mapping[str, str], allow: str) -> None:
+    def __init__(self, provenance: Mapping[str, str], allow: str, only_new: bool) -> None:
         self.refused: list[Refused] = []
         self.counts: Counter[str] = Counter()
         self._provenance = provenance
         self._allow = allow
+        self._only_new = only_new
 
     def content(self, stored: Tests, tests: Iterable[TestRecord]) -> Tests:
         """What the file will hold."""
@@ -285,7 +291,8 @@ class _Merge:
         for test in tests:
             name = _test(test.nodeid)
             before = content.pop(name, {})
-            merged = {} if test.outcome in _PASSED else dict(before)
+            is_whole = test.outcome in _PASSED and not self._only_new
+            merged = {} if is_whole else dict(before)
             for entry in test.entries:
                 renewed = self._renewed(test.nodeid, before.get(entry.name), entry)
                 if renewed is not None:
@@ -296,7 +303,7 @@ class _Merge:
         return content
 
     def _renewed(self, nodeid: str, before: Stored | None, entry: Entry) -> Stored | None:
-        if before is not None and _fits(before, entry):
+        if before is not None and (self._only_new or _fits(before, entry)):
             return self._counted("unchanged", before)
         try:
             health = admission.judgement(entry, self._allow)

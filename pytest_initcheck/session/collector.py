@@ -152,7 +152,10 @@ class Session:
         entries = [entry for test in passed for entry in test.entries]
         try:
             done = Baselines(self.settings.baselines).update(
-                passed, provenance(entries), self.settings.allow_unhealthy
+                passed,
+                provenance(entries),
+                self.settings.allow_unhealthy,
+                only_new=self.settings.update == "new",
             )
         except Exception as error:  # No record may cost the session its end.
             kept = "; once that is mended: initcheck baselines accept"

@@ -99,7 +99,7 @@ class TestRecorder:
             comparison = Comparison(status="unreadable", notes=(str(error),))
         if self.settings.update and comparison.status == "missing":
             comparison = replace(comparison, status="new")
-        elif not self.settings.update and comparison.status != "match":
+        elif self.settings.update != "all" and comparison.status != "match":
             blocked = refusal(entry, self.settings.allow_unhealthy)
             self.problems.append(BaselineProblem(entry.name, comparison, fault, blocked))
         return replace(entry, comparison=comparison)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from pytest_initcheck.baseline.tolerances import Tolerance
     from pytest_initcheck.ignores import Ignore
 
 DEVICES = ("cpu", "cuda", "auto")
+# What is written: nothing, what is missing, or what has changed as well.
+Updating = Literal["", "new", "all"]
 
 
 class CI(NamedTuple):
@@ -35,7 +37,7 @@ class Settings(NamedTuple):
     root: Path
     report: Path | None = None
     baselines: Path | None = None
-    update: bool = False
+    update: Updating = ""
     device: str | None = None
     mnist: str | None = None
     ignores: tuple[Ignore, ...] = ()
@@ -58,7 +60,7 @@ class Scope(NamedTuple):
 
     nodeid: str
     baselines: Path | None = None
-    update: bool = False
+    update: Updating = ""
     device: str | None = None
     rtol: float | None = None
     atol: float | None = None
