@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from pytest_initcheck import files as disk
-from pytest_initcheck.baseline import admission, files, format, lock, places, text
+from pytest_initcheck.baseline import admission, files, format, guards, lock, places, text
 from pytest_initcheck.baseline.compare import compare
 from pytest_initcheck.baseline.format import Content, Tests
 from pytest_initcheck.baseline.stored import Stored
@@ -44,11 +44,12 @@ class Refused(NamedTuple):
 
 class Update(NamedTuple):
     """What an update did: the files that changed, sorted; how many entries were "created",
-    "updated", "unchanged" and "dropped"; and those that it refused."""
+    "updated", "unchanged" and "dropped"; those that it refused; and what it took and doubts."""
 
     files: list[Path]
     counts: Counter[str]
     refused: list[Refused]
+    doubts: list[str]
 
 
 class Baselines:
@@ -136,7 +137,7 @@ class Baselines:
         for test in tests:
             by_file.setdefault(self.path(test.nodeid), []).append(test)
         if not by_file:
-            return Update([], Counter(), [])
+            return Update([], Counter(), [], [])
         with self._alone():
             merge = _Merge(_lasting(provenance), allow, only_new)
             contents = {
@@ -144,7 +145,7 @@ class Baselines:
                 for file, mine in sorted(by_file.items())
             }
             paths = {file: _one_path(file, mine) for file, mine in by_file.items()}
-            return Update(self._save(contents, paths), merge.counts, merge.refused)
+            return Update(self._save(contents, paths), merge.counts, merge.refused, merge.doubts)
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
@@ -280,6 +281,7 @@ class _Merge:
 
     def __init__(self, provenance: Mapping[str, str], allow: str, only_new: bool) -> None:
         self.refused: list[Refused] = []
+        self.doubts: list[str] = []
         self.counts: Counter[str] = Counter()
         self._provenance = provenance
         self._allow = allow
@@ -316,6 +318,7 @@ class _Merge:
         if reason:
             self.refused.append(Refused(nodeid, entry.name, reason))
             return self._counted("refused", before)
+        self.doubts += (f"{nodeid}: {entry.name!r}: {why}" for why in guards.doubts(entry.record))
         return self._counted("created" if before is None else "updated", stored)
 
     def _counted(self, effect: str, stored: Stored | None) -> Stored | None:

@@ -79,16 +79,21 @@ def _write(baselines: Baselines, chosen: _Chosen, arguments: argparse.Namespace)
     counts: Counter[str] = Counter()
     files: dict[str, str] = {}
     refused: list[Refused] = []
+    doubts: list[str] = []
     for run, tests in chosen:
         done = baselines.update(tests, run.provenance, arguments.allow_unhealthy or "")
         counts += done.counts
         refused += done.refused
+        doubts += done.doubts
         files |= {str(file): "wrote" if file.exists() else "deleted" for file in done.files}
     if arguments.json:
-        print_json({"counts": dict(counts), "files": files, "refused": list(map(str, refused))})
+        told = {"refused": list(map(str, refused)), "doubts": doubts}
+        print_json({"counts": dict(counts), "files": files, **told})
     else:
         for file, effect in files.items():
             print(f"{effect} {file}")
+        for doubt in doubts:
+            print(f"note: stored, but {doubt}")
         for each in refused:
             print(f"refused {each}".replace("--initcheck-allow", "--allow"))
         print(counted(counts, _EFFECTS))

@@ -164,6 +164,7 @@ class Session:
             return
         self.faults += [f"baseline not written: {refused}" for refused in done.refused]
         self.notes.append(_update_note(done.counts, self.settings))
+        self.notes += [f"stored, but {doubt}" for doubt in done.doubts]
         left = len(chosen) - len(passed)
         if left:
             tests = "1 test" if left == 1 else f"{left} tests"
