@@ -87,8 +87,8 @@ def _data(found: Sequence[Run], every: Sequence[Series]) -> dict[str, Any]:
                 "quantity": one.quantity,
                 "values": [_number(value) for value in one.values],
                 "n": one.trend.n,
-                "rate": one.trend.rate,
-                "change": one.trend.change,
+                "rate": _number(one.trend.rate),
+                "change": _number(one.trend.change),
                 "p": one.trend.p,
                 "trend": one.is_trend,
             }
