@@ -58,14 +58,18 @@ class Baselines:
     def __init__(
         self, directory: str | os.PathLike[str], root: str | os.PathLike[str] | None = None
     ) -> None:
-        """``root`` is where the tests' ids start; it helps with files that name no test file."""
+        """``root`` is where the tests' ids start."""
         self.directory = Path(directory)
         self._root = None if root is None else Path(root)
+        self._project = places.Project(self.directory, self._root)
         self._read: dict[Path, Content] = {}
 
     def path(self, nodeid: str) -> Path:
         """The file that holds the test's baselines, "suites/test_a.py::…" in suites/test_a.json."""
-        return self.directory / places.file_of(_file(nodeid))
+        return self.directory / places.file_of(self._path(nodeid))
+
+    def _path(self, nodeid: str) -> str:
+        return self._project.path(_file(nodeid))
 
     def compare(
         self,
@@ -144,7 +148,7 @@ class Baselines:
                 file: merge.content(self._tests(mine[0].nodeid), mine)
                 for file, mine in sorted(by_file.items())
             }
-            paths = {file: _one_path(file, mine) for file, mine in by_file.items()}
+            paths = {file: self._one_path(file, mine) for file, mine in by_file.items()}
             return Update(self._save(contents, paths), merge.counts, merge.refused, merge.doubts)
 
     @contextlib.contextmanager
@@ -237,28 +241,38 @@ class Baselines:
         return sorted(path for path in self.directory.rglob("*.json") if path.is_file())
 
     def _nodeid(self, file: Path, test: str) -> str:
-        path = self._source(file)
+        path = self._project.test_file(self._source(file))
         return f"{path}::{test}" if test else path
 
     def _source(self, file: Path) -> str:
         """The test file whose tests these are: as the file says, else what its name may mean."""
         known = self._load(file).path
-        if known and self.path(known) == file:
+        if known and self.directory / places.file_of(known) == file:
             return known
         likely = places.paths_of(PurePosixPath(file.relative_to(self.directory).as_posix()))
-        root = self._root
-        return next((p for p in likely if root is not None and (root / p).is_file()), likely[0])
+        return next((path for path in likely if self._is_file(path)), likely[0])
+
+    def _is_file(self, path: str) -> bool:
+        return self._root is not None and (self._root / self._project.test_file(path)).is_file()
 
     def _tests(self, nodeid: str) -> Tests:
         file = self.path(nodeid)
         found = self._load(file)
         # A file that was moved says where it was; the name that leads to it is what counts.
-        if found.path != _file(nodeid) and self._is_same_place(found.path, file):
+        if found.path != self._path(nodeid) and self._is_same_place(found.path, file):
             raise BaselineError(
                 f"{_shown(file)}: holds the baselines of {found.path}, whose name this disk takes "
-                f"for that of {_file(nodeid)}; rename one of the two test files"
+                f"for that of {self._path(nodeid)}; rename one of the two test files"
             )
         return found.tests
+
+    def _one_path(self, file: Path, tests: list[TestRecord]) -> str:
+        first, *others = sorted({self._path(test.nodeid) for test in tests})
+        if others:
+            raise BaselineError(
+                f"{_shown(file)}: is the place of both {first} and {others[0]}; rename one of them"
+            )
+        return first
 
     def _is_same_place(self, path: str, file: Path) -> bool:
         if not path:
@@ -331,15 +345,6 @@ def _fits(before: Stored, entry: Entry) -> bool:
     known = entry.comparison
     is_whole = known is not None and known.status == "match" and not known.notes
     return is_whole and known is not None and known.expected == before.expected()
-
-
-def _one_path(file: Path, tests: list[TestRecord]) -> str:
-    first, *others = sorted({_file(test.nodeid) for test in tests})
-    if others:
-        raise BaselineError(
-            f"{_shown(file)}: is the place of both {first} and {others[0]}; rename one of them"
-        )
-    return first
 
 
 def _bytes(tests: Tests, path: str) -> bytes:

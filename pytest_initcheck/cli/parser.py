@@ -199,13 +199,7 @@ def _add_baselines(commands: Commands[Parser]) -> None:
     actions = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add(actions, "regenerate", "run the tests and write their baselines anew")
     diff = _add(actions, "diff", "compare a stored run with the baselines, or with another run")
-    diff.add_argument(
-        "run",
-        nargs="*",
-        metavar="RUN",
-        help="run.json, a folder with some, or a zip from CI (default: that of the last session); "
-        "of two, the second is held against the first, in place of the baselines",
-    )
+    _add_diff(diff)
     accept = _add(actions, "accept", "make the records of stored runs the baselines")
     _add_accept(accept)
     listing = _add(actions, "list", "list what is stored")
@@ -235,6 +229,16 @@ def _add_baselines(commands: Commands[Parser]) -> None:
         if action is not resolve:
             action.add_argument("--json", action="store_true", help="print the result as JSON")
         action.set_defaults(command=_lazy(module, name))
+
+
+def _add_diff(parser: Parser) -> None:
+    parser.add_argument(
+        "run",
+        nargs="*",
+        metavar="RUN",
+        help="run.json, a folder with some, or a zip from CI (default: that of the last session); "
+        "of two, the second is held against the first, in place of the baselines",
+    )
 
 
 def _add_accept(parser: Parser) -> None:

@@ -32,7 +32,7 @@ def _configures(folder: Path) -> bool:
     )
 
 
-def fault(item: pytest.Item) -> str:
+def fault(item: pytest.Item, baselines: Path) -> str:
     """Why the test's baselines are not this session's; empty where they are.
 
     A project that pytest would configure otherwise has baselines of its own. Which of the two it
@@ -41,7 +41,7 @@ def fault(item: pytest.Item) -> str:
     root, own = item.config.rootpath, home(item.path)
     if own is not None and own not in (root, *root.parents):
         return _foreign(item.path, root, own)
-    other = _other_place(item.path, root)
+    other = _other_place(item.path, root, baselines)
     if other is None:
         return ""
     return (
@@ -62,11 +62,14 @@ def _foreign(path: Path, root: Path, own: Path) -> str:
     )
 
 
-def _other_place(path: Path, root: Path) -> Path | None:
+def _other_place(path: Path, root: Path, baselines: Path) -> Path | None:
     """The folder, other than the rootdir, whose baselines hold those of this test file too."""
     from pytest_initcheck.baseline.places import file_of
     from pytest_initcheck.plugin.options import DEFAULT_BASELINES
 
-    folders = [folder for folder in path.parents if folder != root]
-    files = (f / DEFAULT_BASELINES / file_of(path.relative_to(f).as_posix()) for f in folders)
-    return next((f for f, file in zip(folders, files, strict=True) if file.is_file()), None)
+    for folder in path.parents:
+        known = folder / DEFAULT_BASELINES
+        file = known / file_of(path.relative_to(folder).as_posix())
+        if folder != root and known != baselines and file.is_file():
+            return folder
+    return None

@@ -151,7 +151,7 @@ class Session:
         passed = [test for test in chosen if test.outcome in PASSED]
         entries = [entry for test in passed for entry in test.entries]
         try:
-            done = Baselines(self.settings.baselines).update(
+            done = Baselines(self.settings.baselines, self.settings.root).update(
                 passed,
                 provenance(entries),
                 self.settings.allow_unhealthy,
