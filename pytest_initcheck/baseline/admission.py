@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from pytest_initcheck.baseline import format
+from pytest_initcheck.baseline.guards import guards_nothing
 from pytest_initcheck.baseline.stored import Stored, freeze
 from pytest_initcheck.errors import InitcheckError
-from pytest_initcheck.records import Entry, RunRecord
+from pytest_initcheck.records import Entry
 
 ALLOW = "--initcheck-allow-unhealthy=REASON"
 VERDICT, ALLOWED = "verdict", "allowed"
@@ -36,25 +37,14 @@ def refusal(entry: Entry, allow: str = "") -> str:
         ids = ", ".join(dict.fromkeys(f.id for f in entry.findings if f.severity == "error"))
         found = f" ({ids})" if ids else ""
         return f"its start is not healthy{found}; repair it, ignore the findings, or give {ALLOW}"
-    if _is_empty(entry.record):
+    # Whoever takes an unhealthy start as it is knows what it does not do.
+    why = "" if entry.verdict == "fail" else guards_nothing(entry.record)
+    if why:
         return (
-            "it guards nothing: every number of it is zero; record one that moves, and assert "
-            "in the test what has to be zero"
+            f"it guards nothing: {why}; record something that moves, and assert in the test what "
+            "has to be so"
         )
     return ""
-
-
-def _is_empty(record: RunRecord) -> bool:
-    has_layers = any(model.layers for model in (record.before, record.after) if model)
-    return not has_layers and not any(_numbers(record))
-
-
-def _numbers(record: RunRecord) -> Iterator[float]:
-    for values in record.metrics.values():
-        yield from values
-    for curves in record.curves.values():
-        for curve in curves:
-            yield from curve
 
 
 def judgement(entry: Entry, allow: str) -> dict[str, str]:

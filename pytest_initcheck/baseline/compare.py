@@ -81,10 +81,7 @@ def compare(
     fixed = Fixed(0.0, 0.0) if exact else _fixed(rtol, atol)
     if not 0 <= least < math.inf:
         raise InitcheckError(f"least={least!r}: pass a number of at least 0")
-    chosen = list(configured(mine.record.meta, stored.record.meta))
-    is_same_setup = not any(check.judge(FAMILY) for check in chosen)
-    pairs = Pairs.of(mine.record, stored.record, fixed, is_same_setup=is_same_setup)
-    checks = [*chosen, *_checks(mine, stored, pairs, fixed)]
+    checks, pairs = checks_of(mine, stored, fixed)
     if exact:
         checks = [*_bits(mine.record.before, stored.record.before), *checks]
     found, small = _judged(checks, 0.0 if exact or fixed else least, tolerances)
@@ -102,6 +99,16 @@ def compare(
     )
 
 
+def checks_of(
+    actual: Stored, expected: Stored, fixed: Fixed | None = None
+) -> tuple[list[Check], Pairs]:
+    """Everything that is to be compared, and the models that it is about."""
+    chosen = list(configured(actual.record.meta, expected.record.meta))
+    is_same_setup = not any(check.judge(FAMILY) for check in chosen)
+    pairs = Pairs.of(actual.record, expected.record, fixed, is_same_setup=is_same_setup)
+    return [*chosen, *_checks(actual, expected, pairs, fixed)], pairs
+
+
 def _bits(actual: ModelRecord | None, expected: ModelRecord | None) -> Iterator[Check]:
     """Whether weights and data are equal in every bit, as far as both records know."""
     mine, theirs = (marks(model) if model else {} for model in (actual, expected))
@@ -114,7 +121,7 @@ def _judged(
     checks: Sequence[Check], least: float, tolerances: Sequence[Tolerance]
 ) -> tuple[list[Difference], list[Difference]]:
     """What differs, and what differs by too little to matter, both in order."""
-    rates = _rates(checks)
+    rates = error_rates(checks)
     found: list[Difference] = []
     small: list[Difference] = []
     explanations: list[Difference] = []
@@ -124,13 +131,13 @@ def _judged(
             difference = check.judge(rates[check.group])
         if difference is None:
             continue
-        is_small = check.size < least and not (is_own or check.is_certain)
+        is_small = not is_own and check.is_small(least)
         (explanations if check.explains else small if is_small else found).append(difference)
     # A program that was written anew and gives the same numbers has not changed.
     return [*explanations, *found] if found else [], small
 
 
-def _rates(checks: Sequence[Check]) -> dict[str, float]:
+def error_rates(checks: Sequence[Check]) -> dict[str, float]:
     """The error rate of a single value, by group (Bonferroni with weights)."""
     counts: Counter[str] = Counter()
     for check in checks:
@@ -214,7 +221,7 @@ class Pairs:
             is_short = int(a.meta.get("steps") or MOST_STEPS + 1) <= MOST_STEPS
             steps = start if is_same_setup and is_short else None
         before = _pair("before", a.before, e.before, fixed or start)
-        after = _pair("after", a.after, e.after, fixed)
+        after = _pair("after", *_told_once(a, e), fixed)
         return cls(before=before, after=after, steps=steps)
 
     def at(self, moment: str) -> ModelPair | None:
@@ -227,6 +234,19 @@ class Pairs:
             yield "weights and data are those of the baseline, so that only rounding is allowed"
         elif found and self.before:
             yield from consequences(self.before.actual, self.before.expected)
+
+
+def _told_once(a: RunRecord, e: RunRecord) -> tuple[ModelRecord | None, ModelRecord | None]:
+    """The looks after training, without the program where it is the one of before."""
+    sides = [(one.before, one.after) for one in (a, e)]
+    if any(x is None or y is None or _program(x) != _program(y) for x, y in sides):
+        return a.after, e.after
+    bare = [after and replace(after, operations={}, wiring="") for _, after in sides]
+    return bare[0], bare[1]
+
+
+def _program(model: ModelRecord) -> tuple[dict[str, int], str]:
+    return model.operations, model.wiring
 
 
 def _pair(
@@ -251,12 +271,9 @@ def _notes(
         now, was = mine.meta.get(key, "absent"), theirs.meta.get(key, "absent")
         if now != was and key != "device" and key not in CONFIGURED:
             yield f"{key}: {now[:60]}, in the baseline {was[:60]}"
-    lacking = dict.fromkeys(check.lacking for check in checks if check.lacking)
-    if lacking:
-        yield f"not in the baseline, and so not compared: {', '.join(lacking)}"
-    thin = ", ".join(check.thin for check in checks if check.thin)
-    if thin:
-        yield f"not compared, as other seeds take {seeds.FEWEST} of them on both sides: {thin}"
+    unjudged = dict.fromkeys(check.unjudged for check in checks if check.unjudged)
+    for why in dict.fromkeys(each.why for each in unjudged):
+        yield f"{why}: {', '.join(each.name for each in unjudged if each.why == why)}"
 
 
 def _seeds(values: tuple[int, ...]) -> str:

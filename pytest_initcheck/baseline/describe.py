@@ -28,12 +28,19 @@ def format_comparison(
         return "\n".join([f"unreadable: the baseline of {name!r}", *comparison.notes])
     if comparison.status != "changed":
         return f"{comparison.status}: {name!r}, {_counted(comparison.compared, 'value')} compared"
-    lines = [_headline(comparison, name), _worst(comparison.differences[0])]
-    lines += table(comparison.differences)
-    lines += [f"note: {note}" for note in comparison.notes]
-    lines += _origin(comparison)
-    lines.append(f"not accepted: {blocked}" if blocked else f"accept: {command(nodeid)}")
-    return "\n".join(lines)
+    way_out = f"not accepted: {blocked}" if blocked else f"accept: {command(nodeid)}"
+    return "\n".join([*changed_lines(comparison, name), way_out])
+
+
+def changed_lines(comparison: Comparison, name: str) -> list[str]:
+    """What differs from what, without a way out."""
+    return [
+        _headline(comparison, name),
+        _worst(comparison.differences[0]),
+        *table(comparison.differences),
+        *(f"note: {note}" for note in comparison.notes),
+        *_origin(comparison),
+    ]
 
 
 def missing(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from pytest_initcheck.baseline.schema import rules
 from pytest_initcheck.records import Difference
@@ -14,33 +14,44 @@ Allowed = Callable[[float], float]
 Bounds = Callable[[float], tuple[float, float]]
 ABSENT = "absent"
 RTOL, ATOL = 1e-4, 1e-6
+OLDER = "not in the baseline, and so not compared"
+
+
+class Unjudged(NamedTuple):
+    """A quantity that cannot be judged, and why."""
+
+    name: str
+    why: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
     """Something to compare; ``judge`` takes the error rate of each of its ``values``.
 
-    ``lacking`` names a quantity that cannot be compared, since the baseline is older than it;
-    ``thin`` one of which too few values are known on one side to say what is chance.
+    ``unjudged`` tells a quantity that is passed over, and why.
     ``group`` says from which budget its error rate comes; ``size`` is how large the change is, as a
     share of the value, inf where that cannot be said; ``is_certain`` says that nothing in it is
     chance, so that a small change counts as well; ``explains`` that it is no change where the
-    numbers that follow are determined and equal. Of two numbers ``pair`` holds them, and ``key``
-    is what their difference is called; ``subject`` is the kind and the name of what they belong
-    to, as in ("layer", "fc1").
+    numbers that follow are determined and equal. Of two numbers ``pair`` holds them, ``allowed``
+    is how far they may lie apart, and ``key`` what their difference is called; ``subject`` is the
+    kind and the name of what they belong to, as in ("layer", "fc1").
     """
 
     judge: Callable[[float], Difference | None]
     values: int = 1
-    lacking: str = ""
-    thin: str = ""
+    unjudged: Unjudged | None = None
     group: str = "signals"
     size: float = math.inf
     is_certain: bool = False
     explains: bool = False
     key: str = ""
     pair: tuple[float, float] | None = None
+    allowed: Allowed | None = None
     subject: tuple[str, str] = ("", "")
+
+    def is_small(self, least: float) -> bool:
+        """Whether the change may be one, and is none that matters."""
+        return self.size < least and not self.is_certain
 
 
 def nothing(*_: Any) -> Iterable[Check]:
@@ -130,8 +141,8 @@ def number(
 ) -> Check:
     """Two finite numbers by ``check``; one that the baseline lacks is not compared."""
     if expected is None:
-        lacking = key.rpartition(" ")[2] if actual is not None else ""
-        return Check(judge=lambda _: None, values=0, lacking=lacking)
+        lacking = None if actual is None else Unjudged(key.rpartition(" ")[2], OLDER)
+        return Check(judge=lambda _: None, values=0, unjudged=lacking)
     if actual is None or not (math.isfinite(actual) and math.isfinite(expected)):
         return same(key, actual if actual is None else str(actual), str(expected))
     return check(actual, expected)
@@ -163,6 +174,7 @@ def near(
         is_certain=is_certain,
         key=key,
         pair=(actual, expected),
+        allowed=allowed,
     )
 
 
@@ -185,13 +197,18 @@ def apart(key: str, actual: float, expected: float, allowed: float) -> Differenc
 def within(key: str, actual: float, expected: float, bounds: Bounds) -> Check:
     """A value that must lie in ``bounds(alpha)``, which hold ``expected``."""
 
+    def towards(alpha: float) -> float:
+        """The distance allowed on the side on which the actual value lies."""
+        low, high = bounds(alpha)
+        return abs((high if actual > expected else low) - expected)
+
     def judge(alpha: float) -> Difference | None:
         low, high = bounds(alpha)
         if actual == expected or low <= actual <= high:
             return None
-        allowed = abs((high if actual > high else low) - expected)
+        allowed = towards(alpha)
         excess = abs(actual - expected) / allowed if allowed > 0 else math.inf
         return _difference(key, actual, expected, f"{low:.4g} to {high:.4g}", excess)
 
     size = relative(actual, expected, abs(expected))
-    return Check(judge=judge, size=size, key=key, pair=(actual, expected))
+    return Check(judge=judge, size=size, key=key, pair=(actual, expected), allowed=towards)

@@ -15,6 +15,8 @@ from pytest_initcheck.errors import BaselineError
 # An update takes well under a second; who holds the lock for longer than this hangs.
 LONGEST_WAIT = 60.0
 _PAUSE = 0.02
+# A folder that goes again each time as soon as it was made is on a disk that has no place for it.
+_MOST_REMOVALS = 50
 _HELD = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
 
 
@@ -53,8 +55,7 @@ def _remove_empty(folders: list[Path]) -> None:
 def _acquired(folder: Path) -> int:
     give_up = time.monotonic() + LONGEST_WAIT
     while True:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = _opened(folder)
+        handle = _made_and_opened(folder)
         if _took(handle) and _is_still(folder, handle):
             return handle
         os.close(handle)
@@ -65,6 +66,17 @@ def _acquired(folder: Path) -> int:
         time.sleep(_PAUSE)
 
 
+def _made_and_opened(folder: Path) -> int:
+    for _ in range(_MOST_REMOVALS):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            return _opened(folder)
+        except FileNotFoundError:  # Another process, which put nothing into it, has removed it.
+            time.sleep(_PAUSE)
+    folder.mkdir(parents=True, exist_ok=True)
+    return _opened(folder)
+
+
 if sys.platform == "win32":
     import hashlib
     import msvcrt
@@ -72,7 +84,8 @@ if sys.platform == "win32":
 
     def _opened(folder: Path) -> int:
         # A folder cannot be locked there.
-        name = hashlib.sha256(os.path.realpath(folder).casefold().encode()).hexdigest()[:16]
+        real = os.path.realpath(folder).casefold()
+        name = hashlib.sha256(real.encode("utf-8", "surrogatepass")).hexdigest()[:16]
         path = Path(tempfile.gettempdir(), f"initcheck-{name}.lock")
         return os.open(path, os.O_RDWR | os.O_CREAT)
 

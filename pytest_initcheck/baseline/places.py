@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 import unicodedata
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from urllib.parse import unquote_to_bytes
 
 _PARENT, _ROOT, _UNNAMED = "_outside", "_root", "_unnamed"
@@ -60,3 +61,25 @@ def _plain(part: str) -> str:
 def alike(path: PurePosixPath) -> str:
     """Equal for two names that some disks take for one: they differ by case or composition only."""
     return unicodedata.normalize("NFC", str(path)).casefold()
+
+
+class Project:
+    """Where a project lies beside the folder that keeps its baselines.
+
+    Of a folder above the project's root, as one that several packages share, the paths start where
+    the folder lies: those of two packages differ, and are the same from whichever root.
+    """
+
+    def __init__(self, folder: Path, root: Path | None) -> None:
+        is_above = root is not None and folder.parent in root.parents
+        self._name = root.relative_to(folder.parent).as_posix() if root and is_above else ""
+
+    def path(self, test_file: str) -> str:
+        """A path from the root as it is kept."""
+        if not self._name:
+            return test_file
+        return posixpath.normpath(posixpath.join(self._name, test_file))
+
+    def test_file(self, path: str) -> str:
+        """A path that is kept, from the root."""
+        return posixpath.relpath(path, self._name) if self._name and path[:1] != "/" else path

@@ -16,6 +16,7 @@ from pytest_initcheck.baseline.judge import (
     Check,
     Fixed,
     Rule,
+    Unjudged,
     apart,
     nothing,
     relative,
@@ -28,6 +29,7 @@ from pytest_initcheck.records import Curve, Difference
 
 # Seeds without which nobody knows what is chance.
 FEWEST = 4
+_THIN = f"not compared, as other seeds take {FEWEST} of them on both sides"
 # As many differences that are all alike are no chance even where values are counts.
 MOST_EQUAL = 6
 
@@ -53,7 +55,7 @@ def metric(
     """
     key = f"metric {name}"
     if are_fresh and not fixed and _is_thin(actual, expected):
-        yield Check(judge=lambda _: None, values=0, thin=name)
+        yield Check(judge=lambda _: None, values=0, unjudged=Unjudged(name, _THIN))
         return
     if actual and expected and not any(map(math.isfinite, actual + expected)):
         yield same(key, _kinds(actual), _kinds(expected))
@@ -147,17 +149,21 @@ class BandPair:
         """The point that moved most as a share of its value; none where a seed is not finite."""
         if a.length != e.length or any(a.nonfinite) or any(e.nonfinite):
             return {}
-        pairs = [(x, y) for x, y in zip(a.mean, e.mean, strict=True) if None not in (x, y)]
-        sizes = [relative(x, y, abs(y)) for x, y in pairs if x is not None and y is not None]
-        if not sizes:
+        points = [
+            (relative(x, y, abs(y)), i, (x, y))
+            for i, (x, y) in enumerate(zip(a.mean, e.mean, strict=True))
+            if x is not None and y is not None
+        ]
+        if not points:
             return {}
-        largest = max(sizes)
+        largest, at, pair = max(points, key=lambda point: point[0])
         is_chance = any(a.sd) or any(e.sd) or self._usual or self.loss
         return {
             "size": largest,
             "is_certain": bool(self.fixed) or not is_chance,
             "key": self.key,
-            "pair": pairs[sizes.index(largest)],
+            "pair": pair,
+            "allowed": lambda alpha: self._allowed(a, e, at, alpha, pair),
         }
 
     def _odd(self, key: str, a: Band, e: Band, i: int, alpha: float) -> Difference | None:

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from pytest_initcheck import files as disk
-from pytest_initcheck.baseline import admission, files, format, lock, places, text
+from pytest_initcheck.baseline import admission, files, format, guards, lock, places, text
 from pytest_initcheck.baseline.compare import compare
 from pytest_initcheck.baseline.format import Content, Tests
 from pytest_initcheck.baseline.stored import Stored
@@ -44,11 +44,12 @@ class Refused(NamedTuple):
 
 class Update(NamedTuple):
     """What an update did: the files that changed, sorted; how many entries were "created",
-    "updated", "unchanged" and "dropped"; and those that it refused."""
+    "updated", "unchanged" and "dropped"; those that it refused; and what it took and doubts."""
 
     files: list[Path]
     counts: Counter[str]
     refused: list[Refused]
+    doubts: list[str]
 
 
 class Baselines:
@@ -57,14 +58,18 @@ class Baselines:
     def __init__(
         self, directory: str | os.PathLike[str], root: str | os.PathLike[str] | None = None
     ) -> None:
-        """``root`` is where the tests' ids start; it helps with files that name no test file."""
+        """``root`` is where the tests' ids start."""
         self.directory = Path(directory)
         self._root = None if root is None else Path(root)
+        self._project = places.Project(self.directory, self._root)
         self._read: dict[Path, Content] = {}
 
     def path(self, nodeid: str) -> Path:
         """The file that holds the test's baselines, "suites/test_a.py::…" in suites/test_a.json."""
-        return self.directory / places.file_of(_file(nodeid))
+        return self.directory / places.file_of(self._path(nodeid))
+
+    def _path(self, nodeid: str) -> str:
+        return self._project.path(_file(nodeid))
 
     def compare(
         self,
@@ -114,14 +119,19 @@ class Baselines:
         return self._tests(nodeid).get(_test(nodeid), {}).get(entry_name)
 
     def update(
-        self, tests: Iterable[TestRecord], provenance: Mapping[str, str], allow: str = ""
+        self,
+        tests: Iterable[TestRecord],
+        provenance: Mapping[str, str],
+        allow: str = "",
+        *,
+        only_new: bool = False,
     ) -> Update:
         """Write the records of these tests.
 
         What a test has no record of any more is dropped if the test passed; other tests in the
         same files stay. An entry that fits its baseline stays as it is, provenance included, so
         that no update moves a baseline by as much as chance allows. ``allow`` is the reason for
-        which an unhealthy start may be stored.
+        which an unhealthy start may be stored. With ``only_new`` whatever is stored stays.
 
         Raises:
             BaselineError: a file is no valid baseline, so that what else it holds would be lost,
@@ -131,15 +141,15 @@ class Baselines:
         for test in tests:
             by_file.setdefault(self.path(test.nodeid), []).append(test)
         if not by_file:
-            return Update([], Counter(), [])
+            return Update([], Counter(), [], [])
         with self._alone():
-            merge = _Merge(_lasting(provenance), allow)
+            merge = _Merge(_lasting(provenance), allow, only_new)
             contents = {
                 file: merge.content(self._tests(mine[0].nodeid), mine)
                 for file, mine in sorted(by_file.items())
             }
-            paths = {file: _one_path(file, mine) for file, mine in by_file.items()}
-            return Update(self._save(contents, paths), merge.counts, merge.refused)
+            paths = {file: self._one_path(file, mine) for file, mine in by_file.items()}
+            return Update(self._save(contents, paths), merge.counts, merge.refused, merge.doubts)
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
@@ -231,28 +241,38 @@ class Baselines:
         return sorted(path for path in self.directory.rglob("*.json") if path.is_file())
 
     def _nodeid(self, file: Path, test: str) -> str:
-        path = self._source(file)
+        path = self._project.test_file(self._source(file))
         return f"{path}::{test}" if test else path
 
     def _source(self, file: Path) -> str:
         """The test file whose tests these are: as the file says, else what its name may mean."""
         known = self._load(file).path
-        if known and self.path(known) == file:
+        if known and self.directory / places.file_of(known) == file:
             return known
         likely = places.paths_of(PurePosixPath(file.relative_to(self.directory).as_posix()))
-        root = self._root
-        return next((p for p in likely if root is not None and (root / p).is_file()), likely[0])
+        return next((path for path in likely if self._is_file(path)), likely[0])
+
+    def _is_file(self, path: str) -> bool:
+        return self._root is not None and (self._root / self._project.test_file(path)).is_file()
 
     def _tests(self, nodeid: str) -> Tests:
         file = self.path(nodeid)
         found = self._load(file)
         # A file that was moved says where it was; the name that leads to it is what counts.
-        if found.path != _file(nodeid) and self._is_same_place(found.path, file):
+        if found.path != self._path(nodeid) and self._is_same_place(found.path, file):
             raise BaselineError(
                 f"{_shown(file)}: holds the baselines of {found.path}, whose name this disk takes "
-                f"for that of {_file(nodeid)}; rename one of the two test files"
+                f"for that of {self._path(nodeid)}; rename one of the two test files"
             )
         return found.tests
+
+    def _one_path(self, file: Path, tests: list[TestRecord]) -> str:
+        first, *others = sorted({self._path(test.nodeid) for test in tests})
+        if others:
+            raise BaselineError(
+                f"{_shown(file)}: is the place of both {first} and {others[0]}; rename one of them"
+            )
+        return first
 
     def _is_same_place(self, path: str, file: Path) -> bool:
         if not path:
@@ -273,11 +293,13 @@ class Baselines:
 class _Merge:
     """Puts records into what a file holds, and keeps what is refused."""
 
-    def __init__(self, provenance: Mapping[str, str], allow: str) -> None:
+    def __init__(self, provenance: Mapping[str, str], allow: str, only_new: bool) -> None:
         self.refused: list[Refused] = []
+        self.doubts: list[str] = []
         self.counts: Counter[str] = Counter()
         self._provenance = provenance
         self._allow = allow
+        self._only_new = only_new
 
     def content(self, stored: Tests, tests: Iterable[TestRecord]) -> Tests:
         """What the file will hold."""
@@ -285,7 +307,8 @@ class _Merge:
         for test in tests:
             name = _test(test.nodeid)
             before = content.pop(name, {})
-            merged = {} if test.outcome in _PASSED else dict(before)
+            is_whole = test.outcome in _PASSED and not self._only_new
+            merged = {} if is_whole else dict(before)
             for entry in test.entries:
                 renewed = self._renewed(test.nodeid, before.get(entry.name), entry)
                 if renewed is not None:
@@ -296,7 +319,7 @@ class _Merge:
         return content
 
     def _renewed(self, nodeid: str, before: Stored | None, entry: Entry) -> Stored | None:
-        if before is not None and _fits(before, entry):
+        if before is not None and (self._only_new or _fits(before, entry)):
             return self._counted("unchanged", before)
         try:
             health = admission.judgement(entry, self._allow)
@@ -309,6 +332,7 @@ class _Merge:
         if reason:
             self.refused.append(Refused(nodeid, entry.name, reason))
             return self._counted("refused", before)
+        self.doubts += (f"{nodeid}: {entry.name!r}: {why}" for why in guards.doubts(entry.record))
         return self._counted("created" if before is None else "updated", stored)
 
     def _counted(self, effect: str, stored: Stored | None) -> Stored | None:
@@ -321,15 +345,6 @@ def _fits(before: Stored, entry: Entry) -> bool:
     known = entry.comparison
     is_whole = known is not None and known.status == "match" and not known.notes
     return is_whole and known is not None and known.expected == before.expected()
-
-
-def _one_path(file: Path, tests: list[TestRecord]) -> str:
-    first, *others = sorted({_file(test.nodeid) for test in tests})
-    if others:
-        raise BaselineError(
-            f"{_shown(file)}: is the place of both {first} and {others[0]}; rename one of them"
-        )
-    return first
 
 
 def _bytes(tests: Tests, path: str) -> bytes:

@@ -11,6 +11,7 @@ likely as another.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections import Counter
@@ -57,16 +58,22 @@ def mann_kendall(values: Sequence[float]) -> float:
 
 
 def _exact(s: int, n: int) -> float:
-    counts = [1]
-    for size in range(2, n + 1):
-        longer = [0] * (len(counts) + size - 1)
-        for inversions, count in enumerate(counts):
-            for added in range(size):
-                longer[inversions + added] += count
-        counts = longer
     # A series with k inversions has S = n (n - 1) / 2 - 2 k.
     most = (n * (n - 1) // 2 - s) // 2
-    return min(1.0, 2 * sum(counts[: most + 1]) / math.factorial(n))
+    return min(1.0, 2 * sum(_inversions(n)[: most + 1]) / math.factorial(n))
+
+
+@functools.cache
+def _inversions(n: int) -> tuple[int, ...]:
+    """How many orders of n values have 0, 1, 2, … inversions."""
+    if n == 1:
+        return (1,)
+    shorter = _inversions(n - 1)
+    longer = [0] * (len(shorter) + n - 1)
+    for inversions, count in enumerate(shorter):
+        for added in range(n):
+            longer[inversions + added] += count
+    return tuple(longer)
 
 
 def _approximate(s: int, n: int, ties: Sequence[int]) -> float:

@@ -15,6 +15,7 @@ from pytest_initcheck.cli.output import counted, print_json
 from pytest_initcheck.cli.project import baselines_of
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.records import SessionRecord, TestRecord
+from pytest_initcheck.session.settings import Settings
 
 _EFFECTS = ("created", "updated", "unchanged", "refused")
 _Chosen = list[tuple[SessionRecord, list[TestRecord]]]
@@ -31,7 +32,9 @@ def accept(arguments: argparse.Namespace) -> int:
         names = ", ".join(run.name for run in found)
         raise InitcheckError(f"{names}: no compared test matches --only {arguments.only!r}")
     if not arguments.json:
-        _show(baselines, chosen, twice)
+        _show(baselines, chosen, settings)
+        if twice:
+            print(f"in several runs, taken from the first: {counted(Counter(test=len(twice)))}")
         if not arguments.yes and sys.stdin.isatty() and not _agreed():
             print("nothing was written")
             return FOUND
@@ -58,16 +61,14 @@ def _matching(tests: Iterable[TestRecord], pattern: str | None) -> Iterator[Test
             yield test
 
 
-def _show(baselines: Baselines, chosen: _Chosen, twice: list[str]) -> None:
+def _show(baselines: Baselines, chosen: _Chosen, settings: Settings) -> None:
     for _, tests in chosen:
         for test in tests:
-            for name, comparison in comparisons(baselines, test):
+            for name, comparison in comparisons(baselines, test, settings):
                 if comparison.status in ("changed", "missing"):
                     lines = format_comparison(comparison, name, test.nodeid).splitlines()
                     kept = lines[: 2 if comparison.status == "changed" else 1]
                     print("\n  ".join([test.nodeid, *kept]))
-    if twice:
-        print(f"in several runs, taken from the first: {counted(Counter(test=len(twice)))}")
 
 
 def _agreed() -> bool:
@@ -78,16 +79,21 @@ def _write(baselines: Baselines, chosen: _Chosen, arguments: argparse.Namespace)
     counts: Counter[str] = Counter()
     files: dict[str, str] = {}
     refused: list[Refused] = []
+    doubts: list[str] = []
     for run, tests in chosen:
         done = baselines.update(tests, run.provenance, arguments.allow_unhealthy or "")
         counts += done.counts
         refused += done.refused
+        doubts += done.doubts
         files |= {str(file): "wrote" if file.exists() else "deleted" for file in done.files}
     if arguments.json:
-        print_json({"counts": dict(counts), "files": files, "refused": list(map(str, refused))})
+        told = {"refused": list(map(str, refused)), "doubts": doubts}
+        print_json({"counts": dict(counts), "files": files, **told})
     else:
         for file, effect in files.items():
             print(f"{effect} {file}")
+        for doubt in doubts:
+            print(f"note: stored, but {doubt}")
         for each in refused:
             print(f"refused {each}".replace("--initcheck-allow", "--allow"))
         print(counted(counts, _EFFECTS))

@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import subprocess
 import sys
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from pytest_initcheck import report as reports
-from pytest_initcheck.baseline import Listed, format_comparison, refusal
-from pytest_initcheck.cli import FOUND, OK, runs
-from pytest_initcheck.cli.compared import comparisons
-from pytest_initcheck.cli.output import counted, print_json
+from pytest_initcheck.baseline import Listed
+from pytest_initcheck.cli import OK
+from pytest_initcheck.cli.output import aligned, print_json
 from pytest_initcheck.cli.project import baselines_of, plugin_arguments
 from pytest_initcheck.errors import InitcheckError
-from pytest_initcheck.records import Comparison, TestRecord
-from pytest_initcheck.serialization import encode
-
-_STATUSES = ("match", "changed", "missing", "obsolete")
 
 
 def regenerate(arguments: argparse.Namespace) -> int:
@@ -32,42 +25,6 @@ def regenerate(arguments: argparse.Namespace) -> int:
     return subprocess.run([*command, *arguments.pytest], check=False).returncode
 
 
-def diff(arguments: argparse.Namespace) -> int:
-    """Print what differs between a stored run and the baselines; 1 where something does."""
-    baselines, settings = baselines_of(arguments)
-    found = [
-        (test, name, comparison)
-        for run in runs.read([arguments.run] if arguments.run else [], settings)
-        for test in runs.compared(run)
-        for name, comparison in comparisons(baselines, test)
-    ]
-    counts = Counter(comparison.status for _, _, comparison in found)
-    if arguments.json:
-        entries = [_as_data(test.nodeid, name, comparison) for test, name, comparison in found]
-        print_json({"counts": dict(counts), "entries": entries})
-    else:
-        for test, name, comparison in found:
-            if comparison.status != "match":
-                text = format_comparison(comparison, name, test.nodeid, _blocked(test, name))
-                print(f"{test.nodeid}\n{_indented(text)}")
-        print(counted(Counter(map(str, counts.elements())), _STATUSES))
-    return OK if set(counts) <= {"match"} else FOUND
-
-
-def _as_data(nodeid: str, name: str, comparison: Comparison) -> dict[str, Any]:
-    # What was expected is in the baseline, and as large.
-    told = encode(dataclasses.replace(comparison, expected=None))
-    return {"nodeid": nodeid, "entry": name, **told}
-
-
-def _blocked(test: TestRecord, name: str) -> str:
-    return next((refusal(entry) for entry in test.entries if entry.name == name), "")
-
-
-def _indented(text: str) -> str:
-    return "\n".join(f"  {line}" for line in text.splitlines())
-
-
 def listing(arguments: argparse.Namespace) -> int:
     """Print one line per stored entry."""
     baselines, settings = baselines_of(arguments)
@@ -76,10 +33,8 @@ def listing(arguments: argparse.Namespace) -> int:
         print_json([_listed(one) for one in found])
         return OK
     rows = [("test", "entry", "holds", "seeds", "device", "torch"), *map(_row, found)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    for row in rows if found else ():
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        print("  ".join(cells).rstrip())
+    for line in aligned(rows if found else ()):
+        print(line)
     files = len({one.file for one in found})
     print(f"{len(found)} entries in {files} files below {settings.baselines}")
     return OK

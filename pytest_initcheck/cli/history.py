@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_initcheck.cli import FOUND, OK, runs
-from pytest_initcheck.cli.output import print_json
+from pytest_initcheck.cli.output import aligned, print_json
 from pytest_initcheck.cli.runs import Run
 from pytest_initcheck.cli.series import LEVEL, Series, in_time_order, series, told
 from pytest_initcheck.errors import InitcheckError
@@ -46,10 +46,7 @@ def _is_chosen(one: Series, only: str | None) -> bool:
 def _text(found: Sequence[Run], shown: Sequence[Series], left: int, last: int | None) -> list[str]:
     lines = [f"run {at}: {_when(run)}, {_versions(run)}" for at, run in enumerate(found, 1)]
     rows = [_head(len(found)), *map(_row, shown)] if shown else []
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))] if rows else []
-    for row in rows:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        lines.append("  ".join(cells).rstrip())
+    lines += aligned(rows)
     if left:
         lines.append(f"{left} more that every run agrees in; --all shows them")
     trends = sum(one.is_trend for one in shown)
@@ -90,8 +87,8 @@ def _data(found: Sequence[Run], every: Sequence[Series]) -> dict[str, Any]:
                 "quantity": one.quantity,
                 "values": [_number(value) for value in one.values],
                 "n": one.trend.n,
-                "rate": one.trend.rate,
-                "change": one.trend.change,
+                "rate": _number(one.trend.rate),
+                "change": _number(one.trend.change),
                 "p": one.trend.p,
                 "trend": one.is_trend,
             }

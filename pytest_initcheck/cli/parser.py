@@ -194,15 +194,17 @@ def _add_training(parser: Parser) -> None:
 
 
 def _add_baselines(commands: Commands[Parser]) -> None:
-    about = "write, compare, list and prune the stored baselines"
+    about = "write, compare, measure, list and prune the stored baselines"
     parser = _add(commands, "baselines", about, _BASELINES)
     actions = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add(actions, "regenerate", "run the tests and write their baselines anew")
-    diff = _add(actions, "diff", "compare a stored run with the baselines")
-    _add_run(diff, "?", "default: that of the last session")
+    diff = _add(actions, "diff", "compare a stored run with the baselines, or with another run")
+    _add_diff(diff)
     accept = _add(actions, "accept", "make the records of stored runs the baselines")
     _add_accept(accept)
     listing = _add(actions, "list", "list what is stored")
+    noise = _add(actions, "noise", "run a test again and again, and measure how its numbers vary")
+    _add_noise(noise)
     show = _add(actions, "show", "print what is stored for a test")
     show.add_argument("test", metavar="TEST", help="the test's id")
     show.add_argument("entry", nargs="?", metavar="ENTRY", help="one entry of it (default: all)")
@@ -215,7 +217,7 @@ def _add_baselines(commands: Commands[Parser]) -> None:
         about = f"keep what git calls {side}"
         sides.add_argument(f"--{side}", dest="side", action="store_const", const=side, help=about)
     for action, module, name in (
-        (diff, "baselines", "diff"),
+        (diff, "diff", "diff"),
         (accept, "accept", "accept"),
         (listing, "baselines", "listing"),
         (show, "baselines", "show"),
@@ -227,6 +229,16 @@ def _add_baselines(commands: Commands[Parser]) -> None:
         if action is not resolve:
             action.add_argument("--json", action="store_true", help="print the result as JSON")
         action.set_defaults(command=_lazy(module, name))
+
+
+def _add_diff(parser: Parser) -> None:
+    parser.add_argument(
+        "run",
+        nargs="*",
+        metavar="RUN",
+        help="run.json, a folder with some, or a zip from CI (default: that of the last session); "
+        "of two, the second is held against the first, in place of the baselines",
+    )
 
 
 def _add_accept(parser: Parser) -> None:
@@ -252,6 +264,20 @@ def _add_accept(parser: Parser) -> None:
     )
 
 
+def _add_noise(parser: Parser) -> None:
+    parser.add_argument("test", metavar="TEST", help="the test's id, or what else pytest takes")
+    parser.add_argument(
+        "--seeds",
+        type=several,
+        default=5,
+        metavar="N",
+        help="how many runs with one seed, and how many with N of them (default: %(default)s)",
+    )
+    parser.add_argument("--rootdir", metavar="DIR", help="pytest's rootdir")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.set_defaults(command=_lazy("noise", "noise"))
+
+
 def _add_prune(parser: Parser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="only say what would be deleted")
     parser.add_argument(
@@ -261,15 +287,9 @@ def _add_prune(parser: Parser) -> None:
     )
 
 
-def _add_run(parser: Parser, nargs: str | None, about: str) -> None:
-    parser.add_argument(
-        "run", nargs=nargs, metavar="RUN.json", help=f"run.json, or its folder ({about})"
-    )
-
-
 def _add_report(commands: Commands[Parser]) -> None:
     parser = _add(commands, "report", "write the HTML report of a stored run")
-    _add_run(parser, None, "as a report stored it")
+    parser.add_argument("run", metavar="RUN.json", help="as a report stored it, or its folder")
     parser.add_argument(
         "-o", "--output", metavar="PATH", help="the HTML file (default: index.html beside the run)"
     )
@@ -337,9 +357,18 @@ def whole(text: str) -> int:
 
 def count(text: str) -> int:
     """A whole number from 1 up."""
+    return _from(1, text)
+
+
+def several(text: str) -> int:
+    """A whole number from 2 up."""
+    return _from(2, text)
+
+
+def _from(least: int, text: str) -> int:
     number = whole(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 up")
+    if number < least:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} up")
     return number
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from pytest_initcheck.baseline import living
@@ -14,16 +16,18 @@ from pytest_initcheck.cli import OK
 from pytest_initcheck.cli.output import print_json
 from pytest_initcheck.cli.project import baselines_of
 from pytest_initcheck.errors import InitcheckError
+from pytest_initcheck.plugin.homes import home
 
 
 def prune(arguments: argparse.Namespace) -> int:
     """Delete the baselines of tests that are gone, after collecting all tests that are not."""
     baselines, settings = baselines_of(arguments)
     stored = list(dict.fromkeys(one.nodeid for one in baselines.listing()))
-    paths = sorted({nodeid.partition("::")[0] for nodeid in stored})
+    foreign = dict(_foreign(settings.root, stored))
+    paths = sorted({nodeid.partition("::")[0] for nodeid in stored if nodeid not in foreign})
     existing = [path for path in paths if (settings.root / path).is_file()]
     collected = _collect(settings.root, existing) if existing else []
-    states = living.states(settings.root, stored, collected, arguments.variants)
+    states = living.states(settings.root, stored, collected, arguments.variants) | foreign
     kept = {nodeid: why for nodeid, why in states.items() if why not in (living.GONE, living.ALIVE)}
     alive = [nodeid for nodeid, state in states.items() if state != living.GONE]
     gone = baselines.prune(alive, arguments.dry_run)
@@ -36,6 +40,14 @@ def prune(arguments: argparse.Namespace) -> int:
         print(f"{'would delete' if arguments.dry_run else 'deleted'} {nodeid}")
     print(f"{len(gone)} of {len(stored)} tests with baselines are gone")
     return OK
+
+
+def _foreign(root: Path, stored: list[str]) -> Iterator[tuple[str, str]]:
+    """The tests of other projects, which this one's options may not collect, and why they stay."""
+    for nodeid in stored:
+        own = home(Path(os.path.normpath(root / nodeid.partition("::")[0])))
+        if own is not None and own not in (root, *root.parents):
+            yield nodeid, f"its file belongs to another project; prune in {own}"
 
 
 def _collect(root: Path, files: list[str]) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -13,6 +12,7 @@ from pytest_initcheck import checks
 from pytest_initcheck.checks import Rule
 from pytest_initcheck.checks.external_rules import external_rules
 from pytest_initcheck.cli import OK
+from pytest_initcheck.cli.output import aligned, print_json
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.ignores import NEVER, closest, covers
 
@@ -29,7 +29,7 @@ def print_rules(arguments: argparse.Namespace) -> int:
     known = checks.rules()
     chosen = _chosen(known, arguments.ids) if arguments.ids else known
     if arguments.json:
-        print(json.dumps([_data(rule, known) for rule in chosen], indent=1))
+        print_json([_data(rule, known) for rule in chosen])
     elif arguments.ids:
         print("\n\n".join("\n".join(_explained(rule, known)) for rule in chosen))
     else:
@@ -64,8 +64,7 @@ def _listed(known: Sequence[Rule]) -> list[str]:
     finds = _checks()
     rows = [("id", "check", "severity", "title")]
     rows += [(r.id, finds[r.id], ", ".join(r.severities), r.title) for r in known]
-    widths = [max(len(row[i]) for row in rows) for i in range(3)] + [0]
-    return ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in rows]
+    return list(aligned(rows))
 
 
 def _explained(rule: Rule, known: Sequence[Rule]) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import statistics
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,10 @@ from pytest_initcheck.report.summary import VERDICTS
 
 LEVEL = 0.05
 VERDICT = "verdict"
+_FIRST, _FINAL = "first loss", "final loss"
+_ERRORS, _WARNINGS = "errors", "warnings"
+_DEAD, _SATURATED, _MOVED = "dead units", "saturated units", "update ratio"
+OWN = (VERDICT, _FIRST, _FINAL, _ERRORS, _WARNINGS, _DEAD, _SATURATED, _MOVED)
 _HEALTHY_FIRST = VERDICTS[::-1]
 Key = tuple[str, str, str]
 
@@ -48,8 +53,12 @@ def in_time_order(runs: Sequence[Run]) -> list[Run]:
     """
     timed = sorted(((_time(run), at) for at, run in enumerate(runs)), key=lambda pair: pair[0])
     # A run may be given by itself and with its folder, too; its text tells, as NaN equals nothing.
-    found = {run_json(runs[at].record): runs[at] for _, at in reversed(timed)}
+    found = {_digest(runs[at]): runs[at] for _, at in reversed(timed)}
     return list(found.values())[::-1]
+
+
+def _digest(run: Run) -> bytes:
+    return hashlib.sha256(run_json(run.record).encode("utf-8", "surrogatepass")).digest()
 
 
 def _time(run: Run) -> datetime:
@@ -71,11 +80,19 @@ def series(runs: Sequence[Run], last: int | None = None) -> list[Series]:
     for at, run in enumerate(runs):
         for key, value in _quantities(run):
             found.setdefault(key, [None] * len(runs))[at] = value
-    made = [Series(*key, tuple(v), trend(v[-last:] if last else v)) for key, v in found.items()]
-    # What never moves asks no question, and takes no part of the error.
-    asked = [one.trend.p if one.moves else None for one in made]
+    asked_of = {key: values[-last:] if last else values for key, values in found.items()}
+    made = [Series(*key, tuple(found[key]), trend(part)) for key, part in asked_of.items()]
+    # What does not move there asks no question, and takes no part of the error.
+    asked = [
+        one.trend.p if _varies(part) else None
+        for one, part in zip(made, asked_of.values(), strict=True)
+    ]
     rejected = holm(asked, LEVEL)
     return [one._replace(is_trend=is_trend) for one, is_trend in zip(made, rejected, strict=True)]
+
+
+def _varies(values: Sequence[float | None]) -> bool:
+    return len({x for x in values if x is not None and math.isfinite(x)}) > 1
 
 
 def _quantities(run: Run) -> Iterator[tuple[Key, float]]:
@@ -88,27 +105,35 @@ def _quantities(run: Run) -> Iterator[tuple[Key, float]]:
 def _of_entry(entry: Entry) -> Iterator[tuple[str, float]]:
     for name, values in sorted(entry.record.metrics.items()):
         if values:
-            yield name, statistics.fmean(values)
-    for when, model in (("first", entry.record.before), ("final", entry.record.after)):
+            # A metric of the user's may be called as one of ours is.
+            yield f"metric {name}" if name in OWN else name, _mean(values)
+    for name, model in ((_FIRST, entry.record.before), (_FINAL, entry.record.after)):
         if model is not None and model.loss is not None:
-            yield f"{when} loss", model.loss
+            yield name, model.loss
     if entry.verdict is not None:
         yield VERDICT, float(_HEALTHY_FIRST.index(entry.verdict))
-        for severity in ("error", "warning"):
-            yield f"{severity}s", float(sum(f.severity == severity for f in entry.findings))
+        for name in (_ERRORS, _WARNINGS):
+            yield name, float(sum(f"{found.severity}s" == name for found in entry.findings))
     model = entry.record.after or entry.record.before
     if model is not None:
         yield from _of_model(model)
 
 
+def _mean(values: Sequence[float]) -> float:
+    try:
+        return statistics.fmean(values)
+    except (ValueError, OverflowError):  # Infinities of both signs, or a sum beyond all floats.
+        return math.nan
+
+
 def _of_model(model: ModelRecord) -> Iterator[tuple[str, float]]:
     units = [layer.units for layer in model.layers if layer.units is not None]
     if units:
-        yield "dead units", max(unit.dead_share for unit in units)
-        yield "saturated units", max(unit.saturated_share for unit in units)
+        yield _DEAD, max(unit.dead_share for unit in units)
+        yield _SATURATED, max(unit.saturated_share for unit in units)
     ratios = [x for layer in model.layers for x in layer.update_ratio.values() if math.isfinite(x)]
     if ratios:
-        yield "update ratio", statistics.median(ratios)
+        yield _MOVED, statistics.median(ratios)
 
 
 def told(quantity: str, value: float | None) -> str:

@@ -67,7 +67,9 @@ def initcheck(request: pytest.FixtureRequest) -> Initcheck:
     item: pytest.Item = request.node
     settings = markers.for_test(item, item.config.stash[SETTINGS])
     _refuse_foreign(item, settings)
-    outcome = item.stash[OUTCOME] = TestOutcome.of(settings, item.config.stash[BASELINES])
+    outcome = item.stash[OUTCOME] = TestOutcome.of(
+        settings, item.config.stash[BASELINES], item.config.rootpath
+    )
     ask = functools.partial(item.ihook.pytest_initcheck_checks, config=item.config)
     return Initcheck(outcome.recorder, settings, ask)
 
@@ -76,7 +78,7 @@ def _refuse_foreign(item: pytest.Item, settings: Scope) -> None:
     from pytest_initcheck.plugin.homes import fault
 
     if settings.baselines is not None and item.config.getoption("--initcheck-baselines") is None:
-        foreign = fault(item)
+        foreign = fault(item, settings.baselines)
         if foreign:
             pytest.fail(foreign, pytrace=False)
 

@@ -73,7 +73,7 @@ class Controller:
         self._add_crashes(collected)
         if self.settings.update:
             collected.update_baselines()
-        else:
+        if self.settings.update != "all":
             collected.note_obsolete()
         collected.note_orphans(self.collection.every_test(self.config))
         collected.note_rounding()

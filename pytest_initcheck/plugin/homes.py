@@ -32,20 +32,44 @@ def _configures(folder: Path) -> bool:
     )
 
 
-def fault(item: pytest.Item) -> str:
+def fault(item: pytest.Item, baselines: Path) -> str:
     """Why the test's baselines are not this session's; empty where they are.
 
     A project that pytest would configure otherwise has baselines of its own. Which of the two it
     is held against must not depend on the folder in which pytest was started.
     """
-    root = item.config.rootpath
-    if item.path.is_relative_to(root):
-        return ""
-    own = home(item.path)
-    if own is None or own in (root, *root.parents):
+    root, own = item.config.rootpath, home(item.path)
+    if own is not None and own not in (root, *root.parents):
+        return _foreign(item.path, root, own)
+    other = _other_place(item.path, root, baselines)
+    if other is None:
         return ""
     return (
-        f"{item.path}: lies outside of the rootdir {root}, in a project of its own, {own}, whose "
-        "baselines are there; run pytest for it alone, give both an ini file in a folder above "
-        "them, or one folder of baselines by --initcheck-baselines=DIR"
+        f"{item.path}: has baselines below {other} as well, where the rootdir of another run was; "
+        f"this one's is {root}; keep those of one of the two, and give that folder an ini file "
+        "with a section for pytest, or name the baselines by --initcheck-baselines=DIR"
     )
+
+
+def _foreign(path: Path, root: Path, own: Path) -> str:
+    where, more = f"below the rootdir {root}", ""
+    if not path.is_relative_to(root):
+        where = f"outside of the rootdir {root}"
+        more = " give both an ini file in a folder above them,"
+    return (
+        f"{path}: lies {where}, in a project of its own, {own}, whose baselines are there; run "
+        f"pytest for it alone,{more} or give one folder of baselines by --initcheck-baselines=DIR"
+    )
+
+
+def _other_place(path: Path, root: Path, baselines: Path) -> Path | None:
+    """The folder, other than the rootdir, whose baselines hold those of this test file too."""
+    from pytest_initcheck.baseline.places import file_of
+    from pytest_initcheck.plugin.options import DEFAULT_BASELINES
+
+    for folder in path.parents:
+        known = folder / DEFAULT_BASELINES
+        file = known / file_of(path.relative_to(folder).as_posix())
+        if folder != root and known != baselines and file.is_file():
+            return folder
+    return None

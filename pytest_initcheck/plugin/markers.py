@@ -15,6 +15,7 @@ from pytest_initcheck.plugin.options import (
     ignore_fault,
     placed,
     tolerance_fault,
+    tolerances,
 )
 from pytest_initcheck.plugin.paths import below
 from pytest_initcheck.session.settings import DEVICES, Scope, Settings
@@ -104,13 +105,9 @@ def for_test(item: pytest.Item, settings: Settings) -> Scope:
         allow_unhealthy=settings.allow_unhealthy,
         exact=settings.exact,
         least=first(marked.get("least"), settings.least),
-        tolerance=(*_lines(marked.get("tolerance")), *settings.tolerance),
+        tolerance=(*tolerances(marked.get("tolerance")), *settings.tolerance),
         expects_failure=any(map(_may_hold, item.iter_markers("xfail"))),
     )
-
-
-def _lines(given: Any) -> tuple[str, ...]:
-    return tuple(given.splitlines() if isinstance(given, str) else given or ())
 
 
 def _may_hold(mark: pytest.Mark) -> bool:

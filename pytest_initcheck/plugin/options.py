@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_initcheck.plugin import ci_options
+from pytest_initcheck.plugin import ci_options, update_options
 from pytest_initcheck.plugin.paths import below, path_option
 from pytest_initcheck.session.settings import DEVICES, Settings
 
 if TYPE_CHECKING:
+    from pytest_initcheck.baseline.tolerances import Tolerance
     from pytest_initcheck.ignores import Ignore
 
 IGNORE_INI = "initcheck_ignore"
@@ -38,18 +39,7 @@ def _add_options(group: pytest.OptionGroup) -> None:
         default=None,
         help="write the report to this HTML file, and its data to run.json beside it",
     )
-    group.addoption(
-        "--initcheck-update",
-        action="store_true",
-        default=None,
-        help="write the baselines of the tests that pass instead of comparing with them",
-    )
-    group.addoption(
-        "--initcheck-allow-unhealthy",
-        metavar="REASON",
-        default=None,
-        help="let --initcheck-update also store starts that are not healthy, with this reason",
-    )
+    update_options.add(group)
     group.addoption(
         "--initcheck-exact",
         action="store_true",
@@ -124,12 +114,12 @@ def resolve(config: pytest.Config) -> Settings:
         root=config.rootpath,
         report=path_option(config, "--initcheck-report", "an HTML file"),
         baselines=_baselines(config),
-        update=bool(config.getoption("--initcheck-update")),
+        update=update_options.resolve(config),
         device=first(config.getoption("--initcheck-device"), _device_of_ini(config)),
         mnist=_mnist(config),
         ignores=_ignores_of_ini(config),
         thorough=_thorough_of_ini(config),
-        allow_unhealthy=_allowed(config),
+        allow_unhealthy=update_options.allowed(config),
         exact=bool(config.getoption("--initcheck-exact")),
         least=_least_of_ini(config),
         tolerance=_tolerance_of_ini(config),
@@ -157,22 +147,6 @@ def _baselines(config: pytest.Config) -> Path | None:
         return None if given == OFF else below(config.invocation_params.dir, given)
     ini = _ini(config, "initcheck_baselines")
     return None if ini == OFF else below(config.rootpath, first(ini, DEFAULT_BASELINES))
-
-
-def _allowed(config: pytest.Config) -> str:
-    reason = config.getoption("--initcheck-allow-unhealthy")
-    if reason is None:
-        return ""
-    if not reason.strip():
-        raise pytest.UsageError(
-            "--initcheck-allow-unhealthy is empty: say why the start may be unhealthy; the reason "
-            "is stored"
-        )
-    if not config.getoption("--initcheck-update"):
-        raise pytest.UsageError(
-            "--initcheck-allow-unhealthy says nothing but to --initcheck-update"
-        )
-    return str(reason.strip())
 
 
 def _last_run(config: pytest.Config) -> Path | None:
@@ -220,12 +194,21 @@ def _least_of_ini(config: pytest.Config) -> float | None:
     return least
 
 
-def _tolerance_of_ini(config: pytest.Config) -> tuple[str, ...]:
-    lines = tuple(config.getini(TOLERANCE_INI))
+def _tolerance_of_ini(config: pytest.Config) -> tuple[Tolerance, ...]:
+    lines = config.getini(TOLERANCE_INI)
     fault = tolerance_fault(lines)
     if fault:
         raise pytest.UsageError(f"{TOLERANCE_INI} (ini file): {fault}")
-    return lines
+    return tolerances(lines)
+
+
+def tolerances(given: Any) -> tuple[Tolerance, ...]:
+    """Lines without a fault as tolerances; nothing is imported where there are none."""
+    if not given:
+        return ()
+    from pytest_initcheck.baseline.tolerances import parse_tolerances
+
+    return parse_tolerances(given)
 
 
 def _ignores_of_ini(config: pytest.Config) -> tuple[Ignore, ...]:
@@ -249,8 +232,9 @@ def _refuse_conflicts(config: pytest.Config, settings: Settings) -> None:
     if settings.update and settings.baselines is None:
         given = config.getoption("--initcheck-baselines") is not None
         off = "--initcheck-baselines=off" if given else "initcheck_baselines = off (ini file)"
-        raise pytest.UsageError(f"--initcheck-update and {off} contradict each other: drop one")
-    if settings.update and settings.exact:
+        flag = update_options.FLAGS[settings.update]
+        raise pytest.UsageError(f"{flag} and {off} contradict each other: drop one")
+    if settings.update == "all" and settings.exact:
         raise pytest.UsageError(
             "--initcheck-update and --initcheck-exact contradict each other: drop one"
         )
@@ -287,13 +271,10 @@ def ignore_fault(value: Any) -> str:
 
 def tolerance_fault(value: Any) -> str:
     """What is wrong with tolerances; empty where nothing is."""
-    if not value:
-        return ""
-    from pytest_initcheck.baseline.tolerances import parse_tolerances
     from pytest_initcheck.errors import InitcheckError
 
     try:
-        parse_tolerances(value)
+        tolerances(value)
     except (InitcheckError, TypeError) as error:
         return str(error)
     return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -32,14 +33,14 @@ class TestOutcome:
     deferred: InitcheckFailure | None = None
 
     @classmethod
-    def of(cls, settings: Scope, known: dict[str, Baselines]) -> TestOutcome:
+    def of(cls, settings: Scope, known: dict[str, Baselines], root: Path) -> TestOutcome:
         """Follow a test; ``known`` keeps the baselines that other tests have read already."""
         baselines = None
         if settings.baselines is not None:
             from pytest_initcheck.baseline import Baselines
 
             folder = str(settings.baselines)
-            baselines = known.setdefault(folder, Baselines(settings.baselines))
+            baselines = known.setdefault(folder, Baselines(settings.baselines, root))
         return cls(TestRecorder(settings=settings, baselines=baselines))
 
     def raise_baseline_problem(self) -> None:

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePath
 from typing import Any, Protocol
 from urllib.parse import quote
 
 from pytest_initcheck.records import SessionRecord, Severity
+from pytest_initcheck.report import summary
 from pytest_initcheck.report.problems import (
     BASELINE_RULES,
     LEVELS,
@@ -82,13 +85,25 @@ def sarif(
         **({"informationUri": documentation} if documentation else {}),
         "rules": told,
     }
+    results = [_result(problem, ids.index(problem.rule), places) for problem in found]
+    for result, mark in zip(results, _fingerprints(found), strict=True):
+        result["partialFingerprints"] = mark
     run = {
         "tool": {"driver": driver},
         "columnKind": "unicodeCodePoints",
-        "results": [_result(problem, ids.index(problem.rule), places) for problem in found],
+        "results": results,
     }
     log = {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
-    return json.dumps(log, indent=1, allow_nan=False) + "\n"
+    return json.dumps(_printable(log), indent=1, allow_nan=False) + "\n"
+
+
+def _printable(value: Any) -> Any:
+    # Names are not ours. JSON can escape a lone surrogate, and readers of it fail.
+    if isinstance(value, dict):
+        return {key: _printable(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_printable(item) for item in value]
+    return summary.printable(value) if isinstance(value, str) else value
 
 
 def _rule(example: Problem, known: RuleText | None, documentation: str) -> dict[str, Any]:
@@ -146,7 +161,6 @@ def _result(problem: Problem, index: int, places: Places) -> dict[str, Any]:
         "level": problem.level,
         "message": {"text": problem.text},
         "locations": [_location(problem, places.get(problem.test.nodeid))],
-        "partialFingerprints": _fingerprints(problem),
     }
     if problem.ignored:
         result["suppressions"] = [{"kind": "inSource", "justification": problem.ignored}]
@@ -171,14 +185,16 @@ def _location(problem: Problem, place: Place | None) -> dict[str, Any]:
 def _artifact(file: str) -> dict[str, str]:
     if PurePath(file).is_absolute():
         return {"uri": PurePath(file).as_uri()}
-    return {"uri": quote(file), "uriBaseId": _ROOT}
+    return {"uri": quote(os.fsencode(file)), "uriBaseId": _ROOT}
 
 
-def _fingerprints(problem: Problem) -> dict[str, str]:
-    # What was measured is not in it: a finding of the next run is the same one.
-    parts = (problem.test.nodeid, problem.entry.name, problem.rule, problem.layer)
-    text = json.dumps(parts)
-    digest = hashlib.sha256(text.encode()).hexdigest()[:32]
-    # By the second, GitHub tells two findings of one rule at one line apart; it would else hash
-    # the line.
-    return {"initcheck/v1": digest, "primaryLocationLineHash": f"{digest}:1"}
+def _fingerprints(found: Iterable[Problem]) -> Iterator[dict[str, str]]:
+    seen: Counter[str] = Counter()
+    for problem in found:
+        # What was measured is not in it: a finding of the next run is the same one.
+        parts = (problem.test.nodeid, problem.entry.name, problem.rule, problem.layer)
+        digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+        seen[digest] += 1
+        # By the second, GitHub tells two findings of one rule at one line apart; it would else
+        # hash the line.
+        yield {"initcheck/v1": digest, "primaryLocationLineHash": f"{digest}:{seen[digest]}"}

@@ -151,8 +151,11 @@ class Session:
         passed = [test for test in chosen if test.outcome in PASSED]
         entries = [entry for test in passed for entry in test.entries]
         try:
-            done = Baselines(self.settings.baselines).update(
-                passed, provenance(entries), self.settings.allow_unhealthy
+            done = Baselines(self.settings.baselines, self.settings.root).update(
+                passed,
+                provenance(entries),
+                self.settings.allow_unhealthy,
+                only_new=self.settings.update == "new",
             )
         except Exception as error:  # No record may cost the session its end.
             kept = "; once that is mended: initcheck baselines accept"
@@ -161,6 +164,7 @@ class Session:
             return
         self.faults += [f"baseline not written: {refused}" for refused in done.refused]
         self.notes.append(_update_note(done.counts, self.settings))
+        self.notes += [f"stored, but {doubt}" for doubt in done.doubts]
         left = len(chosen) - len(passed)
         if left:
             tests = "1 test" if left == 1 else f"{left} tests"

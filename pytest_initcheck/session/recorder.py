@@ -18,7 +18,7 @@ from pytest_initcheck.records import (
 )
 from pytest_initcheck.session.failure import BaselineProblem, baseline_text
 from pytest_initcheck.session.provenance import device_of
-from pytest_initcheck.session.settings import Scope
+from pytest_initcheck.session.settings import Scope, tolerances_of
 
 if TYPE_CHECKING:
     from pytest_initcheck.baseline import Baselines
@@ -99,25 +99,21 @@ class TestRecorder:
             comparison = Comparison(status="unreadable", notes=(str(error),))
         if self.settings.update and comparison.status == "missing":
             comparison = replace(comparison, status="new")
-        elif not self.settings.update and comparison.status != "match":
+        elif self.settings.update != "all" and comparison.status != "match":
             blocked = refusal(entry, self.settings.allow_unhealthy)
             self.problems.append(BaselineProblem(entry.name, comparison, fault, blocked))
         return replace(entry, comparison=comparison)
 
     def _comparison(self, entry: Entry, rtol: float | None, atol: float | None) -> Comparison:
-        from pytest_initcheck.baseline.tolerances import parse_tolerances
-
         assert self.baselines is not None
-        least = self.settings.least
         return self.baselines.compare(
             self.settings.nodeid,
             entry.name,
             entry.record,
             rtol=self.settings.rtol if rtol is None else rtol,
             atol=self.settings.atol if atol is None else atol,
-            **({} if least is None else {"least": least}),
             exact=self.settings.exact,
-            tolerances=parse_tolerances(self.settings.tolerance),
+            **tolerances_of(self.settings),
             device=device_of(entry),
         )
 

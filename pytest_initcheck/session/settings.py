@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
+    from pytest_initcheck.baseline.tolerances import Tolerance
     from pytest_initcheck.ignores import Ignore
 
 DEVICES = ("cpu", "cuda", "auto")
+# What is written: nothing, what is missing, or what has changed as well.
+Updating = Literal["", "new", "all"]
 
 
 class CI(NamedTuple):
@@ -34,7 +37,7 @@ class Settings(NamedTuple):
     root: Path
     report: Path | None = None
     baselines: Path | None = None
-    update: bool = False
+    update: Updating = ""
     device: str | None = None
     mnist: str | None = None
     ignores: tuple[Ignore, ...] = ()
@@ -42,7 +45,7 @@ class Settings(NamedTuple):
     allow_unhealthy: str = ""
     exact: bool = False
     least: float | None = None
-    tolerance: tuple[str, ...] = ()
+    tolerance: tuple[Tolerance, ...] = ()
     last_run: Path | None = None
     ci: CI = CI()
 
@@ -57,7 +60,7 @@ class Scope(NamedTuple):
 
     nodeid: str
     baselines: Path | None = None
-    update: bool = False
+    update: Updating = ""
     device: str | None = None
     rtol: float | None = None
     atol: float | None = None
@@ -68,5 +71,11 @@ class Scope(NamedTuple):
     allow_unhealthy: str = ""
     exact: bool = False
     least: float | None = None
-    tolerance: tuple[str, ...] = ()
+    tolerance: tuple[Tolerance, ...] = ()
     expects_failure: bool = False
+
+
+def tolerances_of(settings: Settings | Scope) -> dict[str, Any]:
+    """What a comparison takes of them, as keywords of `Baselines.compare`."""
+    least = {} if settings.least is None else {"least": settings.least}
+    return {"tolerances": settings.tolerance, **least}

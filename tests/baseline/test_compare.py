@@ -360,3 +360,16 @@ def test_a_seed_that_is_newly_not_finite_is_no_small_change():
     record = RunRecord(metrics={"accuracy": values})
     broken = RunRecord(metrics={"accuracy": (*values[:7], math.nan)})
     assert keys(compare(broken, record)) == ["metric accuracy not finite"]
+
+
+def trained(before: dict[str, int], after: dict[str, int]) -> RunRecord:
+    first = ModelRecord(operations=before, wiring="a")
+    return RunRecord(before=first, after=dataclasses.replace(first, operations=after))
+
+
+def test_a_program_that_changed_is_told_once():
+    found = compare(trained({"relu": 1}, {"relu": 1}), trained({"tanh": 1}, {"tanh": 1}))
+    assert keys(found) == ["before operation tanh", "before operation relu"]
+    # A program that is another one after the steps is told of by itself.
+    found = compare(trained({"relu": 1}, {"exp": 1}), trained({"relu": 1}, {"relu": 1}))
+    assert keys(found) == ["after operation relu", "after operation exp"]

@@ -1,12 +1,12 @@
 """The place of a test file's baselines: one for each, inside of the folder, and the way back."""
 
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_initcheck.baseline.places import alike, file_of, paths_of
+from pytest_initcheck.baseline.places import Project, alike, file_of, paths_of
 
 names = st.text(st.characters(exclude_characters="/"), min_size=1, max_size=6).filter(
     lambda name: name not in (".", "..")
@@ -60,3 +60,27 @@ def test_a_dotted_stem_may_be_of_python_or_not():
 def test_names_that_some_disks_take_for_one():
     assert alike(PurePosixPath("A/\u00e9")) == alike(PurePosixPath("a/e\u0301"))
     assert alike(PurePosixPath("a/e")) != alike(PurePosixPath("a/f"))
+
+
+@pytest.mark.parametrize(
+    ("folder", "root", "kept"),
+    [
+        ("repo/baselines", "repo", "tests/t.py"),
+        ("repo/qa/baselines", "repo", "tests/t.py"),
+        ("repo/baselines", "repo/a", "a/tests/t.py"),
+        ("repo/baselines", "repo/packages/a", "packages/a/tests/t.py"),
+        ("repo/b/baselines", "repo/a", "tests/t.py"),
+    ],
+)
+def test_a_folder_above_the_project_keeps_the_path_to_it(folder, root, kept):
+    project = Project(Path("/", folder), Path("/", root))
+    assert project.path("tests/t.py") == kept
+    assert project.test_file(kept) == "tests/t.py"
+
+
+def test_tests_beside_the_project_are_those_of_the_one_beside_it():
+    mine, other = (Project(Path("/repo/baselines"), Path("/repo", name)) for name in "ab")
+    assert mine.path("../b/t.py") == other.path("t.py") == "b/t.py"
+    assert mine.test_file("b/t.py") == "../b/t.py"
+    assert mine.test_file("/elsewhere/t.py") == "/elsewhere/t.py"
+    assert Project(Path("/repo/baselines"), None).path("t.py") == "t.py"

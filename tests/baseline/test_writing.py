@@ -81,6 +81,34 @@ def test_a_folder_into_which_nothing_came_is_not_left(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_folder_that_another_process_removes_at_once_is_made_again(tmp_path, monkeypatch):
+    opened, removed = lock._opened, []
+
+    def remove_first(folder):
+        if not removed:
+            removed.append(folder)
+            folder.rmdir()
+            folder.parent.rmdir()
+        return opened(folder)
+
+    monkeypatch.setattr(lock, "_opened", remove_first)
+    with lock.held(tmp_path / "deep/baselines"):
+        (tmp_path / "deep/baselines/t.json").write_text("")
+    assert removed
+    assert (tmp_path / "deep/baselines/t.json").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_an_error(tmp_path, monkeypatch):
+    def gone(folder):
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr(lock, "_opened", gone)
+    monkeypatch.setattr(lock, "_PAUSE", 0.0)
+    with pytest.raises(BaselineError, match="cannot be written"), lock.held(tmp_path / "b"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_a_killed_process_left_is_cleared_away(tmp_path):
     baselines = Baselines(tmp_path)
     baselines.update(records_of("s/t.py::a"), PROVENANCE)

@@ -105,3 +105,17 @@ def test_an_unhealthy_start_needs_a_reason(project, capsys):
     code, out, _ = command(capsys, "baselines", "accept", path, *words)
     assert (code, json.loads(out)["counts"]["updated"]) == (0, 1)
     assert Baselines("stored").stored(X, "diagnosis").provenance["allowed"] == "as in the paper"
+
+
+@pytest.mark.parametrize("as_data", [False, True])
+def test_what_guards_little_is_told(project, capsys, as_data):
+    session = only(run_of(network(0)), Y)
+    (test,) = session.tests
+    flat = RunRecord(curves={"accuracy": ((1.0,) * 3,)})
+    entry = dataclasses.replace(test.entries[0], record=flat)
+    test = dataclasses.replace(test, entries=(entry,))
+    path = store(project / "ci", dataclasses.replace(session, tests=(test,)))
+    code, out, _ = command(capsys, "baselines", "accept", path, *["--json"] * as_data)
+    told = json.loads(out)["doubts"] if as_data else out.splitlines()
+    assert code == 0
+    assert any(f"{Y}: 'm': curve 'accuracy' is 1 at each of its 3 points" in line for line in told)

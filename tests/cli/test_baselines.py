@@ -311,7 +311,7 @@ def test_report_writes_the_page_again(project, capsys):
         ["baselines"],
         *(
             ["baselines", a]
-            for a in ("regenerate", "diff", "accept", "list", "show", "prune", "resolve")
+            for a in ("regenerate", "diff", "accept", "list", "noise", "show", "prune", "resolve")
         ),
         ["report"],
     ],

@@ -91,6 +91,32 @@ def test_the_last_runs_alone(tmp_path, capsys):
     assert (one["trend"], one["rate"], one["n"], len(one["values"])) == (False, 0.0, 5, 13)
 
 
+def test_what_stays_in_the_last_runs_takes_no_part_of_the_error(tmp_path, capsys):
+    for day in range(1, 11):
+        still = {f"still {i}": (float(min(day, 4)),) for i in range(4)}
+        gaps = {f"gap {i}": (1.0,) for i in range(4) if day != 8}
+        store(tmp_path / f"{day:02}", session({"accuracy": (float(day),)} | still | gaps, day))
+    one = accuracy(data(capsys, str(tmp_path), "--last", "5")[1])
+    assert (one["p"], one["trend"]) == (pytest.approx(2 / 120), True)
+
+
+def test_a_metric_may_be_called_as_a_row_of_ours(tmp_path, capsys):
+    folder = stored(tmp_path, [7.0, 9.0], name="verdict")
+    code, out, _ = command(capsys, "history", folder)
+    assert code == 0
+    assert any("metric verdict" in line and "7" in line.split() for line in out.splitlines())
+
+
+def test_infinities_of_both_signs_have_no_mean(tmp_path, capsys):
+    for day, values in ((1, (float("inf"), float("-inf"))), (2, (1e308, -1e308)), (3, (1.0,))):
+        store(tmp_path / f"{day}", session({"accuracy": values}, day))
+    assert accuracy(data(capsys, str(tmp_path))[1])["values"] == ["nan", 0.0, 1.0]
+
+
+def test_a_change_beyond_all_floats_is_told(tmp_path, capsys):
+    assert accuracy(data(capsys, stored(tmp_path, [-1e308, 1e308]))[1])["change"] == "inf"
+
+
 def test_a_value_that_is_no_number_is_told_and_not_counted(tmp_path, capsys):
     code, found = data(capsys, stored(tmp_path, [1.0, float("nan"), 2.0]))
     assert accuracy(found)["values"] == [1.0, "nan", 2.0]

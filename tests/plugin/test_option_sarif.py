@@ -89,6 +89,15 @@ def test_hostile_names_make_a_valid_log():
     assert place["physicalLocation"]["artifactLocation"]["uri"] == "tests/test%20a%231.py"
 
 
+def test_names_that_utf_8_cannot_hold():
+    bad = "test_\udc80.py"
+    session = ci.session(ci.finding(id="TEAM1", check=bad, layer=bad, cause=bad), name=bad)
+    text = sarif(session, {ci.NODEID: Place(bad, 1)}, rules())
+    assert faults(json.loads(text)) == []
+    assert "\\ud" not in text.replace("\\\\", "")
+    assert '"uri": "test_%80.py"' in text
+
+
 def test_files_outside_of_the_repository_and_tests_without_a_place():
     places = {ci.NODEID: Place("/elsewhere/test_a.py", 1)}
     found = made(ci.session(ci.finding()), places)
@@ -113,6 +122,12 @@ def test_a_fingerprint_is_of_the_fault_and_not_of_the_numbers():
 
     assert marks(measured=1.0) == marks(measured=0.9)
     assert len({marks(**more)["initcheck/v1"] for more in ({}, {"layer": "1"}, {"id": "IC1"})}) == 3
+
+
+def test_two_findings_of_one_rule_at_one_layer_are_two_alerts():
+    twice = results(ci.session(ci.finding(quantity="a"), ci.finding(quantity="b")))
+    lines = [one["partialFingerprints"]["primaryLocationLineHash"] for one in twice]
+    assert [line.partition(":")[2] for line in lines] == ["1", "2"]
 
 
 def test_a_rule_of_a_team_is_told_by_its_finding():

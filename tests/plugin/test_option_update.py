@@ -180,3 +180,31 @@ def test_update_uses_the_tolerance_of_the_test(project):
     project.test(test_a=body.format(value=1.2))
     result = project.run("--initcheck-update")
     result.stdout.fnmatch_lines(["*0 created, 0 updated, 1 unchanged"])
+
+
+def test_what_guards_little_is_told(project):
+    project.test(
+        test_a="""
+        def test_records(initcheck):
+            initcheck.compare("m", {"accuracy": [[1.0, 1.0, 1.0]]})
+        """
+    )
+    result = project.run("--initcheck-update")
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(
+        ["note: stored, but test_a.py::test_records: 'm': *only its level*"]
+    )
+
+
+def test_what_guards_nothing_is_refused(project):
+    project.test(
+        test_a="""
+        def test_records(initcheck):
+            initcheck.compare("m", {"loss": [[0.7, 0.7, 0.7]]})
+        """
+    )
+    blocked = "*not created: it guards nothing: 'loss' is the same at every point*"
+    project.run().stdout.fnmatch_lines([blocked])
+    result = project.run("--initcheck-update")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["ERROR: baseline not written: *'m': it guards nothing: *"])
