@@ -111,7 +111,8 @@ def _save_module(module: nn.Module, undo: list[Undo], seen: set[int]) -> None:
     attributes = dict(module.__dict__)
     kind = type(module)
     for value in attributes.values():
-        _save(value, undo, seen, _DEPTH)
+        if type(value) not in _UNCHANGING:
+            _save(value, undo, seen, _DEPTH)
     # Scripted modules keep their tensors elsewhere.
     for tensor in (*module.parameters(recurse=False), *module.buffers(recurse=False)):
         _save(tensor, undo, seen, _DEPTH)

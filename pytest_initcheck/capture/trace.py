@@ -33,7 +33,15 @@ from pytest_initcheck.capture.operators import (
     width_of,
 )
 from pytest_initcheck.capture.program import tensors_of
-from pytest_initcheck.capture.replay import Facts, Plan, Step
+from pytest_initcheck.capture.replay import (
+    Event,
+    Facts,
+    Plan,
+    Step,
+    claims_on,
+    event_at,
+    reads_of,
+)
 from pytest_initcheck.capture.unregistered import Unregistered
 from pytest_initcheck.capture.written import constants
 from pytest_initcheck.evidence import Node
@@ -71,10 +79,10 @@ class Tracer(OperatorMode):
         super().__init__()  # type: ignore[no-untyped-call]
         self._plan = plan or Plan()
         self._plan.rewind()
+        self.axes = self._plan.axes
         self._claims: list[tuple[int, Facts]] = []
         self.nodes: list[Node] = []
         self.order: list[str] = []
-        self.axes: dict[str, int | None] = {}
         self.foreign: set[str] = set()
         self.backward = AutogradGraph()
         self._is_paused = False
@@ -210,24 +218,14 @@ class Tracer(OperatorMode):
             return func(*args, **kwargs)
         owner = self._stack[-1].name
         step = self._plan.following(func, owner)
-        if step is not None:
+        if step is not None and step.event is None:
             return self._follow(step, func(*args, **kwargs))
-        if func.namespace not in ("aten", "prim", "prims"):
-            # What an operator of another library does inside is not known.
-            self.foreign.add(f"{owner or 'model'}: {func}")
-        self._claims, first = [], len(self.nodes)
-        out, is_event = self._looked_at(func, args, kwargs)
-        if self._plan.is_recording:
-            places = {id(tensor): place for place, tensor in enumerate(flat_tensors(out))}
-            step = Step(
-                func=func,
-                owner=owner,
-                nodes=tuple(self.nodes[first:]),
-                claims=tuple((places[key], facts) for key, facts in self._claims),
-                is_event=is_event,
-            )
-            self._plan.record(step)
-        return out
+        if step is not None and step.event is not None:
+            tensors = flat_tensors((args, kwargs))
+            if reads_of([self._origin(tensor) for tensor in tensors]) == step.event.reads:
+                return self._measure(step, step.event, tensors, args, kwargs)
+            self._plan.leave()
+        return self._look_at(func, owner, args, kwargs)
 
     def _follow(self, step: Step, out: Any) -> Any:
         self.nodes.extend(step.nodes)
@@ -237,30 +235,54 @@ class Tracer(OperatorMode):
                 self._claim(results[place], **facts)
         return out
 
-    def _looked_at(self, func: Any, args: Arguments, kwargs: Options) -> tuple[Any, bool]:
-        """What an operator gives, and whether there was something to be measured."""
+    def _measure(
+        self, step: Step, event: Event, tensors: list[Tensor], args: Arguments, kwargs: Options
+    ) -> Any:
+        found, node = event.nonlinearity, step.nodes[0]
+        slope = found.slope(args[0], args, kwargs) if found else None
+        out = self._follow(step, step.func(*args, **kwargs))
+        if found and slope is not None:
+            self._tell_nonlinearity(node, found, slope, out)
+        else:
+            received = None if event.received is None else tensors[event.received]
+            self._tell_layer(node, out, received, event.is_raw)
+        return out
+
+    def _look_at(self, func: Any, owner: str, args: Arguments, kwargs: Options) -> Any:
+        if func.namespace not in ("aten", "prim", "prims"):
+            # What an operator of another library does inside is not known.
+            self.foreign.add(f"{owner or 'model'}: {func}")
+        self._claims, first = [], len(self.nodes)
         call = Operation.of(func, name_of(func, args), args, kwargs, self._origin)
         found = slope = None
-        is_event = False
+        is_special = False
         if not (self._is_rooted and len(self._stack) == 1):
-            is_event = self._unregistered.note(call.others, self._stack[-1].name)
+            is_special = self._unregistered.note(call.others, owner)
             found = recognise(call.operator, args, kwargs) if call.tensors else None
         if found and isinstance(args[0], Tensor) and args[0].is_floating_point():
             slope = found.slope(args[0], args, kwargs)
-        received = call.received()
+        received, is_raw = call.received()
         out = func(*args, **kwargs)
         node = self._add_node(call, out, found if slope is not None else None)
-        if node is None:
-            return out, is_event
-        self._is_paused = True
-        self.made(node, call.tensors, flat_tensors(out))
-        self._is_paused = False
-        if found and slope is not None and isinstance(out, (Tensor, tuple)):
+        event = None
+        if node is not None:
+            self._is_paused = True
+            self.made(node, call.tensors, flat_tensors(out))
+            self._is_paused = False
+            event = event_at(call, node, found if slope is not None else None)
+            if found and slope is not None:
+                self._tell_nonlinearity(node, found, slope, out)
+            elif node.is_layer:
+                self._tell_layer(node, out, received, is_raw)
+        if self._plan.is_recording:
+            made = self.nodes[first:], claims_on(flat_tensors(out), self._claims)
+            self._plan.record(func, owner, *made, event, is_special=is_special)
+        return out
+
+    def _tell_nonlinearity(self, node: Node, found: Nonlinearity, slope: Tensor, out: Any) -> None:
+        if isinstance(out, (Tensor, tuple)):
             result = out if isinstance(out, Tensor) else out[0]
             self._observer.on_nonlinearity(node, found, slope, result)
-        elif node.is_layer:
-            self._tell_layer(node, out, *received)
-        return out, is_event or node.is_layer or found is not None
 
     def _tell_layer(self, node: Node, out: Any, received: Tensor | None, is_raw: bool) -> None:
         first = next(iter(flat_tensors(out)), None)
@@ -352,4 +374,5 @@ class Tracer(OperatorMode):
         if key:
             # The weak reference keeps the address from being used again.
             self._origins[key] = Origin(alive=StorageWeakRef(tensor.untyped_storage()), **facts)
-            self._claims.append((id(tensor), facts))
+            if self._plan.is_recording:
+                self._claims.append((id(tensor), facts))

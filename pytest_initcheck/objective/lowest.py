@@ -48,7 +48,7 @@ def lowest(
     """
     points = [tensor.detach().clone().requires_grad_() for tensor in start]
     walks = [_Walk(p) for p in points]
-    first = best = math.inf
+    first = best = last = math.inf
     at, waited, turns = [p.detach().clone() for p in points], 0, 0
     for _ in range(rounds):
         try:
@@ -68,6 +68,10 @@ def lowest(
             continue
         first = number if first == math.inf else first
         waited = 0 if number < best - _worth(first, best) else waited + 1
+        if number == last and not any(map(_leads_on, gradients)):
+            # Whoever has no slope under him stays where he is.
+            break
+        last = number
         if number < best:
             best, at = number, [p.detach().clone() for p in points]
         if waited > _PATIENCE or _is_bottomless(first, best):
@@ -76,6 +80,10 @@ def lowest(
             walk.move(gradient)
     is_far = best < 0 and any(float(p.abs().amax()) > _FAR for p in at if p.numel())
     return Lowest(best, tuple(at), is_far or _is_bottomless(first, best))
+
+
+def _leads_on(gradient: Tensor | None) -> bool:
+    return gradient is not None and bool(gradient.count_nonzero())
 
 
 def _worth(first: float, best: float) -> float:
