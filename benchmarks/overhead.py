@@ -1,28 +1,32 @@
-"""What the plugin costs: a diagnosis in training steps, a pytest run that does not use it in ms.
+"""What the plugin costs: looks and a diagnosis in training steps, an unused plugin in ms.
 
-Run on a quiet machine: ``python benchmarks/overhead.py [--device cuda] [--rounds 7]``. Prints two
-Markdown tables; nothing is asserted. Times are medians over the rounds; the two sides of each
-comparison take turns, so that a machine that slows down slows both.
+    python benchmarks/overhead.py [--device cuda] [--rounds 9] [--large] [--json FILE]
+    python benchmarks/overhead.py --against benchmarks/ratios.json
+
+Prints Markdown tables: medians, with the quartiles in brackets. A step is forward, backward and
+SGD; a look between is one that a diagnosis takes after a step, a full look that of `look`, and a
+diagnosis takes five steps. On the CPU these are seconds of the processor, in one thread.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch import nn
-from torchvision.models import resnet18
+from timing import Times, add_options, finish, quartiles, ratios, take_turns
+from torch import Tensor, nn
+from torchvision.models import resnet18, vit_b_16
 
 from pytest_initcheck import diagnose
 from pytest_initcheck.capture import look
+from pytest_initcheck.capture.program import Program
+from pytest_initcheck.capture.snapshot import SnapshotTaker
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 Case = tuple[str, nn.Module, Batch]
@@ -51,61 +55,76 @@ def transformer() -> Case:
     return "transformer 4×128, batch 16 of 32", model, (torch.randint(1000, (16, 32)), labels(16))
 
 
+class Loop(nn.Module):
+    """Twice as many small operators between two layers as it takes turns."""
+
+    def __init__(self, turns: int) -> None:
+        super().__init__()
+        self.turns, self.first, self.last = turns, nn.Linear(8, 8), nn.Linear(8, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x)
+        for _ in range(self.turns):
+            x = x * 0.999 + 0.001
+        return self.last(x)
+
+
+def operators() -> Case:
+    return "loop of 5,000 operators, batch 16", Loop(2500), (torch.randn(16, 8), labels(16))
+
+
+def vision_transformer() -> Case:
+    return "ViT-B/16, batch 4", vit_b_16(), (torch.randn(4, 3, 224, 224), labels(4))
+
+
 def labels(count: int) -> torch.Tensor:
     return torch.randint(0, 10, (count,))
 
 
-def timed(function: Callable[[], object], device: str) -> float:
-    """Seconds of one call."""
-    wait(device)
-    start = time.perf_counter()
-    function()
-    wait(device)
-    return time.perf_counter() - start
-
-
-def wait(device: str) -> None:
-    if device == "cuda":
-        torch.cuda.synchronize()
-
-
-def measure(case: Case, device: str, rounds: int) -> tuple[float, float, float]:
-    """Median seconds of a training step, of one look, and of a diagnosis with five steps."""
+def measure(case: Case, device: str, rounds: int) -> Times:
+    """Seconds of a training step, of both kinds of look, and of a diagnosis with five steps."""
     _, model, (inputs, targets) = case
     model.to(device)
     batch = inputs.to(device), targets.to(device)
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-4)
+    taker = SnapshotTaker(Program(model, batch))
+    taker.take(0)
 
     def step() -> None:
         optimizer.zero_grad()
         nn.functional.cross_entropy(model(batch[0]), batch[1]).backward()
         optimizer.step()
 
-    # Several steps at once: a single one of a small model is shorter than the clock's noise.
-    works: list[tuple[Callable[[], object], int]] = [
-        (lambda: [step() for _ in range(10)], 10),
-        (lambda: look(model, batch), 1),
-        (lambda: diagnose(model, batch), 1),
-    ]
-    for function, _ in works:
-        function()
-    times = [[timed(function, device) / n for function, n in works] for _ in range(rounds)]
-    step_time, look_time, whole = (statistics.median(column) for column in zip(*times, strict=True))
-    return step_time, look_time, whole
+    return take_turns(
+        {
+            "step": (lambda: [step() for _ in range(5)], 5),
+            "between": (lambda: [taker.take(1, full=False) for _ in range(3)], 3),
+            "look": (lambda: look(model, batch), 1),
+            "diagnosis": (lambda: diagnose(model, batch), 1),
+        },
+        rounds,
+        device,
+    )
 
 
-def show_diagnosis(device: str, rounds: int) -> None:
-    print(f"| on {device} | training step | one look | in steps | diagnosis (5 steps) | in steps |")
+def show_diagnosis(device: str, rounds: int, *, large: bool) -> dict[str, float]:
+    """Print the table; the ratios by name."""
+    print(f"| on {device} | training step | a look between, in steps | a full look | "
+          "diagnosis (5 steps), in steps | over 8 steps |")  # fmt: skip
     print("|---|---|---|---|---|---|")
-    for make in (mlp, residual, transformer):
+    found: dict[str, float] = {}
+    for make in (mlp, residual, transformer, operators, *([vision_transformer] if large else [])):
         torch.manual_seed(0)
         case = make()
-        step, one, whole = measure(case, device, rounds)
-        print(
-            f"| {case[0]} | {1e3 * step:.1f} ms | {1e3 * one:.1f} ms | {one / step:.1f} "
-            f"| {1e3 * whole:.0f} ms | {whole / step:.1f} |",
-            flush=True,
-        )
+        times = measure(case, device, rounds)
+        parts = {name: ratios(times, name, "step") for name in ("between", "look", "diagnosis")}
+        found |= {f"{make.__name__}, {name}": values[1] for name, values in parts.items()}
+        step = quartiles(times["step"])[1]
+        rest = [d - 8 * s for d, s in zip(times["diagnosis"], times["step"], strict=True)]
+        cells = " | ".join(f"{m:.3g} ({low:.3g} to {high:.3g})" for low, m, high in parts.values())
+        print(f"| {case[0]} | {1e3 * step:.1f} ms | {cells} | {1e3 * quartiles(rest)[1]:+.0f} ms |",
+              flush=True)  # fmt: skip
+    return found
 
 
 def show_unused(rounds: int) -> None:
@@ -117,31 +136,43 @@ def show_unused(rounds: int) -> None:
         others = ["no:cacheprovider", "no:hypothesispytest", "no:xdist"]
         command = [sys.executable, "-m", "pytest", "-q", *(f"-p{name}" for name in others)]
 
-        def run(*more: str) -> None:
+        def spent(*more: str) -> tuple[float, float]:
+            before, start = os.times(), time.perf_counter()
             subprocess.run([*command, *more], cwd=folder, check=True, capture_output=True)
+            wall, after = time.perf_counter() - start, os.times()
+            children = after.children_user + after.children_system
+            return children - before.children_user - before.children_system, wall
 
         sides = {"without": ("-p", "no:initcheck"), "with": ()}
-        times: dict[str, list[float]] = {name: [] for name in sides}
-        for _ in range(2 + 6 * rounds):
-            for name, more in sides.items():
-                times[name].append(timed(lambda more=more: run(*more), "cpu"))
-    medians = {name: statistics.median(values[2:]) for name, values in times.items()}
-    print("\n| a pytest run that does not use the plugin | |\n|---|---|")
-    for name, value in medians.items():
-        print(f"| {name} the plugin | {1e3 * value:.0f} ms |")
-    print(f"| difference | {1e3 * (medians['with'] - medians['without']):.0f} ms |")
+        for more in sides.values():
+            spent(*more)
+        times = [{name: spent(*more) for name, more in sides.items()} for _ in range(rounds)]
+    print("\n| a pytest run that does not use the plugin | with it | without | more |")
+    print("|---|---|---|---|")
+    for place, kind in enumerate(("of the processor", "of the clock")):
+        each = [[1e3 * pair[name][place] for pair in times] for name in ("with", "without")]
+        each.append([a - b for a, b in zip(*each, strict=True)])
+        cells = " | ".join(
+            f"{m:.0f} ({low:.0f} to {high:.0f}) ms" for low, m, high in map(quartiles, each)
+        )
+        print(f"| {kind} | {cells} |")
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--rounds", type=int, default=7)
-    arguments = parser.parse_args()
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--unused", type=int, default=60, help="pairs of runs, 0 for none")
+    parser.add_argument("--large", action="store_true", help="ViT-B/16 as well")
+    add_options(parser)
+    options = parser.parse_args()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     print(f"torch {torch.__version__}, {torch.get_num_threads()} thread(s)\n")
-    show_diagnosis(arguments.device, arguments.rounds)
-    show_unused(arguments.rounds)
+    found = show_diagnosis(options.device, options.rounds, large=options.large)
+    if options.unused:
+        show_unused(options.unused)
+    return finish(found, options)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ from torch.nn.parameter import is_lazy
 from pytest_initcheck.capture.randomness import Undo, remembered
 
 _DEPTH = 6
+_CONTAINERS = frozenset({dict, OrderedDict, list, set, deque})
 _UNCHANGING = frozenset({bool, int, float, complex, str, bytes, type(None)})
 
 
@@ -128,8 +129,14 @@ def _save_module(module: nn.Module, undo: list[Undo], seen: set[int]) -> None:
 
 
 def _save(value: Any, undo: list[Undo], seen: set[int], depth: int) -> None:
-    # Most of what there is cannot change, and is told by its type alone.
-    if depth == 0 or type(value) in _UNCHANGING or id(value) in seen:
+    # Most of what there is cannot change, or is an empty list of hooks, and told by its type alone.
+    kind = type(value)
+    if depth == 0 or kind in _UNCHANGING:
+        return
+    if kind in _CONTAINERS and not value:
+        undo.append(value.clear)
+        return
+    if id(value) in seen:
         return
     if isinstance(value, Tensor):
         seen.add(id(value))
@@ -140,8 +147,7 @@ def _save(value: Any, undo: list[Undo], seen: set[int], depth: int) -> None:
             _save_module(module, undo, seen)
     elif isinstance(value, (dict, list, set, deque)):
         seen.add(id(value))
-        # Most are a module's hooks, of which there are none.
-        undo.append(_container(value) if value else value.clear)
+        undo.append(_container(value))
         for item in list(value.values()) if isinstance(value, dict) else list(value):
             _save(item, undo, seen, depth - 1)
     elif isinstance(value, tuple):

@@ -98,7 +98,7 @@ class SnapshotTaker:
             snapshot=snapshot,
             nodes=tuple(tracer.nodes),
             order=tuple(tracer.order),
-            parameters=describe_parameter(self.model, tracer),
+            parameters={} if step else describe_parameter(self.model, tracer),
             result=result,
             output_nodes=ends,
             backward_nodes=reached,
