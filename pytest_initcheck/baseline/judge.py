@@ -27,7 +27,7 @@ class Check:
     chance, so that a small change counts as well; ``explains`` that it is no change where the
     numbers that follow are determined and equal. Of two numbers ``pair`` holds them, and ``key``
     is what their difference is called; ``subject`` is the kind and the name of what they belong
-    to, as in ("layer", "fc1").
+    to, as in ("layer", "fc1"). ``is_trained`` says that more seeds would give it more values.
     """
 
     judge: Callable[[float], Difference | None]
@@ -41,6 +41,7 @@ class Check:
     key: str = ""
     pair: tuple[float, float] | None = None
     subject: tuple[str, str] = ("", "")
+    is_trained: bool = False
 
 
 def nothing(*_: Any) -> Iterable[Check]:

@@ -15,6 +15,7 @@ SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
 RANK: dict[Severity, int] = {severity: place for place, severity in enumerate(SEVERITIES)}
 # What the code of a remedy acts on; "" where its author did not say.
 RemedyTarget = Literal["", "model", "inputs", "targets", "batch", "optimizer"]
+Decision = Literal["open", "within chance", "changed", "holds", "fails"]
 ComparisonStatus = Literal["match", "changed", "missing", "new", "obsolete", "unreadable"]
 
 
@@ -126,6 +127,26 @@ class Comparison:
     is_identical: bool = False
 
 
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What is known after some of at most ``most`` seeds, and what was decided.
+
+    ``question`` is "baseline" or "share". Of the first ``statistic`` is the value that lies
+    furthest out, ``about`` its name: as a standard normal value of the same significance, inf for
+    what no chance can do; of the second the number of seeds that succeed. ``accepts`` and
+    ``rejects`` are the bounds on that scale at this look, None where no value reaches one.
+    """
+
+    question: str
+    seeds: int
+    most: int
+    statistic: float
+    accepts: float | None
+    rejects: float | None
+    decision: Decision
+    about: str = ""
+
+
 @dataclass(frozen=True)
 class Picture:
     """A picture for the report: ``data`` is SVG text, or base64 of a PNG."""
@@ -139,7 +160,8 @@ class Picture:
 class Entry:
     """One recorded thing of one test: a diagnosis, a run, a sweep, an escape or plain metrics.
 
-    ``ignored`` are the findings that do not count, each with its reason.
+    ``ignored`` are the findings that do not count, each with its reason. ``looks`` are those after
+    which it was decided whether to take more seeds.
     """
 
     name: str
@@ -149,6 +171,7 @@ class Entry:
     findings: tuple[Finding, ...] = ()
     comparison: Comparison | None = None
     ignored: tuple[Finding, ...] = ()
+    looks: tuple[Look, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
