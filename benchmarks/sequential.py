@@ -1,28 +1,38 @@
 """How many seeds sequential verdicts take, and how often they are wrong, by simulation.
 
-    python benchmarks/sequential.py [--trials 2000] [--only KIND]
+    python benchmarks/sequential.py [--trials 2000] [--only KIND] [--family RATE] [--runs 12]
 
 Draws metrics over seeds (normal; Student's t with three degrees of freedom; two clusters, as where
 some seeds end in another minimum), holds them against a baseline of as many seeds as the design
 takes at most, without a change and with shifts of several deviations, and does the same for shares
 of seeds that reach a target. Beside each the fixed design with that many seeds, by the same code.
-All seeds are fresh: what a run shares with its baseline can only help.
+The simulated seeds are all fresh. ``--family`` raises the error rate of an entry, so that it can be
+seen at all; ``--runs`` trains a classifier as often and compares all pairs, whose weights differ
+and whose data come in the same order, with their curves and layers.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
+import itertools
 import random
 import statistics
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+import torch
+from torch import nn
+
+from pytest_initcheck import Experiment
 from pytest_initcheck.baseline import compare, freeze
 from pytest_initcheck.baseline.looks import look
 from pytest_initcheck.records import RunRecord
 from pytest_initcheck.sequential import Sequential, Stage, share_stage
 from pytest_initcheck.statistics import failing_count
+from pytest_initcheck.training.runs import run_until
 
+compare_module = importlib.import_module("pytest_initcheck.baseline.compare")
 METRICS = ("accuracy", "loss", "margin")
 SHIFTS = (0.0, 2.0, 3.0, 4.0, 6.0, 8.0)
 SHARES = (1.0, 0.98, 0.9, 0.7, 0.5, 0.3)
@@ -69,9 +79,7 @@ def compared(
     """One run against a baseline, sequential and with all seeds; the first metric is shifted."""
     # Far from zero, so that no change is too small to count, as a share of the value, or too large.
     most = design.at_most
-    drawn = [
-        {name: [10 + draw(source) for _ in range(most)] for name in METRICS} for _ in range(2)
-    ]
+    drawn = [{name: [10 + draw(source) for _ in range(most)] for name in METRICS} for _ in range(2)]
     drawn[0][METRICS[0]] = [value + shift for value in drawn[0][METRICS[0]]]
     stored = freeze(record(drawn[1], range(1000, 1000 + most)))
     whole = compare(record(drawn[0], range(most)), stored).status == "changed"
@@ -112,7 +120,42 @@ def row(title: str, pairs: list[tuple[Outcome, Outcome]]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def rows(trials: int, only: str) -> Iterator[str]:
+def runs(count: int, design: Sequential) -> list[tuple[Outcome, Outcome]]:
+    """All pairs of trainings of one classifier whose weights were drawn anew each time."""
+    courses = [trained(salt, design) for salt in range(count)]
+    found = []
+    for mine, theirs in itertools.permutations(courses, 2):
+        stored = freeze(theirs[-1])
+        for own in mine:
+            seeds = len(own.seeds)
+            stage = Stage(design=design, seeds=seeds, stored=design.at_most)
+            seen = look(own, stored, stage)
+            if seen.decision != "open":
+                break
+        whole = compare(mine[-1], stored).status == "changed"
+        found.append((Outcome(seen.decision == "changed", seeds), Outcome(whole, design.at_most)))
+    return found
+
+
+def trained(salt: int, design: Sequential) -> list[RunRecord]:
+    """What there is of a training at every look."""
+    torch.manual_seed(0)
+    centres, labels = torch.randn(5, 20), torch.randint(0, 5, (400,))
+    data = centres[labels] + 1.2 * torch.randn(400, 20), labels
+
+    def model() -> nn.Module:
+        torch.rand(salt)
+        return nn.Sequential(nn.Linear(20, 32), nn.ReLU(), nn.Linear(32, 5))
+
+    experiment = Experiment(model, data, epochs=3, validation=data,
+                            optimizer=lambda p: torch.optim.SGD(p, lr=0.05))  # fmt: skip
+    seen: list[RunRecord] = []
+    # What appends returns nothing, which is no reason to stop.
+    run_until(lambda record: bool(seen.append(record)), experiment, design, batched=True)
+    return seen
+
+
+def rows(trials: int, only: str, count: int) -> Iterator[str]:
     """All lines; every one has a source of its own, so that one alone can be repeated."""
     for most in (8, 16):
         design = Sequential(at_most=most)
@@ -123,6 +166,8 @@ def rows(trials: int, only: str) -> Iterator[str]:
                     source = random.Random(f"{title} {most}")
                     n = trials if shift else 4 * trials
                     yield row(title, [compared(draw, shift, design, source) for _ in range(n)])
+        if count:
+            yield row("a classifier, weights drawn anew", runs(count, design))
         for share in SHARES:
             title = f"true share {share:g}, required .9"
             if only in title:
@@ -136,10 +181,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=2000)
     parser.add_argument("--only", default="")
+    parser.add_argument("--family", type=float, default=compare_module.FAMILY)
+    parser.add_argument("--runs", type=int, default=0)
     chosen = parser.parse_args()
+    compare_module.FAMILY = chosen.family
     print("| case | at most | fixed: found | sequential: found | median | mean |")
     print("|---|--:|--:|--:|--:|--:|")
-    for line in rows(chosen.trials, chosen.only):
+    for line in rows(chosen.trials, chosen.only, chosen.runs):
         print(line, flush=True)
 
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from pytest_initcheck.baseline.compare import LEAST, error_rates, held, judged
 from pytest_initcheck.baseline.judge import Check
+from pytest_initcheck.baseline.pairing import are_repeated
 from pytest_initcheck.baseline.stored import Stored, freeze
-from pytest_initcheck.records import Decision, Look, RunRecord
+from pytest_initcheck.records import Bounds, Decision, Look, RunRecord
 from pytest_initcheck.sequential import Stage
 
-# Which values more seeds are taken for; what a trained model looks like follows them.
-ASKED = ("metric", "curve")
+# The values that a picture is drawn of, where none of all is open.
+DRAWN = ("metric", "curve")
 # A standard normal value beyond which nothing is chance; t has quantiles for its level.
 FURTHEST = 20.0
 Rated = tuple[Check, float]
@@ -22,18 +23,29 @@ Rated = tuple[Check, float]
 def look(actual: RunRecord, expected: Stored, stage: Stage, least: float = LEAST) -> Look:
     """Compare what there is after some of the seeds.
 
-    "changed" where a value has left its tolerance at this look, "open" where a metric or a curve
-    is neither there nor among what a change would hardly leave it at, else "within chance".
+    "changed" where a value has left its tolerance at this look, "open" where one of those that were
+    trained is neither there nor among what a change would hardly leave it at, else "within chance".
     """
     _, checks = held(freeze(actual), expected, None)
     rates = error_rates(checks)
-    asked = [(c, rates[c.group]) for c in checks if c.is_trained and c.subject[0] in ASKED]
-    decision: Decision = "within chance"
-    if judged(checks, least, stage=stage)[0]:
-        decision = "changed"
-    elif not stage.is_last and any(_is_open(c, stage.accepts_at(a), least) for c, a in asked):
-        decision = "open"
-    return _told(asked, stage, decision)
+    # What was done again leaves nothing to ask of all that a baseline has no values by seed of.
+    is_repeated = are_repeated(actual, expected.record)
+    asked = [
+        (check, rates[check.group])
+        for check in checks
+        if check.is_trained and (check.subject[0] == "metric" or not is_repeated)
+    ]
+    drawn = [one for one in asked if one[0].subject[0] in DRAWN]
+    found = judged(checks, least, stage=stage)[0]
+    if found:
+        outside = [(c, a) for c, a in asked if c.judge(stage.rejects_at(a))]
+        told = _told(outside or drawn, stage, "changed")
+        # What was never a matter of chance lies beyond all bounds.
+        return told if outside else replace(told, statistic=math.inf, about=found[0].key)
+    unknown = [(c, a) for c, a in asked if _is_open(c, stage.accepts_at(a), least)]
+    if unknown and not stage.is_last:
+        return _told(unknown, stage, "open")
+    return _told(drawn, stage, "within chance")
 
 
 def _is_open(check: Check, level: float, least: float) -> bool:
@@ -46,23 +58,31 @@ def _is_open(check: Check, level: float, least: float) -> bool:
 
 def _told(asked: Sequence[Rated], stage: Stage, decision: Decision) -> Look:
     """The look, by the value that lies furthest out for its bounds."""
-    scored = [(_score(check), check, alpha) for check, alpha in asked]
-    furthest = max(scored, key=lambda one: one[0] / _normal(stage.rejects_at(one[2])), default=None)
-    head = Look(
+    scored = [(_score(check), _normal(alpha), check, alpha) for check, alpha in asked]
+    score, _, check, alpha = max(
+        scored, key=lambda one: one[0] / one[1], default=(0.0, 0.0, Check(judge=_never), None)
+    )
+    return Look(
         question="baseline",
         seeds=stage.seeds,
         most=stage.design.at_most,
-        statistic=0.0,
-        accepts=None,
-        rejects=None,
+        statistic=score,
+        bounds=() if alpha is None else tuple(_bounds(alpha, stage)),
         decision=decision,
+        about=" ".join(check.subject).strip(),
     )
-    if furthest is None:
-        return head
-    score, check, alpha = furthest
-    accepts, rejects = (_normal(of(alpha)) for of in (stage.accepts_at, stage.rejects_at))
-    about = " ".join(check.subject)
-    return replace(head, statistic=score, accepts=accepts, rejects=rejects, about=about)
+
+
+def _bounds(alpha: float, stage: Stage) -> Iterator[Bounds]:
+    for seeds in stage.design.looks:
+        at = replace(stage, seeds=seeds)
+        levels = at.accepts_at(alpha), at.rejects_at(alpha)
+        accepts, rejects = (_normal(level) if level < 1 else None for level in levels)
+        yield Bounds(seeds=seeds, accepts=accepts, rejects=rejects)
+
+
+def _never(_: float) -> None:
+    return None
 
 
 def _score(check: Check) -> float:

@@ -6,7 +6,7 @@ import math
 import statistics
 
 from pytest_initcheck.baseline.tolerance import NUMERIC
-from pytest_initcheck.records import Curve
+from pytest_initcheck.records import Curve, RunRecord
 
 # As many differences that are all alike are no chance even where values are counts.
 MOST_EQUAL = 6
@@ -32,9 +32,22 @@ def expected_for(actual: Curve, expected: Curve, seeds: tuple[Seeds, Seeds]) -> 
     return expected, False
 
 
+def are_repeated(actual: RunRecord, expected: RunRecord) -> bool:
+    """Whether the run has done again what the baseline did from the same seeds.
+
+    All metrics are equal seed by seed, up to rounding, and at least one is not the same for all.
+    """
+    seeds = actual.seeds, expected.seeds
+    pairs = [(actual.metrics.get(n, ()), v) for n, v in expected.metrics.items()]
+    shared = [(mine, *expected_for(mine, theirs, seeds)) for mine, theirs in pairs]
+    are_equal = all(paired and _are_equal(mine, theirs) for mine, theirs, paired in shared)
+    return are_equal and any(len(set(mine)) > 1 for mine, _ in pairs)
+
+
 def _are_equal(actual: Curve, shared: Curve) -> bool:
-    pairs = zip(actual, shared, strict=True)
-    return all(x == y or abs(x - y) <= NUMERIC * abs(y) for x, y in pairs)
+    pairs = zip(actual, shared, strict=False)
+    are_near = all(x == y or abs(x - y) <= NUMERIC * abs(y) for x, y in pairs)
+    return len(actual) == len(shared) and are_near
 
 
 def _is_sharper(actual: Curve, shared: Curve, expected: Curve) -> bool:

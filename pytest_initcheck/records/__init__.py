@@ -3,6 +3,7 @@
 from pytest_initcheck.records.found import (
     RANK,
     SEVERITIES,
+    Bounds,
     Comparison,
     ComparisonStatus,
     Consequence,
@@ -35,6 +36,7 @@ from pytest_initcheck.records.measured import (
 __all__ = [
     "RANK",
     "SEVERITIES",
+    "Bounds",
     "Comparison",
     "ComparisonStatus",
     "Consequence",

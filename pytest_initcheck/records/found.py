@@ -128,21 +128,29 @@ class Comparison:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Bounds:
+    """Where a look decides: None where no value reaches the bound."""
+
+    seeds: int
+    accepts: float | None
+    rejects: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Look:
     """What is known after some of at most ``most`` seeds, and what was decided.
 
     ``question`` is "baseline" or "share". Of the first ``statistic`` is the value that lies
     furthest out, ``about`` its name: as a standard normal value of the same significance, inf for
-    what no chance can do; of the second the number of seeds that succeed. ``accepts`` and
-    ``rejects`` are the bounds on that scale at this look, None where no value reaches one.
+    what no chance can do; of the second it is the number of seeds that succeed. ``bounds`` are
+    those of all looks that there may be, on the same scale.
     """
 
     question: str
     seeds: int
     most: int
     statistic: float
-    accepts: float | None
-    rejects: float | None
+    bounds: tuple[Bounds, ...] = ()
     decision: Decision
     about: str = ""
 

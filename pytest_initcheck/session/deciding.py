@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pytest_initcheck.records import Decision, Look, RunRecord
-from pytest_initcheck.sequential import FEWEST, Sequential, Stage, share_stage
+from pytest_initcheck.records import Bounds, Decision, Look, RunRecord
+from pytest_initcheck.sequential import FEWEST, Sequential, ShareStage, Stage, share_stage
 
 if TYPE_CHECKING:
     from pytest_initcheck.baseline import Stored
@@ -79,6 +79,7 @@ class Share:
 
 def share_question(design: Sequential, share: Share) -> Question:
     """Asks whether enough seeds succeed."""
+    bounds = tuple(_bounds(share_stage(design, n, share.probability)) for n in design.looks)
 
     def ask(record: RunRecord) -> Look:
         count, seeds = share.successes(record), len(record.seeds)
@@ -93,12 +94,19 @@ def share_question(design: Sequential, share: Share) -> Question:
             seeds=seeds,
             most=stage.most,
             statistic=count,
-            accepts=stage.holds_at if stage.holds_at <= seeds else None,
-            rejects=stage.fails_at if stage.fails_at >= 0 else None,
+            bounds=bounds,
             decision=decision,
         )
 
     return ask
+
+
+def _bounds(stage: ShareStage) -> Bounds:
+    return Bounds(
+        seeds=stage.seeds,
+        accepts=stage.holds_at if stage.holds_at <= stage.seeds else None,
+        rejects=stage.fails_at if stage.fails_at >= 0 else None,
+    )
 
 
 def baseline_question(stored: Stored, design: Sequential, least: float | None) -> Decider | None:

@@ -127,6 +127,7 @@ class TestRecorder:
         self, entry: Entry, rtol: float | None, atol: float | None, stage: Stage | None
     ) -> Entry:
         from pytest_initcheck.baseline.admission import refusal
+        from pytest_initcheck.report.looks import path_text
 
         fault = ""
         try:
@@ -134,6 +135,9 @@ class TestRecorder:
         except BaselineError as error:
             fault = f"unreadable: {error}\n{WAY_OUT}"
             comparison = Comparison(status="unreadable", notes=(str(error),))
+        if entry.looks and comparison.status == "changed":
+            notes = (path_text(entry.looks), *comparison.notes)
+            comparison = replace(comparison, notes=notes)
         if self.settings.update and comparison.status == "missing":
             comparison = replace(comparison, status="new")
         elif not self.settings.update and comparison.status != "match":
