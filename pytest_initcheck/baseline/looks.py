@@ -11,7 +11,7 @@ from pytest_initcheck.baseline.judge import Check
 from pytest_initcheck.baseline.pairing import are_repeated
 from pytest_initcheck.baseline.stored import Stored, freeze
 from pytest_initcheck.records import Bounds, Decision, Look, RunRecord
-from pytest_initcheck.sequential import Stage
+from pytest_initcheck.sequential import NEVER, Stage
 
 # The values that a picture is drawn of, where none of all is open.
 DRAWN = ("metric", "curve")
@@ -77,7 +77,7 @@ def _bounds(alpha: float, stage: Stage) -> Iterator[Bounds]:
     for seeds in stage.design.looks:
         at = replace(stage, seeds=seeds)
         levels = at.accepts_at(alpha), at.rejects_at(alpha)
-        accepts, rejects = (_normal(level) if level < 1 else None for level in levels)
+        accepts, rejects = (_normal(level) if NEVER < level < 1 else None for level in levels)
         yield Bounds(seeds=seeds, accepts=accepts, rejects=rejects)
 
 
