@@ -6,8 +6,9 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from pytest_initcheck.records import Bounds, Decision, Look
+from pytest_initcheck.records import Bounds, Decision, Look, SessionRecord
 from pytest_initcheck.report.curves import CurveView, Line, Point
+from pytest_initcheck.report.summary import NONE, in_words
 
 TITLES = {
     "baseline": "against the baseline: {about}, in standard deviations",
@@ -26,14 +27,14 @@ def path_text(looks: Sequence[Look]) -> str:
     return f"{last.seeds} of at most {last.most} seeds: {answers} after the {place} look"
 
 
-def paths_text(paths: Sequence[Sequence[Look]]) -> str:
-    """The path of one run, or how many seeds several took in all."""
+def seeds_text(session: SessionRecord) -> str:
+    """The path of one run, or how many seeds several took in all; "" for none."""
+    paths = [entry.looks for test in session.tests for entry in test.entries if entry.looks]
     if len(paths) < 2:
         return path_text(paths[0]) if paths else ""
     taken, most = (sum(getattr(looks[-1], of) for looks in paths) for of in ("seeds", "most"))
-    answers = Counter(answer for looks in paths for answer in _answers(looks))
-    told = ", ".join(f"{count} {answer}" for answer, count in answers.items())
-    return f"{taken} of at most {most} in {len(paths)} runs: {told}"
+    answers: Counter[str] = Counter(answer for looks in paths for answer in _answers(looks))
+    return f"{taken} of at most {most} in {len(paths)} runs: {in_words(answers, NONE)}"
 
 
 def _answers(looks: Sequence[Look]) -> list[Decision]:

@@ -14,7 +14,7 @@ from pytest_initcheck.records import (
     TestRecord,
 )
 from pytest_initcheck.report import summary
-from pytest_initcheck.report.looks import paths_text
+from pytest_initcheck.report.looks import seeds_text
 from pytest_initcheck.report.problems import changed
 from pytest_initcheck.report.quantities import columns
 
@@ -68,7 +68,7 @@ def _ignored(session: SessionRecord) -> list[str]:
 
 
 def _seeds(session: SessionRecord) -> list[str]:
-    text = paths_text([e.looks for test in session.tests for e in test.entries if e.looks])
+    text = seeds_text(session)
     return [f"{'seeds:':<10} {text}"] if text else []
 
 

@@ -15,6 +15,7 @@ from pytest_initcheck.records import (
 )
 from pytest_initcheck.report.charts import line_svg
 from pytest_initcheck.report.looks import look_views, path_text
+from pytest_initcheck.report.markdown import markdown
 from pytest_initcheck.report.view import page_view
 
 BOUNDS = tuple(
@@ -68,6 +69,12 @@ def test_the_terminal_has_one_line():
     (line,) = [x for x in report.terminal_lines(session(one, other)) if x.startswith("seeds:")]
     assert line == "seeds:     12 of at most 32 in 2 runs: 2 within chance"
     assert not [x for x in report.terminal_lines(session([])) if x.startswith("seeds:")]
+
+
+def test_the_summary_has_one_row():
+    text = markdown(session([looked(4, "within chance")]))
+    assert "| seeds | 4 of at most 16 seeds: within chance after the 1st look |" in text
+    assert "| seeds |" not in markdown(session([]))
 
 
 def test_the_page_draws_the_statistic_against_its_bounds():
