@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pytest_initcheck.landscape import escape
     from pytest_initcheck.learning.learns import learns
     from pytest_initcheck.records import Finding, ModelRecord, RunRecord
+    from pytest_initcheck.sequential import Sequential
     from pytest_initcheck.stepping import StepReport, check_step
     from pytest_initcheck.training import Experiment, run, sweep
 
@@ -27,6 +28,7 @@ _HOMES = {
     "escape": "landscape",
     "Experiment": "training",
     "StepReport": "stepping",
+    "Sequential": "sequential",
     "learns": "learning.learns",
     "Learning": "evidence.learning",
     "run": "training",
@@ -53,6 +55,7 @@ __all__ = [
     "Learning",
     "ModelRecord",
     "RunRecord",
+    "Sequential",
     "StepReport",
     "check_step",
     "critical_point",

@@ -17,6 +17,7 @@ from pytest_initcheck.baseline.stored import Band, Stored, freeze
 from pytest_initcheck.baseline.tolerances import Tolerance, by_tolerance
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.records import Comparison, Curve, Difference, ModelRecord, RunRecord
+from pytest_initcheck.sequential import Stage
 
 # The chance that one entry is called "changed" where only fresh random numbers differ: one in a
 # thousand for a session of 200 tests.
@@ -44,6 +45,7 @@ def compare(
     tolerances: Sequence[Tolerance] = (),
     device: str | None = None,
     file: str = "",
+    stage: Stage | None = None,
 ) -> Comparison:
     """Compare a record with the one that a baseline holds.
 
@@ -74,6 +76,9 @@ def compare(
     Records with equal values always match. Versions, platform, device and seeds are not compared:
     a change becomes a note, and so does a number that the baseline does not hold yet.
 
+    ``stage`` is the look at a run that takes seeds in groups, among whose looks the error rates of
+    what is trained are shared.
+
     Raises:
         InitcheckError: a tolerance that is negative or not finite.
     """
@@ -84,7 +89,7 @@ def compare(
     checks, pairs = checks_of(mine, stored, fixed)
     if exact:
         checks = [*_bits(mine.record.before, stored.record.before), *checks]
-    found, small = _judged(checks, 0.0 if exact or fixed else least, tolerances)
+    found, small = judged(checks, 0.0 if exact or fixed else least, tolerances, stage)
     if not exact:
         found.sort(key=lambda difference: -difference.excess)
     return Comparison(
@@ -117,8 +122,11 @@ def _bits(actual: ModelRecord | None, expected: ModelRecord | None) -> Iterator[
             yield same(f"before bits of {name}", mine[name], theirs[name])
 
 
-def _judged(
-    checks: Sequence[Check], least: float, tolerances: Sequence[Tolerance]
+def judged(
+    checks: Sequence[Check],
+    least: float,
+    tolerances: Sequence[Tolerance] = (),
+    stage: Stage | None = None,
 ) -> tuple[list[Difference], list[Difference]]:
     """What differs, and what differs by too little to matter, both in order."""
     rates = error_rates(checks)
@@ -128,7 +136,8 @@ def _judged(
     for check in checks:
         is_own, difference = by_tolerance(check, tolerances)
         if not is_own:
-            difference = check.judge(rates[check.group])
+            rate = rates[check.group]
+            difference = check.judge(stage.rejects_at(rate) if stage and check.is_trained else rate)
         if difference is None:
             continue
         is_small = not is_own and check.is_small(least)
@@ -167,13 +176,12 @@ def _fixed(rtol: float | None, atol: float | None) -> Fixed | None:
 
 def _checks(actual: Stored, expected: Stored, pairs: Pairs, fixed: Fixed | None) -> Iterator[Check]:
     drawn = actual.record.seeds, expected.record.seeds
-    are_paired = bool(drawn[0]) and drawn[0] == drawn[1]
-    are_fresh = all(drawn) and not are_paired
 
     def model(moment: str, mine: object, theirs: object) -> Iterator[Check]:
         pair = pairs.at(moment)
         if pair is not None:
-            yield from pair.checks()
+            for check in pair.checks():
+                yield replace(check, is_trained=moment == "after")
         elif mine is not theirs:
             yield same(moment, mine and "recorded", theirs and "recorded")
 
@@ -181,10 +189,9 @@ def _checks(actual: Stored, expected: Stored, pairs: Pairs, fixed: Fixed | None)
         for name in names(mine, theirs):
             curves = actual.bands.get(name), expected.bands.get(name)
             values = mine.get(name), theirs.get(name)
-            for check in seeds.metric(
-                name, *values, fixed, curves, are_fresh=are_fresh, are_paired=are_paired
-            ):
-                yield replace(check, group="metrics", subject=("metric", name))
+            for check in seeds.metric(name, *values, fixed, curves, seeds=drawn):
+                subject = "metric", name
+                yield replace(check, group="metrics", subject=subject, is_trained=True)
 
     def curve(_: str, mine: Bands, theirs: Bands) -> Iterator[Check]:
         for name in names(mine, theirs):
@@ -196,7 +203,7 @@ def _checks(actual: Stored, expected: Stored, pairs: Pairs, fixed: Fixed | None)
                 loss=pairs.before.curve_allowed if pairs.before and name == "loss" else None,
             )
             for check in pair.checks():
-                yield replace(check, subject=("curve", name))
+                yield replace(check, subject=("curve", name), is_trained=True)
 
     def record(_: str, mine: RunRecord, theirs: RunRecord) -> Iterator[Check]:
         return walk((mine, theirs), {"model": model, "metric": metric}, str, fixed)

@@ -34,7 +34,8 @@ class Check:
     chance, so that a small change counts as well; ``explains`` that it is no change where the
     numbers that follow are determined and equal. Of two numbers ``pair`` holds them, ``allowed``
     is how far they may lie apart, and ``key`` what their difference is called; ``subject`` is the
-    kind and the name of what they belong to, as in ("layer", "fc1").
+    kind and the name of what they belong to, as in ("layer", "fc1"). ``is_trained`` says that more
+    seeds would give it more values.
     """
 
     judge: Callable[[float], Difference | None]
@@ -48,6 +49,7 @@ class Check:
     pair: tuple[float, float] | None = None
     allowed: Allowed | None = None
     subject: tuple[str, str] = ("", "")
+    is_trained: bool = False
 
     def is_small(self, least: float) -> bool:
         """Whether the change may be one, and is none that matters."""

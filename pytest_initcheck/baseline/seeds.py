@@ -23,15 +23,14 @@ from pytest_initcheck.baseline.judge import (
     same,
     walk,
 )
+from pytest_initcheck.baseline.pairing import MOST_EQUAL, Seeds, expected_for
 from pytest_initcheck.baseline.stored import Band, band
 from pytest_initcheck.baseline.tolerance import NUMERIC, Sample
 from pytest_initcheck.records import Curve, Difference
 
 # Seeds without which nobody knows what is chance.
 FEWEST = 4
-_THIN = f"not compared, as other seeds take {FEWEST} of them on both sides"
-# As many differences that are all alike are no chance even where values are counts.
-MOST_EQUAL = 6
+THIN = f"not compared, as other seeds take {FEWEST} of them on both sides"
 
 # Error rate, values at the first point, values at this point (actual, expected) to allowed.
 LossAllowed = Callable[[float, tuple[float, float], tuple[float, float]], float]
@@ -44,18 +43,21 @@ def metric(
     fixed: Fixed | None,
     curves: Sequence[Band | None] = (),
     *,
-    are_fresh: bool = False,
-    are_paired: bool = False,
+    seeds: tuple[Seeds, Seeds] = ((), ()),
 ) -> Iterator[Check]:
     """One value per seed on each side; None where a side does not have the metric.
 
     ``curves`` are those of the same name, whose spread stands in where the values have none.
-    ``are_fresh`` says that the seeds are others than in the baseline: then fewer than four of them
-    say nothing on what is chance. ``are_paired`` says that they are the same ones in both.
+    ``seeds`` are those of both sides. Where they differ, fewer than four of them say nothing on
+    what is chance; where some are the same, their values may be paired.
     """
     key = f"metric {name}"
+    are_paired = False
+    if actual and expected:
+        expected, are_paired = expected_for(actual, expected, seeds)
+    are_fresh = all(seeds) and not are_paired
     if are_fresh and not fixed and _is_thin(actual, expected):
-        yield Check(judge=lambda _: None, values=0, unjudged=Unjudged(name, _THIN))
+        yield Check(judge=lambda _: None, values=0, unjudged=Unjudged(name, THIN))
         return
     if actual and expected and not any(map(math.isfinite, actual + expected)):
         yield same(key, _kinds(actual), _kinds(expected))
@@ -169,9 +171,11 @@ class BandPair:
     def _odd(self, key: str, a: Band, e: Band, i: int, alpha: float) -> Difference | None:
         mine, theirs = a.nonfinite[i], e.nonfinite[i]
         shares = mine / max(a.seeds, 1), theirs / max(e.seeds, 1)
-        if bool(mine) == bool(theirs):
+        # Fewer seeds may well not have met the one that is lost.
+        is_rare = not mine and a.seeds < e.seeds
+        if bool(mine) == bool(theirs) or is_rare:
             allowed = 0.0
-            if mine and theirs:
+            if theirs:
                 allowed = tolerance.shares(alpha, shares[0], a.seeds, shares[1], e.seeds)
             if abs(shares[0] - shares[1]) <= allowed:
                 return None

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from pytest_initcheck.landscape import Escape
     from pytest_initcheck.plugin.over_seeds import OverSeeds
     from pytest_initcheck.records import Finding, RunRecord, Verdict
+    from pytest_initcheck.sequential import Sequential
+    from pytest_initcheck.session.deciding import Decider
     from pytest_initcheck.stepping import StepReport
     from pytest_initcheck.training import Experiment
 
@@ -140,7 +142,7 @@ class Initcheck(Recording):
         noise: float = 0.0,
         noise_on: Literal["gradient", "loss"] = "gradient",
         reached: Callable[[Any], object],
-        seeds: int | Iterable[int] = 8,
+        seeds: int | Iterable[int] | Sequential = 8,
         probability: float = 0.9,
         name: str = "escape",
     ) -> Escape:
@@ -148,16 +150,18 @@ class Initcheck(Recording):
 
         ``reached`` is true for the final w of a seed that escaped; ``probability`` is the share in
         [0, 1] that has to. The other arguments are those of `pytest_initcheck.escape`, which says
-        what they are and what they raise. Returns what `escape` returns.
+        what they are and what they raise; with a `pytest_initcheck.Sequential` as ``seeds`` no more
+        of them walk once the answer is known. Returns what `escape` returns.
 
         Raises:
             InitcheckFailure: too few escaped; see `pytest_initcheck.statistics.share_at_least`.
         """
-        from pytest_initcheck.landscape import escape
-        from pytest_initcheck.plugin.over_seeds import escaped
+        from pytest_initcheck.plugin.over_seeds import escaped, escapes
 
         __tracebackhide__ = True
-        found = escape(
+        found, decider = self._walked(
+            name,
+            escapes(probability),
             objective,
             start,
             optimizer,
@@ -167,7 +171,8 @@ class Initcheck(Recording):
             seeds=seeds,
             reached=reached,
         )
-        self._judge(name, "escape", found.run_record(), escaped(found, probability))
+        verdict = escaped(found, probability, decider)
+        self._judge(name, "escape", found.run_record(), verdict, decider)
         return found
 
     @quiet
@@ -176,7 +181,7 @@ class Initcheck(Recording):
         experiment: Experiment,
         *,
         accuracy: float,
-        seeds: int | Iterable[int] = 8,
+        seeds: int | Iterable[int] | Sequential = 8,
         probability: float = 0.9,
         metric: str | None = None,
         name: str = "reaches",
@@ -186,20 +191,21 @@ class Initcheck(Recording):
 
         ``accuracy`` and ``probability`` (the share of seeds that has to reach it) are in [0, 1].
         ``metric`` is the one to look at, by default "validation accuracy" where the experiment
-        has validation data, else "accuracy". Other arguments are those of `pytest_initcheck.run`.
-        Returns the record of the run.
+        has validation data, else "accuracy". Other arguments are those of `pytest_initcheck.run`;
+        with a `pytest_initcheck.Sequential` as ``seeds`` no more of them are trained once the
+        answer is known. Returns the record of the run.
 
         Raises:
             InitcheckFailure: too few reached it; see `pytest_initcheck.statistics.share_at_least`.
             InitcheckError: the experiment has no such metric, or an argument is wrong.
         """
-        from pytest_initcheck.plugin.over_seeds import check_accuracy, reached
-        from pytest_initcheck.training import run
+        from pytest_initcheck.plugin.over_seeds import Target, check_accuracy, reached
 
         __tracebackhide__ = True
         check_accuracy(accuracy)
-        record = call(run, experiment, seeds, **self._placed(options))
-        self._judge(name, "run", record, reached(record, accuracy, probability, metric))
+        target = Target(accuracy, probability, metric)
+        record, decider = self._trained(name, target.share, experiment, seeds, **options)
+        self._judge(name, "run", record, reached(record, target, decider), decider)
         return record
 
     @quiet
@@ -286,12 +292,26 @@ class Initcheck(Recording):
             raise InitcheckFailure(text)
         return found
 
-    def _judge(self, name: str, kind: str, record: RunRecord, verdict: OverSeeds) -> None:
+    def _judge(
+        self,
+        name: str,
+        kind: str,
+        record: RunRecord,
+        verdict: OverSeeds,
+        decider: Decider | None,
+    ) -> None:
         from pytest_initcheck.session.failure import show_command
 
         __tracebackhide__ = True
         found = verdict.findings
-        self._recorder.add(name, kind, record, verdict="fail" if found else "pass", findings=found)
+        self._recorder.add(
+            name,
+            kind,
+            record,
+            verdict="fail" if found else "pass",
+            findings=found,
+            decider=decider,
+        )
         if found:
             show = show_command(self._settings.nodeid, self._settings.report)
             raise InitcheckFailure(f"{verdict.text}\n{show}")

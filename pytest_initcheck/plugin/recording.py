@@ -6,11 +6,15 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from pytest_initcheck.errors import InitcheckError
-from pytest_initcheck.plugin.user_errors import call, quiet
+from pytest_initcheck.plugin.user_errors import bound, call, quiet
+from pytest_initcheck.sequential import Sequential
+from pytest_initcheck.session.deciding import Deciders
 
 if TYPE_CHECKING:
     from pytest_initcheck.diagnosis import Diagnosis
+    from pytest_initcheck.landscape import Escape
     from pytest_initcheck.records import Comparison, RunRecord
+    from pytest_initcheck.session.deciding import Decider, Share
     from pytest_initcheck.session.recorder import TestRecorder
     from pytest_initcheck.session.settings import Scope
 
@@ -75,37 +79,76 @@ class Recording:
 
     @quiet
     def run(self, experiment: Any, *args: Any, name: str = "run", **options: Any) -> RunRecord:
-        """`pytest_initcheck.run`, recorded; takes its arguments and raises its errors."""
+        """`pytest_initcheck.run`, recorded; takes its arguments and raises its errors.
+
+        ``seeds`` may also be a `pytest_initcheck.Sequential`: then no more of them are trained once
+        it is clear whether the run is as its baseline.
+        """
         return self._run(name, experiment, *args, **options)
 
     def _run(self, name: str, experiment: Any, *args: Any, **options: Any) -> RunRecord:
-        from pytest_initcheck.training import run
-
-        record = call(run, experiment, *args, **self._placed(options))
-        self._recorder.add(name, "run", record)
+        record, decider = self._trained(name, None, experiment, *args, **options)
+        self._recorder.add(name, "run", record, decider=decider)
         return record
+
+    def _trained(
+        self, name: str, share: Share | None, *args: Any, **options: Any
+    ) -> tuple[RunRecord, Decider | None]:
+        from pytest_initcheck.training import run
+        from pytest_initcheck.training.runs import run_until
+
+        options = self._placed(options)
+        decider = self._decider(name, bound(run, *args, **options).get("seeds"), share)
+        return run_until(decider, *args, **options), decider
+
+    def _decider(self, name: str, seeds: object, share: Share | None = None) -> Decider | None:
+        """Who says when the seeds of a `Sequential` are enough."""
+        if not isinstance(seeds, Sequential):
+            return None
+        return self._recorder.decider(name, seeds, share)
 
     @quiet
     def sweep(self, experiment: Any, *args: Any, name: str = "sweep", **options: Any) -> Any:
-        """`pytest_initcheck.sweep`, recorded: one entry, "name: cell", for each run of it."""
-        from pytest_initcheck.training import sweep
+        """`pytest_initcheck.sweep`, recorded: one entry, "name: cell", for each run of it.
 
-        cells = call(sweep, experiment, *args, **self._placed(options))
+        ``seeds`` may also be a `pytest_initcheck.Sequential`: then no more of them are trained once
+        it is clear of every cell whether it is as its baseline.
+        """
+        from pytest_initcheck.training import sweep
+        from pytest_initcheck.training.sweeps import sweep_until
+
+        options = self._placed(options)
+        seeds = bound(sweep, experiment, *args, **options).get("seeds")
+        deciders = None
+        if isinstance(seeds, Sequential):
+            deciders = Deciders(lambda cell: self._recorder.decider(f"{name}: {cell}", seeds))
+        cells = sweep_until(deciders, experiment, *args, **options)
         for cell, record in cells.items():
-            self._recorder.add(f"{name}: {cell}", "sweep", record)
+            decider = deciders.of(cell) if deciders else None
+            self._recorder.add(f"{name}: {cell}", "sweep", record, decider=decider)
         return cells
 
     @quiet
     def escape(self, *args: Any, name: str = "escape", **options: Any) -> Any:
-        """`pytest_initcheck.escape`, recorded; takes its arguments and raises its errors."""
+        """`pytest_initcheck.escape`, recorded; takes its arguments and raises its errors.
+
+        ``seeds`` may also be a `pytest_initcheck.Sequential`, as for `run`.
+        """
         return self._escape(name, *args, **options)
 
     def _escape(self, name: str, *args: Any, **options: Any) -> Any:
-        from pytest_initcheck.landscape import escape
-
-        found = call(escape, *args, **options)
-        self._recorder.add(name, "escape", found.run_record())
+        found, decider = self._walked(name, None, *args, **options)
+        self._recorder.add(name, "escape", found.run_record(), decider=decider)
         return found
+
+    def _walked(
+        self, name: str, share: Share | None, *args: Any, **options: Any
+    ) -> tuple[Escape, Decider | None]:
+        from pytest_initcheck.landscape import escape
+        from pytest_initcheck.landscape.growing import escape_until
+
+        decider = self._decider(name, bound(escape, *args, **options).get("seeds"), share)
+        return escape_until(decider, *args, **options), decider
 
     @quiet
     def compare(

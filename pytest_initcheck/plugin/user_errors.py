@@ -39,13 +39,22 @@ def call(function: Callable[..., R], *args: Any, **options: Any) -> R:
     Raises:
         InitcheckError: the arguments do not fit the function's signature.
     """
+    bound(function, *args, **options)
+    return function(*args, **options)
+
+
+def bound(function: Callable[..., Any], *args: Any, **options: Any) -> dict[str, Any]:
+    """What the function would be given, by name.
+
+    Raises:
+        InitcheckError: the arguments do not fit the function's signature.
+    """
     signature = inspect.signature(function)
     try:
-        signature.bind(*args, **options)
+        return signature.bind(*args, **options).arguments
     except TypeError as error:
         known = ", ".join(signature.parameters)
         raise InitcheckError(f"{function.__name__}: {error}; it takes {known}") from None
-    return function(*args, **options)
 
 
 def users_part(traceback: TracebackType | None) -> TracebackType | None:

@@ -15,6 +15,7 @@ SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
 RANK: dict[Severity, int] = {severity: place for place, severity in enumerate(SEVERITIES)}
 # What the code of a remedy acts on; "" where its author did not say.
 RemedyTarget = Literal["", "model", "inputs", "targets", "batch", "optimizer"]
+Decision = Literal["open", "within chance", "changed", "holds", "fails"]
 ComparisonStatus = Literal["match", "changed", "missing", "new", "obsolete", "unreadable"]
 
 
@@ -126,6 +127,34 @@ class Comparison:
     is_identical: bool = False
 
 
+@dataclass(frozen=True, kw_only=True)
+class Bounds:
+    """Where a look decides: None where no value reaches the bound."""
+
+    seeds: int
+    accepts: float | None
+    rejects: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What is known after some of at most ``most`` seeds, and what was decided.
+
+    ``question`` is "baseline" or "share". Of the first ``statistic`` is the value that lies
+    furthest out, ``about`` its name: as a standard normal value of the same significance, inf for
+    what no chance can do; of the second it is the number of seeds that succeed. ``bounds`` are
+    those of all looks that there may be, on the same scale.
+    """
+
+    question: str
+    seeds: int
+    most: int
+    statistic: float
+    bounds: tuple[Bounds, ...] = ()
+    decision: Decision
+    about: str = ""
+
+
 @dataclass(frozen=True)
 class Picture:
     """A picture for the report: ``data`` is SVG text, or base64 of a PNG."""
@@ -139,7 +168,8 @@ class Picture:
 class Entry:
     """One recorded thing of one test: a diagnosis, a run, a sweep, an escape or plain metrics.
 
-    ``ignored`` are the findings that do not count, each with its reason.
+    ``ignored`` are the findings that do not count, each with its reason. ``looks`` are those after
+    which it was decided whether to take more seeds.
     """
 
     name: str
@@ -149,6 +179,7 @@ class Entry:
     findings: tuple[Finding, ...] = ()
     comparison: Comparison | None = None
     ignored: tuple[Finding, ...] = ()
+    looks: tuple[Look, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

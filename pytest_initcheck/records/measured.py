@@ -245,8 +245,9 @@ class RunRecord:
     """One training per seed, or anything else that has curves, metrics and models.
 
     ``curves`` maps a metric to one curve per seed (a value per epoch or step); ``metrics`` maps a
-    metric to one value per seed; ``before`` and ``after`` pool the models of all seeds. ``shown``
-    are curves that a report shows and no baseline keeps.
+    metric to one value per seed; ``before`` and ``after`` pool the models of all seeds, the former
+    also those that a `Sequential` did not train. ``shown`` are curves that a report shows and no
+    baseline keeps.
     """
 
     seeds: Annotated[tuple[int, ...], Use(compared=_SETTINGS, shown="seeds")] = ()

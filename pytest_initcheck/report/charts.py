@@ -29,6 +29,9 @@ WORDS = {
     "band": "± 1 standard deviation",
     "baseline": "baseline mean",
     "base-band": "baseline ± 1 standard deviation",
+    "statistic": "what the seeds say",
+    "accepts": "enough to accept",
+    "rejects": "enough to reject",
 }
 _CLASS = {"before": "b", "after": "a", "base-before": "e", "base-after": "f"}
 

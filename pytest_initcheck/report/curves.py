@@ -12,7 +12,7 @@ from pytest_initcheck.report.quantities import main_tensor
 MOST_SEEDS = 32
 MOST_POINTS = 1600
 LOG_RATIO = 100.0
-ORDER = ("mean", "seed", "band", "baseline", "base-band")
+ORDER = ("mean", "seed", "band", "baseline", "base-band", "statistic", "accepts", "rejects")
 Point = tuple[float, float]
 
 

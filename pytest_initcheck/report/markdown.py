@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from pytest_initcheck.records import SessionRecord
 from pytest_initcheck.report import summary
+from pytest_initcheck.report.looks import seeds_text
 from pytest_initcheck.report.problems import Problem, problems
 
 MOST_ROWS = 30
@@ -50,6 +51,8 @@ def _counts(session: SessionRecord) -> Iterator[str]:
     ignored = summary.ignored_count(session)
     if ignored:
         rows.append(("ignored", f"{ignored} finding{'s' if ignored > 1 else ''}"))
+    if seeds := seeds_text(session):
+        rows.append(("seeds", seeds))
     yield _table(("", ""), rows)
 
 

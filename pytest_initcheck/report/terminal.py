@@ -14,6 +14,7 @@ from pytest_initcheck.records import (
     TestRecord,
 )
 from pytest_initcheck.report import summary
+from pytest_initcheck.report.looks import seeds_text
 from pytest_initcheck.report.problems import changed
 from pytest_initcheck.report.quantities import columns
 
@@ -48,6 +49,7 @@ def terminal_lines(
         lines += _axis("health", summary.verdict_counts(session), "not judged")
         lines += _axis("baselines", summary.status_counts(session), "not compared")
         lines += _ignored(session)
+        lines += _seeds(session)
         lines += _findings(session, width, place)
         lines += _changes(session, width, place)
     lines += [f"note: {summary.shorten(note, 4 * width)}" for note in session.notes]
@@ -63,6 +65,11 @@ def _axis(title: str, counts: Mapping[str, int], none: str) -> list[str]:
 def _ignored(session: SessionRecord) -> list[str]:
     count = summary.ignored_count(session)
     return [f"{'ignored:':<10} {count} finding{'s' if count > 1 else ''}"] if count else []
+
+
+def _seeds(session: SessionRecord) -> list[str]:
+    text = seeds_text(session)
+    return [f"{'seeds:':<10} {text}"] if text else []
 
 
 def _findings(session: SessionRecord, width: int, place: str) -> list[str]:

@@ -22,6 +22,7 @@ from pytest_initcheck.records import (
 from pytest_initcheck.report import summary
 from pytest_initcheck.report.curves import CurveView, curve_views, depth_views, series_of
 from pytest_initcheck.report.layers import Budget, LayersView, layers_view
+from pytest_initcheck.report.looks import look_views, path_text
 from pytest_initcheck.report.metrics import MetricRow, OverviewView, metric_rows, overview
 from pytest_initcheck.report.panels import Panels, PanelView
 from pytest_initcheck.report.panels.panel import svg_source
@@ -111,6 +112,8 @@ class EntryView:
     ignored: tuple[FindingView, ...]
     more_ignored: int
     comparison: ComparisonView | None
+    path: str
+    looks: tuple[CurveView, ...]
     curves: tuple[CurveView, ...]
     metrics: tuple[MetricRow, ...]
     layers: LayersView | None
@@ -122,6 +125,11 @@ class EntryView:
     def curve_series(self) -> tuple[str, ...]:
         """The series that the legend of the curves names."""
         return series_of(self.curves)
+
+    @property
+    def look_series(self) -> tuple[str, ...]:
+        """The series that the legend of the looks names."""
+        return series_of(self.looks)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -286,6 +294,8 @@ def _entry(entry: Entry, anchor: str, alone: bool, state: PageState) -> EntryVie
         ignored=tuple(finding_view(finding) for finding in entry.ignored[:MOST_FINDINGS]),
         more_ignored=max(len(entry.ignored) - MOST_FINDINGS, 0),
         comparison=_comparison(comparison) if comparison else None,
+        path=path_text(entry.looks),
+        looks=look_views(entry.looks),
         curves=curve_views(record, expected, entry.kind),
         metrics=metric_rows(record, expected),
         layers=layers_view(record, expected, entry.findings, state.budget),

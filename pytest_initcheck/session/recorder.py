@@ -16,13 +16,15 @@ from pytest_initcheck.records import (
     TestRecord,
     Verdict,
 )
+from pytest_initcheck.session.deciding import Decider, Share, baseline_question, share_question
 from pytest_initcheck.session.failure import BaselineProblem, baseline_text
 from pytest_initcheck.session.provenance import device_of
 from pytest_initcheck.session.settings import Scope, tolerances_of
 
 if TYPE_CHECKING:
-    from pytest_initcheck.baseline import Baselines
+    from pytest_initcheck.baseline import Baselines, Stored
     from pytest_initcheck.ignores import Ignore
+    from pytest_initcheck.sequential import Sequential, Stage
 
 WAY_OUT = (
     "an update leaves the file as it is, as other tests are in it: restore it from version "
@@ -55,11 +57,12 @@ class TestRecorder:
         ignored: Sequence[Finding] = (),
         rtol: float | None = None,
         atol: float | None = None,
+        decider: Decider | None = None,
     ) -> Entry:
         """Record one thing under ``name`` ("name-2" where that is taken) and compare it.
 
         A baseline that is missing, has changed or cannot be read is kept in ``problems``: what
-        the test itself asserts comes first.
+        the test itself asserts comes first. ``decider`` is who said when seeds were enough.
         """
         entry = Entry(
             name=self._unused(name),
@@ -68,11 +71,43 @@ class TestRecorder:
             verdict=verdict,
             findings=tuple(findings),
             ignored=tuple(ignored),
+            looks=tuple(decider.looks) if decider else (),
         )
         if self.baselines is not None:
-            entry = self._compared(entry, rtol, atol)
+            stage = decider.stage_at(len(record.seeds)) if decider else None
+            entry = self._compared(entry, rtol, atol, stage)
         self.entries.append(entry)
         return entry
+
+    def decider(self, name: str, design: Sequential, share: Share | None = None) -> Decider:
+        """Who says whether a run under ``name`` needs more seeds.
+
+        All are taken where the baseline is to be written, or compared by given tolerances, which
+        no number of seeds has error rates for.
+        """
+        shares = (share_question(design, share),) if share else ()
+        if self.settings.update == "all":
+            return Decider()
+        if self.baselines is None:
+            return Decider(shares)
+        stored = self._stored(self._unused(name))
+        if stored is None or self._has_tolerance:
+            return Decider()
+        found = baseline_question(stored, design, self.settings.least)
+        return Decider((*found.questions, *shares), found.stage_at) if found else Decider()
+
+    def _stored(self, name: str) -> Stored | None:
+        assert self.baselines is not None
+        try:
+            return self.baselines.stored(self.settings.nodeid, name)
+        except BaselineError:
+            return None
+
+    @property
+    def _has_tolerance(self) -> bool:
+        settings = self.settings
+        given = (settings.rtol, settings.atol)
+        return settings.exact or bool(settings.tolerance) or given != (None, None)
 
     def note_ignores(self, unused: Sequence[Ignore]) -> None:
         """Remember which ignores of markers and ini file a diagnosis of this test has matched."""
@@ -88,15 +123,21 @@ class TestRecorder:
             candidate = f"{name}-{number}"
         return candidate
 
-    def _compared(self, entry: Entry, rtol: float | None, atol: float | None) -> Entry:
+    def _compared(
+        self, entry: Entry, rtol: float | None, atol: float | None, stage: Stage | None
+    ) -> Entry:
         from pytest_initcheck.baseline.admission import refusal
+        from pytest_initcheck.report.looks import path_text
 
         fault = ""
         try:
-            comparison = self._comparison(entry, rtol, atol)
+            comparison = self._comparison(entry, rtol, atol, stage)
         except BaselineError as error:
             fault = f"unreadable: {error}\n{WAY_OUT}"
             comparison = Comparison(status="unreadable", notes=(str(error),))
+        if entry.looks and comparison.status == "changed":
+            notes = (path_text(entry.looks), *comparison.notes)
+            comparison = replace(comparison, notes=notes)
         if self.settings.update and comparison.status == "missing":
             comparison = replace(comparison, status="new")
         elif self.settings.update != "all" and comparison.status != "match":
@@ -104,7 +145,9 @@ class TestRecorder:
             self.problems.append(BaselineProblem(entry.name, comparison, fault, blocked))
         return replace(entry, comparison=comparison)
 
-    def _comparison(self, entry: Entry, rtol: float | None, atol: float | None) -> Comparison:
+    def _comparison(
+        self, entry: Entry, rtol: float | None, atol: float | None, stage: Stage | None
+    ) -> Comparison:
         assert self.baselines is not None
         return self.baselines.compare(
             self.settings.nodeid,
@@ -115,6 +158,7 @@ class TestRecorder:
             exact=self.settings.exact,
             **tolerances_of(self.settings),
             device=device_of(entry),
+            stage=stage,
         )
 
     def obsolete(self) -> list[str]:

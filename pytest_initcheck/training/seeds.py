@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 
 from pytest_initcheck.errors import InitcheckError
+from pytest_initcheck.sequential import Sequential
 
 LIMIT = 2**32  # numpy's generator takes no larger seed.
 
@@ -31,6 +33,25 @@ def seed_list(seeds: int | Iterable[int]) -> tuple[int, ...]:
     if len(set(found)) < len(found):
         raise InitcheckError(f"seeds: pass every seed once, not {list(found)}")
     return found
+
+
+def planned(
+    seeds: int | Iterable[int] | Sequential, question: Callable[..., Any] | None
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """All seeds that may be taken, and after how many of them ``question`` is asked.
+
+    Raises:
+        InitcheckError: no seeds, or seeds until something is known and nothing to be known.
+    """
+    if not isinstance(seeds, Sequential):
+        chosen = seed_list(seeds)
+        return chosen, (len(chosen),)
+    if question is None:
+        raise InitcheckError(
+            "seeds: a Sequential stops where a verdict is known, and here is none; pass a number, "
+            "or use the fixture, which compares with a baseline"
+        )
+    return tuple(range(seeds.at_most)), seeds.looks
 
 
 class Order:

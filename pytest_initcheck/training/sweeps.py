@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,13 +13,15 @@ from torch import nn
 from pytest_initcheck.capture.randomness import isolated
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.records import RunRecord
+from pytest_initcheck.sequential import Sequential
 from pytest_initcheck.training.build import build_models
+from pytest_initcheck.training.course import Course, trained
 from pytest_initcheck.training.experiment import Experiment, OptimizerFactory
+from pytest_initcheck.training.loop import Tick
 from pytest_initcheck.training.normal import check_sigma, draw_normal
 from pytest_initcheck.training.prepare import Prepared, prepare
 from pytest_initcheck.training.progress import bar
-from pytest_initcheck.training.runs import train_all
-from pytest_initcheck.training.seeds import seed_list
+from pytest_initcheck.training.seeds import planned
 
 Start = Callable[[nn.Module], Any]
 
@@ -56,25 +59,93 @@ def sweep(
     Raises:
         InitcheckError: nothing to sweep over, a value twice, or what ``run`` raises.
     """
+    return sweep_until(
+        None,
+        experiment,
+        sigmas,
+        optimizers,
+        seeds,
+        layers,
+        device,
+        progress,
+        starts=starts,
+        batched=batched,
+    )
+
+
+def sweep_until(
+    are_known: Callable[[dict[str, RunRecord]], bool] | None,
+    experiment: Experiment,
+    sigmas: Iterable[float] | None = None,
+    optimizers: Mapping[str, OptimizerFactory] | None = None,
+    seeds: int | Iterable[int] | Sequential = 8,
+    layers: str | Iterable[str] = "first",
+    device: str | torch.device | None = None,
+    progress: bool | None = None,
+    *,
+    starts: Mapping[str, Start] | None = None,
+    batched: bool = False,
+) -> dict[str, RunRecord]:
+    """`sweep`, which of a `Sequential` trains no more seeds once ``are_known`` holds of the cells.
+
+    The question is asked of all cells together, so that they keep the same seeds.
+    """
     if sigmas is None and optimizers is None and starts is None:
         raise InitcheckError("sweep: pass sigmas, optimizers, starts, or several of them")
     beginnings = [(n, f, w) for n, f in _named("starts", starts) for w in _sigmas(sigmas)]
     makers = _named("optimizers", optimizers)
-    chosen = seed_list(seeds)
-    if not isinstance(layers, str):
-        layers = list(layers)
-    prepared = prepare(experiment, device)
-    total = len(beginnings) * len(makers) * len(chosen) * experiment.epochs
-    cells: dict[str, RunRecord] = {}
+    chosen, looks = planned(seeds, are_known)
+    grid = _Grid(
+        prepared=prepare(experiment, device),
+        beginnings=beginnings,
+        makers=makers,
+        seeds=chosen,
+        layers=layers if isinstance(layers, str) else list(layers),
+        batched=batched,
+    )
+    total = len(grid.cells) * len(chosen) * experiment.epochs
     with isolated(), bar(total, "sweep", progress) as tick:
-        for name, maker in makers:
-            changed = _changed(prepared, optimizer=maker or experiment.optimizer)
-            begun = (_starting(changed, start, sigma, layers) for _, start, sigma in beginnings)
-            models = [model for each in begun for model in build_models(each, chosen)]
-            records = train_all(changed, models, chosen, tick, batched=batched)
-            for (start_name, _, sigma), record in zip(beginnings, records, strict=True):
-                cells[_cell(start_name, sigma, name)] = _noted(record, sigma)
-    return cells
+        if are_known is not None:
+            courses = list(grid.courses(tick))
+            return grid.named(trained(courses, looks, lambda r: are_known(grid.named(r))))
+        # One optimiser after the other, so that the models of one are held at a time.
+        alone = (trained([course], looks, lambda _: True) for course in grid.courses(tick))
+        return grid.named([record for records in alone for record in records])
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Grid:
+    """The cells of a sweep: every start with every sigma, for one optimiser after the other."""
+
+    prepared: Prepared
+    beginnings: list[tuple[str, Start | None, float | None]]
+    makers: list[tuple[str, OptimizerFactory | None]]
+    seeds: tuple[int, ...]
+    layers: str | list[str]
+    batched: bool
+
+    @property
+    def cells(self) -> list[tuple[str, float | None]]:
+        """Their names and sigmas."""
+        return [
+            (_cell(start, sigma, optimizer), sigma)
+            for optimizer, _ in self.makers
+            for start, _, sigma in self.beginnings
+        ]
+
+    def courses(self, tick: Tick) -> Iterator[Course]:
+        """The models of every optimiser, ready to be trained."""
+        own = self.prepared.experiment.optimizer
+        for _, maker in self.makers:
+            changed = _changed(self.prepared, optimizer=maker or own)
+            begun = (_starting(changed, f, sigma, self.layers) for _, f, sigma in self.beginnings)
+            models = [model for each in begun for model in build_models(each, self.seeds)]
+            yield Course(changed, models, self.seeds, tick, batched=self.batched)
+
+    def named(self, records: Sequence[RunRecord]) -> dict[str, RunRecord]:
+        """The records of all cells by their names."""
+        found = zip(self.cells, records, strict=True)
+        return {cell: _noted(record, sigma) for (cell, sigma), record in found}
 
 
 def _cell(start: str, sigma: float | None, optimizer: str) -> str:

@@ -1,0 +1,150 @@
+"""Models of several seeds on their way: looked at, trained in groups of seeds, recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import nn
+
+from pytest_initcheck.capture.movement import copies, movement
+from pytest_initcheck.capture.written import body, optimizer_name, rates
+from pytest_initcheck.errors import InitcheckError
+from pytest_initcheck.records import ModelRecord, RunRecord
+from pytest_initcheck.training import batched as batched_loop
+from pytest_initcheck.training import loop
+from pytest_initcheck.training.build import rehearse
+from pytest_initcheck.training.history import History
+from pytest_initcheck.training.layer_snapshots import look_at
+from pytest_initcheck.training.pooling import pooled_models
+from pytest_initcheck.training.prepare import Prepared
+
+
+class Course:
+    """Groups of ``len(seeds)`` models that differ in their start, over the same seeds.
+
+    All are looked at before the first is trained, which costs little: what a baseline holds of
+    untrained models can be compared in full after any number of seeds.
+    """
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        models: Sequence[nn.Module],
+        seeds: tuple[int, ...],
+        tick: loop.Tick,
+        *,
+        batched: bool,
+    ) -> None:
+        self.prepared, self.models, self.seeds, self.tick = prepared, models, seeds, tick
+        self.engine = batched_loop.train if batched else loop.train
+        rehearse(prepared, models[0])
+        self.befores = [look_at(prepared, model, "before") for model in models]
+        self.starts = [copies(model) for model in models]
+        self.measured = [_measure(prepared, model, "before") for model in models]
+        self.histories: dict[int, History] = {}
+        self.afters: dict[int, ModelRecord] = {}
+        self.trained = 0
+
+    def train(self, count: int) -> None:
+        """Train all models of the next seeds, until there are ``count`` of them."""
+        chosen = [i for group in self._groups(self.trained, count) for i in group]
+        models = [self.models[i] for i in chosen]
+        seeds = [self.seeds[i % len(self.seeds)] for i in chosen]
+        histories = self.engine(self.prepared, models, seeds, self.tick)
+        for i, model, history in zip(chosen, models, histories, strict=True):
+            history.metrics.update(self.measured[i])
+            history.metrics.update(_measure(self.prepared, model, "after"))
+            self.histories[i] = history
+        for i, model in zip(chosen, models, strict=True):
+            self.afters[i] = look_at(self.prepared, model, "after", movement(model, self.starts[i]))
+        self.trained = count
+
+    def records(self) -> list[RunRecord]:
+        """One record per group: of the seeds that are trained, ``before`` of all."""
+        meta = _meta(self.prepared, self.models[0])
+        return [
+            _record(
+                self.seeds[: self.trained],
+                [self.histories[i] for i in group],
+                self.befores[group.start : group.start + len(self.seeds)],
+                [self.afters[i] for i in group],
+                meta,
+            )
+            for group in self._groups(0, self.trained)
+        ]
+
+    def _groups(self, first: int, last: int) -> list[range]:
+        """The places of the models of some seeds, group by group."""
+        starts = range(0, len(self.models), len(self.seeds))
+        return [range(start + first, start + last) for start in starts]
+
+
+def trained(
+    courses: Sequence[Course],
+    looks: Sequence[int],
+    are_known: Callable[[Sequence[RunRecord]], bool],
+) -> list[RunRecord]:
+    """Train the same seeds in all courses, until the records leave nothing to be known."""
+    records: list[RunRecord] = []
+    for count in looks:
+        for course in courses:
+            course.train(count)
+        records = [record for course in courses for record in course.records()]
+        if are_known(records):
+            break
+    return records
+
+
+def _record(
+    seeds: tuple[int, ...],
+    histories: Sequence[History],
+    befores: Sequence[ModelRecord],
+    afters: Sequence[ModelRecord],
+    meta: dict[str, str],
+) -> RunRecord:
+    names = dict.fromkeys(name for history in histories for name in history.metrics)
+    missing = float("nan")
+    return RunRecord(
+        seeds=seeds,
+        curves={name: tuple(h.curve(name) for h in histories) for name in histories[0].curves},
+        metrics={name: tuple(h.metrics.get(name, missing) for h in histories) for name in names},
+        before=pooled_models(befores),
+        after=pooled_models(afters),
+        meta=meta,
+    )
+
+
+def _measure(prepared: Prepared, model: nn.Module, moment: str) -> dict[str, float]:
+    measure = prepared.experiment.measure
+    if measure is None:
+        return {}
+    values = measure(model, moment)
+    if not isinstance(values, Mapping):
+        kind = type(values).__name__
+        raise InitcheckError(f"measure: must return a mapping of names to numbers, not {kind}")
+    try:
+        return {f"{name} {moment}": _number(value) for name, value in values.items()}
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InitcheckError(f"measure: must return numbers: {error}") from None
+
+
+def _number(value: object) -> float:
+    return float(value.detach() if isinstance(value, torch.Tensor) else value)  # type: ignore[arg-type]
+
+
+def _meta(prepared: Prepared, model: nn.Module) -> dict[str, str]:
+    experiment = prepared.experiment
+    optimizer = experiment.optimizer(list(model.parameters()))
+    return {
+        "model": type(model).__name__,
+        "parameters": str(sum(p.numel() for p in model.parameters())),
+        "samples": str(len(prepared.train)),
+        "loss": prepared.loss_name,
+        **({"loss calls": text} if (text := body(experiment.loss)) else {}),
+        "optimizer": f"{optimizer_name(optimizer)}, lr {rates(optimizer)}",
+        "epochs": str(experiment.epochs),
+        "batch size": str(experiment.batch_size),
+        "dtype": str(next(model.parameters()).dtype).removeprefix("torch."),
+        "device": prepared.device.type,
+    }
