@@ -20,6 +20,8 @@ STAMP := $(VENV)/installed.toml
 PYTEST := $(PY) -m pytest
 # Tensors here are small, so that two threads of one process are slower than two processes.
 export OMP_NUM_THREADS ?= 1
+# The tests start many processes, each of which would compile the package anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: suite test clean
 .DEFAULT_GOAL := suite
