@@ -44,11 +44,13 @@ class Refused(NamedTuple):
 
 class Update(NamedTuple):
     """What an update did: the files that changed, sorted; how many entries were "created",
-    "updated", "unchanged" and "dropped"; and those that it refused."""
+    "updated", "unchanged" and "dropped"; those that it refused; and which of the files had an
+    older format, so that what is unchanged in them was written anew as well."""
 
     files: list[Path]
     counts: Counter[str]
     refused: list[Refused]
+    converted: list[Path]
 
 
 class Baselines:
@@ -131,7 +133,7 @@ class Baselines:
         for test in tests:
             by_file.setdefault(self.path(test.nodeid), []).append(test)
         if not by_file:
-            return Update([], Counter(), [])
+            return Update([], Counter(), [], [])
         with self._alone():
             merge = _Merge(_lasting(provenance), allow)
             contents = {
@@ -139,7 +141,10 @@ class Baselines:
                 for file, mine in sorted(by_file.items())
             }
             paths = {file: _one_path(file, mine) for file, mine in by_file.items()}
-            return Update(self._save(contents, paths), merge.counts, merge.refused)
+            older = {file for file in contents if self._load(file).format != format.FORMAT}
+            written = self._save(contents, paths)
+            converted = [file for file in written if file in older and contents[file]]
+            return Update(written, merge.counts, merge.refused, converted)
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
@@ -157,10 +162,16 @@ class Baselines:
         for file, tests in contents.items():
             before = files.read(file, self.directory)
             after = _bytes(tests, paths[file]) if tests else None
-            if before != after:
+            if before != after and not self._says(file, after, paths[file]):
                 changed[file] = after
         files.write(changed, self.directory)
         return list(changed)
+
+    def _says(self, file: Path, content: bytes | None, path: str) -> bool:
+        """Whether a file of an older format holds the same, so that it may stay as it is."""
+        known = self._load(file)
+        is_older = known.format != format.FORMAT
+        return is_older and content is not None and content == _bytes(known.tests, path)
 
     def rewrite(self, file: Path, change: Callable[[bytes], bytes]) -> None:
         """Replace what is in a file by what ``change`` makes of it.
@@ -181,7 +192,7 @@ class Baselines:
             BaselineError: as `compare`.
         """
         stored = self._tests(nodeid).get(_test(nodeid), {})
-        return format.render({_test(nodeid): {name: stored[name] for name in entries}})
+        return format.render_long({_test(nodeid): {name: stored[name] for name in entries}})
 
     def prune(self, keep: Iterable[str], dry_run: bool = False) -> list[str]:
         """Delete the baselines of every test that is not in ``keep``; returns their nodeids.

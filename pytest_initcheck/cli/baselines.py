@@ -110,7 +110,7 @@ def _row(one: Listed) -> tuple[str, ...]:
 
 
 def show(arguments: argparse.Namespace) -> int:
-    """Print what is stored for a test, or one entry of it, as it stands in the file."""
+    """Print what is stored for a test, or one entry of it, with every number in full."""
     baselines, _ = baselines_of(arguments)
     nodeid, names = arguments.test, baselines.entries(arguments.test)
     if not names:

@@ -161,6 +161,11 @@ class Session:
             return
         self.faults += [f"baseline not written: {refused}" for refused in done.refused]
         self.notes.append(_update_note(done.counts, self.settings))
+        if done.converted:
+            files = ", ".join(path.name for path in done.converted)
+            self.notes.append(
+                f"written in the present, shorter format, with the values that they had: {files}"
+            )
         left = len(chosen) - len(passed)
         if left:
             tests = "1 test" if left == 1 else f"{left} tests"
