@@ -25,8 +25,6 @@ _HEAD = ("layer", None)
 # Whose form a tensor has as a rule.
 _FORM_OF = {"gradients": "weights", "activation_gradients": "activations"}
 _LAYERS, _SAME_AS = "layers", "@"
-# Tests, test, entry, moment.
-_MODEL_DEPTH = 4
 Role = tuple[str, str | None]
 Layers = dict[str, dict[Role, Any]]
 
@@ -76,9 +74,9 @@ def read(data: Any, made: Data, path: Path) -> Data:
     return entry
 
 
-def place(path: Path) -> Path:
-    """Where the short form has what stands at a path in the data."""
-    model, inner = path[:_MODEL_DEPTH], path[_MODEL_DEPTH:]
+def place(path: Path, depth: int) -> Path:
+    """Where the short form has what stands at a path in the data of an entry at that depth."""
+    model, inner = path[: depth + 1], path[depth + 1 :]
     if inner[:1] == (_LAYERS,) and len(inner) > 1:
         name, role, parameter = keys.split(str(inner[1])) or ("", "", None)
         own = inner[2:3] if role == _HEAD[0] else (_key((role, parameter)),)

@@ -39,7 +39,7 @@ def diff(arguments: argparse.Namespace) -> int:
         (test, name, comparison)
         for run in runs.read([arguments.run] if arguments.run else [], settings)
         for test in runs.compared(run)
-        for name, comparison in comparisons(baselines, test)
+        for name, comparison in comparisons(baselines, test, run.record.provenance)
     ]
     counts = Counter(comparison.status for _, _, comparison in found)
     if arguments.json:
@@ -86,7 +86,12 @@ def listing(arguments: argparse.Namespace) -> int:
 
 
 def _listed(one: Listed) -> dict[str, Any]:
-    known = {"provenance": one.stored.provenance, "seeds": len(one.stored.record.seeds)}
+    stored = one.stored
+    known = {
+        "environment": str(one.environment),
+        "provenance": stored.provenance,
+        "seeds": len(stored.record.seeds),
+    }
     return {"file": str(one.file), "nodeid": one.nodeid, "entry": one.entry, **known}
 
 
@@ -104,7 +109,7 @@ def _row(one: Listed) -> tuple[str, ...]:
         one.entry,
         ", ".join(holds) or "nothing",
         str(len(record.seeds) or "-"),
-        record.meta.get("device", provenance.get("device", "-")),
+        one.environment.device or provenance.get("device", "-"),
         provenance.get("torch", "-"),
     )
 

@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from pytest_initcheck.baseline import living
+from pytest_initcheck.baseline import Baselines, living
 from pytest_initcheck.cli import OK
 from pytest_initcheck.cli.output import print_json
 from pytest_initcheck.cli.project import baselines_of
@@ -19,6 +19,8 @@ from pytest_initcheck.errors import InitcheckError
 def prune(arguments: argparse.Namespace) -> int:
     """Delete the baselines of tests that are gone, after collecting all tests that are not."""
     baselines, settings = baselines_of(arguments)
+    if arguments.environment is not None:
+        return _prune_environment(baselines, arguments)
     stored = list(dict.fromkeys(one.nodeid for one in baselines.listing()))
     paths = sorted({nodeid.partition("::")[0] for nodeid in stored})
     existing = [path for path in paths if (settings.root / path).is_file()]
@@ -35,6 +37,20 @@ def prune(arguments: argparse.Namespace) -> int:
     for nodeid in gone:
         print(f"{'would delete' if arguments.dry_run else 'deleted'} {nodeid}")
     print(f"{len(gone)} of {len(stored)} tests with baselines are gone")
+    return OK
+
+
+def _prune_environment(baselines: Baselines, arguments: argparse.Namespace) -> int:
+    """Delete the records that were made in such an environment; no test needs to be collected."""
+    if not arguments.environment.strip():
+        raise InitcheckError("--environment is empty: say which, as initcheck baselines list does")
+    gone = baselines.prune_environment(arguments.environment, arguments.dry_run)
+    if arguments.json:
+        print_json({"gone": gone, "kept": {}, "deleted": not arguments.dry_run})
+        return OK
+    for record in gone:
+        print(f"{'would delete' if arguments.dry_run else 'deleted'} {record}")
+    print(f"{len(gone)} records are of {arguments.environment!r}")
     return OK
 
 

@@ -264,3 +264,8 @@ class RunRecord:
     after: Annotated[ModelRecord | None, Use(compared="model")] = None
     meta: Annotated[dict[str, str], Use(compared=_SETTINGS)] = field(default_factory=dict)
     shown: Annotated[dict[str, tuple[Curve, ...]], _FOR_SHOW] = field(default_factory=dict)
+
+    def setting(self, key: str) -> str:
+        """What the settings of the run, or of its models, say under a key; "" for nothing."""
+        metas = [self.meta] + [model.meta for model in (self.before, self.after) if model]
+        return next((meta[key] for meta in metas if key in meta), "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_initcheck.errors import BaselineError
 from pytest_initcheck.records import (
@@ -17,7 +17,7 @@ from pytest_initcheck.records import (
     Verdict,
 )
 from pytest_initcheck.session.failure import BaselineProblem, baseline_text
-from pytest_initcheck.session.provenance import device_of
+from pytest_initcheck.session.provenance import device_among, device_of, version
 from pytest_initcheck.session.settings import Scope
 
 if TYPE_CHECKING:
@@ -108,17 +108,21 @@ class TestRecorder:
         from pytest_initcheck.baseline.tolerances import parse_tolerances
 
         assert self.baselines is not None
-        least = self.settings.least
+        least: dict[str, Any] = {}
+        if self.settings.least is not None:
+            least["least"] = self.settings.least
         return self.baselines.compare(
             self.settings.nodeid,
             entry.name,
             entry.record,
             rtol=self.settings.rtol if rtol is None else rtol,
             atol=self.settings.atol if atol is None else atol,
-            **({} if least is None else {"least": least}),
+            **least,
             exact=self.settings.exact,
             tolerances=parse_tolerances(self.settings.tolerance),
             device=device_of(entry),
+            provenance={"torch": version("torch")},
+            variant=self.settings.variant,
         )
 
     def obsolete(self) -> list[str]:
@@ -126,8 +130,10 @@ class TestRecorder:
         if self.baselines is None:
             return []
         mine = {entry.name for entry in self.entries}
+        device = device_among(self.entries)
         try:
-            return [n for n in self.baselines.entries(self.settings.nodeid) if n not in mine]
+            known = self.baselines.entries(self.settings.nodeid, device)
+            return [name for name in known if name not in mine]
         except BaselineError:
             return []
 

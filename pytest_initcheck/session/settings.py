@@ -52,7 +52,7 @@ class Scope(NamedTuple):
 
     ``ignores`` are those of its markers, the nearest first, then those of the ini file; ``causal``
     is None where the model's own configuration is asked. ``expects_failure`` tells a test that is
-    marked xfail.
+    marked xfail, ``variant`` which environments' baselines count for it, "" for all.
     """
 
     nodeid: str
@@ -70,3 +70,4 @@ class Scope(NamedTuple):
     least: float | None = None
     tolerance: tuple[str, ...] = ()
     expects_failure: bool = False
+    variant: str = ""
