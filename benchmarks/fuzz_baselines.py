@@ -174,10 +174,14 @@ class Readers:
         record = sample()
         entry = Entry(name="run", kind="run", record=record, comparison=Comparison(status="match"))
         self.tests = (TestRecord(nodeid=NODE, entries=(entry,)),)
-        Baselines(self.folder).update(self.tests, {"torch": "2"})
+        Baselines(self.folder).update(self.tests, {"torch": "2.9"})
         self.file = self.folder / "suites/test_a.json"
         self.baseline = self.file.read_text(encoding="utf-8")
         self.older = format.render_long(format.parse(self.baseline, "sample"))
+        other = replace(entry, record=replace(record, metrics={"accuracy": (0.9, 0.92)}))
+        elsewhere = TestRecord(nodeid=NODE, entries=(other,))
+        Baselines(self.folder).update([elsewhere], {"torch": "3.0"})
+        self.several = self.file.read_text(encoding="utf-8")
         self.run = run_json(SessionRecord(FORMAT, {"torch": "2"}, self.tests))
 
     def read_baseline(self, data: bytes) -> None:
@@ -222,7 +226,8 @@ def fuzz(count: int, seed: int = 0) -> Tally:
                 ("run.json", readers.run, readers.accept_run),
                 ("ini", rng.choice(IGNORES), readers.read_ignore),
                 ("baseline", readers.older, readers.read_baseline),
-            )[(0, 1, 0, 1, 2, 0, 1, 3, 1, 2)[i % 10]]
+                ("baseline", readers.several, readers.read_baseline),
+            )[(0, 1, 0, 1, 2, 4, 1, 3, 1, 2)[i % 10]]
             data = mutate(source, rng)
             tally.hand(name, lambda read=read, data=data: read(data), data)  # type: ignore[misc]
         tally.faults += [f"written outside: {name}" for name in readers.strays()]

@@ -16,7 +16,14 @@ from pytest_initcheck.baseline.samples import is_determined, marks, rounding
 from pytest_initcheck.baseline.stored import Band, Stored, freeze
 from pytest_initcheck.baseline.tolerances import Tolerance, by_tolerance
 from pytest_initcheck.errors import InitcheckError
-from pytest_initcheck.records import Comparison, Curve, Difference, ModelRecord, RunRecord
+from pytest_initcheck.records import (
+    Comparison,
+    Curve,
+    Difference,
+    LayerRecord,
+    ModelRecord,
+    RunRecord,
+)
 
 # The chance that one entry is called "changed" where only fresh random numbers differ: one in a
 # thousand for a session of 200 tests.
@@ -98,8 +105,21 @@ def compare(
         file=file,
         expected=stored.expected(),
         provenance=dict(stored.provenance),
-        is_identical=(mine.record, mine.bands) == (stored.record, stored.bands),
+        is_identical=_unordered(mine) == _unordered(stored),
     )
+
+
+def _unordered(stored: Stored) -> tuple[object, ...]:
+    """What is equal for two records with equal values."""
+    # Files do not keep the order in which layers ran, and what is not a number equals nothing.
+    record = stored.record
+    models = [m and replace(m, layers=_by_name(m)) for m in (record.before, record.after)]
+    rest = replace(record, before=None, after=None, metrics={})
+    return rest, *models, repr(sorted(record.metrics.items())), stored.bands
+
+
+def _by_name(model: ModelRecord) -> tuple[LayerRecord, ...]:
+    return tuple(sorted(model.layers, key=lambda layer: layer.name))
 
 
 def _bits(actual: ModelRecord | None, expected: ModelRecord | None) -> Iterator[Check]:

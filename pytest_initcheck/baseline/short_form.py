@@ -64,7 +64,9 @@ def read(data: Any, made: Data, path: Path) -> Data:
     """
     short = _object(data, path)
     run = more({k: v for k, v in short.items() if k not in _MOMENTS}, _run_usual({}, made))
-    curves = _object(run["curves"], (*path, "curves"))
+    for key in usual(RunRecord).keys() - run.keys():
+        raise Fault(path, f"{_called(path)}: the field {key!r} is missing")
+    curves = _object(run.get("curves"), (*path, "curves"))
     entry = {**run, "curves": {name: _long_band(band, run) for name, band in curves.items()}}
     before = _NOTHING
     for moment in (moment for moment in _MOMENTS if moment in short):

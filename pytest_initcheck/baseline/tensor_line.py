@@ -39,7 +39,7 @@ class Beside(NamedTuple):
 
 def write(data: Data, beside: Beside) -> str | list[Any]:
     """The line of a tensor's data; a list where something in it takes more than a word."""
-    data = data | {key: data[key] and schema.rounded(data[key]) for key in NUMBERS}
+    data = data | {key: schema.rounded(data[key]) for key in NUMBERS if data[key] is not None}
     counts, twin = _counts(data), beside.twin
     parts = [split(data[key]) if data[key] is not None else (_NONE, 0) for key in NUMBERS]
     shown = [
@@ -129,6 +129,8 @@ def _others(words: Sequence[str], long: Data, form: Mapping[str, Any] | None) ->
         if key is None or key in part:
             raise Damaged(f"there is no place for {word[:40]!r}")
         part[key] = _value(key, text)
+    for key in (key for key, value in part.items() if value is None):
+        raise Damaged(f"{key}: expected a value, found null")
     return more(part, _usual(part.get("shape", form["shape"] if form else []), form))
 
 

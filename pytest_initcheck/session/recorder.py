@@ -55,6 +55,7 @@ class TestRecorder:
         ignored: Sequence[Finding] = (),
         rtol: float | None = None,
         atol: float | None = None,
+        variant: str | None = None,
     ) -> Entry:
         """Record one thing under ``name`` ("name-2" where that is taken) and compare it.
 
@@ -70,7 +71,9 @@ class TestRecorder:
             ignored=tuple(ignored),
         )
         if self.baselines is not None:
-            entry = self._compared(entry, rtol, atol)
+            given = {"rtol": rtol, "atol": atol, "variant": variant}
+            known: dict[str, Any] = {key: own for key, own in given.items() if own is not None}
+            entry = self._compared(entry, self.settings._replace(**known))
         self.entries.append(entry)
         return entry
 
@@ -88,12 +91,12 @@ class TestRecorder:
             candidate = f"{name}-{number}"
         return candidate
 
-    def _compared(self, entry: Entry, rtol: float | None, atol: float | None) -> Entry:
+    def _compared(self, entry: Entry, scope: Scope) -> Entry:
         from pytest_initcheck.baseline.admission import refusal
 
         fault = ""
         try:
-            comparison = self._comparison(entry, rtol, atol)
+            comparison = self._comparison(entry, scope)
         except BaselineError as error:
             fault = f"unreadable: {error}\n{WAY_OUT}"
             comparison = Comparison(status="unreadable", notes=(str(error),))
@@ -104,25 +107,23 @@ class TestRecorder:
             self.problems.append(BaselineProblem(entry.name, comparison, fault, blocked))
         return replace(entry, comparison=comparison)
 
-    def _comparison(self, entry: Entry, rtol: float | None, atol: float | None) -> Comparison:
+    def _comparison(self, entry: Entry, scope: Scope) -> Comparison:
         from pytest_initcheck.baseline.tolerances import parse_tolerances
 
         assert self.baselines is not None
-        least: dict[str, Any] = {}
-        if self.settings.least is not None:
-            least["least"] = self.settings.least
+        least: dict[str, Any] = {} if scope.least is None else {"least": scope.least}
         return self.baselines.compare(
-            self.settings.nodeid,
+            scope.nodeid,
             entry.name,
             entry.record,
-            rtol=self.settings.rtol if rtol is None else rtol,
-            atol=self.settings.atol if atol is None else atol,
+            rtol=scope.rtol,
+            atol=scope.atol,
             **least,
-            exact=self.settings.exact,
-            tolerances=parse_tolerances(self.settings.tolerance),
+            exact=scope.exact,
+            tolerances=parse_tolerances(scope.tolerance),
             device=device_of(entry),
             provenance={"torch": version("torch")},
-            variant=self.settings.variant,
+            variant=scope.variant,
         )
 
     def obsolete(self) -> list[str]:

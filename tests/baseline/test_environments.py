@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 
 import pytest
 from support.baseline import PROVENANCE, network, recorded
@@ -196,3 +197,11 @@ def test_the_verdicts_are_in_the_record_of_the_run(baselines):
     baselines.update([recorded(network(0))], CPU)
     found = baselines.compare(NODE, "run", network(0), provenance=CPU)
     assert dataclasses.asdict(found)["bit_identical"] is True
+
+
+def test_bit_for_bit_is_no_matter_of_order_or_of_what_is_no_number(baselines):
+    record = dataclasses.replace(network(0), metrics={"a": (math.nan, 1.0)})
+    turned = dataclasses.replace(record.before, layers=record.before.layers[::-1])
+    baselines.update([recorded(record)], CPU)
+    found = baselines.compare(NODE, "run", dataclasses.replace(record, before=turned))
+    assert found.bit_identical

@@ -123,6 +123,7 @@ SHORT_EDITS = [
     ('"w.weight":', '"w.weight":', '"w.weight":7,"w.w":', "line of a tensor"),
     ('"w.weight":', '"w.weight":', '"weights.weight":', "no field 'weights.weight'"),
     ('"w.weight":', '"w.weight":', '"w":', "no field 'w'"),
+    ('"w.weight":', '"w.weight":"', '"w.weight":["', "not valid JSON"),
     ('"kind":"Linear"', '"kind":"Linear"', '"kind":null', "'kind' is missing"),
     ('"kind":"Linear"', '"units":8', '"width":8', "no field 'width'"),
     ('"kind":"Linear"', '"act":"relu"', '"nonlinearity":"relu"', "no field 'nonlinearity'"),
@@ -141,6 +142,22 @@ SHORT_EDITS = [
 @pytest.mark.parametrize(("where", "old", "new", "said"), SHORT_EDITS)
 def test_an_edit_of_the_short_form_is_found_on_its_line(where, old, new, said):
     found_on_its_line(TEXT, where, old, new, said)
+
+
+@pytest.mark.parametrize("key", ["seeds", "meta", "metrics", "curves", "provenance", "before"])
+def test_null_takes_no_field_away(key):
+    data = json.loads(TEXT)
+    data["tests"]["test_x"]["run"][key] = None
+    parse_or_name_the_line(json.dumps(data, indent=1))
+    assert complaint(lambda: parse(json.dumps(data), "suites/a.json"))
+
+
+@pytest.mark.parametrize("key", ["shape", "n", "dtype", "zero_share", "nonfinite", "histogram"])
+def test_null_takes_no_field_of_a_tensor_away(key):
+    data = json.loads(TEXT)
+    layer = data["tests"]["test_x"]["run"]["before"]["layers"]["layers.0"]
+    layer["w.weight"] = [layer["w.weight"], {key: None}]
+    assert "w.weight" in fault(json.dumps(data, indent=1))[1]
 
 
 def test_a_line_that_stands_twice():

@@ -138,3 +138,10 @@ def test_a_variant_counts_no_other_baselines(project):
     project.expect_failure("missing: no baseline", "none of 'cuda sm_90'; there are: ")
     project.test(test_a=MARKED.format(arguments="variant=3", value=1.0))
     assert "must be a text, such as 'cuda'" in project.run().stdout.str()
+
+
+def test_a_variant_of_one_record_replaces_that_of_the_marker(project):
+    body = MARKED.format(arguments="variant='cuda'", value="1.0, variant='cpu'")
+    project.test(test_a=body)
+    project.record()
+    project.expect_pass()
