@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pytest_initcheck.baseline import seeds
 from pytest_initcheck.baseline.configured import CONFIGURED, configured
 from pytest_initcheck.baseline.consequences import consequences
+from pytest_initcheck.baseline.environment import CAPABILITY, DEVICE
 from pytest_initcheck.baseline.judge import ATOL, RTOL, Check, Fixed, names, same, walk
 from pytest_initcheck.baseline.models import ModelPair
 from pytest_initcheck.baseline.samples import is_determined, marks, rounding
@@ -269,7 +270,7 @@ def _notes(
         yield f"seeds: {_seeds(mine.seeds)}, in the baseline {_seeds(theirs.seeds)}"
     for key in names(mine.meta, theirs.meta):
         now, was = mine.meta.get(key, "absent"), theirs.meta.get(key, "absent")
-        if now != was and key != "device" and key not in CONFIGURED:
+        if now != was and key not in (DEVICE, CAPABILITY, *CONFIGURED):
             yield f"{key}: {now[:60]}, in the baseline {was[:60]}"
     lacking = dict.fromkeys(check.lacking for check in checks if check.lacking)
     if lacking:

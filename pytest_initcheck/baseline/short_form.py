@@ -27,6 +27,7 @@ _FORM_OF = {"gradients": "weights", "activation_gradients": "activations"}
 _LAYERS, _SAME_AS = "layers", "@"
 Role = tuple[str, str | None]
 Layers = dict[str, dict[Role, Any]]
+_ACTIVATIONS: Role = ("activations", None)
 
 
 class Model(NamedTuple):
@@ -42,7 +43,7 @@ _NOTHING = Model({}, {}, {})
 
 def write(entry: Data, made: Data) -> Branch:
     """The short form of an entry's data; ``made`` is a provenance that may be its own."""
-    run = less({k: v for k, v in entry.items() if k not in _MOMENTS}, _run_usual(entry, made))
+    run = less({k: v for k, v in entry.items() if k not in _MOMENTS}, _run_usual(made))
     found = Branch(run)
     if "curves" in run:
         found["curves"] = Branch(_each(run["curves"], lambda band: _short_band(band, entry)))
@@ -63,7 +64,7 @@ def read(data: Any, made: Data, path: Path) -> Data:
         Fault: it did not.
     """
     short = _object(data, path)
-    run = more({k: v for k, v in short.items() if k not in _MOMENTS}, _run_usual({}, made))
+    run = more({k: v for k, v in short.items() if k not in _MOMENTS}, _run_usual(made))
     for key in usual(RunRecord).keys() - run.keys():
         raise Fault(path, f"{_called(path)}: the field {key!r} is missing")
     curves = _object(run.get("curves"), (*path, "curves"))
@@ -86,7 +87,7 @@ def place(path: Path, depth: int) -> Path:
     return (*model, *inner[1:]) if inner[:1] == ("model",) else path
 
 
-def _run_usual(entry: Data, made: Data) -> Data:
+def _run_usual(made: Data) -> Data:
     known = usual(Stored) | usual(RunRecord)
     return known | {"provenance": made} if made else known
 
@@ -149,12 +150,9 @@ def _write_model(model: Model, before: Model, meta: Data) -> Branch:
 
 def _side(data: Data, twin: Data | None, layers: Layers) -> Any:
     for name, lines in layers.items():
-        if equal(lines.get(_SIDE_ROLE), data):
+        if equal(lines.get(_ACTIVATIONS), data):
             return _SAME_AS + name
     return tensor_line.write(data, Beside(twin, twin))
-
-
-_SIDE_ROLE: Role = ("activations", None)
 
 
 def _write_layer(lines: Mapping[Role, Any], before: Mapping[Role, Any]) -> Branch:
@@ -190,7 +188,7 @@ def _read_model(data: Any, before: Model, meta: Data, path: Path) -> Model:
 def _read_side(item: Any, twin: Data | None, layers: Layers, path: Path) -> Data:
     if not isinstance(item, str) or not item.startswith(_SAME_AS):
         return _tensor(item, Beside(twin, twin), path)
-    found = layers.get(item.removeprefix(_SAME_AS), {}).get(_SIDE_ROLE)
+    found = layers.get(item.removeprefix(_SAME_AS), {}).get(_ACTIVATIONS)
     if found is None:
         raise Fault(path, f"{_called(path)}: there are no activations of {item[1:41]!r}")
     return dict(found)

@@ -205,3 +205,13 @@ def test_bit_for_bit_is_no_matter_of_order_or_of_what_is_no_number(baselines):
     baselines.update([recorded(record)], CPU)
     found = baselines.compare(NODE, "run", dataclasses.replace(record, before=turned))
     assert found.bit_identical
+
+
+def test_another_capability_is_another_environment_and_said_once(baselines):
+    baselines.update([recorded(on("cuda", 1.0, "sm_80"))], GPU)
+    found = baselines.compare(NODE, "run", on("cuda", 1.0, "sm_90"), provenance=GPU)
+    assert (found.status, found.bit_identical) == ("match", None)
+    assert found.notes == (
+        "there is no baseline of cuda sm_90 torch 2.14 yet; compared with that of cuda sm_80 torch "
+        "2.14",
+    )
