@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from pytest_initcheck.baseline import format
-from pytest_initcheck.baseline.stored import Stored, freeze
+from pytest_initcheck.baseline.stored import ALLOWED, VERDICT, Stored, freeze
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.records import Entry, RunRecord
 
 ALLOW = "--initcheck-allow-unhealthy=REASON"
-VERDICT, ALLOWED = "verdict", "allowed"
 
 
 def storable(entry: Entry, provenance: Mapping[str, str]) -> Stored:

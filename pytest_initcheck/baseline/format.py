@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from pytest_initcheck.baseline import json_lines, short_form, text, written
 from pytest_initcheck.baseline.environment import Environment, Kept
 from pytest_initcheck.baseline.layout import Branch, Layout, Line, part
-from pytest_initcheck.baseline.stored import Stored
+from pytest_initcheck.baseline.stored import ALLOWED, VERDICT, Stored
 from pytest_initcheck.serialization import Fault, Path
 
 # 1: every field of every tensor. 2: the short form.
@@ -76,9 +76,16 @@ def _usual_provenance(tests: Mapping[str, Mapping[str, Stored | Kept]]) -> dict[
     """What most records were made with, which is said once."""
     entries = (own for entries in tests.values() for own in entries.values())
     found = [stored.provenance for own in entries for stored in _kept(own).values()]
-    counts = Counter(tuple(sorted(one.items())) for one in found)
+    counts = Counter(tuple(sorted(_shared(one).items())) for one in found)
     ranked = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
     return dict(ranked[0][0]) if ranked else {}
+
+
+def _shared(provenance: Mapping[str, str]) -> Mapping[str, str]:
+    """Without what an unhealthy start says of itself, which belongs beside it."""
+    if ALLOWED not in provenance:
+        return provenance
+    return {key: said for key, said in provenance.items() if key not in (ALLOWED, VERDICT)}
 
 
 def parse(content: str, file: str) -> Records:

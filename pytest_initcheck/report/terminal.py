@@ -48,7 +48,7 @@ def terminal_lines(
         lines += _axis("health", summary.verdict_counts(session), "not judged")
         (statuses,) = _axis("baselines", summary.status_counts(session), "not compared")
         bits = summary.bits_in_a_word(session)
-        lines.append(f"{statuses} ({bits})" if bits else statuses)
+        lines.append(statuses.replace(" match", f" match ({bits})") if bits else statuses)
         lines += _ignored(session)
         lines += _findings(session, width, place)
         lines += _changes(session, width, place)

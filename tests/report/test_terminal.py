@@ -169,3 +169,10 @@ def compared(*bits: bool | None) -> SessionRecord:
 def test_the_second_verdict_is_a_word(bits, told):
     lines = report.terminal_lines(compared(*bits))
     assert f"baselines: {len(bits)} match{told}" in lines
+
+
+def test_the_second_verdict_stands_with_what_it_is_about():
+    one = compared(True)
+    entry = Entry(name="b", kind="metrics", record=RunRecord())
+    both = replace(one, tests=(*one.tests, TestRecord(nodeid="b", entries=(entry,))))
+    assert "baselines: 1 match (bit-identical), 1 not compared" in report.terminal_lines(both)
