@@ -16,10 +16,10 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from pytest_initcheck.baseline import Baselines, format_comparison
+from pytest_initcheck.baseline import Baselines, format, format_comparison
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.ignores import parse as parse_ignores
 from pytest_initcheck.records import (
@@ -60,10 +60,11 @@ def sample() -> RunRecord:
         max=0.6,
         zero_share=0.0,
         nonfinite=0,
-        histogram=Histogram(-0.5, 0.6, (20, 24, 20)),
+        histogram=Histogram(-0.5, 0.6, (1, *(2,) * 31)),
         dtype="float32",
         shape=(8, 8),
     )
+    odd = replace(values, histogram=Histogram(-0.5, 0.6, (20, 24, 20)), dtype="a type")
     layer = LayerRecord(
         name="fc1",
         kind="Linear",
@@ -72,12 +73,14 @@ def sample() -> RunRecord:
         gradients={"weight": values},
         update_ratio={"weight": 0.01},
     )
-    model = ModelRecord(layers=(layer,), inputs=values, meta={"device": "cpu"})
+    model = ModelRecord(layers=(layer,), inputs=odd, outputs=values, meta={"device": "cpu"})
+    moved = replace(layer, activations=replace(values, mean=0.02), units=None)
     return RunRecord(
         seeds=(0, 1),
         curves={"loss": ((1.0, 0.5, 0.25), (1.1, 0.6, 0.2))},
         metrics={"accuracy": (0.9, 0.91)},
         before=model,
+        after=replace(model, layers=(moved,), moment="after 1 step"),
     )
 
 
@@ -171,9 +174,14 @@ class Readers:
         record = sample()
         entry = Entry(name="run", kind="run", record=record, comparison=Comparison(status="match"))
         self.tests = (TestRecord(nodeid=NODE, entries=(entry,)),)
-        Baselines(self.folder).update(self.tests, {"torch": "2"})
+        Baselines(self.folder).update(self.tests, {"torch": "2.9"})
         self.file = self.folder / "suites/test_a.json"
         self.baseline = self.file.read_text(encoding="utf-8")
+        self.older = format.render_long(format.parse(self.baseline, "sample"))
+        other = replace(entry, record=replace(record, metrics={"accuracy": (0.9, 0.92)}))
+        elsewhere = TestRecord(nodeid=NODE, entries=(other,))
+        Baselines(self.folder).update([elsewhere], {"torch": "3.0"})
+        self.several = self.file.read_text(encoding="utf-8")
         self.run = run_json(SessionRecord(FORMAT, {"torch": "2"}, self.tests))
 
     def read_baseline(self, data: bytes) -> None:
@@ -217,7 +225,9 @@ def fuzz(count: int, seed: int = 0) -> Tally:
                 ("baseline", readers.baseline, readers.read_baseline),
                 ("run.json", readers.run, readers.accept_run),
                 ("ini", rng.choice(IGNORES), readers.read_ignore),
-            )[(0, 1, 0, 1, 2)[i % 5]]
+                ("baseline", readers.older, readers.read_baseline),
+                ("baseline", readers.several, readers.read_baseline),
+            )[(0, 1, 0, 1, 2, 4, 1, 3, 1, 2)[i % 10]]
             data = mutate(source, rng)
             tally.hand(name, lambda read=read, data=data: read(data), data)  # type: ignore[misc]
         tally.faults += [f"written outside: {name}" for name in readers.strays()]

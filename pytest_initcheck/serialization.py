@@ -40,16 +40,17 @@ class Use:
 
     ``compared`` names the rule of `pytest_initcheck.baseline` that holds it against its baseline
     ("close" suits most numbers). ``shown`` is what a report calls it, "" where the report has a
-    place of its own for it; ``short`` is the name in a narrow table. ``key`` is its key in the
-    file of a baseline, where that is not its name; ``sparse`` leaves it out there while it is
-    empty or zero, and ``inline`` puts its own fields in its place. ``kept`` is a reason for which
-    a baseline does not hold it at all.
+    place of its own for it; ``short`` is the name in a narrow table. ``key`` is its key in what
+    is stored, where that is not its name, and ``brief`` what the file calls it, where that is
+    shorter; ``sparse`` leaves it out there while it is empty or zero, and ``inline`` puts its own
+    fields in its place. ``kept`` is a reason for which a baseline does not hold it at all.
     """
 
     compared: str | No
     shown: str | No = ""
     short: str = ""
     key: str = ""
+    brief: str = ""
     sparse: bool = False
     inline: bool = False
     kept: No | None = None
@@ -247,7 +248,7 @@ class Codec:
     def values(self, members: tuple[Member, ...], data: Any, path: Path) -> dict[str, Any]:
         """The members that an object holds, by name; it has all that are required and no other."""
         found = set(self.typed(data, dict, "an object", path))
-        keys = {key for member in members for key in self._keys(member)}
+        keys = {key for member in members for key in self.keys(member)}
         needed = {m.key for m in members if m.is_required and not m.is_inline}
         for key in sorted(needed - found):
             raise Fault(path, f"{self.place(path)}: the field {key!r} is missing")
@@ -256,7 +257,7 @@ class Codec:
         values = {}
         for member in members:
             if member.is_inline:
-                part = {key: data[key] for key in self._keys(member) if key in data}
+                part = {key: data[key] for key in self.keys(member) if key in data}
                 if part or member.is_required:
                     values[member.name] = self.decode(member.kind, part, path)
             elif member.key in data:
@@ -265,13 +266,14 @@ class Codec:
                 )
         return values
 
-    def _keys(self, member: Member) -> list[str]:
+    def keys(self, member: Member) -> list[str]:
+        """The keys under which a member is written: its own, or those of its fields."""
         if not member.is_inline:
             return [member.key]
         return [
             key
             for inner in self.members(without_none(undeclared(member.kind)))
-            for key in self._keys(inner)
+            for key in self.keys(inner)
         ]
 
     def build(self, kind: type, values: dict[str, Any], path: Path) -> Any:

@@ -6,12 +6,11 @@ from collections.abc import Mapping
 
 from pytest_initcheck.baseline import format
 from pytest_initcheck.baseline.guards import guards_nothing
-from pytest_initcheck.baseline.stored import Stored, freeze
+from pytest_initcheck.baseline.stored import ALLOWED, VERDICT, Stored, freeze
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.records import Entry
 
 ALLOW = "--initcheck-allow-unhealthy=REASON"
-VERDICT, ALLOWED = "verdict", "allowed"
 
 
 def storable(entry: Entry, provenance: Mapping[str, str]) -> Stored:

@@ -10,13 +10,21 @@ from dataclasses import dataclass, replace
 from pytest_initcheck.baseline import seeds
 from pytest_initcheck.baseline.configured import CONFIGURED, configured
 from pytest_initcheck.baseline.consequences import consequences
+from pytest_initcheck.baseline.environment import CAPABILITY, DEVICE
 from pytest_initcheck.baseline.judge import ATOL, RTOL, Check, Fixed, names, same, walk
 from pytest_initcheck.baseline.models import ModelPair
 from pytest_initcheck.baseline.samples import is_determined, marks, rounding
 from pytest_initcheck.baseline.stored import Band, Stored, freeze
 from pytest_initcheck.baseline.tolerances import Tolerance, by_tolerance
 from pytest_initcheck.errors import InitcheckError
-from pytest_initcheck.records import Comparison, Curve, Difference, ModelRecord, RunRecord
+from pytest_initcheck.records import (
+    Comparison,
+    Curve,
+    Difference,
+    LayerRecord,
+    ModelRecord,
+    RunRecord,
+)
 from pytest_initcheck.sequential import Stage
 
 # The chance that one entry is called "changed" where only fresh random numbers differ: one in a
@@ -100,7 +108,7 @@ def compare(
         file=file,
         expected=stored.expected(),
         provenance=dict(stored.provenance),
-        is_identical=(mine.record, mine.bands) == (stored.record, stored.bands),
+        is_identical=_unordered(mine) == _unordered(stored),
     )
 
 
@@ -112,6 +120,19 @@ def checks_of(
     is_same_setup = not any(check.judge(FAMILY) for check in chosen)
     pairs = Pairs.of(actual.record, expected.record, fixed, is_same_setup=is_same_setup)
     return [*chosen, *_checks(actual, expected, pairs, fixed)], pairs
+
+
+def _unordered(stored: Stored) -> tuple[object, ...]:
+    """What is equal for two records with equal values."""
+    # Files do not keep the order in which layers ran, and what is not a number equals nothing.
+    record = stored.record
+    models = [m and replace(m, layers=_by_name(m)) for m in (record.before, record.after)]
+    rest = replace(record, before=None, after=None, metrics={})
+    return rest, *models, repr(sorted(record.metrics.items())), stored.bands
+
+
+def _by_name(model: ModelRecord) -> tuple[LayerRecord, ...]:
+    return tuple(sorted(model.layers, key=lambda layer: layer.name))
 
 
 def _bits(actual: ModelRecord | None, expected: ModelRecord | None) -> Iterator[Check]:
@@ -276,7 +297,7 @@ def _notes(
         yield f"seeds: {_seeds(mine.seeds)}, in the baseline {_seeds(theirs.seeds)}"
     for key in names(mine.meta, theirs.meta):
         now, was = mine.meta.get(key, "absent"), theirs.meta.get(key, "absent")
-        if now != was and key != "device" and key not in CONFIGURED:
+        if now != was and key not in (DEVICE, CAPABILITY, *CONFIGURED):
             yield f"{key}: {now[:60]}, in the baseline {was[:60]}"
     unjudged = dict.fromkeys(check.unjudged for check in checks if check.unjudged)
     for why in dict.fromkeys(each.why for each in unjudged):

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from pytest_initcheck.baseline import keys, schema
 from pytest_initcheck.baseline.invariants import INVARIANTS
 from pytest_initcheck.baseline.stored import Stored
 from pytest_initcheck.records import Count, Histogram, LayerRecord, ModelRecord, TensorStats
-from pytest_initcheck.serialization import Codec, Fault, Member, Path, undeclared
+from pytest_initcheck.serialization import Codec, Fault, Member, Path, encode, undeclared
 
 _TENSORS = (TensorStats, dict[str, TensorStats])
 # Where a layer's name and a model's layers go is said below.
@@ -24,13 +25,19 @@ class Branch(dict[str, Any]):
     """An object that is written over several lines, one per member."""
 
 
+class Line(NamedTuple):
+    """A value that has a line of its own, also where others share one."""
+
+    value: Any
+
+
 def part(key: str, kind: Any = Any) -> Member:
     """A member that is no field of a record."""
     return Member(name=key, key=key, kind=kind, is_required=True)
 
 
 @functools.cache
-def _tensors(kind: type) -> dict[str, Member]:
+def tensors(kind: type) -> dict[str, Member]:
     """The members of a layer or a model that stand on lines of their own, by role."""
     return {m.key: m for m in schema.members(kind) if undeclared(m.kind) in _TENSORS}
 
@@ -39,8 +46,23 @@ def _tensors(kind: type) -> dict[str, Member]:
 def _members(kind: type) -> tuple[Member, ...]:
     kept = schema.members(kind)
     if kind in _APART:
-        kept = tuple(m for m in kept if m.key not in _tensors(kind) and m.name != _APART[kind])
+        kept = tuple(m for m in kept if m.key not in tensors(kind) and m.name != _APART[kind])
     return (*kept, part("sampled", Count)) if kind is Histogram else kept
+
+
+@functools.cache
+def usual(kind: type) -> dict[str, Any]:
+    """The defaults of what a record always has, as data: a short form need not say them."""
+    defaults = {f.name: _default(f) for f in dataclasses.fields(kind)}
+    needed = (m for m in _members(kind) if m.is_required and not m.is_inline)
+    known = ((m.key, defaults.get(m.name)) for m in needed)
+    return {key: encode(default) for key, default in known if default is not None}
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return None if field.default is dataclasses.MISSING else field.default
 
 
 class Layout(Codec):
@@ -71,7 +93,7 @@ class Layout(Codec):
 
     def _lines(self, record: Any) -> Iterator[tuple[tuple[str, str | None], Any]]:
         kind: type = type(record)
-        for role, member in _tensors(kind).items():
+        for role, member in tensors(kind).items():
             value = getattr(record, member.name)
             if isinstance(value, dict):
                 yield from (((role, key), self.encode(stats)) for key, stats in value.items())
@@ -82,7 +104,7 @@ class Layout(Codec):
         """The record in an object, or in the lines of one."""
         if kind is not ModelRecord:
             return super().record(kind, data, path)
-        values = self.values((part("model"), part("layers"), *_tensors(kind).values()), data, path)
+        values = self.values((part("model"), part("layers"), *tensors(kind).values()), data, path)
         head = self.values(self.members(kind), values.pop("model"), (*path, "model"))
         layers = self._layers(values["layers"], (*path, "layers"))
         return self.build(kind, {**values, **head, "layers": layers}, path)
@@ -101,7 +123,7 @@ class Layout(Codec):
         values = self.values(self.members(LayerRecord), *lines.pop(("layer", None)))
         for (role, parameter), (data, path) in lines.items():
             stats = self.decode(TensorStats, data, path)
-            field = _tensors(LayerRecord)[role].name
+            field = tensors(LayerRecord)[role].name
             if parameter is None:
                 values[field] = stats
             else:
@@ -129,7 +151,7 @@ class Layout(Codec):
 def _split(key: str, path: Path) -> tuple[str, tuple[str, str | None]]:
     layer, role, parameter = keys.split(key) or ("", "", None)
     takes = {"layer": False}
-    takes |= {own: m.kind is not TensorStats for own, m in _tensors(LayerRecord).items()}
+    takes |= {own: m.kind is not TensorStats for own, m in tensors(LayerRecord).items()}
     if takes.get(role) is not (parameter is not None):
         raise Fault((*path, key), f'expected a key like "fc1: weights.bias", found {key!r}')
     return layer, (role, parameter)

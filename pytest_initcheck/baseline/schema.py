@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import math
 import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
 from pytest_initcheck.serialization import (
@@ -39,14 +39,26 @@ def _member(kind: type, field: dataclasses.Field[Any]) -> Member:
         is_nullable=other is not undeclared(hint),
         is_required=not (is_optional or use.sparse),
         is_inline=use.inline,
-        omits=_is_empty if use.sparse else lambda value: is_optional and value is None,
+        omits=is_empty if use.sparse else lambda value: is_optional and value is None,
     )
 
 
-def _is_empty(value: Any) -> bool:
+def is_empty(value: Any) -> bool:
+    """Whether a value says nothing, so that a sparse field is left out."""
     if isinstance(value, tuple):
         return all(item == 0 for item in value)
     return not value
+
+
+def brief(kind: type, key: str) -> str:
+    """What a short form calls the field of that key."""
+    return next((short for short, own in unbriefed(kind).items() if own == key), key)
+
+
+@functools.cache
+def unbriefed(kind: type) -> Mapping[str, str]:
+    """The keys of a record's fields by what a short form calls them."""
+    return {use.brief or use.key or name: use.key or name for name, use in uses(kind).items()}
 
 
 @functools.cache

@@ -8,17 +8,18 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from pytest_initcheck import files as disk
-from pytest_initcheck.baseline import admission, files, format, guards, lock, places, text
+from pytest_initcheck.baseline import files, format, lock, places, text
 from pytest_initcheck.baseline.compare import compare
+from pytest_initcheck.baseline.environment import Environment, Kept
 from pytest_initcheck.baseline.format import Content, Tests
+from pytest_initcheck.baseline.merge import Merge, Refused, without
 from pytest_initcheck.baseline.stored import Stored
-from pytest_initcheck.errors import BaselineError, InitcheckError
-from pytest_initcheck.records import Comparison, Entry, RunRecord, TestRecord
-
-_PASSED = ("passed", "xpassed")
+from pytest_initcheck.errors import BaselineError
+from pytest_initcheck.records import Comparison, RunRecord, TestRecord
 
 
 @dataclass(frozen=True)
@@ -30,26 +31,25 @@ class Listed:
     entry: str
     stored: Stored
 
+    @property
+    def environment(self) -> Environment:
+        """Where the record was made."""
+        return Environment.of_stored(self.stored)
 
-class Refused(NamedTuple):
-    """An entry that an update did not take, so that its baseline is as it was."""
 
-    nodeid: str
-    entry: str
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.nodeid}: {self.entry!r}: {self.reason}"
+_ANY = Environment()
 
 
 class Update(NamedTuple):
     """What an update did: the files that changed, sorted; how many entries were "created",
-    "updated", "unchanged" and "dropped"; those that it refused; and what it took and doubts."""
+    "updated", "unchanged" and "dropped"; those that it refused; what it took and doubts; and which
+    of the files had an older format, so that what is unchanged in them was written anew as well."""
 
     files: list[Path]
     counts: Counter[str]
     refused: list[Refused]
     doubts: list[str]
+    converted: list[Path]
 
 
 class Baselines:
@@ -78,45 +78,63 @@ class Baselines:
         record: RunRecord,
         *,
         device: str | None = None,
+        provenance: Mapping[str, str] = MappingProxyType({}),
+        variant: str = "",
         **tolerance: Any,
     ) -> Comparison:
         """Hold a record against its baseline; status "missing" where there is none.
 
         ``tolerance`` is passed on: ``rtol``, ``atol``, ``least``, ``exact`` and ``tolerances`` of
-        `pytest_initcheck.baseline.compare`;
-        ``device`` is the kind of this run's device, which another kind in the baseline makes a
-        note.
+        `pytest_initcheck.baseline.compare`. ``device`` is the kind of this run's device and
+        ``provenance`` tells its torch: of several records that of the same environment is taken,
+        else the nearest, which a note says. ``variant`` describes those that count ("cuda").
 
         Raises:
             BaselineError: the file is no valid baseline; the message names file and line.
         """
-        file = self.path(nodeid)
-        stored = self.stored(nodeid, entry_name)
+        file, known = self.path(nodeid), {"device": device} if device else {}
+        environment = Environment.of(record, {**provenance, **known})
+        stored = self.stored(nodeid, entry_name, environment, variant)
         if stored is None:
-            return Comparison(status="missing", file=_shown(file))
+            others = self._kept(nodeid, entry_name)
+            notes = (f"none of {variant!r}; there are: {', '.join(sorted(others))}",)
+            return Comparison(status="missing", file=_shown(file), notes=notes if others else ())
+        now = environment.device or None
         try:
-            return compare(record, stored, device=device, file=_shown(file), **tolerance)
+            found = compare(record, stored, device=now, file=_shown(file), **tolerance)
         except (ArithmeticError, ValueError) as error:
             reason = f"{type(error).__name__}: {error}"
             raise BaselineError(
                 f"{_shown(file)}: {entry_name!r} cannot be compared: {reason}"
             ) from None
+        return environment.told(found, Environment.of_stored(stored))
 
-    def entries(self, nodeid: str) -> tuple[str, ...]:
-        """The names that the test has baselines for.
-
-        Raises:
-            BaselineError: as `compare`.
-        """
-        return tuple(self._tests(nodeid).get(_test(nodeid), {}))
-
-    def stored(self, nodeid: str, entry_name: str) -> Stored | None:
-        """What is stored under that name; None where nothing is.
+    def entries(self, nodeid: str, device: str = "") -> tuple[str, ...]:
+        """The names that the test has baselines for, on that kind of device if one is given.
 
         Raises:
             BaselineError: as `compare`.
         """
-        return self._tests(nodeid).get(_test(nodeid), {}).get(entry_name)
+        known = self._tests(nodeid).get(_test(nodeid), {}).items()
+        here = Environment(device)
+        return tuple(name for name, kept in known if kept.own(here) is not None)
+
+    def stored(
+        self,
+        nodeid: str,
+        entry_name: str,
+        environment: Environment = _ANY,
+        variant: str = "",
+    ) -> Stored | None:
+        """What is stored under that name, of the nearest environment; None where nothing is.
+
+        Raises:
+            BaselineError: as `compare`.
+        """
+        return self._kept(nodeid, entry_name).nearest(environment, variant)
+
+    def _kept(self, nodeid: str, entry_name: str) -> Kept:
+        return self._tests(nodeid).get(_test(nodeid), {}).get(entry_name, Kept())
 
     def update(
         self,
@@ -129,9 +147,10 @@ class Baselines:
         """Write the records of these tests.
 
         What a test has no record of any more is dropped if the test passed; other tests in the
-        same files stay. An entry that fits its baseline stays as it is, provenance included, so
-        that no update moves a baseline by as much as chance allows. ``allow`` is the reason for
-        which an unhealthy start may be stored. With ``only_new`` whatever is stored stays.
+        same files stay, and so do records of other environments. An entry that fits its baseline
+        stays as it is, provenance included, so that no update moves a baseline by as much as
+        chance allows. ``allow`` is the reason for which an unhealthy start may be stored. With
+        ``only_new`` whatever is stored stays.
 
         Raises:
             BaselineError: a file is no valid baseline, so that what else it holds would be lost,
@@ -141,15 +160,18 @@ class Baselines:
         for test in tests:
             by_file.setdefault(self.path(test.nodeid), []).append(test)
         if not by_file:
-            return Update([], Counter(), [], [])
+            return Update([], Counter(), [], [], [])
         with self._alone():
-            merge = _Merge(_lasting(provenance), allow, only_new)
+            merge = Merge(provenance, allow, only_new=only_new)
             contents = {
                 file: merge.content(self._tests(mine[0].nodeid), mine)
                 for file, mine in sorted(by_file.items())
             }
             paths = {file: self._one_path(file, mine) for file, mine in by_file.items()}
-            return Update(self._save(contents, paths), merge.counts, merge.refused, merge.doubts)
+            older = {file for file in contents if self._load(file).format != format.FORMAT}
+            written = self._save(contents, paths)
+            converted = [file for file in written if file in older and contents[file]]
+            return Update(written, merge.counts, merge.refused, merge.doubts, converted)
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
@@ -167,10 +189,16 @@ class Baselines:
         for file, tests in contents.items():
             before = files.read(file, self.directory)
             after = _bytes(tests, paths[file]) if tests else None
-            if before != after:
+            if before != after and not self._says(file, after, paths[file]):
                 changed[file] = after
         files.write(changed, self.directory)
         return list(changed)
+
+    def _says(self, file: Path, content: bytes | None, path: str) -> bool:
+        """Whether a file of an older format holds the same, so that it may stay as it is."""
+        known = self._load(file)
+        is_older = known.format != format.FORMAT
+        return is_older and content is not None and content == _bytes(known.tests, path)
 
     def rewrite(self, file: Path, change: Callable[[bytes], bytes]) -> None:
         """Replace what is in a file by what ``change`` makes of it.
@@ -185,13 +213,13 @@ class Baselines:
             files.write({file: change(content)}, self.directory)
 
     def text(self, nodeid: str, entries: Iterable[str]) -> str:
-        """These entries of a test, as they stand in its file.
+        """These entries of a test, every number in full.
 
         Raises:
             BaselineError: as `compare`.
         """
         stored = self._tests(nodeid).get(_test(nodeid), {})
-        return format.render({_test(nodeid): {name: stored[name] for name in entries}})
+        return format.render_long({_test(nodeid): {name: stored[name] for name in entries}})
 
     def prune(self, keep: Iterable[str], dry_run: bool = False) -> list[str]:
         """Delete the baselines of every test that is not in ``keep``; returns their nodeids.
@@ -223,6 +251,21 @@ class Baselines:
                 self._save(less, {file: self._source(file) for file in less})
         return sorted(gone)
 
+    def prune_environment(self, words: str, dry_run: bool = False) -> list[str]:
+        """Delete the records of the environments that are so described; returns which they are.
+
+        Raises:
+            BaselineError: as `prune`.
+        """
+        with contextlib.nullcontext() if dry_run else self._alone():
+            gone = [one for one in self.listing() if one.environment.fits(words)]
+            contents: dict[Path, Tests] = {}
+            for file in dict.fromkeys(one.file for one in gone):
+                contents[file] = without(self._load(file).tests, words)
+            if not dry_run:
+                self._save(contents, {file: self._source(file) for file in contents})
+        return [f"{one.nodeid}: {one.entry!r}: {one.environment}" for one in gone]
+
     def listing(self) -> list[Listed]:
         """Every stored entry, sorted by file, test and name.
 
@@ -233,7 +276,8 @@ class Baselines:
             Listed(file, self._nodeid(file, test), name, stored)
             for file in self.files()
             for test, entries in sorted(self._load(file).tests.items())
-            for name, stored in sorted(entries.items())
+            for name, kept in sorted(entries.items())
+            for _, stored in sorted(kept.items())
         ]
 
     def files(self) -> list[Path]:
@@ -290,63 +334,6 @@ class Baselines:
         return self._read[file]
 
 
-class _Merge:
-    """Puts records into what a file holds, and keeps what is refused."""
-
-    def __init__(self, provenance: Mapping[str, str], allow: str, only_new: bool) -> None:
-        self.refused: list[Refused] = []
-        self.doubts: list[str] = []
-        self.counts: Counter[str] = Counter()
-        self._provenance = provenance
-        self._allow = allow
-        self._only_new = only_new
-
-    def content(self, stored: Tests, tests: Iterable[TestRecord]) -> Tests:
-        """What the file will hold."""
-        content = dict(stored)
-        for test in tests:
-            name = _test(test.nodeid)
-            before = content.pop(name, {})
-            is_whole = test.outcome in _PASSED and not self._only_new
-            merged = {} if is_whole else dict(before)
-            for entry in test.entries:
-                renewed = self._renewed(test.nodeid, before.get(entry.name), entry)
-                if renewed is not None:
-                    merged[entry.name] = renewed
-            self.counts["dropped"] += len(before.keys() - merged.keys())
-            if merged:
-                content[name] = merged
-        return content
-
-    def _renewed(self, nodeid: str, before: Stored | None, entry: Entry) -> Stored | None:
-        if before is not None and (self._only_new or _fits(before, entry)):
-            return self._counted("unchanged", before)
-        try:
-            health = admission.judgement(entry, self._allow)
-            stored = admission.storable(entry, {**self._provenance, **health})
-            if before is not None and format.same_values(before, stored):
-                return self._counted("unchanged", before)
-            reason = admission.refusal(entry, self._allow)
-        except InitcheckError as error:
-            reason = str(error)
-        if reason:
-            self.refused.append(Refused(nodeid, entry.name, reason))
-            return self._counted("refused", before)
-        self.doubts += (f"{nodeid}: {entry.name!r}: {why}" for why in guards.doubts(entry.record))
-        return self._counted("created" if before is None else "updated", stored)
-
-    def _counted(self, effect: str, stored: Stored | None) -> Stored | None:
-        self.counts[effect] += 1
-        return stored
-
-
-def _fits(before: Stored, entry: Entry) -> bool:
-    """Whether the test itself found that its record fits this very baseline, in all it holds."""
-    known = entry.comparison
-    is_whole = known is not None and known.status == "match" and not known.notes
-    return is_whole and known is not None and known.expected == before.expected()
-
-
 def _bytes(tests: Tests, path: str) -> bytes:
     return format.render(tests, path).encode("utf-8", "backslashreplace")
 
@@ -362,11 +349,3 @@ def _test(nodeid: str) -> str:
 def _shown(file: Path) -> str:
     here = Path.cwd()
     return str(file.relative_to(here)) if here in file.parents else str(file)
-
-
-def _lasting(provenance: Mapping[str, str]) -> dict[str, str]:
-    """Without the time and the kernel, which would make every update a change and explain none."""
-    kept = {key: value for key, value in provenance.items() if key != "time"}
-    if "platform" in kept:
-        kept["platform"] = kept["platform"].partition("-")[0]
-    return kept

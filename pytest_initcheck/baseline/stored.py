@@ -16,6 +16,8 @@ from pytest_initcheck.serialization import No, Use
 
 MOST_POINTS = 64
 LONGEST = 100_000
+# What the provenance says of a start's health.
+VERDICT, ALLOWED = "verdict", "allowed"
 _IN_MEAN = No("it says how far the mean may lie")
 
 

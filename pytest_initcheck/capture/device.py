@@ -9,6 +9,14 @@ import torch
 from pytest_initcheck.errors import InitcheckError
 
 
+def described(device: torch.device) -> dict[str, str]:
+    """The kind of a device, and its capability where it has one, as settings of a record."""
+    if device.type != "cuda":
+        return {"device": device.type}
+    major, minor = torch.cuda.get_device_capability(device)
+    return {"device": device.type, "capability": f"sm_{major}{minor}"}
+
+
 def resolve_device(device: Any, advice: str = "pass 'cpu'") -> torch.device:
     """The device of a name; "auto" is CUDA where there is one, else the CPU.
 

@@ -8,13 +8,13 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from pytest_initcheck.baseline import Baselines, Refused, format_comparison
+from pytest_initcheck.baseline import Baselines, Environment, Refused, format_comparison
 from pytest_initcheck.cli import FOUND, OK, runs
 from pytest_initcheck.cli.compared import comparisons
 from pytest_initcheck.cli.output import counted, print_json
 from pytest_initcheck.cli.project import baselines_of
 from pytest_initcheck.errors import InitcheckError
-from pytest_initcheck.records import SessionRecord, TestRecord
+from pytest_initcheck.records import RunRecord, SessionRecord, TestRecord
 from pytest_initcheck.session.settings import Settings
 
 _EFFECTS = ("created", "updated", "unchanged", "refused")
@@ -42,16 +42,28 @@ def accept(arguments: argparse.Namespace) -> int:
 
 
 def _merged(found: Iterable[runs.Run], pattern: str | None) -> tuple[_Chosen, list[str]]:
-    """Each run with its tests, a test that is in several with the first of them; and those."""
-    seen: set[str] = set()
+    """Each run with its tests, a test that is in several of one environment with the first of
+    them; and those. The newest torch comes first, as an older one says nothing of what it lacks."""
+    seen: set[tuple[str, frozenset[str]]] = set()
     twice: list[str] = []
     chosen: _Chosen = []
     for run in found:
-        tests = list(_matching(runs.compared(run), pattern))
-        twice += [test.nodeid for test in tests if test.nodeid in seen]
-        chosen.append((run.record, [test for test in tests if test.nodeid not in seen]))
-        seen.update(test.nodeid for test in tests)
-    return chosen, twice
+        places = {
+            (test.nodeid, _environments(test, run.record)): test
+            for test in _matching(runs.compared(run), pattern)
+        }
+        twice += [nodeid for nodeid, where in places if (nodeid, where) in seen]
+        chosen.append((run.record, [test for at, test in places.items() if at not in seen]))
+        seen.update(places)
+    return sorted(chosen, key=lambda pair: _torch(pair[0]), reverse=True), twice
+
+
+def _environments(test: TestRecord, run: SessionRecord) -> frozenset[str]:
+    return frozenset(str(Environment.of(e.record, run.provenance)) for e in test.entries)
+
+
+def _torch(run: SessionRecord) -> tuple[int, int]:
+    return Environment.of(RunRecord(), run.provenance).version
 
 
 def _matching(tests: Iterable[TestRecord], pattern: str | None) -> Iterator[TestRecord]:
@@ -62,9 +74,9 @@ def _matching(tests: Iterable[TestRecord], pattern: str | None) -> Iterator[Test
 
 
 def _show(baselines: Baselines, chosen: _Chosen, settings: Settings) -> None:
-    for _, tests in chosen:
+    for run, tests in chosen:
         for test in tests:
-            for name, comparison in comparisons(baselines, test, settings):
+            for name, comparison in comparisons(baselines, test, settings, run.provenance):
                 if comparison.status in ("changed", "missing"):
                     lines = format_comparison(comparison, name, test.nodeid).splitlines()
                     kept = lines[: 2 if comparison.status == "changed" else 1]

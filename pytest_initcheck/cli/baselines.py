@@ -41,7 +41,12 @@ def listing(arguments: argparse.Namespace) -> int:
 
 
 def _listed(one: Listed) -> dict[str, Any]:
-    known = {"provenance": one.stored.provenance, "seeds": len(one.stored.record.seeds)}
+    stored = one.stored
+    known = {
+        "environment": str(one.environment),
+        "provenance": stored.provenance,
+        "seeds": len(stored.record.seeds),
+    }
     return {"file": str(one.file), "nodeid": one.nodeid, "entry": one.entry, **known}
 
 
@@ -59,13 +64,13 @@ def _row(one: Listed) -> tuple[str, ...]:
         one.entry,
         ", ".join(holds) or "nothing",
         str(len(record.seeds) or "-"),
-        record.meta.get("device", provenance.get("device", "-")),
+        one.environment.device or provenance.get("device", "-"),
         provenance.get("torch", "-"),
     )
 
 
 def show(arguments: argparse.Namespace) -> int:
-    """Print what is stored for a test, or one entry of it, as it stands in the file."""
+    """Print what is stored for a test, or one entry of it, with every number in full."""
     baselines, _ = baselines_of(arguments)
     nodeid, names = arguments.test, baselines.entries(arguments.test)
     if not names:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from pytest_initcheck.baseline import Stored
+from pytest_initcheck.baseline import Environment, Stored
 from pytest_initcheck.records import Comparison, Entry, RunRecord, TestRecord
-from pytest_initcheck.session.provenance import device_of
+from pytest_initcheck.session.provenance import device_among
 from pytest_initcheck.session.settings import Settings, tolerances_of
 
 _PASSED = ("passed", "xpassed")
@@ -21,38 +21,50 @@ class Known(Protocol):
         """The file that holds what is known of the test."""
         ...
 
-    def entries(self, nodeid: str) -> tuple[str, ...]:
-        """The names that are known of the test."""
+    def entries(self, nodeid: str, device: str = "") -> tuple[str, ...]:
+        """The names that are known of the test, on that kind of device if one is given."""
         ...
 
-    def stored(self, nodeid: str, entry_name: str) -> Stored | None:
-        """What is known under that name; None where nothing is."""
+    def stored(self, nodeid: str, entry_name: str, environment: Environment) -> Stored | None:
+        """What is known under that name of the nearest environment; None where nothing is."""
         ...
 
     def compare(
-        self, nodeid: str, entry_name: str, record: RunRecord, **options: Any
+        self,
+        nodeid: str,
+        entry_name: str,
+        record: RunRecord,
+        *,
+        provenance: Mapping[str, str],
+        **options: Any,
     ) -> Comparison:
         """The record held against what is known; "missing" where nothing is."""
         ...
 
 
 def comparisons(
-    known: Known, test: TestRecord, settings: Settings
+    known: Known, test: TestRecord, settings: Settings, provenance: Mapping[str, str]
 ) -> Iterator[tuple[str, Comparison]]:
-    """Every entry of a test with its comparison; those that it records no more are obsolete."""
+    """Every entry of a test with its comparison; those that it records no more are obsolete.
+
+    ``provenance`` is that of the run.
+    """
     for entry in test.entries:
-        yield entry.name, _comparison(known, test.nodeid, entry, settings)
+        yield entry.name, _comparison(known, test.nodeid, entry, settings, provenance)
     if test.outcome in _PASSED:
         recorded = {entry.name for entry in test.entries}
-        for name in known.entries(test.nodeid):
+        for name in known.entries(test.nodeid, device_among(test.entries)):
             if name not in recorded:
                 yield name, Comparison(status="obsolete", file=str(known.path(test.nodeid)))
 
 
-def _comparison(known: Known, nodeid: str, entry: Entry, settings: Settings) -> Comparison:
-    stored, found = known.stored(nodeid, entry.name), entry.comparison
+def _comparison(
+    known: Known, nodeid: str, entry: Entry, settings: Settings, provenance: Mapping[str, str]
+) -> Comparison:
+    environment = Environment.of(entry.record, provenance)
+    stored, found = known.stored(nodeid, entry.name, environment), entry.comparison
     # The marker's tolerances are only in what the test found itself; that holds for these numbers.
     if stored and found and found.expected == stored.expected():
         return found
     more = tolerances_of(settings)
-    return known.compare(nodeid, entry.name, entry.record, device=device_of(entry), **more)
+    return known.compare(nodeid, entry.name, entry.record, provenance=provenance, **more)

@@ -54,7 +54,7 @@ def _of_baselines(arguments: argparse.Namespace) -> list[Told]:
         Told(test.nodeid, name, found, _in_words(test, name, found))
         for run in runs.read(arguments.run, settings)
         for test in runs.compared(run)
-        for name, found in comparisons(baselines, test, settings)
+        for name, found in comparisons(baselines, test, settings, run.record.provenance)
     ]
 
 
@@ -81,8 +81,9 @@ def _between(
     name, found = later
     tests = tests_of(found)
     gone = [TestRecord(nodeid=nodeid) for nodeid in earlier.tests if nodeid not in tests]
-    for test in [*(test for test, _ in tests.values()), *gone]:
-        for entry, comparison in comparisons(earlier, test, settings):
+    pairs = [(test, run.record.provenance) for test, run in tests.values()]
+    for test, provenance in [*pairs, *((test, {}) for test in gone)]:
+        for entry, comparison in comparisons(earlier, test, settings, provenance):
             text = _of_runs(comparison, entry, (earlier.name, name))
             yield Told(test.nodeid, entry, comparison, text)
 

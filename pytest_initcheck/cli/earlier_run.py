@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from pytest_initcheck.baseline import Stored, compare, freeze
+from pytest_initcheck.baseline import Environment, Stored, compare, freeze
 from pytest_initcheck.cli.runs import Run
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.records import Comparison, RunRecord, TestRecord
@@ -34,12 +35,14 @@ class EarlierRun:
         """The file that the run was given as."""
         return Path(self.name)
 
-    def entries(self, nodeid: str) -> tuple[str, ...]:
-        """The names of what the test recorded."""
+    def entries(self, nodeid: str, device: str = "") -> tuple[str, ...]:
+        """The names of what the test recorded, on whatever device."""
         known = self.tests.get(nodeid)
         return tuple(entry.name for entry in known[0].entries) if known else ()
 
-    def stored(self, nodeid: str, entry_name: str) -> Stored | None:
+    def stored(
+        self, nodeid: str, entry_name: str, environment: Environment | None = None
+    ) -> Stored | None:
         """What a baseline would have kept of that record."""
         known = self.tests.get(nodeid)
         if known is None:
@@ -49,7 +52,13 @@ class EarlierRun:
         return next((freeze(record, run.record.provenance) for record in records), None)
 
     def compare(
-        self, nodeid: str, entry_name: str, record: RunRecord, **options: Any
+        self,
+        nodeid: str,
+        entry_name: str,
+        record: RunRecord,
+        *,
+        provenance: Mapping[str, str] = MappingProxyType({}),
+        **options: Any,
     ) -> Comparison:
         """The record held against that of the run; "missing" where there is none.
 
@@ -59,9 +68,13 @@ class EarlierRun:
         stored = self.stored(nodeid, entry_name)
         if stored is None:
             return Comparison(status="missing", file=self.name)
+        environment = Environment.of(record, provenance)
         try:
-            return compare(record, stored, file=self.name, **options)
+            found = compare(
+                record, stored, device=environment.device or None, file=self.name, **options
+            )
         except (ArithmeticError, ValueError) as error:
             raise InitcheckError(
                 f"{self.name}: {nodeid}: {entry_name!r} cannot be compared: {error}"
             ) from None
+        return environment.told(found, Environment.of_stored(stored))

@@ -285,6 +285,11 @@ def _add_prune(parser: Parser) -> None:
         action="store_true",
         help="also those of parameters that are not collected here, of a function that is",
     )
+    parser.add_argument(
+        "--environment",
+        metavar="WORDS",
+        help="instead, the records of these environments: 'cuda', 'cpu torch 2.14', 'torch 2.13'",
+    )
 
 
 def _add_report(commands: Commands[Parser]) -> None:

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from pytest_initcheck.baseline import living
+from pytest_initcheck.baseline import Baselines, living
 from pytest_initcheck.cli import OK
 from pytest_initcheck.cli.output import print_json
 from pytest_initcheck.cli.project import baselines_of
@@ -22,6 +22,8 @@ from pytest_initcheck.plugin.homes import home
 def prune(arguments: argparse.Namespace) -> int:
     """Delete the baselines of tests that are gone, after collecting all tests that are not."""
     baselines, settings = baselines_of(arguments)
+    if arguments.environment is not None:
+        return _prune_environment(baselines, arguments)
     stored = list(dict.fromkeys(one.nodeid for one in baselines.listing()))
     foreign = dict(_foreign(settings.root, stored))
     paths = sorted({nodeid.partition("::")[0] for nodeid in stored if nodeid not in foreign})
@@ -48,6 +50,20 @@ def _foreign(root: Path, stored: list[str]) -> Iterator[tuple[str, str]]:
         own = home(Path(os.path.normpath(root / nodeid.partition("::")[0])))
         if own is not None and own not in (root, *root.parents):
             yield nodeid, f"its file belongs to another project; prune in {own}"
+
+
+def _prune_environment(baselines: Baselines, arguments: argparse.Namespace) -> int:
+    """Delete the records that were made in such an environment; no test needs to be collected."""
+    if not arguments.environment.strip():
+        raise InitcheckError("--environment is empty: say which, as initcheck baselines list does")
+    gone = baselines.prune_environment(arguments.environment, arguments.dry_run)
+    if arguments.json:
+        print_json({"gone": gone, "kept": {}, "deleted": not arguments.dry_run})
+        return OK
+    for record in gone:
+        print(f"{'would delete' if arguments.dry_run else 'deleted'} {record}")
+    print(f"{len(gone)} records are of {arguments.environment!r}")
+    return OK
 
 
 def _collect(root: Path, files: list[str]) -> list[str]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pytest_initcheck.capture import validate
+from pytest_initcheck.capture.device import described
 from pytest_initcheck.capture.prepare import opened
 from pytest_initcheck.capture.program import Forward, LossFunction, Program
 from pytest_initcheck.curvature.best_constant import constant_loss
@@ -187,6 +188,6 @@ def _meta(program: Program, place: Coordinates) -> dict[str, str]:
     return {
         "model": type(program.model).__name__,
         "loss": program.loss_name,
-        "device": parameter.device.type,
+        **described(parameter.device),
         "dtype": str(parameter.dtype).removeprefix("torch."),
     }

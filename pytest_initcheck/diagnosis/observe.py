@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from pytest_initcheck.capture import validate
 from pytest_initcheck.capture.batch_paths import batch_paths, input_scale
+from pytest_initcheck.capture.device import described
 from pytest_initcheck.capture.first_nonfinite import first_nonfinite
 from pytest_initcheck.capture.inplace_inputs import inplace_inputs
 from pytest_initcheck.capture.layer_records import model_record
@@ -188,6 +189,6 @@ def _meta(program: Program, optimizer: torch.optim.Optimizer, steps: int) -> dic
         "optimizer": optimizer_name(optimizer),
         "lr": rates(optimizer),
         "steps": str(steps),
-        "device": parameter.device.type,
+        **described(parameter.device),
         "dtype": str(parameter.dtype).removeprefix("torch."),
     }

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from pytest_initcheck.capture.composite_calls import CompositeCalls, switch_off_dropout
+from pytest_initcheck.capture.device import described
 from pytest_initcheck.capture.optimizer_facts import foreign
 from pytest_initcheck.capture.prepare import opened
 from pytest_initcheck.capture.program import Forward, LossFunction, Optimizer, Program
@@ -140,7 +141,7 @@ def _told(program: Program, stakes: Stakes, found: Conclusion, tried: list[Tried
         meta={
             "model": type(program.model).__name__,
             "loss": program.loss_name,
-            "device": parameter.device.type,
+            **described(parameter.device),
             "dtype": str(parameter.dtype).removeprefix("torch."),
         },
     )

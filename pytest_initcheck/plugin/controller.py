@@ -76,7 +76,7 @@ class Controller:
         if self.settings.update != "all":
             collected.note_obsolete()
         collected.note_orphans(self.collection.every_test(self.config))
-        collected.note_rounding()
+        collected.note_elsewhere()
         collected.note_unused_ignores()
         if self.settings.report is not None:
             self.written = collected.write_report(self.settings.report)

@@ -27,12 +27,13 @@ if TYPE_CHECKING:
 
 MARKER = (
     "initcheck(*, baseline=True, rtol=None, atol=None, least=None, tolerance=(), device=None, "
-    "ignore=(), causal=None, thorough=None): how this test is diagnosed and compared; "
+    "ignore=(), causal=None, thorough=None, variant=''): how this test is diagnosed and compared; "
     "baseline=False switches the comparison off, rtol and atol replace the tolerances of the "
     "baseline, tolerance those of some values, such as 'metric accuracy: 0.02', least is the share "
     "below which a change is a note, device is 'cpu', 'cuda' or 'auto', ignore lists findings that "
     "do not count, such as 'IC201 encoder.*: reason', causal says whether no output may depend on "
-    "later positions, thorough=True also asks whether the model can fit its batch."
+    "later positions, thorough=True also asks whether the model can fit its batch, "
+    "variant is the environment whose baselines count, such as 'cuda' or 'cpu torch 2.14'."
 )
 
 
@@ -53,6 +54,10 @@ def _is_choice(value: Any) -> bool:
     return value is None or isinstance(value, bool)
 
 
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
 def _expects(holds: Callable[[Any], bool], what: str) -> Callable[[Any], str]:
     return lambda value: "" if holds(value) else f"must be {what}"
 
@@ -67,6 +72,7 @@ _ARGUMENTS: dict[str, Callable[[Any], str]] = {
     "ignore": ignore_fault,
     "causal": _expects(_is_choice, "True, False or None"),
     "thorough": _expects(_is_choice, "True, False or None"),
+    "variant": _expects(_is_text, "a text, such as 'cuda' or 'cpu torch 2.14'"),
 }
 
 
@@ -107,6 +113,7 @@ def for_test(item: pytest.Item, settings: Settings) -> Scope:
         least=first(marked.get("least"), settings.least),
         tolerance=(*tolerances(marked.get("tolerance")), *settings.tolerance),
         expects_failure=any(map(_may_hold, item.iter_markers("xfail"))),
+        variant=marked.get("variant", ""),
     )
 
 

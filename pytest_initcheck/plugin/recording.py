@@ -157,12 +157,14 @@ class Recording:
         record_or_metrics: Any,
         rtol: float | None = None,
         atol: float | None = None,
+        variant: str | None = None,
     ) -> Comparison | None:
         """Record anything under ``name`` and hold it against its baseline.
 
         ``record_or_metrics`` is a record, something with ``run_record()`` (a diagnosis), a number,
         or a mapping from metric to number, to one number per seed, or to one curve per seed.
-        ``rtol`` and ``atol`` replace the tolerances of the marker and of the baseline.
+        ``rtol`` and ``atol`` replace the tolerances of the marker and of the baseline, ``variant``
+        the marker's: the environment whose baselines count, such as "cuda".
 
         Returns what came out of it, None where comparison is off. A difference does not raise
         here: it fails the test when it ends, together with all others.
@@ -185,6 +187,7 @@ class Recording:
             ignored=getattr(judged, "ignored", ()),
             rtol=rtol,
             atol=atol,
+            variant=variant,
         ).comparison
 
     @quiet

@@ -115,6 +115,8 @@ class Comparison:
 
     ``provenance`` is the baseline's: on which versions and which machine it was made;
     ``is_identical`` says that all values are equal in the seven digits that a baseline keeps.
+    ``environment`` names the device and the torch that made the baseline; where this run has the
+    same, ``bit_identical`` is the second verdict besides ``status``, which is one within chance.
     """
 
     status: ComparisonStatus
@@ -125,6 +127,8 @@ class Comparison:
     expected: RunRecord | None = None
     provenance: dict[str, str] = field(default_factory=dict)
     is_identical: bool = False
+    environment: str = ""
+    bit_identical: bool | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

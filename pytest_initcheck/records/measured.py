@@ -70,14 +70,16 @@ class TensorStats:
     std: Annotated[Finite | None, Use(compared="std")]
     min: Annotated[Finite | None, Use(compared="extreme")]
     max: Annotated[Finite | None, Use(compared="extreme")]
-    zero_share: Annotated[Share, Use(compared="zeros")] = 0.0
+    zero_share: Annotated[Share, Use(compared="zeros", brief="z")] = 0.0
     nonfinite: Annotated[Count, Use(compared="nonfinite")] = 0
     histogram: Annotated[Histogram | None, Use(compared="histogram")] = None
     dtype: Annotated[str, Use(compared="equal")] = ""
-    shape: Annotated[tuple[Count, ...], Use(compared="equal")] = ()
-    digest: Annotated[str, Use(compared=_DETERMINES, shown=_DETERMINES, sparse=True)] = ""
+    shape: Annotated[tuple[Count, ...], Use(compared="equal", brief="s")] = ()
+    digest: Annotated[str, Use(compared=_DETERMINES, shown=_DETERMINES, brief="d", sparse=True)] = (
+        ""
+    )
     independent: Annotated[
-        tuple[Finite, ...], Use(compared=_DETERMINES, shown=_DETERMINES, sparse=True)
+        tuple[Finite, ...], Use(compared=_DETERMINES, shown=_DETERMINES, brief="i", sparse=True)
     ] = ()
 
     @property
@@ -165,21 +167,22 @@ class LayerRecord:
 
     name: Annotated[str, Use(compared="pairs")]
     kind: Annotated[str, Use(compared="equal")]
-    nonlinearity: Annotated[str | None, Use(compared="equal")] = None
-    weights: Annotated[dict[str, TensorStats], Use(compared="weights")] = field(
+    nonlinearity: Annotated[str | None, Use(compared="equal", brief="act")] = None
+    weights: Annotated[dict[str, TensorStats], Use(compared="weights", brief="w")] = field(
         default_factory=dict
     )
-    activations: Annotated[TensorStats | None, Use(compared="activations")] = None
-    gradients: Annotated[dict[str, TensorStats], Use(compared="gradients")] = field(
+    activations: Annotated[TensorStats | None, Use(compared="activations", brief="a")] = None
+    gradients: Annotated[dict[str, TensorStats], Use(compared="gradients", brief="g")] = field(
         default_factory=dict
     )
     activation_gradients: Annotated[
-        TensorStats | None, Use(compared="gradients", shown=No("run.json holds it for checks"))
+        TensorStats | None,
+        Use(compared="gradients", shown=No("run.json holds it for checks"), brief="ga"),
     ] = None
     units: Annotated[UnitStats | None, Use(compared="units", inline=True)] = None
     update_ratio: Annotated[
         dict[str, float],
-        Use(compared="movement", shown="update ratio", short="update", sparse=True),
+        Use(compared="movement", shown="update ratio", short="update", brief="u", sparse=True),
     ] = field(default_factory=dict)
 
 
@@ -215,9 +218,12 @@ class ModelRecord:
     digests: Annotated[
         dict[str, str], Use(compared=_DETERMINES, shown=_DETERMINES, sparse=True)
     ] = field(default_factory=dict)
-    effective_samples: Annotated[float | None, Use(compared=_DETERMINES, shown=_DETERMINES)] = None
+    effective_samples: Annotated[
+        float | None, Use(compared=_DETERMINES, shown=_DETERMINES, brief="samples")
+    ] = None
     operations: Annotated[
-        dict[str, Count], Use(compared="operations", shown=_IN_COMPARISON, sparse=True)
+        dict[str, Count],
+        Use(compared="operations", shown=_IN_COMPARISON, brief="ops", sparse=True),
     ] = field(default_factory=dict)
     wiring: Annotated[str, Use(compared=_WITH_OPERATIONS, shown=_IN_COMPARISON, sparse=True)] = ""
 
@@ -259,3 +265,8 @@ class RunRecord:
     after: Annotated[ModelRecord | None, Use(compared="model")] = None
     meta: Annotated[dict[str, str], Use(compared=_SETTINGS)] = field(default_factory=dict)
     shown: Annotated[dict[str, tuple[Curve, ...]], _FOR_SHOW] = field(default_factory=dict)
+
+    def setting(self, key: str) -> str:
+        """What the settings of the run, or of its models, say under a key; "" for nothing."""
+        metas = [self.meta] + [model.meta for model in (self.before, self.after) if model]
+        return next((meta[key] for meta in metas if key in meta), "")

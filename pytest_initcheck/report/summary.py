@@ -70,6 +70,15 @@ def status_counts(session: SessionRecord) -> dict[str, int]:
     return tally(map(test_status, session.tests), STATUSES)
 
 
+def bits_in_a_word(session: SessionRecord) -> str:
+    """Whether the records that match are equal bit for bit, where the environment is the same."""
+    compared = (entry.comparison for test in session.tests for entry in test.entries)
+    said = [c.bit_identical for c in compared if c and c.status == "match"]
+    if True not in said:
+        return ""
+    return "bit-identical" if all(said) else f"{said.count(True)} of {len(said)} bit-identical"
+
+
 def outcome_counts(session: SessionRecord) -> dict[str, int]:
     """How many tests have each outcome of pytest, without those that do not occur."""
     counts = tally((test.outcome for test in session.tests), (*BAD_OUTCOMES, "passed", "skipped"))

@@ -47,7 +47,9 @@ def terminal_lines(
     place = "the report" if report_path is not None else "--initcheck-report=PATH"
     if any(test.entries for test in session.tests):
         lines += _axis("health", summary.verdict_counts(session), "not judged")
-        lines += _axis("baselines", summary.status_counts(session), "not compared")
+        (statuses,) = _axis("baselines", summary.status_counts(session), "not compared")
+        bits = summary.bits_in_a_word(session)
+        lines.append(statuses.replace(" match", f" match ({bits})") if bits else statuses)
         lines += _ignored(session)
         lines += _seeds(session)
         lines += _findings(session, width, place)

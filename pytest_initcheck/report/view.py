@@ -340,12 +340,19 @@ _HEADLINES = {
 }
 
 
+_BITS: dict[tuple[str, bool | None], str] = {
+    ("match", True): " They are equal bit for bit, in the same environment.",
+    ("match", False): " Not all are equal bit for bit, in the same environment.",
+}
+
+
 def _comparison(comparison: Comparison) -> ComparisonView:
     bad = len(comparison.differences)
     place = f" in {comparison.file}" if comparison.file else ""
     headline = _HEADLINES[comparison.status].format(
         n=max(comparison.compared, bad), bad=bad, place=place
     )
+    headline += _BITS.get((comparison.status, comparison.bit_identical), "")
     return ComparisonView(
         status=comparison.status,
         headline=headline,

@@ -121,11 +121,14 @@ class Session:
                 "initcheck baselines prune deletes them"
             )
 
-    def note_rounding(self) -> None:
-        """Note once how many records rounding alone parts from baselines made elsewhere."""
-        from pytest_initcheck.session.elsewhere import rounding_notes
+    def note_elsewhere(self) -> None:
+        """Note once how many records have a baseline that was made elsewhere, and what of it."""
+        from pytest_initcheck.session.elsewhere import nearest_notes, rounding_notes
 
-        self.notes += rounding_notes(self._ordered())
+        tests = self._ordered()
+        self.notes += rounding_notes(tests)
+        if not self.settings.update:
+            self.notes += nearest_notes(tests)
 
     def note_unused_ignores(self) -> None:
         """Note the ignores of markers and ini file that no diagnosis of the run has matched."""
@@ -165,6 +168,11 @@ class Session:
         self.faults += [f"baseline not written: {refused}" for refused in done.refused]
         self.notes.append(_update_note(done.counts, self.settings))
         self.notes += [f"stored, but {doubt}" for doubt in done.doubts]
+        if done.converted:
+            files = ", ".join(path.name for path in done.converted)
+            self.notes.append(
+                f"written in the present, shorter format, with the values that they had: {files}"
+            )
         left = len(chosen) - len(passed)
         if left:
             tests = "1 test" if left == 1 else f"{left} tests"

@@ -1,4 +1,4 @@
-"""Records that differ from their baselines by rounding, because those were made elsewhere."""
+"""Baselines that were made elsewhere: what differs by rounding, and what has none of its own."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.records import Entry, TestRecord
-from pytest_initcheck.session.provenance import device_of, provenance
+from pytest_initcheck.session.provenance import device_of, provenance, version
 
 # What makes the same program give other last digits, by the name under which provenance has it.
 CAUSES = ("torch", "python", "device")
@@ -24,6 +24,30 @@ def rounding_notes(tests: Iterable[TestRecord]) -> list[str]:
         if cause is not None and _differs_by_rounding(entry):
             counts[cause] += 1
     return [_note(count, *cause) for cause, count in counts.most_common(_MOST_CAUSES)]
+
+
+def nearest_notes(tests: Iterable[TestRecord]) -> list[str]:
+    """One line for all records that another environment's baseline was taken for.
+
+    What is equal all the same, or differs by rounding, is not counted.
+    """
+    counts: Counter[Cause] = Counter()
+    for entry in (entry for test in tests for entry in test.entries):
+        known = entry.comparison
+        is_elsewhere = known and known.environment and known.bit_identical is None
+        if known and is_elsewhere and not known.is_identical and not _differs_by_rounding(entry):
+            counts[known.environment, _environment(entry)] += 1
+    return [
+        f"{count} {'record is' if count == 1 else 'records are'} compared with baselines of "
+        f"{other}, as there are none of {own}; --initcheck-update adds those"
+        for (other, own), count in counts.most_common(_MOST_CAUSES)
+    ]
+
+
+def _environment(entry: Entry) -> str:
+    from pytest_initcheck.baseline import Environment
+
+    return str(Environment.of(entry.record, {"torch": version("torch")}))
 
 
 def _cause(entry: Entry, versions: Mapping[str, str]) -> Cause | None:

@@ -46,9 +46,11 @@ def version(package: str) -> str:
         return "not installed"
 
 
+def device_among(entries: Iterable[Entry]) -> str:
+    """The kind of device of the first record that names one; "" where none does."""
+    return next(filter(None, map(device_of, entries)), "")
+
+
 def device_of(entry: Entry) -> str | None:
     """The kind of device ("cpu", "cuda") that a record was made on; None where it is unknown."""
-    record = entry.record
-    metas = [record.meta] + [model.meta for model in (record.before, record.after) if model]
-    found = next((meta["device"] for meta in metas if "device" in meta), None)
-    return found.partition(":")[0] if found else None
+    return entry.record.setting("device").partition(":")[0] or None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_initcheck.errors import BaselineError
 from pytest_initcheck.records import (
@@ -18,7 +18,7 @@ from pytest_initcheck.records import (
 )
 from pytest_initcheck.session.deciding import Decider, Share, baseline_question, share_question
 from pytest_initcheck.session.failure import BaselineProblem, baseline_text
-from pytest_initcheck.session.provenance import device_of
+from pytest_initcheck.session.provenance import device_among, device_of, version
 from pytest_initcheck.session.settings import Scope, tolerances_of
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ class TestRecorder:
         ignored: Sequence[Finding] = (),
         rtol: float | None = None,
         atol: float | None = None,
+        variant: str | None = None,
         decider: Decider | None = None,
     ) -> Entry:
         """Record one thing under ``name`` ("name-2" where that is taken) and compare it.
@@ -74,8 +75,10 @@ class TestRecorder:
             looks=tuple(decider.looks) if decider else (),
         )
         if self.baselines is not None:
+            given = {"rtol": rtol, "atol": atol, "variant": variant}
+            known: dict[str, Any] = {key: own for key, own in given.items() if own is not None}
             stage = decider.stage_at(len(record.seeds)) if decider else None
-            entry = self._compared(entry, rtol, atol, stage)
+            entry = self._compared(entry, self.settings._replace(**known), stage)
         self.entries.append(entry)
         return entry
 
@@ -98,8 +101,11 @@ class TestRecorder:
 
     def _stored(self, name: str) -> Stored | None:
         assert self.baselines is not None
+        from pytest_initcheck.baseline import Environment
+
+        here = Environment.of(RunRecord(), _here())
         try:
-            return self.baselines.stored(self.settings.nodeid, name)
+            return self.baselines.stored(self.settings.nodeid, name, here)
         except BaselineError:
             return None
 
@@ -123,15 +129,13 @@ class TestRecorder:
             candidate = f"{name}-{number}"
         return candidate
 
-    def _compared(
-        self, entry: Entry, rtol: float | None, atol: float | None, stage: Stage | None
-    ) -> Entry:
+    def _compared(self, entry: Entry, scope: Scope, stage: Stage | None) -> Entry:
         from pytest_initcheck.baseline.admission import refusal
         from pytest_initcheck.report.looks import path_text
 
         fault = ""
         try:
-            comparison = self._comparison(entry, rtol, atol, stage)
+            comparison = self._comparison(entry, scope, stage)
         except BaselineError as error:
             fault = f"unreadable: {error}\n{WAY_OUT}"
             comparison = Comparison(status="unreadable", notes=(str(error),))
@@ -145,19 +149,19 @@ class TestRecorder:
             self.problems.append(BaselineProblem(entry.name, comparison, fault, blocked))
         return replace(entry, comparison=comparison)
 
-    def _comparison(
-        self, entry: Entry, rtol: float | None, atol: float | None, stage: Stage | None
-    ) -> Comparison:
+    def _comparison(self, entry: Entry, scope: Scope, stage: Stage | None) -> Comparison:
         assert self.baselines is not None
         return self.baselines.compare(
-            self.settings.nodeid,
+            scope.nodeid,
             entry.name,
             entry.record,
-            rtol=self.settings.rtol if rtol is None else rtol,
-            atol=self.settings.atol if atol is None else atol,
-            exact=self.settings.exact,
-            **tolerances_of(self.settings),
+            rtol=scope.rtol,
+            atol=scope.atol,
+            exact=scope.exact,
+            **tolerances_of(scope),
             device=device_of(entry),
+            provenance=_here(),
+            variant=scope.variant,
             stage=stage,
         )
 
@@ -166,8 +170,10 @@ class TestRecorder:
         if self.baselines is None:
             return []
         mine = {entry.name for entry in self.entries}
+        device = device_among(self.entries)
         try:
-            return [n for n in self.baselines.entries(self.settings.nodeid) if n not in mine]
+            known = self.baselines.entries(self.settings.nodeid, device)
+            return [name for name in known if name not in mine]
         except BaselineError:
             return []
 
@@ -189,3 +195,7 @@ class TestRecorder:
             entries=tuple(self.entries),
             pictures=tuple(self.pictures),
         )
+
+
+def _here() -> dict[str, str]:
+    return {"torch": version("torch")}

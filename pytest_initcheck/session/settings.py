@@ -55,7 +55,7 @@ class Scope(NamedTuple):
 
     ``ignores`` are those of its markers, the nearest first, then those of the ini file; ``causal``
     is None where the model's own configuration is asked. ``expects_failure`` tells a test that is
-    marked xfail.
+    marked xfail, ``variant`` which environments' baselines count for it, "" for all.
     """
 
     nodeid: str
@@ -73,6 +73,7 @@ class Scope(NamedTuple):
     least: float | None = None
     tolerance: tuple[Tolerance, ...] = ()
     expects_failure: bool = False
+    variant: str = ""
 
 
 def tolerances_of(settings: Settings | Scope) -> dict[str, Any]:

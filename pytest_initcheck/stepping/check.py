@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from pytest_initcheck.capture.device import described
 from pytest_initcheck.checks.apply_ignores import Sorted, sort_out
 from pytest_initcheck.checks.known_ignores import parse_known
 from pytest_initcheck.checks.step_rules import AGAIN
@@ -162,6 +163,6 @@ def _meta(model: nn.Module, optimizers: list[Any]) -> dict[str, str]:
         "model": type(model).__name__,
         "optimizer": ", ".join(type(o).__name__ for o in optimizers),
         "lr": ", ".join(f"{float(rate):g}" for rate in rates if rate is not None),
-        "device": parameter.device.type,
+        **described(parameter.device),
         "dtype": str(parameter.dtype).removeprefix("torch."),
     }

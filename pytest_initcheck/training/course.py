@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import nn
 
+from pytest_initcheck.capture.device import described
 from pytest_initcheck.capture.movement import copies, movement
 from pytest_initcheck.capture.written import body, optimizer_name, rates
 from pytest_initcheck.errors import InitcheckError
@@ -146,5 +147,5 @@ def _meta(prepared: Prepared, model: nn.Module) -> dict[str, str]:
         "epochs": str(experiment.epochs),
         "batch size": str(experiment.batch_size),
         "dtype": str(next(model.parameters()).dtype).removeprefix("torch."),
-        "device": prepared.device.type,
+        **described(prepared.device),
     }

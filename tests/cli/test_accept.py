@@ -119,3 +119,49 @@ def test_what_guards_little_is_told(project, capsys, as_data):
     told = json.loads(out)["doubts"] if as_data else out.splitlines()
     assert code == 0
     assert any(f"{Y}: 'm': curve 'accuracy' is 1 at each of its 3 points" in line for line in told)
+
+
+def on(session: SessionRecord, gain: float, **provenance: str) -> SessionRecord:
+    """The same tests, as another environment records them."""
+    record = network(0, gain=gain)
+    before = run_of(
+        dataclasses.replace(record, meta=record.meta | {"device": provenance["device"]})
+    )
+    return dataclasses.replace(
+        session, tests=before.tests, provenance=session.provenance | provenance
+    )
+
+
+def test_a_matrix_of_environments_becomes_one_entry_with_all_of_them(project, capsys):
+    gpu = {"device": "cuda", "capability": "sm_90", "torch": "2.14.1"}
+    runs = {"a": on(changed(), 1.5, **gpu), "b": on(changed(), 2.0, device="cpu", torch="2.15.0")}
+    for name, run in runs.items():
+        store(project / "matrix" / name, run)
+    code, out, _ = command(capsys, "baselines", "accept", "matrix")
+    assert (code, "several runs" in out) == (0, False)
+    listed = json.loads(command(capsys, "baselines", "list", "--json")[1])
+    known = [one["environment"] for one in listed if one["nodeid"] == X]
+    assert known == ["cpu torch 2.14", "cpu torch 2.15", "cuda sm_90 torch 2.14"]
+    for name in runs:
+        found = json.loads(command(capsys, "baselines", "diff", f"matrix/{name}", "--json")[1])
+        assert [entry["status"] for entry in found["entries"]] == ["match", "match"]
+        assert found["entries"][0]["bit_identical"] is True
+    shown = json.loads(command(capsys, "baselines", "show", X, "--json")[1])
+    assert list(shown["tests"]["test_x"]["diagnosis"]["environments"]) == known
+    code, out, _ = command(capsys, "baselines", "prune", "--environment", "cuda")
+    assert (code, out.splitlines()[-1]) == (0, "1 records are of 'cuda'")
+    assert command(capsys, "baselines", "prune", "--environment", " ")[0] == 2
+    left = json.loads(command(capsys, "baselines", "prune", "--environment", "cpu", "--json")[1])
+    assert left["deleted"]
+    assert len(left["gone"]) == 3
+
+
+def test_accepting_writes_what_an_update_would_have_written(project, capsys, tmp_path):
+    run = on(changed(), 2.0, device="cuda", torch="2.15.0")
+    store(project / "ci", run)
+    before = content(project)
+    command(capsys, "baselines", "accept", "ci")
+    accepted = content(project)
+    (project / "stored/suites/test_a.json").write_bytes(before["test_a.json"])
+    Baselines("stored").update(run.tests, run.provenance)
+    assert content(project) == accepted != before

@@ -90,7 +90,7 @@ def test_the_nearest_marker_wins_key_by_key(project):
         (
             "'off'",
             "takes keywords only (baseline, rtol, atol, least, tolerance, device, ignore, causal, "
-            "thorough), not 'off'",
+            "thorough, variant), not 'off'",
         ),
         ("baseline='off'", "baseline='off'): must be True or False"),
         ("rtol='much'", "rtol='much'): must be a number of at least 0"),
@@ -129,3 +129,19 @@ def test_wrong_argument_is_told_where_the_fixture_is_not_used(project):
         """
     )
     project.run().assert_outcomes(errors=1)
+
+
+def test_a_variant_counts_no_other_baselines(project):
+    project.test(test_a=MARKED.format(arguments="variant='cpu'", value=1.0))
+    project.record()
+    project.test(test_a=MARKED.format(arguments="variant='cuda sm_90'", value=1.0))
+    project.expect_failure("missing: no baseline", "none of 'cuda sm_90'; there are: ")
+    project.test(test_a=MARKED.format(arguments="variant=3", value=1.0))
+    assert "must be a text, such as 'cuda'" in project.run().stdout.str()
+
+
+def test_a_variant_of_one_record_replaces_that_of_the_marker(project):
+    body = MARKED.format(arguments="variant='cuda'", value="1.0, variant='cpu'")
+    project.test(test_a=body)
+    project.record()
+    project.expect_pass()

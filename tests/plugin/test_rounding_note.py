@@ -114,3 +114,37 @@ def test_which_environments_are_one(was, now, agree):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "provenance", lambda: {"torch": now, "python": "3"})
         assert bool(module.rounding_notes([test])) != agree
+
+
+def test_an_update_after_an_upgrade_keeps_the_old_records_beside_the_new(upgraded):
+    upgraded.record()
+    result = upgraded.run()
+    assert "baselines: 4 match (bit-identical)" in result.outlines
+    assert notes(result) == []
+    text = (upgraded.path / "baselines/test_a.json").read_text()
+    assert text.count('"environments"') == text.count('"cpu torch 1.0"') == 4
+
+
+@pytest.mark.parametrize(
+    ("value", "environment", "bits", "is_told"),
+    [
+        (1.5, "cpu torch 1.0", None, True),
+        (1.5, "", None, False),
+        (1.5, "cpu torch 1.0", False, False),
+        (1.00001, "cpu torch 1.0", None, False),
+    ],
+)
+def test_what_is_held_against_another_environment_is_said_once(value, environment, bits, is_told):
+    expected = RunRecord(metrics={"a": (1.0,)})
+    comparison = Comparison(
+        status="match", expected=expected, environment=environment, bit_identical=bits
+    )
+    record = RunRecord(metrics={"a": (value,)}, meta={"device": "cuda", "capability": "sm_90"})
+    entry = Entry(name="m", kind="metrics", record=record, comparison=comparison)
+    told = module.nearest_notes([TestRecord(nodeid=i, entries=(entry,)) for i in "ab"])
+    assert len(told) == is_told
+    assert all(
+        line.startswith("2 records are compared with baselines of cpu torch 1.0, as there are none")
+        and " cuda sm_90 torch " in line
+        for line in told
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
+import pytest
 from support.records import mlp
 from support.report import changed, hostile, saturation, session
 
@@ -141,3 +142,37 @@ def test_the_table_shows_how_far_the_weight_moved_not_a_bias_that_began_at_zero(
     lines = report.table(ModelRecord(layers=(layer,)))
     assert "0.0125" in lines[1]
     assert "inf" not in lines[1]
+
+
+def compared(*bits: bool | None) -> SessionRecord:
+    entries = [
+        Entry(
+            name=str(i),
+            kind="metrics",
+            record=RunRecord(),
+            comparison=Comparison(status="match", bit_identical=bit),
+        )
+        for i, bit in enumerate(bits)
+    ]
+    return SessionRecord(1, {}, tuple(TestRecord(nodeid=e.name, entries=(e,)) for e in entries))
+
+
+@pytest.mark.parametrize(
+    ("bits", "told"),
+    [
+        ((True, True), " (bit-identical)"),
+        ((True, False, None), " (1 of 3 bit-identical)"),
+        ((False, None), ""),
+        ((None,), ""),
+    ],
+)
+def test_the_second_verdict_is_a_word(bits, told):
+    lines = report.terminal_lines(compared(*bits))
+    assert f"baselines: {len(bits)} match{told}" in lines
+
+
+def test_the_second_verdict_stands_with_what_it_is_about():
+    one = compared(True)
+    entry = Entry(name="b", kind="metrics", record=RunRecord())
+    both = replace(one, tests=(*one.tests, TestRecord(nodeid="b", entries=(entry,))))
+    assert "baselines: 1 match (bit-identical), 1 not compared" in report.terminal_lines(both)
