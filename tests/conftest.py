@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 import pytest
@@ -24,6 +25,16 @@ def batch(seed=1):
 
 # Hypothesis' plugin imports all of hypothesis in every inner run.
 QUICK = ("-p", "no:hypothesispytest")
+
+
+def pytest_configure():
+    """Look for garbage seldom: all of torch and thousands of tests are alive, and stay so."""
+    gc.set_threshold(20_000)
+
+
+def pytest_collection_finish():
+    """Do not look for garbage in what lives as long as the session."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -18,6 +18,7 @@ MIXING = {
 }  # fmt: skip
 
 
+_NUMBERS = frozenset({bool, int, float, complex, str, type(None), torch.dtype, torch.device})
 # Which axis of the weight counts the outputs; None: to be seen from the strides.
 UNIT_AXES: dict[str, int | None] = {
     "addmm": None, "mm": None, "mv": 0, "addmv": 0, "linear": 0, "convolution": 0,
@@ -86,7 +87,21 @@ def _is_transposed(matrix: Tensor) -> bool:
 
 def flat_tensors(tree: Any) -> list[Tensor]:
     """The tensors among the arguments or results of a call."""
-    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
+    found: list[Tensor] = []
+    _gather(tree, found)
+    return found
+
+
+def _gather(tree: Any, found: list[Tensor]) -> None:
+    # What `tree_leaves` gives, which looks for longer at what arguments mostly are.
+    kind = type(tree)
+    if kind is tuple or kind is list:
+        for part in tree:
+            _gather(part, found)
+    elif isinstance(tree, Tensor):
+        found.append(tree)
+    elif kind not in _NUMBERS:
+        found += [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
 
 
 def storage_key(tensor: Tensor) -> int:
