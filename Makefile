@@ -18,6 +18,8 @@ PY := $(VENV)/bin/python
 # ask a package index again.
 STAMP := $(VENV)/installed.toml
 PYTEST := $(PY) -m pytest
+# Stealing: no worker is left with the longest tests while the other has none.
+STEALING := --dist worksteal
 # Tensors here are small, so that two threads of one process are slower than two processes.
 export OMP_NUM_THREADS ?= 1
 # The tests start many processes, each of which would compile the package anew.
@@ -31,7 +33,7 @@ suite: $(STAMP)
 
 test: $(STAMP)
 	@$(run_suite); \
-	$(PYTEST) tests -n $(WORKERS) $(ARGS) || status=$$?; \
+	$(PYTEST) tests -n $(WORKERS) $(STEALING) $(ARGS) || status=$$?; \
 	$(finish)
 
 define run_suite

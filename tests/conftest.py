@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
+import hypothesis
 import pytest
 from support.distributions import Distributions
 
@@ -24,6 +26,19 @@ def batch(seed=1):
 
 # Hypothesis' plugin imports all of hypothesis in every inner run.
 QUICK = ("-p", "no:hypothesispytest")
+
+
+def pytest_configure():
+    """Look for garbage seldom: all of torch and thousands of tests are alive, and stay so."""
+    gc.set_threshold(20_000)
+    # What takes long says nothing on a machine that others use.
+    hypothesis.settings.register_profile("patient", deadline=None)
+    hypothesis.settings.load_profile("patient")
+
+
+def pytest_collection_finish():
+    """Do not look for garbage in what lives as long as the session."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

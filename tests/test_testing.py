@@ -212,7 +212,7 @@ def test_runs_say_what_they_found(initcheck_project):
 def test_without_pytester_the_fixture_says_what_to_write(project):
     project.pytester.makeconftest("pytest_plugins = ['pytest_initcheck.testing']")
     project.test(test_a="def test_a(initcheck_project): pass")
-    result = project.run_alone()
+    result = project.run()
     assert result.ret == 1
     assert "initcheck_project needs pytester; in conftest.py: pytest_plugins" in result.stdout.str()
 

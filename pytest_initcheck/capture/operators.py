@@ -24,7 +24,9 @@ UNIT_AXES: dict[str, int | None] = {
     "_convolution": 0, "mkldnn_rnn_layer": 0, "_cudnn_rnn": 0, "_thnn_fused_lstm_cell": 0,
     "_thnn_fused_gru_cell": 0, "bmm": -1, "baddbmm": -1,
 }  # fmt: skip
-_LEAVES = frozenset({int, float, bool, str, type(None), torch.dtype, torch.device, torch.Size})
+_LEAVES = frozenset(
+    {bool, int, float, complex, str, type(None), torch.dtype, torch.device, torch.Size}
+)
 # Weights of several layers in one tensor, along its first axis.
 STACKED = ("bmm", "baddbmm")
 

@@ -57,7 +57,7 @@ class Summary:
                 shape=self.shape,
                 digest=self._digest(ledger),
             )
-        counts = tuple(int(count) for count in row[6:])
+        counts = tuple(row[6:].astype(int).tolist())
         histogram = Histogram(float(low), float(high), counts) if sum(counts) else None
         return TensorStats(
             n=self.n,

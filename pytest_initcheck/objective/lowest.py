@@ -121,12 +121,12 @@ class _Walk:
             return
         sign = gradient.nan_to_num(0.0).sign()
         agreed = sign * self.last
-        self.growth = torch.where(agreed < 0, torch.full_like(sign, _GROWTH), self.growth)
-        factor = torch.where(agreed > 0, self.growth, 1.0)
-        factor = torch.where(agreed < 0, _SHRINKAGE, factor)
+        has_turned = agreed < 0
+        self.growth.masked_fill_(has_turned, _GROWTH)
+        factor = torch.where(agreed > 0, self.growth, 1.0).masked_fill_(has_turned, _SHRINKAGE)
         self.stride.mul_(factor).clamp_(max=self.longest)
         # The round after a change of sign neither grows nor shrinks.
-        self.last = torch.where(agreed < 0, torch.zeros_like(sign), sign)
+        self.last = sign.masked_fill(has_turned, 0.0)
         self.point.sub_(sign * self.stride)
 
 

@@ -20,10 +20,10 @@ def test_lines_of_failed_health_and_changed_baselines(models, workers, monkeypat
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     zero, other = commands(models.run(*workers))
     assert zero.startswith(
-        "::error file=test_a.py,line=4,title=IC101 in test_a.py%3A%3Atest_zero::"
+        "::error file=test_a.py,line=3,title=IC101 in test_a.py%3A%3Atest_zero::"
     )
     assert "remedy: " in zero
-    assert other.startswith("::error file=test_a.py,line=10,title=baseline-changed in test_a.py")
+    assert other.startswith("::error file=test_a.py,line=11,title=baseline-changed in test_a.py")
     assert "cost: baseline changed: " in other
 
 

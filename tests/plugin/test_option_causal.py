@@ -29,9 +29,9 @@ NETS = """
 """
 SHOWS = """
     import pytest
-    from readers import Reader, batch
     {mark}
     def test_shows(initcheck):
+        from readers import Reader, batch
         found = initcheck.diagnose(Reader(), batch(){call})
         assert ("IC806" in [f.id for f in found.findings]) == {expected}
 """

@@ -18,9 +18,9 @@ NETS = """
 """
 ZERO = """
     import pytest
-    from zeros import zero, net, batch
     {mark}
     def test_zero(initcheck):
+        from zeros import zero, batch
         found = initcheck.diagnose(zero(), batch(){call})
         assert found.verdict == {verdict!r}
 """

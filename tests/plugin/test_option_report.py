@@ -21,29 +21,29 @@ RECORDS = """
 OFF = "--initcheck-baselines=off"
 
 
-def test_page_and_data_are_written(project, workers):
-    project.test(test_a=RECORDS)
+def test_page_and_data_are_written_and_do_not_depend_on_the_workers(project, workers):
+    project.test(test_a=RECORDS, test_b=RECORDS)
     result = project.run(OFF, "--initcheck-report=report/page.html", *workers)
     assert result.ret == 0
     page = (project.path / "report/page.html").read_text()
     assert page.lower().startswith("<!doctype html>")
     assert "test_records" in page
+    files = ("test_a.py", "test_b.py")
     names = [test["nodeid"] for test in project.data()["tests"]]
-    assert names == [f"test_a.py::test_records[{i}]" for i in range(4)]
+    assert names == [f"{file}::test_records[{i}]" for file in files for i in range(4)]
     result.stdout.fnmatch_lines(["*= initcheck =*", f"report: {project.path}/report/page.html"])
+    found = timeless(project)
+    assert project.run(OFF, "--initcheck-report=report/page.html").ret == 0
+    assert timeless(project) == found
 
 
-def test_data_do_not_depend_on_the_workers(project):
-    project.test(test_a=RECORDS, test_b=RECORDS)
-    runs = []
-    for workers in ((), ("-n0",), ("-n2",)):
-        assert project.run(OFF, "--initcheck-report=report/page.html", *workers).ret == 0
-        runs.append(project.data())
-    for run in runs:
-        run["provenance"].pop("time")
-        for test in run["tests"]:
-            test.pop("duration")
-    assert runs[0] == runs[1] == runs[2]
+def timeless(project):
+    """The data of a run without what no two runs share."""
+    data = project.data()
+    data["provenance"].pop("time")
+    for test in data["tests"]:
+        test.pop("duration")
+    return data
 
 
 def test_path_is_relative_to_where_pytest_was_called(project, monkeypatch):

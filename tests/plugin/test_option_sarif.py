@@ -29,7 +29,7 @@ def test_findings_and_changes_are_results(models, workers):
     zero, changed = by_rule["IC101"], by_rule["baseline-changed"]
     (place,) = zero["locations"]
     assert place["physicalLocation"]["artifactLocation"]["uri"] == "test_a.py"
-    assert place["physicalLocation"]["region"] == {"startLine": 4}
+    assert place["physicalLocation"]["region"] == {"startLine": 3}
     (layer,) = place["logicalLocations"]
     assert layer["kind"] == "layer"
     assert layer["fullyQualifiedName"].startswith("test_a.py::test_zero::")

@@ -71,9 +71,9 @@ def test_the_ini_file_fails_a_test_and_the_report_shows_the_trials(models, worke
     models.pytester.makeini("[pytest]\ninitcheck_thorough = true")
     models.test(
         test_a="""
-        from torch import nn
-        from nets import net, batch
         def test_dead(initcheck):
+            from torch import nn
+            from nets import net, batch
             model = net()
             nn.init.constant_(model[0].bias, -100.0)
             initcheck.assert_healthy(model, batch())

@@ -10,6 +10,12 @@ TEST = """
     def test_metric(initcheck):
         initcheck.compare("m", {{"accuracy": [{value}]}})
 """
+TWO = """
+    def test_near(initcheck):
+        initcheck.compare("m", {{"accuracy": [{near}]}})
+    def test_far(initcheck):
+        initcheck.compare("m", {{"accuracy": [{far}]}})
+"""
 
 
 def run(models, value, *options, mark="", ini=""):
@@ -21,11 +27,14 @@ def run(models, value, *options, mark="", ini=""):
     return models.run(*options)
 
 
-@pytest.mark.parametrize("workers", [[], ["-n0"], ["-n2"]])
-@pytest.mark.parametrize(("value", "is_within"), [(0.905, True), (0.93, False)])
-def test_the_ini_file_widens_one_metric(models, value, is_within, workers):
-    result = run(models, value, *workers, ini="initcheck_tolerance = metric acc*: 0.02")
-    result.assert_outcomes(passed=int(is_within), failed=int(not is_within))
+def test_the_ini_file_widens_one_metric(project, workers):
+    project.test(test_a=TWO.format(near=0.9, far=0.9))
+    assert project.run("--initcheck-update").ret == 0
+    project.test(test_a=TWO.format(near=0.905, far=0.93))
+    project.pytester.makeini("[pytest]\ninitcheck_tolerance = metric acc*: 0.02")
+    result = project.run(*workers)
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["FAILED test_a.py::test_far*"])
 
 
 def test_another_name_is_not_meant(models):
@@ -60,23 +69,25 @@ def test_a_line_that_says_nothing_is_a_usage_error(models, ini, said):
 
 RUNS = """
     import pytest
-    {mark}
-    def test_metric(initcheck):
-        initcheck.compare("m", {{"accuracy": [0.9 + {shift} + 1e-5 * i for i in range(8)]}})
+    def runs():
+        return {{"accuracy": [0.9 + {shift} + 1e-5 * i for i in range(8)]}}
+    def test_note(initcheck):
+        initcheck.compare("m", runs())
+    @pytest.mark.initcheck(least=0.001)
+    def test_marked(initcheck):
+        initcheck.compare("m", runs())
 """
 
 
-@pytest.mark.parametrize("workers", [[], ["-n0"], ["-n2"]])
-def test_a_small_change_that_is_no_chance_is_a_note(models, workers):
-    models.test(test_a=RUNS.format(mark="", shift=0))
-    assert models.run("--initcheck-update").ret == 0
-    models.test(test_a=RUNS.format(mark="", shift=0.01))
-    models.run(*workers).assert_outcomes(passed=1)
-    models.test(test_a=RUNS.format(mark="@pytest.mark.initcheck(least=0.001)", shift=0.01))
-    models.run(*workers).assert_outcomes(failed=1)
-    models.test(test_a=RUNS.format(mark="", shift=0.01))
-    (models.path / "pytest.ini").write_text("[pytest]\ninitcheck_least = 0\n")
-    models.run(*workers).assert_outcomes(failed=1)
+def test_a_small_change_that_is_no_chance_is_a_note(project, workers):
+    project.test(test_a=RUNS.format(shift=0))
+    assert project.run("--initcheck-update").ret == 0
+    project.test(test_a=RUNS.format(shift=0.01))
+    result = project.run(*workers)
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["FAILED test_a.py::test_marked*"])
+    project.pytester.makeini("[pytest]\ninitcheck_least = 0")
+    project.run(*workers).assert_outcomes(failed=2)
 
 
 CURVE = """

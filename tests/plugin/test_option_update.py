@@ -35,23 +35,17 @@ def test_create_pass_change_fail_update_pass(project):
     again.stdout.fnmatch_lines(["*0 created, 0 updated, 2 unchanged"])
 
 
-def test_create_and_pass(project, workers):
-    project.test(test_a=TWO.format(value=1.0))
+def test_create_and_pass_with_files_that_do_not_depend_on_the_workers(project, workers):
+    project.test(test_a=TWO.format(value=1.0), test_b=TWO.format(value=2.0))
+    assert project.run("--initcheck-update").ret == 0
+    found = files(project)
+    for path in (project.path / "baselines").iterdir():
+        path.unlink()
     created = project.run("--initcheck-update", *workers)
     assert created.ret == 0
-    created.stdout.fnmatch_lines(["*2 created, 0 updated, 0 unchanged"])
+    created.stdout.fnmatch_lines(["*4 created, 0 updated, 0 unchanged"])
+    assert files(project) == found
     assert project.run(*workers).ret == 0
-
-
-def test_files_do_not_depend_on_the_workers(project):
-    project.test(test_a=TWO.format(value=1.0), test_b=TWO.format(value=2.0))
-    found = []
-    for workers in ((), ("-n2",)):
-        assert project.run("--initcheck-update", *workers).ret == 0
-        found.append(files(project))
-        for path in (project.path / "baselines").iterdir():
-            path.unlink()
-    assert found[0] == found[1]
 
 
 def test_update_of_one_test_keeps_the_others(project):

@@ -8,12 +8,13 @@ import shlex
 import shutil
 
 import pytest
-from support.example_copy import EXAMPLES, Copy, alone
+from support.example_copy import EXAMPLES, Copy, alone, run_together
 from support.sarif_rules import faults
 
 WORKFLOWS = sorted((EXAMPLES / "ci").glob("*.yml"))
-MODULES = {"pytest": "pytest", "initcheck": "pytest_initcheck.cli"}
 INSTALLS = ("pip install ",)
+# What a broken start does to a command is the same in both.
+RUNS = [*((path, "sound") for path in WORKFLOWS), (WORKFLOWS[0], "broken")]
 WEIGHTS = 'nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")'
 
 
@@ -29,9 +30,21 @@ def without_installation(path):
     return [line for line in commands(path.read_text()) if not line.startswith(INSTALLS)]
 
 
-def run(example, command):
-    program, *arguments = shlex.split(command)
-    return alone(["-m", MODULES[program], *arguments], example.folder)
+def words(path, program):
+    """What a file's steps tell a program, command by command."""
+    found = map(shlex.split, without_installation(path))
+    return [arguments for name, *arguments in found if name == program]
+
+
+@pytest.fixture(scope="module")
+def copies(tmp_path_factory):
+    """Copies of the example, sound and broken, after the tests that a workflow runs."""
+    made = {run: Copy(tmp_path_factory.mktemp("copy")) for run in RUNS}
+    for (_, state), copy in made.items():
+        if state == "broken":
+            copy.change(WEIGHTS, "nn.init.zeros_(layer.weight)")
+    run_together([(copy, *words(path, "pytest")) for (path, _), copy in made.items()])
+    return made
 
 
 def test_each_workflow_runs_the_tests_and_keeps_the_report_also_after_a_failure():
@@ -52,26 +65,22 @@ def test_each_workflow_runs_the_tests_and_keeps_the_report_also_after_a_failure(
             assert all("when: always" in job and "- report/" in job for job in jobs)
 
 
-@pytest.mark.parametrize(
-    ("path", "state"),
-    # What a broken start does to a command is the same in both.
-    [*((path, "sound") for path in WORKFLOWS), (WORKFLOWS[0], "broken")],
-    ids=lambda given: getattr(given, "stem", given),
-)
-def test_every_command(tmp_path, path, state):
-    example = Copy(tmp_path)
-    if state == "broken":
-        example.change(WEIGHTS, "nn.init.zeros_(layer.weight)")
-    for command in without_installation(path):
-        if command.startswith("initcheck history"):
+@pytest.mark.parametrize(("path", "state"), RUNS, ids=lambda given: getattr(given, "stem", given))
+def test_every_command(copies, path, state):
+    example = copies[path, state]
+    output = example.output()
+    assert output.endswith(f"pytest ended with {int(state == 'broken')}"), output
+    for arguments in words(path, "initcheck"):
+        if arguments[0] == "history":
             for day in ("1", "2"):
                 shutil.copytree(example.folder / "report", example.folder / "runs" / day)
             later(example.folder / "runs/2/run.json")
-        done = run(example, command)
-        is_red = state == "broken" and command.startswith("pytest ")
-        assert done.returncode == is_red, done.stdout + done.stderr
-        for named in re.findall(r"(?:=|--plot )(report/\S+)", command):
-            assert (example.folder / named).stat().st_size > 0, named
+        done = alone(["-m", "pytest_initcheck.cli", *arguments], example.folder)
+        assert done.returncode == 0, done.stdout + done.stderr
+    commands = without_installation(path)
+    assert len(commands) == len(words(path, "pytest")) + len(words(path, "initcheck"))
+    for named in re.findall(r"(?:=|--plot )(report/\S+)", "\n".join(commands)):
+        assert (example.folder / named).stat().st_size > 0, named
     log = json.loads((example.folder / "report/initcheck.sarif").read_text())
     assert faults(log) == []
     rules = {result["ruleId"] for result in log["runs"][0]["results"]}

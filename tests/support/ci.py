@@ -18,10 +18,11 @@ from pytest_initcheck.records import (
 
 NODEID = "tests/test_a.py::test_a[x|y]"
 FAULTY = """
-    import torch
-    from nets import net, batch
+    # Imported inside: of two workers only the one that runs models needs torch.
 
     def test_zero(initcheck):
+        import torch
+        from nets import net, batch
         model = net()
         for parameter in model.parameters():
             torch.nn.init.zeros_(parameter)
@@ -31,6 +32,7 @@ FAULTY = """
         initcheck.compare("cost", {"cost": 1.0})
 
     def test_good(initcheck):
+        from nets import net, batch
         initcheck.assert_healthy(net(), batch())
 """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -9,10 +10,22 @@ import sys
 from pathlib import Path
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+# One process for many copies: most of what a run takes is the import of torch.
+TOGETHER = """
+import contextlib, json, os, sys, pytest
+for folder, *arguments in json.loads(sys.argv[1]):
+    os.chdir(folder)
+    with open("output.txt", "w") as output, contextlib.redirect_stdout(output):
+        code = pytest.main(arguments)
+    with open("output.txt", "a") as output:
+        output.write(f"pytest ended with {int(code)}")
+    for name in [name for name in sys.modules if name.startswith(("postcodes", "test_reader"))]:
+        del sys.modules[name]
+"""
 
 
 class Copy:
-    """A copy of the example, run in a process of its own by the interpreter that runs this."""
+    """A copy of the example, to be run in another process by the interpreter that runs this."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "postcodes"
@@ -24,15 +37,19 @@ class Copy:
         assert text.count(line) == 1
         file.write_text(text.replace(line, other), encoding="utf-8")
 
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return alone(["-m", "pytest", "-p", "no:cacheprovider", *arguments], self.folder)
-
     def output(self) -> str:
-        """What a run beside others printed."""
+        """What pytest printed there, and how it ended."""
         return (self.folder / "output.txt").read_text(encoding="utf-8")
 
     def baselines(self) -> str:
         return (self.folder / "baselines" / "tests" / "test_reader.json").read_text()
+
+
+def run_together(runs: list[tuple[Copy, list[str]]]) -> None:
+    """Run pytest with these arguments in each copy, one after the other."""
+    told = json.dumps([[str(copy.folder), *arguments] for copy, arguments in runs])
+    done = alone(["-c", TOGETHER, told], runs[0][0].folder)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def alone(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
