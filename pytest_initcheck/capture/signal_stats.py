@@ -168,8 +168,8 @@ def _slopes(slope: Tensor, axis: int | None, found: Nonlinearity) -> Tensor:
     wide = torch.float32 if slope.device.type == "mps" else torch.float64
 
     def summed(values: Tensor) -> Tensor:
-        # An empty list of axes would mean all of them; sums of ones are exact up to 2**24.
-        exact = values.dtype if values.numel() < 1 << 24 else wide
+        # An empty list of axes would mean all of them; sums of ones are exact up to 1 / eps.
+        exact = values.dtype if values.numel() * torch.finfo(values.dtype).eps < 1 else wide
         total = values.nansum(others, dtype=exact) if others else values.nan_to_num(0.0)
         return total.reshape(-1).to(wide)
 
