@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pytest_initcheck.records import Finding, ModelRecord, RunRecord
     from pytest_initcheck.stepping import StepReport, check_step
     from pytest_initcheck.training import Experiment, run, sweep
+    from pytest_initcheck.watching import Watched, watch
 
 __version__ = "0.1.0"
 _HOMES = {
@@ -31,6 +32,8 @@ _HOMES = {
     "Learning": "evidence.learning",
     "run": "training",
     "sweep": "training",
+    "watch": "watching",
+    "Watched": "watching",
     "Finding": "records",
     "Ignore": "ignores",
     "ModelRecord": "records",
@@ -54,6 +57,7 @@ __all__ = [
     "ModelRecord",
     "RunRecord",
     "StepReport",
+    "Watched",
     "check_step",
     "critical_point",
     "diagnose",
@@ -61,6 +65,7 @@ __all__ = [
     "learns",
     "run",
     "sweep",
+    "watch",
 ]
 
 
