@@ -70,7 +70,9 @@ class SignalRecorder:
 
     def _see_input(self, node: Node, tensor: Tensor) -> None:
         if self._full and node.layer not in self._inputs and len(self._inputs) < _CALLS:
-            self._inputs[node.layer] = summarise(tensor, self.ledger, is_data=True)
+            self._inputs[node.layer] = summarise(
+                tensor, self.ledger, is_data=self._known is None, sampled=self._sampled
+            )
 
     def _see_layer(self, node: Node, output: Tensor, seen: Tensor | None) -> None:
         is_spatial = "convolution" in node.operator and output.dim() > 2

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from pytest_initcheck.watching.reading import Reading
 
-# A record of a large model takes about a megabyte; more of them show no more of a course.
+# More of them show no more of a course, and cost memory and time.
 MOST = 64
 
 
@@ -22,25 +22,32 @@ class Look:
 
 @dataclass(kw_only=True)
 class Looks:
-    """The looks from the first to the latest, at most `MOST` and evenly spaced up to the latest.
+    """At most `MOST` looks from the first on, evenly spaced.
 
-    Where there would be more, every second one is dropped, and of those to come as many.
+    Where there would be more, every second one is dropped, and of those to come as many: the latest
+    is never older than the last thirtieth of the training.
     """
 
     _kept: list[Look] = field(default_factory=list)
     _stride: int = 1
     _count: int = 0
 
+    @property
+    def wants_next(self) -> bool:
+        """Whether the next one is to be kept."""
+        return self._count % self._stride == 0
+
+    def skip(self) -> None:
+        """Go on without the one that is not wanted."""
+        self._count += 1
+
     def add(self, look: Look) -> None:
-        """Keep the latest look; the one before it goes where it was kept for that alone."""
-        if self._count and (self._count - 1) % self._stride:
-            self._kept.pop()
+        """Keep the one that is wanted."""
         self._kept.append(look)
         self._count += 1
         if len(self._kept) > MOST:
             self._stride *= 2
-            halved = self._kept[::2]
-            self._kept = halved if halved[-1] is look else [*halved, look]
+            self._kept = self._kept[::2]
 
     def __iter__(self) -> Iterator[Look]:
         return iter(self._kept)

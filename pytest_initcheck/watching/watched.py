@@ -61,12 +61,12 @@ class Watched:
 
     @property
     def after(self) -> ModelRecord:
-        """The latest look; raises as ``record`` does."""
+        """The latest look in full; raises as ``record`` does."""
         return self.records[-1]
 
     @property
     def records(self) -> tuple[ModelRecord, ...]:
-        """The looks in the order of the steps: of a long training at most 64, evenly spaced.
+        """The looks in full in the order of the steps: of a long training 64, evenly spaced.
 
         Raises:
             InitcheckError: no step has been taken yet.

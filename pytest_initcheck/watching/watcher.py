@@ -16,6 +16,7 @@ from pytest_initcheck.capture.snapshot import describe_parameter
 from pytest_initcheck.evidence import Array, Node, Parameter
 from pytest_initcheck.watching import backward_calls
 from pytest_initcheck.watching.compiled import is_compiled, plain_model
+from pytest_initcheck.watching.glance import glance
 from pytest_initcheck.watching.looks import Look, Looks
 from pytest_initcheck.watching.loss_of_step import LossOfStep
 from pytest_initcheck.watching.reading import Reading
@@ -30,7 +31,8 @@ class Watcher:
     """Looks at the first step and at every N-th after it.
 
     Of such a step the pass is measured whose gradients come first, then the gradients as the
-    optimiser takes them, then how far it moves the weights. The steps between cost four calls.
+    optimiser takes them, then how far it moves the weights. The steps between cost four calls. Of a
+    long training, looks that would not be kept are glances: the loss and two norms.
     """
 
     def __init__(
@@ -84,6 +86,8 @@ class Watcher:
         if self._pass is None or not self._pass.depth:
             if not torch.is_grad_enabled() or _is_traced_by_others() or self._is_settled():
                 return
+            if not self.looks.wants_next:
+                return
             self._pass = self._new_pass()
         self._pass.begin((args, kwargs))
 
@@ -135,17 +139,25 @@ class Watcher:
         """The gradients are there and the step is about to be taken."""
         self.is_due = False
         backward_calls.leave(self.loss)
-        seen, self._pass = self._pass or self._new_pass(), None
         # Fused optimisers divide by the scale themselves, within the step.
         left = getattr(self.optimizer, "grad_scale", None)
+        self._before = self._weights.take()
+        if self.looks.wants_next:
+            loss, norm = self._look_in_full(self._before, left)
+        else:
+            loss, norm = glance(self.model, self.loss.parts(self._scale()), left)
+            self.looks.skip()
+        self.curves["loss"].append(loss)
+        self.curves["gradient norm"].append(norm)
+
+    def _look_in_full(self, weights: Array, left: Tensor | None) -> tuple[float, float]:
+        seen, self._pass = self._pass or self._new_pass(), None
         slots = {name: seen.put(p, left) for name, p in self.model.named_parameters()}
         reading = seen.finish(slots, self.loss.parts(seen.scale))
-        self._before = self._weights.take()
-        moved = self._weights.moved(self._before) if self.steps else {}
         self._note(seen, reading)
+        moved = self._weights.moved(weights) if self.steps else {}
         self.looks.add(Look(step=self.steps, reading=reading, movement=moved))
-        self.curves["loss"].append(reading.loss)
-        self.curves["gradient norm"].append(reading.gradient_norm)
+        return reading.loss, reading.gradient_norm
 
     def _note(self, seen: TracedPass, reading: Reading) -> None:
         if not self.parameters:
