@@ -19,10 +19,15 @@ class SampledWeights:
 
     def __init__(self, model: nn.Module) -> None:
         self._model = model
-        self._known = {name: p.shape for name, p in model.named_parameters() if p.numel()}
+        self._known = _shapes(model)
         sizes = [_sample(p).numel() for p in self._parameters()]
         self._places = np.cumsum([0, *sizes[:-1]])
         self._start = self.take()
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether the model has other parameters by now."""
+        return _shapes(self._model) != self._known
 
     def take(self) -> Array:
         """The values as they are now."""
@@ -42,6 +47,10 @@ class SampledWeights:
 
     def _parameters(self) -> list[Tensor]:
         return [p for name, p in self._model.named_parameters() if name in self._known]
+
+
+def _shapes(model: nn.Module) -> dict[str, torch.Size]:
+    return {name: p.shape for name, p in model.named_parameters() if p.numel()}
 
 
 def _sample(parameter: Tensor) -> Tensor:

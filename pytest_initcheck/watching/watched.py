@@ -124,7 +124,7 @@ class Watched:
         watcher, step, snapshot = self._watcher, look.step, look.reading.snapshot(look.step)
         record = model_record(
             snapshot,
-            watcher.parameters,
+            {n: p for n, p in watcher.parameters.items() if n in snapshot.parameters},
             watcher.nodes,
             moment=f"after {step} steps" if step else "start",
             meta=self._meta,

@@ -126,10 +126,10 @@ class Watcher:
         return evaluate
 
     def _after_step(self, optimizer: Any, args: Arguments, kwargs: Options) -> None:
-        if self._before is not None:
+        if self._before is not None and not self._weights.is_outdated:
             moved = self._weights.moved(self._weights.take(), self._before)
             self.curves["update ratio"].append(_typical(self.parameters, moved))
-            self._before = None
+        self._before = None
         self.steps += 1
         if self.steps % self.every == 0:
             self._await()
@@ -141,6 +141,9 @@ class Watcher:
         backward_calls.leave(self.loss)
         # Fused optimisers divide by the scale themselves, within the step.
         left = getattr(self.optimizer, "grad_scale", None)
+        if self._weights.is_outdated:
+            # A model that grows has come no way since it did.
+            self._weights = SampledWeights(self.model)
         self._before = self._weights.take()
         if self.looks.wants_next:
             loss, norm = self._look_in_full(self._before, left)
@@ -160,8 +163,8 @@ class Watcher:
         return reading.loss, reading.gradient_norm
 
     def _note(self, seen: TracedPass, reading: Reading) -> None:
-        if not self.parameters:
-            self.parameters = describe_parameter(self.model, seen.tracer)
+        if not set(reading.slots) <= set(self.parameters):
+            self.parameters = self.parameters | describe_parameter(self.model, seen.tracer)
         if not reading.nodes:
             self.not_observed.add(UNCALLED if self._can_trace else UNTRACED)
         elif not self.nodes:

@@ -165,6 +165,46 @@ def test_a_scale_is_taken_out_where_the_scaler_is_known(data):
         assert other.gradients["weight"].std == pytest.approx(one.gradients["weight"].std, rel=1e-5)
 
 
+def test_a_fused_optimiser_divides_by_the_scale_itself(data):
+    records = []
+    for is_fused in (False, True):
+        torch.manual_seed(0)
+        model = trainings.mlp()
+        optimizer = torch.optim.SGD(model.parameters(), 0.1, fused=is_fused)
+        scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+        with watch(model, optimizer, scaler=scaler) as watched:
+            scaler.scale(functional.cross_entropy(model(data[0][0]), data[0][1])).backward()
+            scaler.step(optimizer)
+        records.append(watched.record.layer("0").gradients["weight"].std)
+    assert records[1] == pytest.approx(records[0], rel=1e-5)
+
+
+def test_a_step_that_the_scaler_skips_is_none(model, data):
+    optimizer = sgd(model)
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    (inputs, labels), kept = data[0], data[1]
+    with watch(model, optimizer, scaler=scaler) as watched:
+        trainings.scaled(model, optimizer, [(inputs * float("inf"), labels), kept], scaler)
+    assert watched.looks == 1
+    assert watched.record.moment == "start"
+    assert watched.record.inputs.max == kept[0].max()
+    assert watched.losses[0] < 10
+
+
+def test_a_model_may_grow_and_shrink(model, data):
+    optimizer = sgd(model)
+    with watch(model, optimizer, every=1) as watched:
+        trainings.plain(model, optimizer, data[:2])
+        model.append(nn.Linear(3, 3))
+        optimizer.add_param_group({"params": model[5].parameters()})
+        trainings.plain(model, optimizer, data[2:4])
+        model.pop(5)
+        trainings.plain(model, optimizer, data[4:6])
+    assert ["5" in {one.name for one in r.layers} for r in watched.records] == [0, 0, 1, 1, 0, 0]
+    assert watched.records[3].layer("5").update_ratio["weight"] > 0
+    assert watched.records[4].layer("4").update_ratio["weight"] == 0
+
+
 def test_parts_of_an_accumulated_step_are_its_loss(model, data):
     losses = [functional.cross_entropy(model(x), y).item() for x, y in data[:2]]
     optimizer = sgd(model)
