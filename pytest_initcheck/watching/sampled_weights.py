@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import statistics
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -40,6 +43,14 @@ class SampledWeights:
         origin = self._start if before is None else before
         norms = (self._norms(now - origin), self._norms(origin))
         return dict(zip(self._known, map(ratio, *norms), strict=True))
+
+    def typical_move(self, before: Array) -> float:
+        """The median over the weights, or over all where there are no matrices; NaN: not known."""
+        if self.is_outdated:
+            return math.nan
+        moved = self.moved(self.take(), before)
+        weights = [ratio for name, ratio in moved.items() if len(self._known[name]) > 1]
+        return statistics.median(weights or moved.values())
 
     def _norms(self, values: Array) -> list[float]:
         found: list[float] = np.sqrt(np.add.reduceat(values * values, self._places)).tolist()

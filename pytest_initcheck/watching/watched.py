@@ -106,9 +106,9 @@ class Watched:
 
     def to_frame(self) -> pd.DataFrame:
         """One row per layer, look and tensor, with its moments; raises as ``record`` does."""
-        from pytest_initcheck.report.export import diagnosis_frame
+        from pytest_initcheck.report.export import models_frame
 
-        return diagnosis_frame(self.records)
+        return models_frame(self.records)
 
     def plot(self) -> Figure:
         """Histograms of weights, activations and gradients per layer, at the first and last look.
@@ -116,16 +116,16 @@ class Watched:
         Raises:
             InitcheckError: no step has been taken yet.
         """
-        from pytest_initcheck.report.export import diagnosis_figure
+        from pytest_initcheck.report.export import models_figure
 
-        return diagnosis_figure(self.record, self.after, self.after.moment)
+        return models_figure(self.record, self.after, self.after.moment)
 
     def _record(self, look: Look) -> ModelRecord:
         watcher, step, snapshot = self._watcher, look.step, look.reading.snapshot(look.step)
         record = model_record(
             snapshot,
             {n: p for n, p in watcher.parameters.items() if n in snapshot.parameters},
-            watcher.nodes,
+            look.reading.nodes,
             moment=f"after {step} steps" if step else "start",
             meta=self._meta,
             movement=look.movement,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +12,7 @@ from pytest_initcheck.capture.modes import Arguments, OperatorMode, Options
 from pytest_initcheck.capture.optimizer_step import closure_in, with_closure
 from pytest_initcheck.capture.replay import Plan
 from pytest_initcheck.capture.snapshot import describe_parameter
-from pytest_initcheck.evidence import Array, Node, Parameter
+from pytest_initcheck.evidence import Array, Parameter
 from pytest_initcheck.watching import backward_calls
 from pytest_initcheck.watching.compiled import is_compiled, plain_model
 from pytest_initcheck.watching.glance import glance
@@ -24,7 +23,7 @@ from pytest_initcheck.watching.sampled_weights import SampledWeights
 from pytest_initcheck.watching.traced_pass import TracedPass
 
 UNTRACED = "the model's forward: it is compiled, so that weights and gradients alone are measured"
-UNCALLED = "the model's forward: it was not called before the step (watch the module that is)"
+UNCALLED = "the model's forward: it was not called as it is (watch the module that the loop calls)"
 
 
 class Watcher:
@@ -42,7 +41,6 @@ class Watcher:
         self.optimizer, self.every, self.scaler = optimizer, every, scaler
         self.looks, self.loss = Looks(), LossOfStep(self.model)
         self.curves: dict[str, list[float]] = {"loss": [], "gradient norm": [], "update ratio": []}
-        self.nodes: tuple[Node, ...] = ()
         self.parameters: dict[str, Parameter] = {}
         self.not_observed: set[str] = set()
         self.steps = 0
@@ -81,7 +79,8 @@ class Watcher:
         backward_calls.listen(self.loss)
 
     def _enter(self, module: nn.Module, args: Arguments, kwargs: Options) -> None:
-        if not self.is_due or torch.compiler.is_compiling():
+        # First of all: compiled code would be made anew whenever something else changes.
+        if torch.compiler.is_compiling() or not self.is_due:
             return
         if self._pass is None or not self._pass.depth:
             if not torch.is_grad_enabled() or _is_traced_by_others() or self._is_settled():
@@ -92,7 +91,9 @@ class Watcher:
         self._pass.begin((args, kwargs))
 
     def _leave(self, module: nn.Module, args: Arguments, output: Any) -> None:
-        if self._pass is not None and self._pass.depth and not torch.compiler.is_compiling():
+        if torch.compiler.is_compiling():
+            return
+        if self._pass is not None and self._pass.depth:
             self._pass.end(output)
 
     def _new_pass(self) -> TracedPass:
@@ -126,9 +127,8 @@ class Watcher:
         return evaluate
 
     def _after_step(self, optimizer: Any, args: Arguments, kwargs: Options) -> None:
-        if self._before is not None and not self._weights.is_outdated:
-            moved = self._weights.moved(self._weights.take(), self._before)
-            self.curves["update ratio"].append(_typical(self.parameters, moved))
+        if self._before is not None:
+            self.curves["update ratio"].append(self._weights.typical_move(self._before))
         self._before = None
         self.steps += 1
         if self.steps % self.every == 0:
@@ -167,8 +167,7 @@ class Watcher:
             self.parameters = self.parameters | describe_parameter(self.model, seen.tracer)
         if not reading.nodes:
             self.not_observed.add(UNCALLED if self._can_trace else UNTRACED)
-        elif not self.nodes:
-            self.nodes = reading.nodes
+        elif self._known is None:
             self._known = reading.recorder.layers_before_nonlinearities()
         self.not_observed |= reading.not_observed
 
@@ -184,9 +183,3 @@ class Watcher:
 def _is_traced_by_others() -> bool:
     modes = torch.utils._python_dispatch._get_current_dispatch_mode_stack()
     return any(isinstance(mode, OperatorMode) for mode in modes)
-
-
-def _typical(parameters: dict[str, Parameter], ratios: dict[str, float]) -> float:
-    """The median over the weights; over everything where there are no matrices."""
-    weights = [r for name, r in ratios.items() if len(parameters[name].shape) > 1]
-    return statistics.median(weights or ratios.values() or [0.0])

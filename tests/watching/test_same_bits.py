@@ -101,6 +101,23 @@ def test_compiled_models_keep_their_code(way):
     torch.testing.assert_close(ends[1], ends[0], rtol=0, atol=0)
 
 
+def test_compiled_code_is_not_made_anew_for_a_look():
+    torch.compiler.reset()
+    torch.manual_seed(0)
+    model, made = trainings.mlp(), []
+
+    def backend(graph, _):
+        made.append(graph)
+        return graph.forward
+
+    called = torch.compile(model, backend=backend)
+    optimizer = SGD(model.parameters())
+    with watch(model, optimizer, every=2) as watched:
+        trainings.plain(called, optimizer, trainings.batches(FLAT, 8))
+    assert watched.looks == 4
+    assert len(made) == 1
+
+
 @pytest.mark.parametrize("fails_in", ["forward", "loop"])
 def test_nothing_is_left_behind(fails_in):
     torch.manual_seed(0)
