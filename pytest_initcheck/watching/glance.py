@@ -13,12 +13,14 @@ from pytest_initcheck.capture.signal_stats import unscaled
 from pytest_initcheck.capture.tensor_stats import plain
 
 
-def glance(model: nn.Module, losses: Sequence[Tensor], scale: Tensor | None) -> tuple[float, float]:
-    """The sum of ``losses``, NaN where there are none, and the norm of all gradients together."""
+def glance(
+    model: nn.Module, losses: Sequence[Tensor], scale: Tensor | None
+) -> tuple[float | None, float]:
+    """The sum of ``losses``, None where there are none, and the norm of all gradients together."""
     ledger = DeferredRead()
     gradients = (p.grad for p in model.parameters() if p.grad is not None)
     norms = [torch.linalg.vector_norm(plain(unscaled(g, scale))) for g in gradients]
     places = [[ledger.put(value) for value in values] for values in (losses, norms)]
     ledger.read()
     loss, norm = ([float(ledger[place][0]) for place in part] for part in places)
-    return sum(loss) if loss else math.nan, math.hypot(*norm)
+    return sum(loss) if loss else None, math.hypot(*norm)

@@ -16,13 +16,13 @@ from pytest_initcheck.evidence import Node, Snapshot
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """The numbers of one look, and which is which."""
+    """The numbers of one look, and which is which; a ``loss`` of None is not known."""
 
     ledger: DeferredRead
     recorder: SignalRecorder
     slots: dict[str, ParameterSlots]
     nodes: tuple[Node, ...]
-    loss: float
+    loss: float | None
     output: Summary | None
     given: dict[str, Fingerprints]
     streams: str
@@ -41,7 +41,7 @@ class Reading:
         digests = {key: marks.digest() for key, marks in self.given.items()}
         return Snapshot(
             step=step,
-            loss=self.loss,
+            loss=math.nan if self.loss is None else self.loss,
             parameters={name: slot.look(self.ledger) for name, slot in self.slots.items()},
             sites=self.recorder.sites(inside_of(self.nodes)),
             outputs=self.recorder.outputs(),

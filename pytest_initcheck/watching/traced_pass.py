@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -103,7 +102,7 @@ class TracedPass:
             recorder=self._recorder,
             slots=slots,
             nodes=tuple(self.tracer.nodes),
-            loss=sum(float(self.ledger[place][0]) for place in places) if places else math.nan,
+            loss=sum(float(self.ledger[place][0]) for place in places) if places else None,
             output=self._output,
             given=self._given,
             streams=combined(map(str, self._streams)) if self._is_drawn else "",

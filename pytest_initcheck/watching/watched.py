@@ -48,7 +48,7 @@ class Watched:
     @property
     def looks(self) -> int:
         """How many steps have been looked at."""
-        return len(self._watcher.curves["loss"])
+        return len(self._watcher.losses)
 
     @property
     def record(self) -> ModelRecord:
@@ -84,7 +84,7 @@ class Watched:
     @property
     def losses(self) -> tuple[float, ...]:
         """The loss of each step that was looked at, NaN where it is not known."""
-        return tuple(self._watcher.curves["loss"])
+        return tuple(math.nan if loss is None else loss for loss in self._watcher.losses)
 
     def run_record(self) -> RunRecord:
         """The training as the record that reports and baselines hold.
@@ -94,10 +94,9 @@ class Watched:
         """
         curves: dict[str, tuple[Curve, ...]]
         curves = {name: (tuple(curve),) for name, curve in self._watcher.curves.items()}
-        losses = curves.pop("loss")
-        is_known = not any(math.isnan(loss) for loss in losses[0])
+        is_known = None not in self._watcher.losses
         return RunRecord(
-            curves={"loss": losses} if is_known else {},
+            curves={"loss": (self.losses,)} if is_known else {},
             before=self.record,
             after=self.after,
             meta=dict(self._meta),
@@ -131,7 +130,7 @@ class Watched:
             movement=look.movement,
             not_observed=sorted(watcher.not_observed),
         )
-        return dataclasses.replace(record, loss=None) if math.isnan(snapshot.loss) else record
+        return dataclasses.replace(record, loss=None) if look.reading.loss is None else record
 
     def __str__(self) -> str:
         seen = f"{self.looks} looks in {self._watcher.steps} steps"

@@ -40,7 +40,8 @@ class Watcher:
         self.called, self.model = model, plain_model(model)
         self.optimizer, self.every, self.scaler = optimizer, every, scaler
         self.looks, self.loss = Looks(), LossOfStep(self.model)
-        self.curves: dict[str, list[float]] = {"loss": [], "gradient norm": [], "update ratio": []}
+        self.losses: list[float | None] = []
+        self.curves: dict[str, list[float]] = {"gradient norm": [], "update ratio": []}
         self.parameters: dict[str, Parameter] = {}
         self.not_observed: set[str] = set()
         self.steps = 0
@@ -150,10 +151,10 @@ class Watcher:
         else:
             loss, norm = glance(self.model, self.loss.parts(self._scale()), left)
             self.looks.skip()
-        self.curves["loss"].append(loss)
+        self.losses.append(loss)
         self.curves["gradient norm"].append(norm)
 
-    def _look_in_full(self, weights: Array, left: Tensor | None) -> tuple[float, float]:
+    def _look_in_full(self, weights: Array, left: Tensor | None) -> tuple[float | None, float]:
         seen, self._pass = self._pass or self._new_pass(), None
         slots = {name: seen.put(p, left) for name, p in self.model.named_parameters()}
         reading = seen.finish(slots, self.loss.parts(seen.scale))

@@ -257,6 +257,15 @@ def test_gradients_made_by_hand_have_no_loss(model, data):
     assert watched.record.layer("4").gradients["weight"].rms > 0
 
 
+def test_a_loss_that_is_nan_is_known(model, data):
+    optimizer = sgd(model)
+    with watch(model, optimizer, every=1) as watched:
+        trainings.plain(model, optimizer, [(data[0][0] * math.nan, data[0][1]), data[1]])
+    assert math.isnan(watched.record.loss)
+    assert len(watched.run_record().curves["loss"][0]) == 2
+    assert watched.after.layer("0").weights["weight"].nonfinite == 96
+
+
 def test_a_pass_whose_gradients_were_thrown_away_is_no_part_of_the_step(model, data):
     optimizer = sgd(model)
     (inputs, labels), kept = data[0], data[1]
