@@ -21,7 +21,9 @@ class Listener(Protocol):
 
 
 _LISTENERS: list[Listener] = []
-_ORIGINAL: list[Callable[..., Any]] = []
+Backward = Callable[..., Any]
+# Torch's function and the one that stands for it.
+_REPLACED: list[tuple[Backward, Backward]] = []
 
 
 def listen(listener: Listener) -> None:
@@ -29,8 +31,9 @@ def listen(listener: Listener) -> None:
     if listener in _LISTENERS:
         return
     if not _LISTENERS:
-        _ORIGINAL[:] = [torch.autograd.backward]
-        torch.autograd.backward = _heard(torch.autograd.backward)
+        own = torch.autograd.backward
+        torch.autograd.backward = _heard(own)
+        _REPLACED.append((own, torch.autograd.backward))
     _LISTENERS.append(listener)
 
 
@@ -40,10 +43,13 @@ def leave(listener: Listener) -> None:
         return
     _LISTENERS.remove(listener)
     if not _LISTENERS:
-        torch.autograd.backward = _ORIGINAL.pop()
+        own, heard = _REPLACED.pop()
+        # What someone else has put in its place meanwhile goes on, and calls ours, which is deaf.
+        if torch.autograd.backward is heard:
+            torch.autograd.backward = own
 
 
-def _heard(own: Callable[..., Any]) -> Callable[..., Any]:
+def _heard(own: Backward) -> Backward:
     """The function that ``Tensor.backward`` and all trainers call in the end."""
 
     @functools.wraps(own)

@@ -140,6 +140,26 @@ def test_nothing_is_left_behind(fails_in):
     assert torch.autograd.backward is backward
 
 
+def test_what_others_put_in_place_of_backward_stays(monkeypatch):
+    torch.manual_seed(0)
+    model = trainings.mlp()
+    optimizer, calls = SGD(model.parameters()), []
+    own = torch.autograd.backward
+    monkeypatch.setattr(torch.autograd, "backward", own)
+    with watch(model, optimizer) as watched:
+        heard = torch.autograd.backward
+
+        def counting(*args, **kwargs):
+            calls.append(args)
+            return heard(*args, **kwargs)
+
+        torch.autograd.backward = counting
+        trainings.plain(model, optimizer, trainings.batches(FLAT, 2))
+    assert torch.autograd.backward is counting
+    assert (len(calls), watched.looks) == (2, 1)
+    assert watched.losses[0] > 0
+
+
 def test_a_pass_that_raised_is_looked_at_again():
     torch.manual_seed(0)
     model = trainings.mlp()
