@@ -30,7 +30,7 @@ class Watcher:
     """Looks at the first step and at every N-th after it.
 
     Of such a step the pass is measured whose gradients come first, then the gradients as the
-    optimiser takes them, then how far it moves the weights. The steps between cost four calls. Of a
+    optimiser takes them, then how far it moves the weights. The steps between cost two calls. Of a
     long training, looks that would not be kept are glances: the loss and two norms.
     """
 
@@ -52,6 +52,8 @@ class Watcher:
         self._before: Array | None = None
         self._can_trace = not is_compiled(model)
         self._handles: list[Any] = []
+        self._on_model: list[Any] = []
+        self._is_called = False
         self.is_due = False
 
     def start(self) -> None:
@@ -60,29 +62,45 @@ class Watcher:
             self.optimizer.register_step_pre_hook(self._before_step),
             self.optimizer.register_step_post_hook(self._after_step),
         ]
-        if self._can_trace:
-            self._handles += [
-                self.called.register_forward_pre_hook(self._enter, with_kwargs=True),
-                self.called.register_forward_hook(self._leave, prepend=True, always_call=True),
-            ]
         self._await()
 
     def stop(self) -> None:
         """Leave nothing behind, wherever the training has come to."""
         for handle in self._handles:
             handle.remove()
-        backward_calls.leave(self.loss)
-        self._before, self._pass, self.is_due = None, None, False
+        self._rest()
+        self._release()
+        self._before, self._pass = None, None
 
     def _await(self) -> None:
+        """The next step is one to look at."""
         self.is_due, self._pass = True, None
         self.loss.clear()
         backward_calls.listen(self.loss)
+        if self._can_trace and not self._on_model:
+            self._on_model = [
+                self.called.register_forward_pre_hook(self._enter, with_kwargs=True),
+                self.called.register_forward_hook(self._leave, prepend=True, always_call=True),
+            ]
+
+    def _rest(self) -> None:
+        """Until the next one nothing is to be seen."""
+        self.is_due = False
+        backward_calls.leave(self.loss)
+        # Torch calls a module that has hooks in a slower way, but compiles it anew without them.
+        if self._is_called:
+            self._release()
+
+    def _release(self) -> None:
+        for handle in self._on_model:
+            handle.remove()
+        self._on_model = []
 
     def _enter(self, module: nn.Module, args: Arguments, kwargs: Options) -> None:
         # First of all: compiled code would be made anew whenever something else changes.
         if torch.compiler.is_compiling() or not self.is_due:
             return
+        self._is_called = True
         if self._pass is None or not self._pass.depth:
             if not torch.is_grad_enabled() or _is_traced_by_others() or self._is_settled():
                 return
@@ -138,8 +156,7 @@ class Watcher:
     @torch.no_grad()
     def _look(self) -> None:
         """The gradients are there and the step is about to be taken."""
-        self.is_due = False
-        backward_calls.leave(self.loss)
+        self._rest()
         # Fused optimisers divide by the scale themselves, within the step.
         left = getattr(self.optimizer, "grad_scale", None)
         if self._weights.is_outdated:
