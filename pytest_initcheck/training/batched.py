@@ -80,26 +80,34 @@ def train(
     Raises:
         InitcheckError: the model, its loss or its optimiser cannot run stacked.
     """
-    experiment = prepared.experiment
     try:
         stack = Stack(prepared, models)
-        optimizer = _optimizer(prepared, stack)
-        orders = [Order(seed, len(prepared.train), experiment.shuffle) for seed in seeds]
-        histories = [History() for _ in models]
-        for _ in range(experiment.epochs):
-            _extend(histories, _epoch(prepared, stack, optimizer, orders))
-            if prepared.validation is not None:
-                _extend(histories, stack.evaluate(prepared.validation, "validation "))
-            tick(len(models))
-        for history, values in zip(histories, stack.evaluate(prepared.train), strict=True):
-            history.metrics.update(final_accuracy(values))
-            history.finish()
+        histories = train_stack(prepared, stack, seeds, tick)
         stack.unstack()
     except (RuntimeError, ValueError) as error:
         raise InitcheckError(
             f"batched: the models cannot be trained as one program: {describe_error(error)}; "
             "pass batched=False"
         ) from error
+    return histories
+
+
+def train_stack(
+    prepared: Prepared, stack: Stack, seeds: Sequence[int], tick: Tick
+) -> list[History]:
+    """Train a stack, whose models stay as they are."""
+    experiment, count = prepared.experiment, len(stack.models)
+    optimizer = _optimizer(prepared, stack)
+    orders = [Order(seed, len(prepared.train), experiment.shuffle) for seed in seeds]
+    histories = [History() for _ in stack.models]
+    for _ in range(experiment.epochs):
+        _extend(histories, _epoch(prepared, stack, optimizer, orders))
+        if prepared.validation is not None:
+            _extend(histories, stack.evaluate(prepared.validation, "validation "))
+        tick(count)
+    for history, values in zip(histories, stack.evaluate(prepared.train), strict=True):
+        history.metrics.update(final_accuracy(values))
+        history.finish()
     return histories
 
 
