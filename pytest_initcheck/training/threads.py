@@ -6,14 +6,9 @@ torch lets go of the interpreter's lock within its operators.
 
 from __future__ import annotations
 
-import contextlib
-import os
-import threading
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from pytest_initcheck.capture.randomness import seed_all, stream_positions
 from pytest_initcheck.capture.restore import preserved
@@ -21,6 +16,7 @@ from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.training.history import History
 from pytest_initcheck.training.loop import Tick, train_one
 from pytest_initcheck.training.prepare import Prepared, shortened
+from pytest_initcheck.training.workers import cores, in_threads, sharing, tensors
 
 
 def train(
@@ -49,60 +45,8 @@ def together(
     prepared: Prepared, models: Sequence[nn.Module], seeds: Sequence[int], tick: Tick
 ) -> list[History]:
     """Train several models at a time that are known to share nothing."""
-    counted = _Counted(tick)
-    workers = worker_count(models)
-    with _cores_shared(workers), ThreadPoolExecutor(workers) as pool:
-        try:
-            return list(
-                pool.map(
-                    lambda model, seed: train_one(prepared, model, seed, counted), models, seeds
-                )
-            )
-        except BaseException:
-            counted.stop()
-            raise
-
-
-def worker_count(models: Sequence[nn.Module]) -> int:
-    """How many models are trained at a time."""
-    return min(_cores(), len(models))
-
-
-def _cores() -> int:
-    """Those that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-@contextlib.contextmanager
-def _cores_shared(workers: int) -> Iterator[None]:
-    """Let the operators of all workers together use no more threads than there are cores."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(min(threads, max(_cores() // workers, 1)))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-class _Counted:
-    """A tick for several threads, which ends those that go on after one has failed."""
-
-    def __init__(self, tick: Tick) -> None:
-        self.tick, self.stopped, self.lock = tick, False, threading.Lock()
-
-    def __call__(self, done: int) -> None:
-        """Count what is done."""
-        with self.lock:
-            if self.stopped:
-                raise InitcheckError("threads: another seed has failed")
-            self.tick(done)
-
-    def stop(self) -> None:
-        """Let no thread go on."""
-        with self.lock:
-            self.stopped = True
+    jobs = list(zip(models, seeds, strict=True))
+    return in_threads(lambda job, counted: train_one(prepared, *job, counted), jobs, tick)
 
 
 def obstacle(prepared: Prepared, models: Sequence[nn.Module], seeds: Sequence[int]) -> str | None:
@@ -111,34 +55,18 @@ def obstacle(prepared: Prepared, models: Sequence[nn.Module], seeds: Sequence[in
         return f"the models are on {prepared.device.type}"
     if len(models) < 2:
         return "there is one model"
-    if _cores() < 2:
+    if cores() < 2:
         return "there is one core"
-    if _share(models):
+    if sharing(models):
         return "the models share modules or tensors"
     return _shared_by_step(prepared, models[0], seeds[0])
-
-
-def _share(models: Sequence[nn.Module]) -> bool:
-    seen: set[int] = set()
-    for model in models:
-        mine = {id(module) for module in model.modules()}
-        mine |= {tensor.data_ptr() for tensor in _tensors(model) if tensor.numel()}
-        if mine & seen:
-            return True
-        seen |= mine
-    return False
-
-
-def _tensors(module: nn.Module) -> Iterator[Tensor]:
-    yield from module.parameters()
-    yield from module.buffers()
 
 
 def _shared_by_step(prepared: Prepared, model: nn.Module, seed: int) -> str | None:
     """What a step changes that belongs to all models, if anything."""
     loss = prepared.loss
     with preserved(model, loss):
-        held = list(_tensors(loss)) if isinstance(loss, nn.Module) else []
+        held = list(tensors(loss)) if isinstance(loss, nn.Module) else []
         versions = [tensor._version for tensor in held]
         positions = stream_positions()
         train_one(shortened(prepared, batches=1), model, seed, lambda _: None)

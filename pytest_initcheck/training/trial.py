@@ -11,10 +11,13 @@ import torch
 from torch import nn
 
 from pytest_initcheck.capture.restore import preserved
+from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.training import batched, loop, threads
+from pytest_initcheck.training.attributes import plain_attributes
 from pytest_initcheck.training.build import describe_error
 from pytest_initcheck.training.history import History
 from pytest_initcheck.training.prepare import Prepared, shortened
+from pytest_initcheck.training.workers import worker_count
 
 _WARM_UP, _TIMED = 1, 3  # Batches.
 # What a trial may cost of what is to be trained: no training becomes much slower by being tried.
@@ -50,7 +53,7 @@ def _too_small(prepared: Prepared, models: Sequence[nn.Module]) -> str:
     """Why a trial would cost more than it could gain, if so."""
     if len(models) < 2:
         return "there is one model"
-    tried = (_WARM_UP + _TIMED) * (len(models) + 2 * threads.worker_count(models))
+    tried = (_WARM_UP + _TIMED) * (len(models) + 2 * worker_count(len(models)))
     steps = prepared.steps * prepared.experiment.epochs
     if tried > _BUDGET * steps * len(models):
         return f"{steps} steps are too few to try other engines"
@@ -67,11 +70,14 @@ def _trials(
     prepared: Prepared, models: Sequence[nn.Module], seeds: Sequence[int]
 ) -> Iterator[Trial]:
     """Of the plain loop, then of the others, which have to give the same losses."""
-    few = slice(threads.worker_count(models))
+    few = slice(worker_count(len(models)))
     ours, own = models[few], seeds[few]
 
     def plainly(cut: Prepared) -> list[History]:
         return loop.train(cut, ours, own, _ignore)
+
+    def stacked(cut: Prepared) -> list[History]:
+        return _stacked(cut, models, seeds)
 
     def together(cut: Prepared) -> list[History]:
         return threads.together(cut, ours, own, _ignore)
@@ -79,7 +85,8 @@ def _trials(
     seconds, histories = _timed(plainly, prepared, ours)
     expected = _losses(histories, next(models[0].parameters()).dtype)
     yield Trial("plain", seconds)
-    yield _tried("batched", lambda cut: _stacked(cut, models, seeds), prepared, ours[:1], expected)
+    bases = [models[part][0] for part in batched.parts(prepared, models)]
+    yield _tried("batched", stacked, prepared, bases, expected)
     if reason := threads.obstacle(prepared, models, seeds):
         yield Trial("threads", refused=reason)
     else:
@@ -93,8 +100,14 @@ def _ignore(done: int) -> None:
 def _stacked(
     prepared: Prepared, models: Sequence[nn.Module], seeds: Sequence[int]
 ) -> list[History]:
-    stack = batched.Stack(prepared, models)
-    return batched.train_stack(prepared, stack, seeds, _ignore)
+    """A stack sees the attributes of its first model alone."""
+    attributes = [plain_attributes(model) for model in models]
+    if any(each != attributes[0] for each in attributes):
+        raise InitcheckError("the models differ in attributes that are no tensors")
+    _, histories = batched.train_copies(prepared, models, seeds, _ignore)
+    if [plain_attributes(model) for model in models] != attributes:
+        raise InitcheckError("a step changes attributes that are no tensors")
+    return histories
 
 
 def _tried(
@@ -106,6 +119,8 @@ def _tried(
 ) -> Trial:
     try:
         seconds, histories = _timed(engine, prepared, changed)
+    except InitcheckError as error:
+        return Trial(name, refused=str(error).removeprefix(f"{name}: "))
     except Exception as error:
         return Trial(name, refused=f"it raised {describe_error(error)}")
     found = _losses(histories, expected.dtype)[: len(expected)]

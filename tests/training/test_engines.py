@@ -9,14 +9,15 @@ from support.training import experiment, points
 from torch import nn
 
 from pytest_initcheck import InitcheckError, run, sweep
-from pytest_initcheck.training import runs, threads, trial
+from pytest_initcheck.training import runs, threads, trial, workers
 
 ENGINES = ["plain", "batched", "threads", "auto"]
 
 
 @pytest.fixture(autouse=True)
 def two_cores(monkeypatch):
-    monkeypatch.setattr(threads, "_cores", lambda: 2)
+    for room in (threads, workers):
+        monkeypatch.setattr(room, "cores", lambda: 2)
 
 
 @pytest.fixture
@@ -64,7 +65,7 @@ def test_all_give_the_same_results(model, eager):
     chosen = experiment(
         validation=points(20), dtype=torch.float64, **({"model": model} if model else {})
     )
-    plain, *others = (run(chosen, seeds=3, engine=engine) for engine in ENGINES)
+    plain, *others = (run(chosen, seeds=9, engine=engine) for engine in ENGINES)
     for other in others:
         torch.testing.assert_close(values(other), values(plain), rtol=1e-10, atol=1e-10)
         assert other.meta == plain.meta
@@ -149,6 +150,21 @@ def test_a_loss_that_holds_state_is_not_shared():
     loss = Running()
     with pytest.raises(InitcheckError, match="the loss changes what it holds"):
         run(experiment(loss=loss), seeds=2, engine="threads")
+
+
+def test_models_that_differ_in_more_than_tensors_are_no_stack(eager):
+    class Scaled(nn.Linear):
+        def __init__(self):
+            super().__init__(2, 3)
+            self.scale = random.random()
+
+        def forward(self, x):
+            return super().forward(x) * self.scale
+
+    found = run(experiment(model=lambda: Scaled()), seeds=2, engine="auto").engine
+    assert "batched: the models differ in attributes that are no tensors" in found
+    found = run(experiment(model=InPlace), seeds=2, engine="auto").engine
+    assert "batched: a step changes attributes that are no tensors" in found
 
 
 def test_an_engine_with_other_losses_is_not_taken(eager):
