@@ -2,15 +2,16 @@
 
     python benchmarks/seeds.py [--rounds 5] [--only CNN] [--threads 1] [--json FILE]
 
-The clock is that on the wall, since several threads are what is measured: other programs disturb it,
-and the ratios, of engines that take turns, less than the seconds. Models are built anew before every
-training, outside of the clock. A ratio above 1 is faster than the plain loop; "by hand" is a loop
-without any tally, as one would write it.
+The clock is that on the wall, since several threads are what is measured: other programs disturb
+it, and the ratios, of engines that take turns, less than the seconds. Models are put back before
+every training, outside of the clock. A ratio above 1 is faster than the plain loop; "by hand" is a
+loop without any tally, as one would write it.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import itertools
 import os
 import sys
@@ -107,10 +108,8 @@ def timed(experiment: Experiment, count: int, rounds: int) -> tuple[Times, str]:
     """Seconds of all engines, and what "auto" took last."""
     prepared, seeds = prepare(experiment), list(range(count))
     told = [""]
-    start = [
-        {k: v.clone() for k, v in m.state_dict().items()} for m in build_models(prepared, seeds)
-    ]
     models = build_models(prepared, seeds)
+    start = [copy.deepcopy(model.state_dict()) for model in models]
 
     def reset() -> None:
         for model, state in zip(models, start, strict=True):
