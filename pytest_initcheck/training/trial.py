@@ -43,7 +43,11 @@ def fastest(
     """The name of the engine to take, and why."""
     if reason := _too_small(prepared, models):
         return "plain", reason
-    plain, *others = _trials(prepared, models, seeds)
+    try:
+        plain, *others = _trials(prepared, models, seeds)
+    except InitcheckError as error:
+        # The plain loop says it itself, of the first seed that fails and all of its data.
+        return "plain", str(error)
     best = min(others, key=lambda trial: trial.seconds)
     compared = "; ".join(_told(trial, plain) for trial in others)
     return (best if plain.seconds > _GAIN * best.seconds else plain).name, compared

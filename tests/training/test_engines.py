@@ -178,9 +178,10 @@ def test_an_engine_with_other_losses_is_not_taken(eager):
 
 
 @pytest.mark.parametrize("engine", ["threads", "auto"])
-def test_the_error_is_that_of_the_plain_loop(engine, eager):
+@pytest.mark.parametrize(("steps", "epoch"), [(1, 1), (5, 2)])
+def test_the_error_is_that_of_the_plain_loop(engine, steps, epoch, eager):
     class Breaking(nn.Linear):
-        """Breaks in its second epoch in the seeds 1 and 2."""
+        """Breaks after some steps, in all seeds but 0."""
 
         def __init__(self):
             super().__init__(2, 3)
@@ -188,7 +189,7 @@ def test_the_error_is_that_of_the_plain_loop(engine, eager):
 
         def forward(self, x):
             self.steps += self.training
-            if self.seed and self.steps > 5:
+            if self.seed and self.steps > steps:
                 raise RuntimeError(f"broken {self.seed}")
             return super().forward(x)
 
@@ -198,7 +199,8 @@ def test_the_error_is_that_of_the_plain_loop(engine, eager):
         with pytest.raises(InitcheckError) as caught:
             run(chosen, seeds=4, engine=each)
         said.append(str(caught.value))
-    assert said[0] == said[1] == "training stopped at seed 1, epoch 2: RuntimeError: broken 1"
+    where = f"training stopped at seed 1, epoch {epoch}"
+    assert said[0] == said[1] == f"{where}: RuntimeError: broken 1"
 
 
 def test_an_optimiser_that_needs_a_closure_is_the_same_error():
@@ -241,7 +243,7 @@ def test_a_trial_leaves_no_trace(eager, monkeypatch):
 
 def test_a_stack_that_stops_later_is_trained_plainly(eager, monkeypatch):
     class Late(nn.Linear):
-        """Looks at its numbers from the sixth step on, which no stack can."""
+        """Looks at its numbers after twelve calls, which no stack can."""
 
         calls = 0
 
