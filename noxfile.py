@@ -72,6 +72,7 @@ def benchmarks(session: nox.Session) -> None:
     session.run("python", "benchmarks/recall.py", *(session.posargs or ["--seeds", "1"]))
     session.run("python", "benchmarks/zoo.py", "--every", "5")
     session.run("python", "benchmarks/overhead.py", "--against", "benchmarks/ratios.json")
+    session.run("python", "benchmarks/watch.py")
 
 
 @nox.session

@@ -18,14 +18,21 @@ Times = dict[str, list[float]]
 WORSE = 1.5
 
 
-def seconds(function: Callable[[], object], device: str = "cpu") -> float:
-    """Of one call: of the processor on the CPU, which other programs disturb least."""
-    clock = time.process_time if device == "cpu" else time.perf_counter
+# The processor's time is disturbed least by other programs, and adds up what threads do at once.
+CLOCKS: dict[str, Callable[[], float]] = {
+    "processor": time.process_time,
+    "wall": time.perf_counter,
+}
+
+
+def seconds(function: Callable[[], object], device: str = "cpu", clock: str = "processor") -> float:
+    """Of one call, by one of the `CLOCKS` on the CPU, on the wall elsewhere."""
+    read = CLOCKS[clock if device == "cpu" else "wall"]
     _wait(device)
-    start = clock()
+    start = read()
     function()
     _wait(device)
-    return clock() - start
+    return read() - start
 
 
 def _wait(device: str) -> None:
@@ -34,17 +41,24 @@ def _wait(device: str) -> None:
 
 
 def take_turns(
-    works: Mapping[str, tuple[Callable[[], object], int]], rounds: int, device: str = "cpu"
+    works: Mapping[str, tuple[Callable[[], object], int]],
+    rounds: int,
+    device: str = "cpu",
+    clock: str = "processor",
+    before: Callable[[], object] = lambda: None,
 ) -> Times:
     """Seconds of each work in every round, after one to warm up; a work is a function that does
-    so many things at once, since a single one may be shorter than the clock's noise."""
+    so many things at once, since a single one may be shorter than the clock's noise. ``before``
+    is called before each, outside of the clock."""
     for function, _ in works.values():
+        before()
         function()
     times: Times = {name: [] for name in works}
     for _ in range(rounds):
         gc.collect()
         for name, (function, count) in works.items():
-            times[name].append(seconds(function, device) / count)
+            before()
+            times[name].append(seconds(function, device, clock) / count)
     return times
 
 

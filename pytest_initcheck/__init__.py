@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pytest_initcheck.sequential import Sequential
     from pytest_initcheck.stepping import StepReport, check_step
     from pytest_initcheck.training import Experiment, run, sweep
+    from pytest_initcheck.watching import Watched, watch
 
 __version__ = "0.1.0"
 _HOMES = {
@@ -33,6 +34,8 @@ _HOMES = {
     "Learning": "evidence.learning",
     "run": "training",
     "sweep": "training",
+    "watch": "watching",
+    "Watched": "watching",
     "Finding": "records",
     "Ignore": "ignores",
     "ModelRecord": "records",
@@ -57,6 +60,7 @@ __all__ = [
     "RunRecord",
     "Sequential",
     "StepReport",
+    "Watched",
     "check_step",
     "critical_point",
     "diagnose",
@@ -64,6 +68,7 @@ __all__ = [
     "learns",
     "run",
     "sweep",
+    "watch",
 ]
 
 

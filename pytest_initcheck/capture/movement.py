@@ -31,10 +31,11 @@ def movement(model: nn.Module, starts: Mapping[str, Tensor]) -> dict[str, float]
             norms = torch.stack([(parameter - start).norm(), start.norm()])
             slots[name] = ledger.put(norms)
     ledger.read()
-    return {name: _ratio(*map(float, ledger[slot])) for name, slot in slots.items()}
+    return {name: ratio(*map(float, ledger[slot])) for name, slot in slots.items()}
 
 
-def _ratio(moved: float, norm: float) -> float:
+def ratio(moved: float, norm: float) -> float:
+    """A distance relative to where it began."""
     if norm:
         return moved / norm
     return math.inf if moved else 0.0

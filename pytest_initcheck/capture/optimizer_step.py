@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, optim
 
+from pytest_initcheck.capture.modes import Arguments, Options
 from pytest_initcheck.capture.program import Program, refused
 from pytest_initcheck.errors import InitcheckError
 
@@ -45,3 +48,18 @@ def take_step(optimizer: optim.Optimizer, program: Program) -> None:
     except Exception as error:
         wanted = "an optimizer whose step works on these parameters"
         raise refused("optimizer.step()", error, wanted) from error
+
+
+def closure_in(args: Arguments, kwargs: Options) -> Callable[[], Any] | None:
+    """The closure among what a hook of a step is given; the optimiser comes first in ``args``."""
+    closure = kwargs.get("closure", args[1] if len(args) > 1 else None)
+    return closure if callable(closure) else None
+
+
+def with_closure(
+    args: Arguments, kwargs: Options, closure: Callable[[], Any]
+) -> tuple[Arguments, Options]:
+    """The same with another closure in place of the one that is there."""
+    if "closure" in kwargs:
+        return args, {**kwargs, "closure": closure}
+    return (args[0], closure, *args[2:]), kwargs

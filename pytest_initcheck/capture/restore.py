@@ -18,7 +18,7 @@ from pytest_initcheck.capture.randomness import Undo, remembered
 
 _DEPTH = 6
 _CONTAINERS = frozenset({dict, OrderedDict, list, set, deque})
-_UNCHANGING = frozenset({bool, int, float, complex, str, bytes, type(None)})
+UNCHANGING = frozenset({bool, int, float, complex, str, bytes, type(None)})
 
 
 @dataclass(eq=False)
@@ -112,7 +112,7 @@ def _save_module(module: nn.Module, undo: list[Undo], seen: set[int]) -> None:
     attributes = dict(module.__dict__)
     kind = type(module)
     for value in attributes.values():
-        if type(value) not in _UNCHANGING:
+        if type(value) not in UNCHANGING:
             _save(value, undo, seen, _DEPTH)
     # Scripted modules keep their tensors elsewhere.
     for tensor in (*module.parameters(recurse=False), *module.buffers(recurse=False)):
@@ -131,7 +131,7 @@ def _save_module(module: nn.Module, undo: list[Undo], seen: set[int]) -> None:
 def _save(value: Any, undo: list[Undo], seen: set[int], depth: int) -> None:
     # Most of what there is cannot change, or is an empty list of hooks, and told by its type alone.
     kind = type(value)
-    if depth == 0 or kind in _UNCHANGING:
+    if depth == 0 or kind in UNCHANGING:
         return
     if kind in _CONTAINERS and not value:
         undo.append(value.clear)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,7 +12,7 @@ from torch import Tensor
 
 from pytest_initcheck.capture.deferred_read import DeferredRead
 from pytest_initcheck.capture.nonlinearity import Nonlinearity
-from pytest_initcheck.capture.tensor_stats import Summary, summarise
+from pytest_initcheck.capture.tensor_stats import SAMPLE, Summary, summarise
 from pytest_initcheck.capture.trace import Observer, Tracer
 from pytest_initcheck.evidence import Node, NonlinearityKey, NonlinearitySnapshot, OutputSnapshot
 from pytest_initcheck.records import TensorStats
@@ -37,11 +39,25 @@ class _Calls:
 
 
 class SignalRecorder:
-    """The observer of one look; a look that is not ``full`` leaves out what only records keep."""
+    """The observer of one look; a look that is not ``full`` leaves out what only records keep.
 
-    def __init__(self, ledger: DeferredRead, *, full: bool = True) -> None:
+    Histograms count about ``sampled`` values at most. With ``known``, layers of an earlier look,
+    it is for records alone: of the output of these layers, which a nonlinearity stands for, and of
+    what differs between samples nothing is measured. Gradients come ``scale`` times too large.
+    """
+
+    def __init__(
+        self,
+        ledger: DeferredRead,
+        *,
+        full: bool = True,
+        sampled: int = SAMPLE,
+        known: Collection[str] | None = None,
+        scale: Tensor | None = None,
+    ) -> None:
         self.ledger = ledger
-        self._full = full
+        self._full, self._sampled, self._known = full, sampled, known
+        self._scale = scale
         self._sites: dict[NonlinearityKey, _Calls] = {}
         self._layers: dict[str, _Calls] = {}
         self._units: dict[str, tuple[int, bool]] = {}
@@ -54,7 +70,9 @@ class SignalRecorder:
 
     def _see_input(self, node: Node, tensor: Tensor) -> None:
         if self._full and node.layer not in self._inputs and len(self._inputs) < _CALLS:
-            self._inputs[node.layer] = summarise(tensor, self.ledger, is_data=True)
+            self._inputs[node.layer] = summarise(
+                tensor, self.ledger, is_data=self._known is None, sampled=self._sampled
+            )
 
     def _see_layer(self, node: Node, output: Tensor, seen: Tensor | None) -> None:
         is_spatial = "convolution" in node.operator and output.dim() > 2
@@ -62,12 +80,14 @@ class SignalRecorder:
             output.shape[1 if is_spatial else -1] if output.dim() else 1,
             is_spatial,
         )
+        if self._known is not None and node.layer in self._known:
+            return
         calls = self._layers.setdefault(node.layer, _Calls())
         if calls.count < _CALLS and output.is_floating_point():
             calls.count += 1
             if self._full:
-                calls.outputs.append(summarise(output, self.ledger))
-            if seen is not None:
+                calls.outputs.append(self._summary(output))
+            if seen is not None and self._known is None:
                 calls.slots.append(self.ledger.put(variation(seen)))
             self._watch(calls, output)
 
@@ -84,15 +104,23 @@ class SignalRecorder:
         calls.width = node.width or (output.shape[-1] if output.dim() else 1)
         calls.slots.append(self.ledger.put(_slopes(slope, axis, found)))
         if self._full and len(calls.outputs) < _CALLS:
-            calls.outputs.append(summarise(output, self.ledger))
+            calls.outputs.append(self._summary(output))
             self._watch(calls, output)
 
     def _watch(self, calls: _Calls, output: Tensor) -> None:
         assert self.tracer is not None
-        self.tracer.hook_gradient(
-            output,
-            lambda grad: calls.gradients.append(summarise(grad, self.ledger, is_binned=self._full)),
-        )
+        self.tracer.hook_gradient(output, functools.partial(self._see_gradient, calls))
+
+    def _see_gradient(self, calls: _Calls, gradient: Tensor) -> None:
+        if self.tracer is not None:
+            calls.gradients.append(self._summary(unscaled(gradient, self._scale)))
+
+    def close(self) -> None:
+        """What comes from now on, from a graph that is gone through again, is no part of it."""
+        self.tracer = None
+
+    def _summary(self, tensor: Tensor) -> Summary:
+        return summarise(tensor, self.ledger, is_binned=self._full, sampled=self._sampled)
 
     def _axis(self, node: Node, slope: Tensor) -> int | None:
         """The axis of the units; None for a single value."""
@@ -133,6 +161,18 @@ class SignalRecorder:
                 found[layer] = OutputSnapshot(stats, mean, gradient)
         return found
 
+    @property
+    def has_gradients(self) -> bool:
+        """Whether a backward pass has come through what was measured."""
+        calls = (*self._layers.values(), *self._sites.values())
+        return any(one.gradients for one in calls)
+
+    def layers_before_nonlinearities(self) -> frozenset[str]:
+        """The layers whose activation, in a record, is that of a nonlinearity."""
+        return frozenset(
+            key.layer for key, calls in self._sites.items() if calls.family != "softmax"
+        )
+
     def inputs(self) -> dict[str, TensorStats]:
         """The data that layers received, by layer in order, once the ledger has been read."""
         return {layer: summary.stats(self.ledger) for layer, summary in self._inputs.items()}
@@ -145,6 +185,12 @@ class SignalRecorder:
         for other in stats[1:]:
             pooled = pooled.merged(other)
         return pooled
+
+
+def unscaled(gradient: Tensor, scale: Tensor | None) -> Tensor:
+    """A gradient that a scaler has made ``scale`` times too large, as it would be without."""
+    # Half precision, for which there are scalers, holds it only when scaled.
+    return gradient if scale is None else gradient.float() / scale
 
 
 def unit_axis(shape: tuple[int, ...], units: int, is_spatial: bool) -> int:
@@ -168,8 +214,8 @@ def _slopes(slope: Tensor, axis: int | None, found: Nonlinearity) -> Tensor:
     wide = torch.float32 if slope.device.type == "mps" else torch.float64
 
     def summed(values: Tensor) -> Tensor:
-        # An empty list of axes would mean all of them; sums of ones are exact up to 2**24.
-        exact = values.dtype if values.numel() < 1 << 24 else wide
+        # An empty list of axes would mean all of them; sums of ones are exact up to 1 / eps.
+        exact = values.dtype if values.numel() * torch.finfo(values.dtype).eps < 1 else wide
         total = values.nansum(others, dtype=exact) if others else values.nan_to_num(0.0)
         return total.reshape(-1).to(wide)
 

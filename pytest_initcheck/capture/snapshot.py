@@ -70,7 +70,7 @@ class SnapshotTaker:
         recorder.tracer = tracer
         axes = Reshapes(tracer.here)
         clear_gradients(self.model.parameters())
-        given = _given(self.program, ledger) if step == 0 else {}
+        given = fingerprints(self.program.batch, self.model, ledger) if step == 0 else {}
         rows = EffectiveSamples(tensors_of(self.program.batch) if step == 0 else (), ledger)
         drawn = stream_positions() if step == 0 else ()
         with torch.enable_grad(), CompositeCalls(tracer), tracer.prepared():
@@ -122,7 +122,7 @@ class SnapshotTaker:
         self,
         step: int,
         result: Result,
-        slots: dict[str, _Slots],
+        slots: dict[str, ParameterSlots],
         recorder: SignalRecorder,
         inside: set[int],
         *,
@@ -173,11 +173,11 @@ class SnapshotTaker:
         *,
         full: bool,
         is_first: bool,
-    ) -> _Slots:
+    ) -> ParameterSlots:
         is_followed = self._followed is None or name in self._followed
         rows = rows_of(parameter, axis or 0) if is_followed and parameter.dim() > 1 else None
         gradient = parameter.grad
-        return _Slots(
+        return ParameterSlots(
             weight=summarise(parameter, ledger, is_identified=is_first)
             if full or gradient is None
             else None,
@@ -215,22 +215,22 @@ class SnapshotTaker:
         return summarise(tensor, ledger, is_data=is_data)
 
 
-def _given(program: Program, ledger: DeferredRead) -> dict[str, Fingerprints]:
+def fingerprints(batch: Any, model: nn.Module, ledger: DeferredRead) -> dict[str, Fingerprints]:
     """What a look starts from beside the parameters."""
-    groups = {"batch": tensors_of(program.batch), "buffers": list(program.model.buffers())}
+    groups = {"batch": tensors_of(batch), "buffers": list(model.buffers())}
     return {key: Fingerprints(found, ledger) for key, found in groups.items() if found}
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Slots:
+class ParameterSlots:
     """One parameter of one look, still on the device."""
 
     weight: Summary | None
     gradient: Summary | None
-    row_gradient: int | None
-    projections: int | None
-    pulls: int | None
-    magnitudes: int | None
+    row_gradient: int | None = None
+    projections: int | None = None
+    pulls: int | None = None
+    magnitudes: int | None = None
 
     def look(self, ledger: DeferredRead) -> ParameterSnapshot:
         place = self.magnitudes

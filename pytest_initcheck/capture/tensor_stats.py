@@ -74,6 +74,11 @@ class Summary:
             independent=() if self.rows is None else tuple(ledger[self.rows].tolist()),
         )
 
+    def square(self, ledger: DeferredRead) -> float:
+        """The sum of the squares of the finite values; the ledger has been read."""
+        finite, mean, variance = ledger[self.slot][:3]
+        return float(finite * (mean**2 + variance))
+
     def _digest(self, ledger: DeferredRead) -> str:
         if self.mark is None:
             return ""
@@ -107,11 +112,13 @@ def summarise(
     is_identified: bool = False,
     is_data: bool = False,
     is_binned: bool = True,
+    sampled: int = SAMPLE,
 ) -> Summary:
     """Put count, moments, range, zeros and histogram of a tensor's finite values on the ledger.
 
     ``is_identified`` adds what tells it from any other tensor; ``is_data``, of how many independent
-    values its moments are; without ``is_binned`` there is no histogram.
+    values its moments are; without ``is_binned`` there is no histogram, which else
+    counts at most ``sampled`` values.
     """
     shape, dtype = tuple(tensor.shape), str(tensor.dtype).removeprefix("torch.")
     mark = ledger.put(fingerprint(tensor)) if is_identified else None
@@ -120,13 +127,13 @@ def summarise(
     if n == 0:
         slot = ledger.put(torch.zeros(6 + BINS))
         return Summary(slot=slot, n=0, dtype=dtype, shape=shape, mark=mark)
-    slot = ledger.put(_row(flat, is_binned=is_binned))
+    slot = ledger.put(_row(flat, sampled if is_binned else 0))
     has_rows = is_data and tensor.is_floating_point() and len(shape) > 0 and shape[0] > 1
     rows = ledger.put(_independent(flat.reshape(shape[0], -1))) if has_rows else None
     return Summary(slot=slot, n=n, dtype=dtype, shape=shape, mark=mark, rows=rows)
 
 
-def _row(flat: Tensor, *, is_binned: bool) -> Tensor | Array:
+def _row(flat: Tensor, sampled: int) -> Tensor | Array:
     """Count, mean, variance, least, greatest and zeros of the finite values, then the bins."""
     low, high = torch.aminmax(flat)
     if flat.device.type == "cpu":
@@ -134,22 +141,26 @@ def _row(flat: Tensor, *, is_binned: bool) -> Tensor | Array:
         # range costs nothing; elsewhere it would wait for the device.
         least, greatest = float(low), float(high)
         if max(-least, greatest) < _TAME:
-            return _tame(flat, least, greatest, is_binned=is_binned)
+            return _tame(flat, least, greatest, sampled)
     wide = torch.float32 if flat.device.type == "mps" else torch.float64
     head = _finite_moments(flat, finite := flat.isfinite(), wide)
     zeros = flat.numel() - torch.count_nonzero(flat)
     numbers = torch.stack([part.to(flat.device, wide) for part in (*head, zeros)])
-    if not is_binned:
+    if not sampled:
         return numbers
-    return torch.cat([numbers, _histogram(flat, finite, head[3], head[4]).to(wide)])
+    stride = stride_of(flat.numel(), sampled)
+    counts = _histogram(flat[::stride], finite[::stride], head[3], head[4])
+    return torch.cat([numbers, counts.to(wide)])
 
 
-def _tame(flat: Tensor, low: float, high: float, *, is_binned: bool) -> Array:
+def _tame(flat: Tensor, low: float, high: float, sampled: int) -> Array:
     """The same on the CPU of values that are all finite, in as few passes as that takes."""
     n, numbers = flat.numel(), flat.numpy(force=True)
     zeros = n - int(np.count_nonzero(numbers != 0)) if low <= 0 <= high else 0
     head = np.array([n, *_moments(flat, low, high), low, high, zeros])
-    return np.concatenate([head, _bins(numbers, low, high)]) if is_binned else head
+    if not sampled:
+        return head
+    return np.concatenate([head, _bins(numbers[:: stride_of(n, sampled)], low, high)])
 
 
 def _moments(flat: Tensor, low: float, high: float) -> tuple[float, float]:
@@ -166,8 +177,8 @@ def _moments(flat: Tensor, low: float, high: float) -> tuple[float, float]:
     return mean, float(torch.dot(spread, spread)) / n
 
 
-def _bins(flat: Array, low: float, high: float) -> Array:
-    sample = flat[:: _stride(flat.size)].astype(np.float64)
+def _bins(sample: Array, low: float, high: float) -> Array:
+    sample = sample.astype(np.float64)
     sample -= low
     sample /= max(high - low, float(np.finfo(np.float64).tiny))
     sample *= BINS
@@ -175,8 +186,9 @@ def _bins(flat: Array, low: float, high: float) -> Array:
     return np.bincount(places, minlength=BINS)
 
 
-def _stride(n: int) -> int:
-    return max(1, math.ceil(n / SAMPLE))
+def stride_of(n: int, sampled: int) -> int:
+    """From one value to the next where about ``sampled`` of ``n`` are taken."""
+    return max(1, math.ceil(n / sampled))
 
 
 def _finite_moments(flat: Tensor, finite: Tensor, wide: torch.dtype) -> list[Tensor]:
@@ -190,15 +202,14 @@ def _finite_moments(flat: Tensor, finite: Tensor, wide: torch.dtype) -> list[Ten
     return [count, mean, variance, low, high]
 
 
-def _histogram(flat: Tensor, finite: Tensor, low: Tensor, high: Tensor) -> Tensor:
+def _histogram(sample: Tensor, finite: Tensor, low: Tensor, high: Tensor) -> Tensor:
     # torch.histc and torch.histogram cost three times as much and break on NaN.
-    wide = torch.float32 if flat.device.type == "mps" else torch.float64
-    stride = _stride(flat.numel())
-    sample, low, high = flat[::stride].to(wide), low.to(wide), high.to(wide)
+    wide = torch.float32 if sample.device.type == "mps" else torch.float64
+    sample, low, high = sample.to(wide), low.to(wide), high.to(wide)
     width = (high - low).clamp(min=torch.finfo(wide).tiny)
     place = ((sample - low) / width * BINS).nan_to_num(0.0, 0.0, 0.0).clamp(0, BINS - 1).long()
-    place = torch.where(finite[::stride], place, BINS)
-    counts = torch.zeros(BINS + 1, dtype=torch.int64, device=flat.device)
+    place = torch.where(finite, place, BINS)
+    counts = torch.zeros(BINS + 1, dtype=torch.int64, device=sample.device)
     return counts.scatter_add_(0, place, torch.ones_like(place))[:BINS]
 
 

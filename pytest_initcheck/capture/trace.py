@@ -87,6 +87,7 @@ class Tracer(OperatorMode):
         self.backward = AutogradGraph()
         self._is_paused = False
         self._is_rooted = False
+        self._is_guest = False
         self._observer = observer
         self._model = model
         self._modules = {id(m): name for name, m in reversed(list(model.named_modules()))}
@@ -185,6 +186,26 @@ class Tracer(OperatorMode):
             # Scripted and compiled code must run the operators one by one to be seen.
             stack.enter_context(torch.compiler.set_stance("force_eager"))
             stack.enter_context(torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH))
+            stack.enter_context(self._hooked())
+            yield
+
+    @contextmanager
+    def joined(self) -> Iterator[None]:
+        """Observe a pass that its caller has begun: inside, the model's own forward runs.
+
+        Every kernel is the one that runs without a tracer, so that the pass gives the same bits.
+        """
+        self._is_guest = True
+        with self._hooked():
+            self._enter_module(self._model, None)
+            with self:
+                yield
+                self.flush()
+        self._stack = []
+
+    @contextmanager
+    def _hooked(self) -> Iterator[None]:
+        with ExitStack() as stack:
             for handle in self._hook_modules():
                 stack.callback(handle.remove)
             stack.callback(self._unregistered.release)
@@ -204,7 +225,7 @@ class Tracer(OperatorMode):
 
     def _enter_module(self, module: nn.Module, _: Any) -> None:
         frame = _Frame(self._modules.get(id(module), self.here() or ""))
-        if isinstance(module, nn.RNNBase):
+        if isinstance(module, nn.RNNBase) and not self._is_guest:
             frame.flags.enter_context(unfused())
         self._stack.append(frame)
 

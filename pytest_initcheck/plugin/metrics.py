@@ -38,6 +38,8 @@ def as_record(name: str, value: Any) -> tuple[str, RunRecord]:
 def _kind(value: Any) -> str:
     if hasattr(value, "findings"):
         return "diagnosis"
+    if hasattr(value, "looks"):
+        return "watch"
     return "escape" if hasattr(value, "ends") else "run"
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from pytest_initcheck.errors import InitcheckError
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pytest_initcheck.session.deciding import Decider, Share
     from pytest_initcheck.session.recorder import TestRecorder
     from pytest_initcheck.session.settings import Scope
+    from pytest_initcheck.watching import Watched
 
 _DEVICES = "use 'auto' or 'cpu' (--initcheck-device, the marker's device=, or initcheck_device)"
 
@@ -149,6 +151,24 @@ class Recording:
 
         decider = self._decider(name, bound(escape, *args, **options).get("seeds"), share)
         return escape_until(decider, *args, **options), decider
+
+    @contextlib.contextmanager
+    def watch(
+        self, model: Any, optimizer: Any, every: int = 50, *, name: str = "watch", **options: Any
+    ) -> Iterator[Watched]:
+        """`pytest_initcheck.watch`, recorded where the context ends, also where it raises.
+
+        Takes its arguments and raises its errors, and where no step was taken inside.
+        """
+        from pytest_initcheck.watching import watch
+
+        with call(watch, model, optimizer, every, **options) as watched:
+            try:
+                yield watched
+            finally:
+                if watched.looks:
+                    self._recorder.add(name, "watch", watched.run_record())
+        watched.check_seen()
 
     @quiet
     def compare(

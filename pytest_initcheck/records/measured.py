@@ -253,7 +253,7 @@ class RunRecord:
     ``curves`` maps a metric to one curve per seed (a value per epoch or step); ``metrics`` maps a
     metric to one value per seed; ``before`` and ``after`` pool the models of all seeds, the former
     also those that a `Sequential` did not train. ``shown`` are curves that a report shows and no
-    baseline keeps.
+    baseline keeps; ``engine`` says how the seeds were trained, where not plainly, and why.
     """
 
     seeds: Annotated[tuple[int, ...], Use(compared=_SETTINGS, shown="seeds")] = ()
@@ -265,6 +265,7 @@ class RunRecord:
     after: Annotated[ModelRecord | None, Use(compared="model")] = None
     meta: Annotated[dict[str, str], Use(compared=_SETTINGS)] = field(default_factory=dict)
     shown: Annotated[dict[str, tuple[Curve, ...]], _FOR_SHOW] = field(default_factory=dict)
+    engine: Annotated[str, Use(kept=_NO_RESULT, compared=_NO_RESULT, shown="engine")] = ""
 
     def setting(self, key: str) -> str:
         """What the settings of the run, or of its models, say under a key; "" for nothing."""

@@ -13,6 +13,8 @@ MOST_SEEDS = 32
 MOST_POINTS = 1600
 LOG_RATIO = 100.0
 ORDER = ("mean", "seed", "band", "baseline", "base-band", "statistic", "accepts", "rejects")
+# What the points of a curve are, by the kind of the entry.
+_UNITS = {"run": "epoch", "sweep": "epoch", "watch": "look"}
 Point = tuple[float, float]
 
 
@@ -57,8 +59,8 @@ def curve_views(record: RunRecord, expected: RunRecord | None, kind: str) -> tup
 
 
 def _curve(name: str, curves: Sequence[Curve], expected: Sequence[Curve], kind: str) -> CurveView:
-    by_epoch = kind in ("run", "sweep")
-    first = 1 if by_epoch else 0
+    unit = _UNITS.get(kind, "step")
+    first = 1 if unit == "epoch" else 0
     shown = curves[:MOST_SEEDS] if len(curves) > 1 else ()
     longest = max(len(curve) for curve in curves)
     step = max(1, math.ceil(len(shown) * longest / MOST_POINTS))
@@ -72,7 +74,7 @@ def _curve(name: str, curves: Sequence[Curve], expected: Sequence[Curve], kind: 
             bands.append(_band("base-band", expected, first, mean_step))
     return CurveView(
         title=name,
-        x_label="epoch" if by_epoch else "step",
+        x_label=unit,
         lines=tuple(line for line in lines if line.points),
         bands=tuple(band for band in bands if band.low),
         log=_wants_log([value for curve in (*curves, *expected) for value in curve]),

@@ -16,6 +16,7 @@ from torch.optim.optimizer import (
     register_optimizer_step_pre_hook,
 )
 
+from pytest_initcheck.capture.optimizer_step import closure_in, with_closure
 from pytest_initcheck.stepping.observer import Watcher
 from pytest_initcheck.stepping.track import Track, size, total
 
@@ -97,9 +98,9 @@ def _optimizers(watcher: Watcher, stack: contextlib.ExitStack) -> Iterator[None]
         for track in watcher.meet(optimizer):
             stack.enter_context(_gradient(watcher, track))
         watcher.depth += 1
-        closure = kwargs.get("closure", args[1] if len(args) > 1 else None)
-        if callable(closure):
-            return _with_closure(args, kwargs, _closing(watcher, optimizer, closure))
+        closure = closure_in(args, kwargs)
+        if closure is not None:
+            return with_closure(args, kwargs, _closing(watcher, optimizer, closure))
         found = getattr(optimizer, "found_inf", None)
         watcher.use(optimizer, is_skipped=isinstance(found, Tensor) and bool(found.item()))
         return None
@@ -117,12 +118,6 @@ def _optimizers(watcher: Watcher, stack: contextlib.ExitStack) -> Iterator[None]
     finally:
         for handle in handles:
             handle.remove()
-
-
-def _with_closure(args: Any, kwargs: Any, closure: Callable[[], Any]) -> tuple[Any, Any]:
-    if "closure" in kwargs:
-        return args, {**kwargs, "closure": closure}
-    return (args[0], closure, *args[2:]), kwargs
 
 
 def _closing(watcher: Watcher, optimizer: Any, closure: Callable[[], Any]) -> Callable[[], Any]:

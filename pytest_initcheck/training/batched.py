@@ -27,6 +27,10 @@ from pytest_initcheck.training.loop import (
 )
 from pytest_initcheck.training.prepare import LabelledData, Prepared
 from pytest_initcheck.training.seeds import Order
+from pytest_initcheck.training.workers import in_threads, sharing, worker_count
+
+# Of smaller stacks the interpreter, of which there is one, has as much to do as the cores.
+_SMALLEST = 4
 
 
 class Stack:
@@ -35,6 +39,7 @@ class Stack:
     def __init__(self, prepared: Prepared, models: Sequence[nn.Module]) -> None:
         self.prepared, self.models, self.base = prepared, models, models[0]
         self.params, self.buffers = stack_module_state(list(models))
+        self.batch: tuple[Tensor, Tensor] | None = None
         self.per_batch: Callable[..., Any] = vmap(self._one)
         self.per_model: Callable[..., Any] = vmap(self._one, in_dims=(0, 0, None, None))
 
@@ -43,6 +48,21 @@ class Stack:
     ) -> tuple[Tensor, Tensor]:
         outputs = functional_call(self.base, (params, buffers), (inputs,))
         return self.prepared.loss(outputs, targets), outputs
+
+    def rows(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        """The samples at these places of every model (model first), until the next are asked for.
+
+        They are written to the same memory every time: fresh pages cost more than the copy.
+        """
+        pair = self.prepared.train
+        if self.batch is None or self.batch[1].shape[:2] != index.shape:
+            self.batch = (
+                pair.inputs.new_empty(*index.shape, *pair.inputs.shape[1:]),
+                pair.targets.new_empty(*index.shape, *pair.targets.shape[1:]),
+            )
+        for source, rows in zip((pair.inputs, pair.targets), self.batch, strict=True):
+            torch.index_select(source, 0, index.reshape(-1), out=rows.flatten(0, 1))
+        return self.batch
 
     def losses(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Loss and outputs of every model on its own batch (model first)."""
@@ -80,26 +100,52 @@ def train(
     Raises:
         InitcheckError: the model, its loss or its optimiser cannot run stacked.
     """
-    experiment = prepared.experiment
     try:
-        stack = Stack(prepared, models)
-        optimizer = _optimizer(prepared, stack)
-        orders = [Order(seed, len(prepared.train), experiment.shuffle) for seed in seeds]
-        histories = [History() for _ in models]
-        for _ in range(experiment.epochs):
-            _extend(histories, _epoch(prepared, stack, optimizer, orders))
-            if prepared.validation is not None:
-                _extend(histories, stack.evaluate(prepared.validation, "validation "))
-            tick(len(models))
-        for history, values in zip(histories, stack.evaluate(prepared.train), strict=True):
-            history.metrics.update(final_accuracy(values))
-            history.finish()
-        stack.unstack()
+        stacks, histories = train_copies(prepared, models, seeds, tick)
+        for stack in stacks:
+            stack.unstack()
     except (RuntimeError, ValueError) as error:
         raise InitcheckError(
             f"batched: the models cannot be trained as one program: {describe_error(error)}; "
             "pass batched=False"
         ) from error
+    return histories
+
+
+def train_copies(
+    prepared: Prepared, models: Sequence[nn.Module], seeds: Sequence[int], tick: Tick
+) -> tuple[list[Stack], list[History]]:
+    """Train stacks, one in every worker, whose models stay as they are."""
+    jobs = [(Stack(prepared, models[part]), seeds[part]) for part in parts(prepared, models)]
+    found = in_threads(lambda job, counted: _train_stack(prepared, *job, counted), jobs, tick)
+    return [stack for stack, _ in jobs], [history for each in found for history in each]
+
+
+def parts(prepared: Prepared, models: Sequence[nn.Module]) -> list[slice]:
+    """Which models are stacked together: equal parts, as many as are trained at a time."""
+    count = worker_count(max(len(models) // _SMALLEST, 1))
+    size = -(-len(models) // count)
+    found = [slice(start, start + size) for start in range(0, len(models), size)]
+    if prepared.device.type != "cpu" or sharing([models[part][0] for part in found]):
+        return [slice(None)]
+    return found
+
+
+def _train_stack(
+    prepared: Prepared, stack: Stack, seeds: Sequence[int], tick: Tick
+) -> list[History]:
+    experiment, count = prepared.experiment, len(stack.models)
+    optimizer = _optimizer(prepared, stack)
+    orders = [Order(seed, len(prepared.train), experiment.shuffle) for seed in seeds]
+    histories = [History() for _ in stack.models]
+    for _ in range(experiment.epochs):
+        _extend(histories, _epoch(prepared, stack, optimizer, orders))
+        if prepared.validation is not None:
+            _extend(histories, stack.evaluate(prepared.validation, "validation "))
+        tick(count)
+    for history, values in zip(histories, stack.evaluate(prepared.train), strict=True):
+        history.metrics.update(final_accuracy(values))
+        history.finish()
     return histories
 
 
@@ -118,9 +164,7 @@ def _epoch(
 ) -> list[dict[str, float]]:
     tally = Tally()
     for index in batches(prepared, torch.stack([order.epoch() for order in orders])):
-        inputs, targets = prepared.train.rows(index.reshape(-1))
-        inputs = inputs.reshape(*index.shape, *inputs.shape[1:])
-        targets = targets.reshape(*index.shape, *targets.shape[1:])
+        inputs, targets = stack.rows(index)
         optimizer.zero_grad(set_to_none=True)
         losses, outputs = stack.losses(inputs, targets)
         torch.autograd.backward(losses.sum())

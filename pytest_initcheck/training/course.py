@@ -12,11 +12,11 @@ from pytest_initcheck.capture.movement import copies, movement
 from pytest_initcheck.capture.written import body, optimizer_name, rates
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.records import ModelRecord, RunRecord
-from pytest_initcheck.training import batched as batched_loop
-from pytest_initcheck.training import loop
 from pytest_initcheck.training.build import rehearse
+from pytest_initcheck.training.engines import Engine, train
 from pytest_initcheck.training.history import History
 from pytest_initcheck.training.layer_snapshots import look_at
+from pytest_initcheck.training.loop import Tick
 from pytest_initcheck.training.pooling import pooled_models
 from pytest_initcheck.training.prepare import Prepared
 
@@ -33,12 +33,11 @@ class Course:
         prepared: Prepared,
         models: Sequence[nn.Module],
         seeds: tuple[int, ...],
-        tick: loop.Tick,
-        *,
-        batched: bool,
+        tick: Tick,
+        engine: Engine,
     ) -> None:
         self.prepared, self.models, self.seeds, self.tick = prepared, models, seeds, tick
-        self.engine = batched_loop.train if batched else loop.train
+        self.engine, self.told = engine, ""
         rehearse(prepared, models[0])
         self.befores = [look_at(prepared, model, "before") for model in models]
         self.starts = [copies(model) for model in models]
@@ -52,7 +51,7 @@ class Course:
         chosen = [i for group in self._groups(self.trained, count) for i in group]
         models = [self.models[i] for i in chosen]
         seeds = [self.seeds[i % len(self.seeds)] for i in chosen]
-        histories = self.engine(self.prepared, models, seeds, self.tick)
+        histories, self.told = train(self.engine, self.prepared, models, seeds, self.tick)
         for i, model, history in zip(chosen, models, histories, strict=True):
             history.metrics.update(self.measured[i])
             history.metrics.update(_measure(self.prepared, model, "after"))
@@ -71,6 +70,7 @@ class Course:
                 self.befores[group.start : group.start + len(self.seeds)],
                 [self.afters[i] for i in group],
                 meta,
+                self.told,
             )
             for group in self._groups(0, self.trained)
         ]
@@ -103,6 +103,7 @@ def _record(
     befores: Sequence[ModelRecord],
     afters: Sequence[ModelRecord],
     meta: dict[str, str],
+    engine: str,
 ) -> RunRecord:
     names = dict.fromkeys(name for history in histories for name in history.metrics)
     missing = float("nan")
@@ -113,6 +114,7 @@ def _record(
         before=pooled_models(befores),
         after=pooled_models(afters),
         meta=meta,
+        engine=engine,
     )
 
 

@@ -22,14 +22,16 @@ def train(
     prepared: Prepared, models: Sequence[nn.Module], seeds: Sequence[int], tick: Tick
 ) -> list[History]:
     """Train every model from its own seed; ``tick(1)`` is called after every epoch."""
-    return [
-        _train_one(prepared, model, seed, tick) for model, seed in zip(models, seeds, strict=True)
-    ]
+    histories = []
+    for model, seed in zip(models, seeds, strict=True):
+        seed_all(seed)
+        histories.append(train_one(prepared, model, seed, tick))
+    return histories
 
 
-def _train_one(prepared: Prepared, model: nn.Module, seed: int, tick: Tick) -> History:
+def train_one(prepared: Prepared, model: nn.Module, seed: int, tick: Tick) -> History:
+    """Train one model, in the order of samples of its seed; the global streams are as they are."""
     experiment = prepared.experiment
-    seed_all(seed)
     optimizer = experiment.optimizer(list(model.parameters()))
     order = Order(seed, len(prepared.train), experiment.shuffle)
     history = History()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -83,6 +83,14 @@ def prepare(experiment: Experiment, device: str | torch.device | None = None) ->
         loss=loss,
         loss_name=name,
     )
+
+
+def shortened(prepared: Prepared, batches: int) -> Prepared:
+    """One epoch of the first few batches, for a trial."""
+    cut = slice(0, batches * prepared.experiment.batch_size)
+    train = LabelledData(*prepared.train.rows(cut))
+    experiment = replace(prepared.experiment, epochs=1)
+    return replace(prepared, experiment=experiment, train=train, validation=None)
 
 
 def _loss(experiment: Experiment, train: LabelledData) -> tuple[Loss, str]:

@@ -11,6 +11,7 @@ from pytest_initcheck.records import RunRecord
 from pytest_initcheck.sequential import Sequential
 from pytest_initcheck.training.build import build_models
 from pytest_initcheck.training.course import Course, trained
+from pytest_initcheck.training.engines import Engine, chosen_engine
 from pytest_initcheck.training.experiment import Experiment
 from pytest_initcheck.training.prepare import prepare
 from pytest_initcheck.training.progress import bar
@@ -24,6 +25,7 @@ def run(
     progress: bool | None = None,
     *,
     batched: bool = False,
+    engine: Engine | None = None,
 ) -> RunRecord:
     """Train once per seed.
 
@@ -35,9 +37,13 @@ def run(
         seeds: how many (0, 1, …), or which.
         device: "cpu" (where None), "cuda", …, or "auto".
         progress: show a bar or not; None: on a terminal outside CI.
-        batched: train all seeds as one program, the same up to rounding: several times faster
-            for small models, no gain for large ones. The model must be one that
-            ``torch.func.vmap`` can run, without dropout.
+        batched: the same as ``engine="batched"``.
+        engine: how the seeds are trained, the same up to rounding. "plain" (where None): one
+            after the other, bit for bit repeatable. "batched": all as one program, several times
+            faster for small models, no gain for large ones; the model must be one that
+            ``torch.func.vmap`` can run, without dropout. "threads": as many at a time as there
+            are cores; no step may draw random numbers. "auto": the fastest of these in a trial
+            of a few steps; ``record.engine`` says which and why.
 
     Returns:
         Curves per seed, one value per epoch: "loss" (mean cost over the epoch), "accuracy" (over
@@ -49,7 +55,7 @@ def run(
     Raises:
         InitcheckError: something in the experiment cannot work; the message says what to pass.
     """
-    return run_until(None, experiment, seeds, device, progress, batched=batched)
+    return run_until(None, experiment, seeds, device, progress, batched=batched, engine=engine)
 
 
 def run_until(
@@ -60,16 +66,18 @@ def run_until(
     progress: bool | None = None,
     *,
     batched: bool = False,
+    engine: Engine | None = None,
 ) -> RunRecord:
     """`run`, which of a `Sequential` trains no more seeds once ``is_known`` holds of the record.
 
     ``before`` is of all seeds, whether they were trained or not.
     """
+    how = chosen_engine(engine, batched)
     chosen, looks = planned(seeds, is_known)
     prepared = prepare(experiment, device)
     with isolated(), bar(len(chosen) * experiment.epochs, "training", progress) as tick:
         models = build_models(prepared, chosen)
-        course = Course(prepared, models, chosen, tick, batched=batched)
+        course = Course(prepared, models, chosen, tick, how)
         (record,) = trained(
             [course], looks, lambda records: is_known is not None and is_known(records[0])
         )

@@ -16,6 +16,7 @@ from pytest_initcheck.records import RunRecord
 from pytest_initcheck.sequential import Sequential
 from pytest_initcheck.training.build import build_models
 from pytest_initcheck.training.course import Course, trained
+from pytest_initcheck.training.engines import Engine, chosen_engine
 from pytest_initcheck.training.experiment import Experiment, OptimizerFactory
 from pytest_initcheck.training.loop import Tick
 from pytest_initcheck.training.normal import check_sigma, draw_normal
@@ -37,6 +38,7 @@ def sweep(
     *,
     starts: Mapping[str, Start] | None = None,
     batched: bool = False,
+    engine: Engine | None = None,
 ) -> dict[str, RunRecord]:
     """Run the experiment once per cell: every start, sigma and optimiser, over the same seeds.
 
@@ -51,7 +53,8 @@ def sweep(
         device: as in ``run``.
         progress: as in ``run``.
         starts: name -> function that draws a model's weights in place. None: none.
-        batched: as in ``run``; all starts and sigmas of one optimiser train together.
+        batched: as in ``run``.
+        engine: as in ``run``; all starts and sigmas of one optimiser train together.
 
     Returns:
         Cell name ("he", "sigma=0.1", "adam", or "he, sigma=0.1, adam") -> what ``run`` returns.
@@ -70,6 +73,7 @@ def sweep(
         progress,
         starts=starts,
         batched=batched,
+        engine=engine,
     )
 
 
@@ -85,6 +89,7 @@ def sweep_until(
     *,
     starts: Mapping[str, Start] | None = None,
     batched: bool = False,
+    engine: Engine | None = None,
 ) -> dict[str, RunRecord]:
     """`sweep`, which of a `Sequential` trains no more seeds once ``are_known`` holds of the cells.
 
@@ -101,7 +106,7 @@ def sweep_until(
         makers=makers,
         seeds=chosen,
         layers=layers if isinstance(layers, str) else list(layers),
-        batched=batched,
+        engine=chosen_engine(engine, batched),
     )
     total = len(grid.cells) * len(chosen) * experiment.epochs
     with isolated(), bar(total, "sweep", progress) as tick:
@@ -122,7 +127,7 @@ class _Grid:
     makers: list[tuple[str, OptimizerFactory | None]]
     seeds: tuple[int, ...]
     layers: str | list[str]
-    batched: bool
+    engine: Engine
 
     @property
     def cells(self) -> list[tuple[str, float | None]]:
@@ -140,7 +145,7 @@ class _Grid:
             changed = _changed(self.prepared, optimizer=maker or own)
             begun = (_starting(changed, f, sigma, self.layers) for _, f, sigma in self.beginnings)
             models = [model for each in begun for model in build_models(each, self.seeds)]
-            yield Course(changed, models, self.seeds, tick, batched=self.batched)
+            yield Course(changed, models, self.seeds, tick, self.engine)
 
     def named(self, records: Sequence[RunRecord]) -> dict[str, RunRecord]:
         """The records of all cells by their names."""

@@ -24,7 +24,7 @@ ALWAYS = {
     *(f"pytest_initcheck.plugin.{name}" for name in ("adapter", "collection", "controller")),
     *(
         f"pytest_initcheck.plugin.{name}"
-        for name in ("ci_options", "hooks", "markers", "options", "paths")
+        for name in ("ci_options", "hooks", "markers", "options", "paths", "update_options")
     ),
     "pytest_initcheck.session",
     "pytest_initcheck.session.settings",

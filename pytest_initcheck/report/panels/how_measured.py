@@ -26,7 +26,7 @@ def _facts(entry: Entry) -> tuple[tuple[str, str], ...]:
     facts = [
         (title, text(RunRecord, name, value))
         for name, title, _ in named(RunRecord)
-        if (value := getattr(record, name)) not in (None, ())
+        if (value := getattr(record, name)) not in (None, (), "")
     ]
     facts += record.meta.items()
     known = dict(facts)

@@ -1,17 +1,16 @@
-"""Diagnoses as pandas frames and matplotlib figures."""
+"""Records of models as pandas frames and matplotlib figures."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-from matplotlib.figure import Figure
-
 from pytest_initcheck.records import LayerRecord, ModelRecord, TensorStats
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _COLUMNS = [
     "layer", "kind", "nonlinearity", "moment", "tensor", "n", "mean", "std", "min", "max",
@@ -20,8 +19,10 @@ _COLUMNS = [
 _PANELS = ("weights", "activations", "gradients")
 
 
-def diagnosis_frame(records: Sequence[ModelRecord]) -> pd.DataFrame:
+def models_frame(records: Sequence[ModelRecord]) -> pd.DataFrame:
     """One row per layer, moment (one for each record) and tensor."""
+    import pandas as pd
+
     rows = [row for record in records for row in model_rows(record)]
     frame: pd.DataFrame = pd.DataFrame(rows, columns=_COLUMNS)
     return frame
@@ -55,14 +56,16 @@ def layer_tensors(layer: LayerRecord) -> Iterator[tuple[str, TensorStats]]:
         yield "activation gradient", layer.activation_gradients
 
 
-def diagnosis_figure(before: ModelRecord, after: ModelRecord, title: str) -> Figure:
+def models_figure(before: ModelRecord, after: ModelRecord, title: str) -> Figure:
     """A row of three histograms per layer with weights: weights, activations, gradients."""
+    from matplotlib.figure import Figure
+
     names = [layer.name for layer in before.layers if layer.weights or layer.activations]
     figure = Figure(figsize=(9, 1.8 * max(len(names), 1)), layout="constrained")
     axes = figure.subplots(max(len(names), 1), 3, squeeze=False)
     for row, name in zip(axes, names, strict=False):
         for panel, axis in zip(_PANELS, row, strict=True):
-            for layer, label in ((before.layer(name), "before"), (after.layer(name), "after")):
+            for layer, label in _both(name, before, after):
                 _draw(axis, _panel(layer, panel), label)
             axis.set_title(f"{name or 'model'} {panel}", fontsize=8)
             axis.tick_params(labelsize=6)
@@ -70,6 +73,12 @@ def diagnosis_figure(before: ModelRecord, after: ModelRecord, title: str) -> Fig
     if names:
         axes[0][0].legend(fontsize=6)
     return figure
+
+
+def _both(name: str, before: ModelRecord, after: ModelRecord) -> Iterator[tuple[LayerRecord, str]]:
+    """A layer at both moments; a model may have lost it, or come to it by another way."""
+    for record, label in ((before, "before"), (after, "after")):
+        yield from ((layer, label) for layer in record.layers if layer.name == name)
 
 
 def _panel(layer: LayerRecord, panel: str) -> TensorStats | None:
