@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import random
-import threading
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -19,66 +17,6 @@ from pytest_initcheck.capture.randomness import Undo, remembered
 _DEPTH = 6
 _CONTAINERS = frozenset({dict, OrderedDict, list, set, deque})
 UNCHANGING = frozenset({bool, int, float, complex, str, bytes, type(None)})
-
-
-@dataclass(eq=False)
-class _Copy:
-    """What a tensor held at one time: at one ``version`` of it."""
-
-    alias: Tensor
-    content: Tensor
-    version: int | None
-
-    def restore(self, tensor: Tensor) -> None:
-        """Write it back."""
-        self.alias.copy_(self.content)
-        self.version = _version(tensor)
-
-    def is_of(self, tensor: Tensor, alias: Tensor) -> bool:
-        """Whether this is what a tensor holds now."""
-        return (
-            self.version is not None
-            and self.version == _version(tensor)
-            and (alias.layout == torch.strided and not alias.is_nested)
-            and self.alias.data_ptr() == alias.data_ptr()
-            and (self.alias.shape, self.alias.dtype) == (alias.shape, alias.dtype)
-            and self.alias.stride() == alias.stride()
-        )
-
-
-class _Copies(threading.local):
-    """The copies that are held now: what is saved within a save, unchanged, is saved once.
-
-    What is written past a tensor, through its ``.data``, is no other version of it: inside, it is
-    put back to what it was when it was first saved, as the end of the outermost save does anyway.
-    """
-
-    def __init__(self) -> None:
-        self._held: dict[int, list[_Copy]] = {}
-
-    def of(self, tensor: Tensor, alias: Tensor) -> tuple[_Copy, bool]:
-        """What a tensor holds, and whether that was not held yet; then it has to be dropped."""
-        held = self._held.setdefault(id(tensor), [])
-        known = next((copy for copy in reversed(held) if copy.is_of(tensor, alias)), None)
-        if known is not None:
-            return known, False
-        held.append(_Copy(alias, alias.clone(), _version(tensor)))
-        return held[-1], True
-
-    def drop(self, tensor: Tensor, copy: _Copy) -> None:
-        """Forget what a tensor held."""
-        held = self._held[id(tensor)]
-        held.remove(copy)
-        if not held:
-            del self._held[id(tensor)]
-
-
-_COPIES = _Copies()
-
-
-def _version(tensor: Tensor) -> int | None:
-    # Tensors of inference mode have none.
-    return None if tensor.is_inference() else tensor._version
 
 
 @contextmanager
@@ -164,9 +102,7 @@ def _tensor(tensor: Tensor) -> Undo:
     is_empty = is_lazy(tensor)
     # The alias keeps the storage itself, so that ties and flattened weights survive.
     alias = None if is_empty else tensor.data
-    saved, is_new = None, False
-    if alias is not None and not alias.is_meta:
-        saved, is_new = _COPIES.of(tensor, alias)
+    saved = None if alias is None or alias.is_meta else alias.clone()
     kind = type(tensor)
 
     def restore() -> None:
@@ -175,9 +111,7 @@ def _tensor(tensor: Tensor) -> Undo:
             return
         tensor.data = alias
         if saved is not None:
-            saved.restore(tensor)
-            if is_new:
-                _COPIES.drop(tensor, saved)
+            alias.copy_(saved)
         if tensor.is_leaf:
             tensor.requires_grad_(requires_grad)
             tensor.grad = grad

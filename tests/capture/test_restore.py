@@ -14,6 +14,7 @@ from torch.nn import functional
 from torch.nn.modules import module as torch_module
 
 from pytest_initcheck import diagnose
+from pytest_initcheck.capture.restore import preserved
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.serialization import encode
 
@@ -313,3 +314,14 @@ def test_memory_of_the_output_is_freed():
     gc.collect()
     assert found.verdict == "pass"
     assert [ref() for ref in seen] == [None] * len(seen)
+
+
+def test_what_is_written_past_a_tensor_within_a_save_is_what_an_inner_save_puts_back():
+    layer = nn.Linear(3, 2)
+    before = layer.weight.detach().clone()
+    with preserved(layer):
+        layer.weight.data.fill_(2.0)
+        with preserved(layer):
+            layer.weight.data.fill_(3.0)
+        assert layer.weight.detach().eq(2.0).all()
+    assert layer.weight.detach().equal(before)
