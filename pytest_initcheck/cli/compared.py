@@ -43,14 +43,21 @@ class Known(Protocol):
 
 
 def comparisons(
-    known: Known, test: TestRecord, settings: Settings, provenance: Mapping[str, str]
+    known: Known,
+    test: TestRecord,
+    settings: Settings,
+    provenance: Mapping[str, str],
+    *,
+    is_baseline: bool = True,
 ) -> Iterator[tuple[str, Comparison]]:
     """Every entry of a test with its comparison; those that it records no more are obsolete.
 
-    ``provenance`` is that of the run.
+    ``provenance`` is that of the run. What the test itself found holds where ``known`` is the
+    baseline, unchanged since.
     """
     for entry in test.entries:
-        yield entry.name, _comparison(known, test.nodeid, entry, settings, provenance)
+        own = entry.comparison if is_baseline else None
+        yield entry.name, _comparison(known, test.nodeid, entry, own, settings, provenance)
     if test.outcome in _PASSED:
         recorded = {entry.name for entry in test.entries}
         for name in known.entries(test.nodeid, device_among(test.entries)):
@@ -59,12 +66,17 @@ def comparisons(
 
 
 def _comparison(
-    known: Known, nodeid: str, entry: Entry, settings: Settings, provenance: Mapping[str, str]
+    known: Known,
+    nodeid: str,
+    entry: Entry,
+    own: Comparison | None,
+    settings: Settings,
+    provenance: Mapping[str, str],
 ) -> Comparison:
     environment = Environment.of(entry.record, provenance)
-    stored, found = known.stored(nodeid, entry.name, environment), entry.comparison
+    stored = known.stored(nodeid, entry.name, environment)
     # The marker's tolerances are only in what the test found itself; that holds for these numbers.
-    if stored and found and found.expected == stored.expected():
-        return found
+    if stored and own and own.expected == stored.expected():
+        return own
     more = tolerances_of(settings)
     return known.compare(nodeid, entry.name, entry.record, provenance=provenance, **more)

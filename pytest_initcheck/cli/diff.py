@@ -83,7 +83,8 @@ def _between(
     gone = [TestRecord(nodeid=nodeid) for nodeid in earlier.tests if nodeid not in tests]
     pairs = [(test, run.record.provenance) for test, run in tests.values()]
     for test, provenance in [*pairs, *((test, {}) for test in gone)]:
-        for entry, comparison in comparisons(earlier, test, settings, provenance):
+        known = comparisons(earlier, test, settings, provenance, is_baseline=False)
+        for entry, comparison in known:
             text = _of_runs(comparison, entry, (earlier.name, name))
             yield Told(test.nodeid, entry, comparison, text)
 

@@ -7,6 +7,7 @@ import pytest
 from support.baseline import kaiming, network
 from support.stored_runs import X, Y, command, content, run_of, store
 
+from pytest_initcheck.baseline import Baselines
 from pytest_initcheck.records import RunRecord, SessionRecord
 
 
@@ -86,3 +87,19 @@ def test_three_runs_are_too_many(project, capsys):
     code, out, err = command(capsys, "baselines", "diff", "a", "b", "c")
     assert (code, out) == (2, "")
     assert "3 runs: pass one, or two that are compared" in err
+
+
+def test_what_a_test_found_of_its_baseline_says_nothing_of_an_earlier_run(project, capsys):
+    before, after = run_of(network(0)), run_of(network(1, init=kaiming))
+    test, *others = after.tests
+    (entry,) = test.entries
+    # The earlier run is as the baseline was, with which the test compared itself.
+    found = Baselines("stored").compare(X, entry.name, entry.record)
+    entry = dataclasses.replace(entry, comparison=found)
+    test = dataclasses.replace(test, entries=(entry,))
+    later = dataclasses.replace(after, tests=(test, *others))
+    given = runs(project, before, later)
+    code, out, _ = command(capsys, "baselines", "diff", *given)
+    assert code == 1
+    assert f"baseline: {given[0]} " in out
+    assert "stored" not in out
