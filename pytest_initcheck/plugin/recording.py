@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pytest_initcheck.errors import InitcheckError
@@ -100,14 +100,17 @@ class Recording:
         from pytest_initcheck.training.runs import run_until
 
         options = self._placed(options)
-        decider = self._decider(name, bound(run, *args, **options).get("seeds"), share)
+        decider = self._decider(name, bound(run, *args, **options), share)
         return run_until(decider, *args, **options), decider
 
-    def _decider(self, name: str, seeds: object, share: Share | None = None) -> Decider | None:
-        """Who says when the seeds of a `Sequential` are enough."""
+    def _decider(
+        self, name: str, given: Mapping[str, Any], share: Share | None = None
+    ) -> Decider | None:
+        """Who says when the seeds of a `Sequential` among these arguments are enough."""
+        seeds = given.get("seeds")
         if not isinstance(seeds, Sequential):
             return None
-        return self._recorder.decider(name, seeds, share)
+        return self._recorder.decider(name, seeds, share, _kind(given))
 
     @quiet
     def sweep(self, experiment: Any, *args: Any, name: str = "sweep", **options: Any) -> Any:
@@ -120,10 +123,13 @@ class Recording:
         from pytest_initcheck.training.sweeps import sweep_until
 
         options = self._placed(options)
-        seeds = bound(sweep, experiment, *args, **options).get("seeds")
-        deciders = None
+        given = bound(sweep, experiment, *args, **options)
+        deciders, seeds = None, given.get("seeds")
         if isinstance(seeds, Sequential):
-            deciders = Deciders(lambda cell: self._recorder.decider(f"{name}: {cell}", seeds))
+            kind = _kind(given)
+            deciders = Deciders(
+                lambda cell: self._recorder.decider(f"{name}: {cell}", seeds, None, kind)
+            )
         cells = sweep_until(deciders, experiment, *args, **options)
         for cell, record in cells.items():
             decider = deciders.of(cell) if deciders else None
@@ -149,7 +155,7 @@ class Recording:
         from pytest_initcheck.landscape import escape
         from pytest_initcheck.landscape.growing import escape_until
 
-        decider = self._decider(name, bound(escape, *args, **options).get("seeds"), share)
+        decider = self._decider(name, bound(escape, *args, **options), share)
         return escape_until(decider, *args, **options), decider
 
     @contextlib.contextmanager
@@ -227,3 +233,11 @@ class Recording:
         from pytest_initcheck.data import load_mnist
 
         return call(load_mnist, *args, **options)
+
+
+def _kind(given: Mapping[str, Any]) -> str:
+    """The kind of device that these arguments of a run ask for."""
+    from pytest_initcheck.capture.device import resolve_device
+
+    device = given.get("device")
+    return resolve_device("cpu" if device is None else device).type

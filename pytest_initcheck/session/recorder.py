@@ -82,8 +82,10 @@ class TestRecorder:
         self.entries.append(entry)
         return entry
 
-    def decider(self, name: str, design: Sequential, share: Share | None = None) -> Decider:
-        """Who says whether a run under ``name`` needs more seeds.
+    def decider(
+        self, name: str, design: Sequential, share: Share | None = None, device: str = ""
+    ) -> Decider:
+        """Who says whether a run under ``name``, on that kind of device, needs more seeds.
 
         All are taken where the baseline is to be written, or compared by given tolerances, which
         no number of seeds has error rates for.
@@ -93,17 +95,17 @@ class TestRecorder:
             return Decider()
         if self.baselines is None:
             return Decider(shares)
-        stored = self._stored(self._unused(name))
+        stored = self._stored(self._unused(name), device)
         if stored is None or self._has_tolerance:
             return Decider()
         found = baseline_question(stored, design, self.settings.least)
         return Decider((*found.questions, *shares), found.stage_at) if found else Decider()
 
-    def _stored(self, name: str) -> Stored | None:
+    def _stored(self, name: str, device: str) -> Stored | None:
         assert self.baselines is not None
         from pytest_initcheck.baseline import Environment
 
-        here = Environment.of(RunRecord(), _here())
+        here = Environment.of(RunRecord(), {**_here(), "device": device})
         try:
             return self.baselines.stored(self.settings.nodeid, name, here)
         except BaselineError:
