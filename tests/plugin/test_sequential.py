@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 import pytest
+import torch
+
+from pytest_initcheck import Sequential
+from pytest_initcheck.baseline import Baselines
+from pytest_initcheck.records import Entry, RunRecord, TestRecord
+from pytest_initcheck.session import recorder as recording
+from pytest_initcheck.session.settings import Scope
 
 OFF = "--initcheck-baselines=off"
 UPDATE = "--initcheck-update"
@@ -183,3 +190,19 @@ initcheck.escape(escaping, 4.0, momentum, 10, noise=0.1, seeds=Sequential(8))
     assert seeds(models) == [8, 8]
     assert models.run(REPORT).ret == 0
     assert seeds(models) == [4, 4]
+
+
+@pytest.mark.parametrize(("device", "decision"), [("cuda", "within chance"), ("cpu", "open")])
+def test_seeds_are_held_against_the_record_of_their_own_device(tmp_path, device, decision):
+    def drawn(place, mean, seeds):
+        values = tuple(mean + ((7 * seed) % 5 - 2) / 10 for seed in range(seeds))
+        return RunRecord(metrics={"a": values}, seeds=tuple(range(seeds)), meta={"device": place})
+
+    node, baselines = "test_a.py::test_x", Baselines(tmp_path)
+    for place, mean in (("cpu", 1.0), ("cuda", 5.0)):
+        entry = Entry(name="run", kind="run", record=drawn(place, mean, 16))
+        test = TestRecord(nodeid=node, outcome="passed", entries=(entry,))
+        baselines.update([test], {"torch": torch.__version__, "device": place})
+    recorder = recording.TestRecorder(settings=Scope(nodeid=node), baselines=baselines)
+    decider = recorder.decider("run", Sequential(16), device=device)
+    assert decider.ask(drawn("cuda", 5.0, 4)) == [decision]
