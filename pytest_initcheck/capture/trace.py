@@ -285,17 +285,16 @@ class Tracer(OperatorMode):
         received, is_raw = call.received()
         out = func(*args, **kwargs)
         node = self._add_node(call, out, found if slope is not None else None)
-        event = None
         if node is not None:
             self._is_paused = True
             self.made(node, call.tensors, flat_tensors(out))
             self._is_paused = False
-            event = event_at(call, node, found if slope is not None else None)
             if found and slope is not None:
                 self._tell_nonlinearity(node, found, slope, out)
             elif node.is_layer:
                 self._tell_layer(node, out, received, is_raw)
         if self._plan.is_recording:
+            event = event_at(call, node, found if slope is not None else None) if node else None
             made = self.nodes[first:], claims_on(flat_tensors(out), self._claims)
             self._plan.record(func, owner, *made, event, is_special=is_special)
         return out
