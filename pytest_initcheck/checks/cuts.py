@@ -66,7 +66,7 @@ def cuts(evidence: Evidence) -> list[Cut]:
     indices, through attention over a single position, or into an output that it leaves alone.
     """
     used = used_parameters(evidence)
-    choices = {n.index for n in evidence.nodes if n.selects and is_bridge(evidence, n)}
+    choices = _choices(evidence)
     found = {}
     for layer in evidence.order:
         own = [p for p in evidence.trainable(layer) if p.name in used]
@@ -76,6 +76,19 @@ def cuts(evidence: Evidence) -> list[Cut]:
             judge = _missing if is_missing else _flat
             found[layer] = judge(evidence, layer, choices)
     return [cut for cut in found.values() if cut is not None]
+
+
+def _choices(evidence: Evidence) -> set[int]:
+    """The indices and comparisons through which every path from the data runs.
+
+    One of them, or all together, as the spikes of each time step.
+    """
+    selecting = {node.index for node in evidence.nodes if node.selects}
+    bridges = {index for index in selecting if is_bridge(evidence, evidence.nodes[index])}
+    goals = evidence.objective_nodes or evidence.output_nodes
+    if bridges or not selecting or not goals:
+        return bridges
+    return set() if data_reach(evidence, goals, without=selecting) else selecting
 
 
 def _flat(evidence: Evidence, layer: str, choices: set[int]) -> Cut | None:

@@ -177,14 +177,14 @@ def is_gain(evidence: Observed, node: Node) -> bool:
 def is_bridge(evidence: Observed, node: Node) -> bool:
     """Whether every path from the data to the output runs through a node."""
     goals = evidence.objective_nodes or evidence.output_nodes
-    return bool(goals) and not data_reach(evidence, goals, without=node.index)
+    return bool(goals) and not data_reach(evidence, goals, without={node.index})
 
 
-def data_reach(evidence: Observed, ends: Collection[int], without: int = -2) -> bool:
-    """Whether a path leads from the data to one of the nodes, without passing through another."""
+def data_reach(evidence: Observed, ends: Collection[int], without: Collection[int] = ()) -> bool:
+    """Whether a path leads from the data to one of the nodes, without passing through others."""
     reached = {-1}
     for other in evidence.nodes:
-        if other.index != without and reached & set(other.inputs):
+        if other.index not in without and reached & set(other.inputs):
             reached.add(other.index)
     return bool(reached & set(ends))
 
