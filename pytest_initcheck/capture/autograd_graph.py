@@ -5,18 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 from torch import Tensor
+from torch.autograd.function import BackwardCFunction
 
 
 class AutogradGraph:
     """Notes what autograd made of each traced operation, and follows a loss back through it.
 
     An edge of the trace between two operations of which only the later one is `reached` is a cut:
-    the value goes on, the gradient does not come back.
+    the value goes on, the gradient does not come back. ``is_handwritten``: the last graph that was
+    followed has a step whose gradient someone wrote, in an ``autograd.Function``.
     """
 
     def __init__(self) -> None:
         self._pending: list[tuple[int, list[Tensor]]] = []
         self._nodes: dict[Any, list[int]] = {}
+        self.is_handwritten = False
 
     def note(self, node: int, made: list[Tensor]) -> None:
         """What an operator has just made; autograd adopts it only after the operator returns."""
@@ -39,6 +42,7 @@ class AutogradGraph:
             if function is None:
                 continue
             found.update(self._nodes.get(function, ()))
+            self.is_handwritten = self.is_handwritten or isinstance(function, BackwardCFunction)
             for before, _ in function.next_functions:
                 if before not in seen:
                     seen.add(before)

@@ -43,6 +43,7 @@ class Taken:
     objective_nodes: frozenset[int]
     makers: tuple[frozenset[int], ...]
     reshapes: tuple[Reshape, ...] = ()
+    is_handwritten: bool = False
 
 
 class SnapshotTaker:
@@ -107,6 +108,7 @@ class SnapshotTaker:
             objective_nodes=goals if self.program.forward is not None else ends,
             makers=tuple(tracer.makers(tensor) for tensor in tensors_of(result.output)),
             reshapes=axes.found,
+            is_handwritten=tracer.backward.is_handwritten,
         )
 
     def _forward(self, tracer: Tracer, axes: Reshapes, *, is_first: bool) -> Result:

@@ -13,6 +13,7 @@ from pytest_initcheck.checks.depth import Gradients
 from pytest_initcheck.checks.external_rules import external_rules
 from pytest_initcheck.checks.fits_batch import Fit
 from pytest_initcheck.checks.grouped_fan_out import GroupedFan
+from pytest_initcheck.checks.handwritten import Handwritten
 from pytest_initcheck.checks.ineffective_init import Leftovers
 from pytest_initcheck.checks.initial_loss import InitialLoss
 from pytest_initcheck.checks.inplace_inputs import Rewritten
@@ -24,6 +25,7 @@ from pytest_initcheck.checks.mixed_axes import MixedAxes
 from pytest_initcheck.checks.no_gradient import Unreached
 from pytest_initcheck.checks.nonfinite import NonFinite
 from pytest_initcheck.checks.optimiser import Optimiser
+from pytest_initcheck.checks.pace import Pace
 from pytest_initcheck.checks.posterior_collapse import Collapse
 from pytest_initcheck.checks.rule import Check, Rule
 from pytest_initcheck.checks.saturation import Saturation
@@ -60,6 +62,7 @@ def registered() -> list[Check]:
         Saturation(),
         LinearModel(),
         Unreached(),
+        Handwritten(),
         Gradients(),
         InitialLoss(),
         Growth(),
@@ -69,7 +72,7 @@ def registered() -> list[Check]:
         Rewritten(),
         GroupedFan(),
     ]
-    return [*found, Fit(found)]
+    return [*found, Pace(found), Fit(found)]
 
 
 def available() -> list[Check]:

@@ -9,6 +9,7 @@ from pytest_initcheck.capture.program import Program
 from pytest_initcheck.capture.restore import preserved
 from pytest_initcheck.checks.linear_model import linear_layers
 from pytest_initcheck.dependence import dependencies
+from pytest_initcheck.dependence.turned_loss import unturned
 from pytest_initcheck.dependence.value_only import value_only_layers
 from pytest_initcheck.diagnosis.observe import observe
 from pytest_initcheck.diagnosis.sharpness import sharpness
@@ -59,6 +60,7 @@ def gather(subject: Subject, *, is_frozen: bool = False) -> Evidence:
             sharpness=sharpness(program, observed),
             sigma_range=sigma_range_of_saturated(program, observed),
             idle_terms=_idle_terms(program, observed),
+            unturned=unturned(program) if observed.is_handwritten else (),
             line=best_line(program) if linear_layers(observed) else None,
         )
 

@@ -89,6 +89,7 @@ def observe(
         momentum=float(made.param_groups[0].get("momentum", 0.0)),
         optimizer=replace(held, **shown),
         inplace_inputs=rewritten,
+        is_handwritten=first.is_handwritten,
     )
 
 

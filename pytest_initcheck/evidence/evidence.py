@@ -77,7 +77,8 @@ class Observed:
     optimiser's; ``objective`` is what the loss can reach, None where it cannot be asked;
     ``first_nonfinite`` the node that made the first NaN or infinity; ``optimizer`` what the
     optimiser holds; ``inplace_inputs`` the places of the batch that every pass changes again;
-    ``reshapes`` those that mixed axes up.
+    ``reshapes`` those that mixed axes up; ``is_handwritten`` says that a part of the gradient comes
+    from a ``torch.autograd.Function``.
     """
 
     nodes: tuple[Node, ...]
@@ -101,6 +102,7 @@ class Observed:
     optimizer: OptimizerFacts = field(default_factory=OptimizerFacts)
     inplace_inputs: tuple[str, ...] = ()
     reshapes: tuple[Reshape, ...] = ()
+    is_handwritten: bool = False
 
     @property
     def start(self) -> Snapshot:
@@ -135,7 +137,8 @@ class Evidence(Observed):
     start, over 1 + momentum, where the steps gave reason to measure it; ``sigma_range`` between
     which σ the first saturated layer passes its signal on, None where no layer is saturated;
     ``idle_terms`` the share of the loss in terms that move with what the optimiser holds and pull
-    at other parameters alone; ``line`` the share of what can be learnt that a linear function of
+    at other parameters alone; ``unturned`` the parameters whose gradient stays as it is where the
+    loss is turned round; ``line`` the share of what can be learnt that a linear function of
     the inputs reaches, where the model is one.
     """
 
@@ -145,6 +148,7 @@ class Evidence(Observed):
     sharpness: float | None = None
     sigma_range: SigmaRange | None = None
     idle_terms: float = 0.0
+    unturned: tuple[str, ...] = ()
     line: float | None = None
 
     @classmethod
