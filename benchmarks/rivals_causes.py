@@ -34,6 +34,7 @@ OF_ID = {
     "IC306": {"softmax over one unit"},
     "IC307": {"linear model"},
     "IC401": {"no gradient"},
+    "IC406": {"wrong gradient"},
     "IC402": {"vanishing"},
     "IC403": {"vanishing"},
     "IC404": {"exploding", LARGE},

@@ -25,7 +25,6 @@ from pytest_initcheck.checks.mixed_axes import MixedAxes
 from pytest_initcheck.checks.no_gradient import Unreached
 from pytest_initcheck.checks.nonfinite import NonFinite
 from pytest_initcheck.checks.optimiser import Optimiser
-from pytest_initcheck.checks.pace import Pace
 from pytest_initcheck.checks.posterior_collapse import Collapse
 from pytest_initcheck.checks.rule import Check, Rule
 from pytest_initcheck.checks.saturation import Saturation
@@ -72,7 +71,7 @@ def registered() -> list[Check]:
         Rewritten(),
         GroupedFan(),
     ]
-    return [*found, Pace(found), Fit(found)]
+    return [*found, Fit(found)]
 
 
 def available() -> list[Check]:

@@ -54,6 +54,17 @@ def by_numpy(m, x):
     return m.head(torch.relu(torch.from_numpy(m.main(x).detach().numpy())))
 
 
+def spiking(m, x):
+    """Comparisons in every step of time, which together take all that comes of the data."""
+    value, out = 0.0, 0.0
+    for _ in range(4):
+        value = 0.7 * value + m.main(x)
+        spikes = (value > 0.5).float()
+        value = value * (1 - spikes.detach())
+        out = out + m.head(spikes)
+    return out
+
+
 def chosen(m, x):
     return m.head(functional.one_hot(m.main(x).argmax(1), 32).float())
 
@@ -75,6 +86,7 @@ CUT = {
     "data": (by_data, "error", "main", "without its gradient"),
     "numpy": (by_numpy, "error", "main", ""),
     "argmax": (chosen, "error", "main", "the indices or the comparison"),
+    "spikes": (spiking, "error", "main", "the indices or the comparison"),
     "comparison": (compared, "error", "main", "the indices or the comparison"),
     "no_grad": (without_gradients, "warning", "main", "gradients switched off"),
 }
