@@ -26,8 +26,8 @@ class Handwritten:
             "and multiplies it by the Jacobian)",
             follows=frozenset({"IC104", "IC401", "IC501", "IC502", "IC503", "IC504"}),
             quantity="parameters whose gradient is not turned round with the loss",
-            exempt="models without a torch.autograd.Function; a loss that takes its own gradient "
-            "for 1, as the last function may; straight-through, surrogate, clipped and sign "
+            exempt="models without a torch.autograd.Function; a loss whose backward leaves grad_output "
+            "aside, as that of the last function may; straight-through, surrogate, clipped and sign "
             "gradients, which all turn with the loss",
             severities=("error",),
             remedy="multiply by grad_output in backward(ctx, grad_output), and hold it against "
