@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from pytest_initcheck.checks.activation_growth import Growth
 from pytest_initcheck.checks.causes import attach, outranked
+from pytest_initcheck.checks.construction import Construction
 from pytest_initcheck.checks.contract import Contract
 from pytest_initcheck.checks.copied_layers import Copies
 from pytest_initcheck.checks.dead_units import DeadUnits
@@ -46,6 +47,7 @@ def registered() -> list[Check]:
     """
     found: list[Check] = [
         NonFinite(),
+        Construction(),
         Memory(),
         InputScale(),
         MixedAxes(),

@@ -60,6 +60,7 @@ def gather(subject: Subject, *, is_frozen: bool = False) -> Evidence:
             sigma_range=sigma_range_of_saturated(program, observed),
             idle_terms=_idle_terms(program, observed),
             line=best_line(program) if linear_layers(observed) else None,
+            construction=subject.construction,
         )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from pytest_initcheck.evidence.batch_place import BatchPlace
+from pytest_initcheck.evidence.construction import ConstructionFacts
 from pytest_initcheck.evidence.dependencies import Dependencies
 from pytest_initcheck.evidence.graph import Node, Reshape
 from pytest_initcheck.evidence.learning import Learning
@@ -136,7 +137,8 @@ class Evidence(Observed):
     which σ the first saturated layer passes its signal on, None where no layer is saturated;
     ``idle_terms`` the share of the loss in terms that move with what the optimiser holds and pull
     at other parameters alone; ``line`` the share of what can be learnt that a linear function of
-    the inputs reaches, where the model is one.
+    the inputs reaches, where the model is one; ``construction`` how it was built, where a factory
+    was passed in its place.
     """
 
     dependencies: Dependencies = field(default_factory=Dependencies)
@@ -146,6 +148,7 @@ class Evidence(Observed):
     sigma_range: SigmaRange | None = None
     idle_terms: float = 0.0
     line: float | None = None
+    construction: ConstructionFacts | None = None
 
     @classmethod
     def of(cls, observed: Observed, **answers: Any) -> Evidence:

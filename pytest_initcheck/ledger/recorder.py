@@ -1,0 +1,155 @@
+"""Records every write to memory while it is active, with who wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from pytest_initcheck.evidence.construction import Write
+from pytest_initcheck.ledger.frames import Caller, caller, plain
+from pytest_initcheck.ledger.operators import Effect, effect
+from pytest_initcheck.ledger.storages import Memory, key_of
+
+Arguments = tuple[Any, ...]
+Keywords = Mapping[str, Any]
+
+
+class Recorder(TorchDispatchMode):
+    """``memories`` by the number of their storage; see `key_of`."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.memories: dict[int, Memory] = {}
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Arguments = (), kwargs: Keywords | None = None
+    ) -> Any:
+        """Run the operator, and note what it did to memory."""
+        out = func(*args, **(kwargs or {}))
+        does = effect(func)
+        if does.written:
+            self._write(does, args, kwargs or {})
+        elif does.makes:
+            for made in _tensors(out):
+                self._make(does, made, args, kwargs or {})
+        return out
+
+    def _make(self, does: Effect, made: Tensor, args: Arguments, kwargs: Keywords) -> None:
+        key = key_of(made)
+        if not key:
+            return
+        memory = Memory.of(made, is_written=not does.is_empty)
+        self.memories[key] = memory
+        if does.is_empty:
+            return
+        origins = self._sources(does, args, kwargs)
+        memory.sources = {source for source, _ in origins}
+        memory.is_written = not any(_is_garbage(origin) for _, origin in origins)
+        before = [origin for _, origin in origins if origin.writes]
+        who = caller(made, does.name, _plain(does, args, kwargs))
+        call = who.call if len(before) != 1 else f"{before[0].writes[-1].call} → {who.call}"
+        draws = does.draws or any(w.draws for origin in before for w in origin.writes)
+        if does.name in _CARRYING and len(before) == 1:
+            memory.writes = list(before[0].writes)
+        else:
+            memory.writes = [_write(who, call=call, replaces=True, draws=draws)]
+
+    def _write(self, does: Effect, args: Arguments, kwargs: Keywords) -> None:
+        for place, name in does.written:
+            given = kwargs.get(name, args[place] if place < len(args) else None)
+            for tensor in _tensors(given):
+                self._note(does, tensor, args, kwargs)
+
+    def _note(self, does: Effect, tensor: Tensor, args: Arguments, kwargs: Keywords) -> None:
+        key = key_of(tensor)
+        if not key or not tensor.numel():
+            return
+        memory = self.memories.get(key)
+        if memory is None:
+            memory = self.memories[key] = Memory.of(tensor, is_written=True, is_known=False)
+        origins = [(k, origin) for k, origin in self._sources(does, args, kwargs) if k != key]
+        memory.sources |= {source for source, _ in origins}
+        who = caller(tensor, does.name, _plain(does, args, kwargs))
+        draws = does.draws or any(w.draws for _, origin in origins for w in origin.writes)
+        share = memory.share(tensor)
+        write = _write(who, replaces=does.replaces, draws=draws, share=share)
+        if does.replaces and not any(_is_garbage(origin) for _, origin in origins):
+            memory.cover(tensor)
+        _append(memory, write, who.frame)
+
+    def _sources(self, does: Effect, args: Arguments, kwargs: Keywords) -> list[tuple[int, Memory]]:
+        if not does.reads:
+            return []
+        found = {key_of(tensor) for tensor in _tensors((args, tuple(kwargs.values())))}
+        return [(key, self.memories[key]) for key in found if key in self.memories]
+
+
+# They hand values on as they are, so that whoever wrote them has written what they make.
+_CARRYING = frozenset({"_to_copy", "clone", "detach_copy"})
+
+
+def _append(memory: Memory, write: Write, frame: int) -> None:
+    """One initialiser may take several operators: they are one write."""
+    last = memory.writes[-1] if memory.writes else None
+    if last is not None and frame and frame == memory.frame and not _begins_anew(last, write):
+        whole = max(last.share, write.share)
+        memory.writes[-1] = _merged(last, write, whole)
+    else:
+        memory.writes.append(write)
+    memory.frame = frame
+
+
+def _begins_anew(last: Write, write: Write) -> bool:
+    if (last.call, last.file, last.line) != (write.call, write.file, write.line):
+        return True
+    # The number of a frame is given again: the same initialiser, called again, draws again.
+    return last.replaces and write.replaces and last.draws and write.draws
+
+
+def _merged(last: Write, write: Write, share: float) -> Write:
+    return Write(
+        call=last.call,
+        arguments=last.arguments,
+        file=last.file,
+        line=last.line,
+        function=last.function,
+        share=share,
+        replaces=last.replaces or write.replaces,
+        draws=last.draws or write.draws,
+        is_default=last.is_default,
+    )
+
+
+def _write(
+    who: Caller, *, replaces: bool, draws: bool, share: float = 1.0, call: str = ""
+) -> Write:
+    return Write(
+        call=call or who.call,
+        arguments=who.arguments,
+        file=who.file,
+        line=who.line,
+        function=who.function,
+        share=share,
+        replaces=replaces,
+        draws=draws,
+        is_default=who.is_default,
+    )
+
+
+def _is_garbage(memory: Memory) -> bool:
+    return not memory.is_written and memory.mask is None
+
+
+def _plain(does: Effect, args: Arguments, kwargs: Keywords) -> tuple[tuple[str, str], ...]:
+    return plain([*zip(does.arguments, args, strict=False), *kwargs.items()])
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _tensors(item)
