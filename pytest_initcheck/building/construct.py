@@ -95,6 +95,17 @@ def construction(factory: Callable[[], Any]) -> Construction:
         InitcheckError: it is no factory, or what it returns is no ``nn.Module``. What the factory
             itself raises passes through.
     """
+    model, facts = recorded(factory)
+    findings = tuple(ledger_check.Construction().judge(facts))
+    return Construction(model=model, facts=facts, findings=findings)
+
+
+def recorded(factory: Any) -> tuple[nn.Module, ConstructionFacts]:
+    """The model that a factory builds, and its ledger.
+
+    Raises:
+        InitcheckError: it is no factory, or what it returns is no ``nn.Module``.
+    """
     if isinstance(factory, nn.Module) or not callable(factory):
         raise InitcheckError(
             f"factory is a {type(factory).__name__}; pass what builds the model, for example "
@@ -105,8 +116,7 @@ def construction(factory: Callable[[], Any]) -> Construction:
         raise InitcheckError(
             f"the factory returned a {type(model).__name__}; let it return the nn.Module"
         )
-    findings = tuple(ledger_check.Construction().judge(facts))
-    return Construction(model=model, facts=facts, findings=findings)
+    return model, facts
 
 
 def _rows(built: Built) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -140,21 +141,53 @@ def _listed(names: list[str], most: int = 4) -> str:
     return ", ".join(names[:most]) + more
 
 
-def _site(write: Write) -> tuple[str, str, int]:
-    return write.call, write.file, write.line
+_Site = tuple[str, str, int]
 
 
 def _overdrawn(facts: ConstructionFacts) -> dict[_Pair, list[Built]]:
     """Pairs of a deliberate draw and a broader one that replaced it, with the weights."""
-    reach: dict[tuple[str, str, int], set[str]] = {}
-    for built in facts.tensors:
-        for write in built.writes:
-            reach.setdefault(_site(write), set()).add(built.name)
+    passes = _Passes.of(facts)
     found: dict[_Pair, list[Built]] = {}
     for built in facts.tensors:
         draws = [w for w in built.writes if w.draws and w.replaces and w.share >= 1]
         for first, later in pairwise(draws):
-            is_broader = reach[_site(first)] < reach[_site(later)]
-            if is_broader and not first.is_default and first.what != later.what:
+            is_other = not first.is_default and first.what != later.what
+            if is_other and passes.is_undone(first, later):
                 found.setdefault(_Pair(first, later), []).append(built)
     return found
+
+
+@dataclass(frozen=True)
+class _Passes:
+    """What each line and each function wrote to, and when."""
+
+    reach: dict[_Site, set[str]]
+    times: dict[_Site, list[int]]
+
+    @classmethod
+    def of(cls, facts: ConstructionFacts) -> _Passes:
+        made = cls({}, {})
+        for built in facts.tensors:
+            for write in built.writes:
+                for site in (_line(write), _function(write)):
+                    made.reach.setdefault(site, set()).add(built.name)
+                    made.times.setdefault(site, []).append(write.order)
+        return made
+
+    def is_undone(self, first: Write, later: Write) -> bool:
+        """Whether the later line writes to more, and only after the first has done its work.
+
+        Where one function draws for all layers and then anew for some, layer by layer, it is at
+        work again after the second draw: there the second is the particular one.
+        """
+        is_broader = self.reach[_line(first)] < self.reach[_line(later)]
+        of = _line if _function(first) == _function(later) else _function
+        return is_broader and max(self.times[of(first)]) < min(self.times[_line(later)])
+
+
+def _line(write: Write) -> _Site:
+    return write.call, write.file, write.line
+
+
+def _function(write: Write) -> _Site:
+    return write.function, write.file, 0

@@ -14,7 +14,8 @@ class Write:
     ``file``, ``line`` and ``function`` are the innermost code outside of torch; ``share`` is the
     part of the tensor that it wrote. ``replaces``: what was there before does not matter any more,
     as after a draw or a fill; ``draws``: random numbers went in. ``is_default``: a module of torch
-    did it on its own account, as in ``reset_parameters`` of a layer that is made.
+    did it on its own account, as in ``reset_parameters`` of a layer that is made. ``order`` counts
+    the writes of the whole construction.
     """
 
     call: str
@@ -26,6 +27,7 @@ class Write:
     replaces: bool = True
     draws: bool = False
     is_default: bool = False
+    order: int = 0
 
     @property
     def what(self) -> str:

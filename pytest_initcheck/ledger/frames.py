@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import CodeType, FrameType
 from typing import Any
@@ -33,6 +34,7 @@ _PLUMBING = tuple(
 _MODULES = tuple(_TORCH + f"nn{os.sep}{part}{os.sep}" for part in ("modules", "utils"))
 _BASE = _TORCH + os.sep.join(("nn", "modules", "module.py"))
 _OWN = os.path.dirname(os.path.abspath(__file__)) + os.sep
+Arguments = tuple[tuple[str, str], ...]
 _SIMPLE = (bool, int, float, str)
 # They say where and as what a tensor is made, not which values it gets.
 _NOT_VALUES = frozenset({"dtype", "device", "layout", "pin_memory", "requires_grad", "generator"})
@@ -43,7 +45,7 @@ class Caller:
     """Who wrote: ``frame`` tells one call of an initialiser from the next."""
 
     call: str
-    arguments: tuple[tuple[str, str], ...]
+    arguments: Arguments
     file: str
     line: int
     function: str
@@ -51,12 +53,12 @@ class Caller:
     frame: int
 
 
-def caller(tensor: Tensor, operator: str, plain: tuple[tuple[str, str], ...]) -> Caller:
+def caller(tensor: Tensor, operator: str, own: Callable[[], Arguments]) -> Caller:
     """Who is writing to ``tensor`` now.
 
     The initialiser is the outermost of the functions in a row that were handed this very memory:
     ``kaiming_uniform_`` above ``uniform_``, and a user's own ``scaled_(weight, depth)`` above
-    both. Where nobody was, it is the operator itself with its ``plain`` arguments.
+    both. Where nobody was, it is the operator itself with its ``own`` arguments.
     """
     key = key_of(tensor)
     frame: FrameType | None = sys._getframe(1)
@@ -68,9 +70,10 @@ def caller(tensor: Tensor, operator: str, plain: tuple[tuple[str, str], ...]) ->
                 break
             named = frame
         frame = frame.f_back
-    call, arguments = operator, plain
     if named is not None:
         call, arguments = named.f_code.co_name, _arguments(named)
+    else:
+        call, arguments = operator, own()
     is_default = False
     while frame is not None and frame.f_code.co_filename.startswith(_TORCH):
         is_default = is_default or _is_layer(frame.f_code.co_filename)
@@ -107,18 +110,19 @@ def _takes(frame: FrameType, code: CodeType, key: int) -> bool:
     if not code.co_argcount:
         return False
     values = frame.f_locals
-    return any(
-        isinstance(value, Tensor) and key_of(value) == key
-        for value in map(values.get, _names(code))
-    )
+    for name in _names(code):
+        value = values.get(name)
+        if isinstance(value, Tensor) and key_of(value) == key:
+            return True
+    return False
 
 
-def _arguments(frame: FrameType) -> tuple[tuple[str, str], ...]:
+def _arguments(frame: FrameType) -> Arguments:
     values = frame.f_locals
     return plain((name, values.get(name)) for name in _names(frame.f_code))
 
 
-def plain(values: Any) -> tuple[tuple[str, str], ...]:
+def plain(values: Any) -> Arguments:
     """Numbers and words among arguments, as text of four digits."""
     return tuple(
         (name, shown(value))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
@@ -23,6 +24,7 @@ class Recorder(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.memories: dict[int, Memory] = {}
+        self._count = 0
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Arguments = (), kwargs: Keywords | None = None
@@ -33,7 +35,7 @@ class Recorder(TorchDispatchMode):
         if does.written:
             self._write(does, args, kwargs or {})
         elif does.makes:
-            for made in _tensors(out):
+            for made in _tensors((out,)):
                 self._make(does, made, args, kwargs or {})
         return out
 
@@ -49,18 +51,18 @@ class Recorder(TorchDispatchMode):
         memory.sources = {source for source, _ in origins}
         memory.is_written = not any(_is_garbage(origin) for _, origin in origins)
         before = [origin for _, origin in origins if origin.writes]
-        who = caller(made, does.name, _plain(does, args, kwargs))
+        who = caller(made, does.name, lambda: _plain(does, args, kwargs))
         call = who.call if len(before) != 1 else f"{before[0].writes[-1].call} → {who.call}"
         draws = does.draws or any(w.draws for origin in before for w in origin.writes)
         if does.name in _CARRYING and len(before) == 1:
             memory.writes = list(before[0].writes)
         else:
-            memory.writes = [_write(who, call=call, replaces=True, draws=draws)]
+            memory.writes = [self._told(who, call=call, replaces=True, draws=draws)]
 
     def _write(self, does: Effect, args: Arguments, kwargs: Keywords) -> None:
         for place, name in does.written:
             given = kwargs.get(name, args[place] if place < len(args) else None)
-            for tensor in _tensors(given):
+            for tensor in _tensors((given,)):
                 self._note(does, tensor, args, kwargs)
 
     def _note(self, does: Effect, tensor: Tensor, args: Arguments, kwargs: Keywords) -> None:
@@ -72,18 +74,32 @@ class Recorder(TorchDispatchMode):
             memory = self.memories[key] = Memory.of(tensor, is_written=True, is_known=False)
         origins = [(k, origin) for k, origin in self._sources(does, args, kwargs) if k != key]
         memory.sources |= {source for source, _ in origins}
-        who = caller(tensor, does.name, _plain(does, args, kwargs))
+        who = caller(tensor, does.name, lambda: _plain(does, args, kwargs))
         draws = does.draws or any(w.draws for _, origin in origins for w in origin.writes)
         share = memory.share(tensor)
-        write = _write(who, replaces=does.replaces, draws=draws, share=share)
-        if does.replaces and not any(_is_garbage(origin) for _, origin in origins):
-            memory.cover(tensor)
+        write = self._told(who, replaces=does.replaces, draws=draws, share=share)
+        if does.replaces:
+            is_garbage = any(_is_garbage(origin) for _, origin in origins)
+            (memory.spoil if is_garbage else memory.cover)(tensor)
         _append(memory, write, who.frame)
+
+    def _told(self, who: Caller, *, call: str = "", **facts: Any) -> Write:
+        self._count += 1
+        return Write(
+            call=call or who.call,
+            arguments=who.arguments,
+            file=who.file,
+            line=who.line,
+            function=who.function,
+            is_default=who.is_default,
+            order=self._count,
+            **facts,
+        )
 
     def _sources(self, does: Effect, args: Arguments, kwargs: Keywords) -> list[tuple[int, Memory]]:
         if not does.reads:
             return []
-        found = {key_of(tensor) for tensor in _tensors((args, tuple(kwargs.values())))}
+        found = {key_of(tensor) for tensor in _tensors((*args, *kwargs.values()))}
         return [(key, self.memories[key]) for key in found if key in self.memories]
 
 
@@ -95,8 +111,12 @@ def _append(memory: Memory, write: Write, frame: int) -> None:
     """One initialiser may take several operators: they are one write."""
     last = memory.writes[-1] if memory.writes else None
     if last is not None and frame and frame == memory.frame and not _begins_anew(last, write):
-        whole = max(last.share, write.share)
-        memory.writes[-1] = _merged(last, write, whole)
+        memory.writes[-1] = replace(
+            last,
+            share=max(last.share, write.share),
+            replaces=last.replaces or write.replaces,
+            draws=last.draws or write.draws,
+        )
     else:
         memory.writes.append(write)
     memory.frame = frame
@@ -109,36 +129,6 @@ def _begins_anew(last: Write, write: Write) -> bool:
     return last.replaces and write.replaces and last.draws and write.draws
 
 
-def _merged(last: Write, write: Write, share: float) -> Write:
-    return Write(
-        call=last.call,
-        arguments=last.arguments,
-        file=last.file,
-        line=last.line,
-        function=last.function,
-        share=share,
-        replaces=last.replaces or write.replaces,
-        draws=last.draws or write.draws,
-        is_default=last.is_default,
-    )
-
-
-def _write(
-    who: Caller, *, replaces: bool, draws: bool, share: float = 1.0, call: str = ""
-) -> Write:
-    return Write(
-        call=call or who.call,
-        arguments=who.arguments,
-        file=who.file,
-        line=who.line,
-        function=who.function,
-        share=share,
-        replaces=replaces,
-        draws=draws,
-        is_default=who.is_default,
-    )
-
-
 def _is_garbage(memory: Memory) -> bool:
     return not memory.is_written and memory.mask is None
 
@@ -147,9 +137,12 @@ def _plain(does: Effect, args: Arguments, kwargs: Keywords) -> tuple[tuple[str, 
     return plain([*zip(does.arguments, args, strict=False), *kwargs.items()])
 
 
-def _tensors(value: Any) -> Iterator[Tensor]:
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from _tensors(item)
+def _tensors(values: Iterable[Any]) -> list[Tensor]:
+    """The tensors among arguments or results, and in lists of such."""
+    found: list[Tensor] = []
+    for value in values:
+        if isinstance(value, Tensor):
+            found.append(value)
+        elif isinstance(value, (list, tuple)):
+            found += [item for item in value if isinstance(item, Tensor)]
+    return found

@@ -15,7 +15,7 @@ def key_of(tensor: Tensor) -> int:
     """A number that two tensors share where they share memory; 0 where it cannot be told."""
     try:
         return int(tensor.untyped_storage()._cdata)
-    except (NotImplementedError, RuntimeError, AttributeError):
+    except (NotImplementedError, RuntimeError, AttributeError, ValueError):
         # Wrapper subclasses, sparse tensors and lazy parameters have no memory of their own.
         return 0
 
@@ -57,6 +57,11 @@ class Memory:
             self.mask = torch.zeros(_elements(tensor), dtype=torch.bool)
         self.mask.as_strided(tensor.size(), tensor.stride(), tensor.storage_offset()).fill_(True)
         self.is_written = bool(self.mask.all())
+
+    def spoil(self, tensor: Tensor) -> None:
+        """What the view shows was overwritten by what nothing wrote to."""
+        if self.share(tensor) >= 1:
+            self.is_written, self.mask = False, None
 
     def unwritten(self, tensor: Tensor) -> float:
         """The share of a view's elements that nothing wrote to."""
