@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from pytest_initcheck.checks import construction as ledger_check
+from pytest_initcheck.checks.construction import Construction as Written
+from pytest_initcheck.checks.draws import Draws
 from pytest_initcheck.checks.verdict import verdict_of
 from pytest_initcheck.errors import InitcheckError, InitcheckFailure
 from pytest_initcheck.evidence.construction import Built, ConstructionFacts, Write
 from pytest_initcheck.ledger import build
-from pytest_initcheck.records import Finding, Verdict
+from pytest_initcheck.records import RANK, Finding, Verdict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -96,7 +97,8 @@ def construction(factory: Callable[[], Any]) -> Construction:
             itself raises passes through.
     """
     model, facts = recorded(factory)
-    findings = tuple(ledger_check.Construction().judge(facts))
+    found = [*Written().judge(facts), *Draws().judge(facts)]
+    findings = tuple(sorted(found, key=lambda finding: RANK[finding.severity]))
     return Construction(model=model, facts=facts, findings=findings)
 
 

@@ -48,7 +48,7 @@ class Building:
         """The model, and the names of what was drawn in it."""
         seed_all(self.seed + step)
         model, facts = recorded(self.factory)
-        drawn = [b.name for b in facts.tensors if any(w.draws for w in b.effective)]
+        drawn = [built.name for built in facts.tensors if built.is_drawn]
         return model, frozenset(drawn)
 
     def reference(self) -> tuple[nn.Module, frozenset[str]]:

@@ -11,6 +11,7 @@ from pytest_initcheck.checks.contract import Contract
 from pytest_initcheck.checks.copied_layers import Copies
 from pytest_initcheck.checks.dead_units import DeadUnits
 from pytest_initcheck.checks.depth import Gradients
+from pytest_initcheck.checks.draws import Draws
 from pytest_initcheck.checks.external_rules import external_rules
 from pytest_initcheck.checks.fits_batch import Fit
 from pytest_initcheck.checks.grouped_fan_out import GroupedFan
@@ -48,6 +49,7 @@ def registered() -> list[Check]:
     found: list[Check] = [
         NonFinite(),
         Construction(),
+        Draws(),
         Memory(),
         InputScale(),
         MixedAxes(),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
 
 from pytest_initcheck.checks.prose import percent
 from pytest_initcheck.checks.rule import Rule
@@ -83,11 +82,11 @@ class Construction:
                 yield self.rules[0].found(
                     self.name,
                     severity,
-                    _layers(of_it),
+                    layers_of(of_it),
                     "share never written",
                     measured=max(built.unwritten for built in of_it),
                     limit=0,
-                    cause=f"{_listed([_share(built) for built in of_it])}: {self.rules[0].cause}",
+                    cause=f"{described([_share(built) for built in of_it])}: {self.rules[0].cause}",
                 )
 
     def _temporaries(self, facts: ConstructionFacts) -> Iterator[Finding]:
@@ -97,36 +96,32 @@ class Construction:
             yield self.rules[1].found(
                 self.name,
                 "warning",
-                _layers(lost),
+                layers_of(lost),
                 "draws that reached no parameter",
                 measured=len(calls),
                 limit=0,
-                cause=f"{_listed(list(calls))}: {self.rules[1].cause}",
+                cause=f"{described(list(calls))}: {self.rules[1].cause}",
             )
 
     def _undone(self, facts: ConstructionFacts) -> Iterator[Finding]:
-        for pair, tensors in _overdrawn(facts).items():
+        for calls, tensors in _overdrawn(facts).items():
             yield self.rules[2].found(
                 self.name,
                 "info",
-                _layers(tensors),
+                layers_of(tensors),
                 "weights drawn over",
                 measured=len(tensors),
                 limit=0,
-                cause=f"{pair.first}, then {pair.later}: {self.rules[2].cause}",
+                cause=f"{calls}: {self.rules[2].cause}",
             )
-
-
-class _Pair(NamedTuple):
-    first: Write
-    later: Write
 
 
 def _severity(built: Built) -> Severity:
     return "error" if built.trainable else "warning"
 
 
-def _layers(tensors: list[Built]) -> tuple[str, ...]:
+def layers_of(tensors: list[Built]) -> tuple[str, ...]:
+    """The layers that hold them, each once."""
     return tuple(dict.fromkeys(built.layer for built in tensors))
 
 
@@ -136,7 +131,8 @@ def _share(built: Built) -> str:
     return f"{percent(built.unwritten)} of {built.kind} {built.name}"
 
 
-def _listed(names: list[str], most: int = 4) -> str:
+def described(names: list[str], most: int = 4) -> str:
+    """The first of them, and how many more."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
 
@@ -144,16 +140,16 @@ def _listed(names: list[str], most: int = 4) -> str:
 _Site = tuple[str, str, int]
 
 
-def _overdrawn(facts: ConstructionFacts) -> dict[_Pair, list[Built]]:
-    """Pairs of a deliberate draw and a broader one that replaced it, with the weights."""
+def _overdrawn(facts: ConstructionFacts) -> dict[str, list[Built]]:
+    """Deliberate draws and the broader ones that replaced them, in words, with the weights."""
     passes = _Passes.of(facts)
-    found: dict[_Pair, list[Built]] = {}
+    found: dict[str, list[Built]] = {}
     for built in facts.tensors:
         draws = [w for w in built.writes if w.draws and w.replaces and w.share >= 1]
         for first, later in pairwise(draws):
             is_other = not first.is_default and first.what != later.what
             if is_other and passes.is_undone(first, later):
-                found.setdefault(_Pair(first, later), []).append(built)
+                found.setdefault(f"{first}, then {later}", []).append(built)
     return found
 
 

@@ -13,7 +13,8 @@ class Write:
     ``call`` is the initialiser ("kaiming_uniform_") or operator with its plain ``arguments``;
     ``file``, ``line`` and ``function`` are the innermost code outside of torch; ``share`` is the
     part of the tensor that it wrote. ``replaces``: what was there before does not matter any more,
-    as after a draw or a fill; ``draws``: random numbers went in. ``is_default``: a module of torch
+    as after a draw or a fill; ``draws``: random numbers went in, ``discrete`` of them
+    few different ones, as signs are. ``is_default``: a module of torch
     did it on its own account, as in ``reset_parameters`` of a layer that is made. ``order`` counts
     the writes of the whole construction.
     """
@@ -26,6 +27,7 @@ class Write:
     share: float = 1.0
     replaces: bool = True
     draws: bool = False
+    discrete: bool = False
     is_default: bool = False
     order: int = 0
 
@@ -45,13 +47,27 @@ class Write:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Draw:
+    """What random values are like. ``outlier`` is how many standard deviations the value furthest
+    from the mean lies from it; ``distinct`` the number of different values among the first 65,536;
+    ``rows`` and ``columns`` after how many all of them come again, 0 where they do not."""
+
+    outlier: float
+    distinct: int
+    rows: int = 0
+    columns: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Built:
     """A parameter or buffer of a model, and how it came to its values.
 
     ``writes`` come in order, the first that made the memory included where it gave it values;
     ``unwritten`` is the share of the elements that nothing ever wrote to; ``lost`` are writes to
     tensors that were computed from this one and reached nothing: the tensor is as if they had not
-    been; ``replaced`` those to tensors that once stood at its place. ``is_known`` is False where
+    been; ``replaced`` those to tensors that once stood at its place; ``draw`` what its values are
+    like where they were drawn, and ``twins`` the names of those of the same shape that were drawn
+    as well and hold the very same values. ``is_known`` is False where
     its memory came from outside of what was recorded, or has no values yet (meta, lazy).
     """
 
@@ -67,12 +83,19 @@ class Built:
     lost: tuple[Write, ...] = ()
     replaced: tuple[Write, ...] = ()
     is_known: bool = True
+    draw: Draw | None = None
+    twins: tuple[str, ...] = ()
 
     @property
     def effective(self) -> tuple[Write, ...]:
         """The writes that what the tensor holds goes back to: from the last full one on."""
         full = [i for i, w in enumerate(self.writes) if w.replaces and w.share >= 1]
         return self.writes[full[-1] :] if full else self.writes
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether random numbers went into what it holds."""
+        return any(write.draws for write in self.effective)
 
     def __str__(self) -> str:
         """ "kaiming_uniform_(a=2.236) at models.py:41, then mul_(other=0.5) at models.py:57"."""

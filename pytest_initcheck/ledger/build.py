@@ -12,6 +12,7 @@ from torch.nn.modules import module as hooks
 from torch.nn.parameter import is_lazy
 
 from pytest_initcheck.evidence.construction import Built, ConstructionFacts, Write
+from pytest_initcheck.ledger.draws import with_draws
 from pytest_initcheck.ledger.recorder import Recorder
 from pytest_initcheck.ledger.storages import Memory, key_of
 
@@ -28,7 +29,8 @@ def build(factory: Callable[[], Any]) -> tuple[Any, ConstructionFacts]:
         model = factory()
     if not isinstance(model, nn.Module):
         return model, ConstructionFacts()
-    return model, ConstructionFacts(tensors=tuple(_built(model, recorder.memories, places)))
+    found = list(_built(model, recorder.memories, places))
+    return model, ConstructionFacts(tensors=tuple(with_draws(found, model)))
 
 
 @contextlib.contextmanager

@@ -68,9 +68,10 @@ def caller(tensor: Tensor, operator: str, own: Callable[[], Arguments]) -> Calle
         if not _is_plumbing(code.co_filename):
             if not _takes(frame, code, key):
                 break
-            named = frame
+            # A lambda or a comprehension has no name to tell.
+            named = named if named and code.co_name.startswith("<") else frame
         frame = frame.f_back
-    if named is not None:
+    if named is not None and not named.f_code.co_name.startswith("<"):
         call, arguments = named.f_code.co_name, _arguments(named)
     else:
         call, arguments = operator, own()

@@ -24,6 +24,14 @@ _DRAWING = frozenset(
         "random_", "randperm", "uniform", "uniform_",
     }
 )  # fmt: skip
+# Few different values come out, whatever goes in.
+_DISCRETE = frozenset(
+    {
+        "bernoulli", "bernoulli_", "bucketize", "ceil", "floor", "geometric_", "multinomial",
+        "poisson", "randint", "randint_like", "random_", "randperm", "round", "round_", "sign",
+        "sign_", "trunc", "ceil_", "floor_", "trunc_", "gt", "ge", "lt", "le", "heaviside",
+    }
+)  # fmt: skip
 _EMPTY = frozenset(
     {
         "empty", "empty_like", "empty_permuted", "empty_strided",
@@ -53,6 +61,7 @@ class Effect:
     reads: bool
     replaces: bool
     draws: bool
+    discrete: bool
     arguments: tuple[str, ...]
 
 
@@ -76,5 +85,6 @@ def effect(operator: Any) -> Effect:
         reads=name not in _BY_SHAPE | _EMPTY,
         replaces=is_out or name in _REPLACING,
         draws=name in _DRAWING,
+        discrete=name in _DISCRETE,
         arguments=tuple(argument.name for argument in schema.arguments),
     )

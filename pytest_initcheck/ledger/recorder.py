@@ -53,11 +53,11 @@ class Recorder(TorchDispatchMode):
         before = [origin for _, origin in origins if origin.writes]
         who = caller(made, does.name, lambda: _plain(does, args, kwargs))
         call = who.call if len(before) != 1 else f"{before[0].writes[-1].call} → {who.call}"
-        draws = does.draws or any(w.draws for origin in before for w in origin.writes)
+        facts = _chance(does, before)
         if does.name in _CARRYING and len(before) == 1:
             memory.writes = list(before[0].writes)
         else:
-            memory.writes = [self._told(who, call=call, replaces=True, draws=draws)]
+            memory.writes = [self._told(who, call=call, replaces=True, **facts)]
 
     def _write(self, does: Effect, args: Arguments, kwargs: Keywords) -> None:
         for place, name in does.written:
@@ -75,9 +75,9 @@ class Recorder(TorchDispatchMode):
         origins = [(k, origin) for k, origin in self._sources(does, args, kwargs) if k != key]
         memory.sources |= {source for source, _ in origins}
         who = caller(tensor, does.name, lambda: _plain(does, args, kwargs))
-        draws = does.draws or any(w.draws for _, origin in origins for w in origin.writes)
+        facts = _chance(does, [origin for _, origin in origins])
         share = memory.share(tensor)
-        write = self._told(who, replaces=does.replaces, draws=draws, share=share)
+        write = self._told(who, replaces=does.replaces, share=share, **facts)
         if does.replaces:
             is_garbage = any(_is_garbage(origin) for _, origin in origins)
             (memory.spoil if is_garbage else memory.cover)(tensor)
@@ -116,6 +116,7 @@ def _append(memory: Memory, write: Write, frame: int) -> None:
             share=max(last.share, write.share),
             replaces=last.replaces or write.replaces,
             draws=last.draws or write.draws,
+            discrete=last.discrete or write.discrete,
         )
     else:
         memory.writes.append(write)
@@ -127,6 +128,15 @@ def _begins_anew(last: Write, write: Write) -> bool:
         return True
     # The number of a frame is given again: the same initialiser, called again, draws again.
     return last.replaces and write.replaces and last.draws and write.draws
+
+
+def _chance(does: Effect, origins: list[Memory]) -> dict[str, Any]:
+    """Whether random numbers go in, and whether few different ones come out."""
+    writes = [write for origin in origins for write in origin.writes]
+    return {
+        "draws": does.draws or any(write.draws for write in writes),
+        "discrete": does.discrete or any(write.discrete for write in writes),
+    }
 
 
 def _is_garbage(memory: Memory) -> bool:
