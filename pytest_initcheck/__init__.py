@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pytest_initcheck.building import Construction, assert_same_start, construction
     from pytest_initcheck.curvature import CriticalPoint, critical_point
     from pytest_initcheck.diagnosis import Diagnosis, diagnose
     from pytest_initcheck.errors import BaselineError, DataError, InitcheckError, InitcheckFailure
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 _HOMES = {
+    "assert_same_start": "building",
+    "construction": "building",
+    "Construction": "building",
     "check_step": "stepping",
     "critical_point": "curvature",
     "CriticalPoint": "curvature",
@@ -47,6 +51,7 @@ _HOMES = {
 }
 __all__ = [
     "BaselineError",
+    "Construction",
     "CriticalPoint",
     "DataError",
     "Diagnosis",
@@ -61,7 +66,9 @@ __all__ = [
     "Sequential",
     "StepReport",
     "Watched",
+    "assert_same_start",
     "check_step",
+    "construction",
     "critical_point",
     "diagnose",
     "escape",

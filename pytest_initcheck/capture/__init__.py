@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from pytest_initcheck.capture import validate
+from pytest_initcheck.capture.arrivals import arrived
 from pytest_initcheck.capture.layer_records import model_record
 from pytest_initcheck.capture.program import Forward, LossFunction, Program
 from pytest_initcheck.capture.restore import preserved
@@ -33,6 +34,7 @@ def look(
         InitcheckError: wrong use or bad input; the message says what to pass.
     """
     validate.check_model(model)
+    arrived(model)
     validate.check_batch(batch, model, None)
     with preserved(model, loss_fn, forward), torch.inference_mode(False):
         program = Program(model, batch, loss_fn, forward)

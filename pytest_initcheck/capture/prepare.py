@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from pytest_initcheck.capture import validate
+from pytest_initcheck.capture.arrivals import arrived
 from pytest_initcheck.capture.device import resolve_device
 from pytest_initcheck.capture.program import Program, moved
 from pytest_initcheck.capture.restore import preserved
@@ -25,6 +26,7 @@ def opened(model: Any, batch: Any, loss_fn: Any, forward: Any, device: Any) -> I
         InitcheckError: wrong use or bad input; the message says what to pass.
     """
     validate.check_model(model)
+    arrived(model)
     target = None if device is None else resolve_device(device)
     validate.check_batch(batch, model, target)
     validate.check_functions(loss_fn=loss_fn, forward=forward)

@@ -6,10 +6,12 @@ from collections.abc import Iterable, Sequence
 
 from pytest_initcheck.checks.activation_growth import Growth
 from pytest_initcheck.checks.causes import attach, outranked
+from pytest_initcheck.checks.construction import Construction
 from pytest_initcheck.checks.contract import Contract
 from pytest_initcheck.checks.copied_layers import Copies
 from pytest_initcheck.checks.dead_units import DeadUnits
 from pytest_initcheck.checks.depth import Gradients
+from pytest_initcheck.checks.draws import Draws
 from pytest_initcheck.checks.external_rules import external_rules
 from pytest_initcheck.checks.fits_batch import Fit
 from pytest_initcheck.checks.grouped_fan_out import GroupedFan
@@ -47,6 +49,8 @@ def registered() -> list[Check]:
     """
     found: list[Check] = [
         NonFinite(),
+        Construction(),
+        Draws(),
         Memory(),
         InputScale(),
         MixedAxes(),

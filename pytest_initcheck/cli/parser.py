@@ -12,6 +12,10 @@ from typing import NoReturn
 from pytest_initcheck import __version__
 from pytest_initcheck.session.settings import DEVICES
 
+FAULTS = (
+    *("zero", "constant", "x10", "dead-bias", "detached", "copied", "frozen"),
+    *("unscaled-residual", "wrong-fan", "nan"),
+)
 DTYPES = ("float32", "float64", "bfloat16", "float16")
 DEFAULT_REPORT = "initcheck-report/index.html"
 _EXIT = "exit status: 0 fine, 1 something was found, 2 wrong use or an error"
@@ -32,6 +36,15 @@ examples:
   initcheck rules
   initcheck rules IC201
   initcheck rules --json
+
+"""
+_MUTATE = """\
+examples:
+  initcheck mutate tests/test_start.py
+  initcheck mutate tests --fault zero --fault nan --jobs 2
+  initcheck mutate -- tests -k model -m "not slow"
+
+Every fault is one run of the tests, in a process of its own. What comes after -- goes to pytest.
 
 """
 _REGENERATE = """\
@@ -91,6 +104,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_baselines(commands)
     _add_report(commands)
     _add_history(commands)
+    _add_mutate(commands)
     _add_rules(commands)
     return parser
 
@@ -324,6 +338,25 @@ def _add_history(commands: Commands[Parser]) -> None:
     parser.set_defaults(command=_lazy("history", "history"))
 
 
+def _add_mutate(commands: Commands[Parser]) -> None:
+    about = "plant start faults into the models of your tests, and see which tests notice"
+    parser = _add(commands, "mutate", about, _MUTATE)
+    parser.add_argument("pytest", nargs="*", metavar="TEST", help="files, folders or ids of tests")
+    parser.add_argument("--fault", action="append", choices=FAULTS, help="only this one; several")
+    parser.add_argument(
+        "--least",
+        type=share_argument,
+        default=1.0,
+        metavar="SHARE",
+        help="of the faults, as much has to be noticed, 0 to 1 (default: 1)",
+    )
+    parser.add_argument(
+        "--jobs", type=count, default=1, metavar="N", help="runs at a time (default: 1)"
+    )
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.set_defaults(command=_lazy("mutate", "mutate"))
+
+
 def _add_rules(commands: Commands[Parser]) -> None:
     parser = _add(commands, "rules", "list the rules, or explain some of them", _RULES)
     parser.add_argument(
@@ -374,6 +407,17 @@ def _from(least: int, text: str) -> int:
     number = whole(text)
     if number < least:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} up")
+    return number
+
+
+def share_argument(text: str) -> float:
+    """A number from 0 to 1."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share from 0 to 1")
     return number
 
 

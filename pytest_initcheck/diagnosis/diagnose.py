@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -23,10 +23,12 @@ from pytest_initcheck.diagnosis.sigma_range import sigma_range
 from pytest_initcheck.diagnosis.subject import Subject
 from pytest_initcheck.diagnosis.try_remedy import Remedied, mechanical, run_remedies
 from pytest_initcheck.errors import InitcheckError
+from pytest_initcheck.evidence.construction import ConstructionFacts
 from pytest_initcheck.evidence.dependencies import Dependencies
 from pytest_initcheck.evidence.learning import Learning
 from pytest_initcheck.evidence.sigma_range import SigmaRange
 from pytest_initcheck.ignores import Given, Ignore
+from pytest_initcheck.ledger import build
 from pytest_initcheck.records import Finding, ModelRecord, RunRecord, Verdict
 
 if TYPE_CHECKING:
@@ -173,7 +175,7 @@ class Diagnosis:
 
 
 def diagnose(
-    model: nn.Module,
+    model: nn.Module | Callable[[], nn.Module],
     batch: Any,
     loss_fn: LossFunction | None = None,
     optimizer: Optimizer | None = None,
@@ -192,7 +194,9 @@ def diagnose(
     everything back bit for bit: parameters, buffers, gradients, modes, hooks and random streams.
 
     Args:
-        model: any ``nn.Module`` with a trainable parameter; diagnosed in training mode.
+        model: any ``nn.Module`` with a trainable parameter; diagnosed in training mode. Or what
+            builds it (a class, a lambda): it is called once, and what it writes to parameters and
+            buffers is recorded and judged too; see `pytest_initcheck.construction`.
         batch: ``(inputs, targets)``, a mapping (called as ``model(**batch)``), or inputs alone.
             ``inputs`` may be a tuple (``model(*inputs)``) or a mapping.
         loss_fn: ``(output, targets) -> scalar``. Default: the output's ``.loss``; cross-entropy
@@ -213,6 +217,8 @@ def diagnose(
     Raises:
         InitcheckError: wrong use or bad input; the message says what to pass.
     """
+    validate.check_steps(steps)
+    model, facts = (model, None) if isinstance(model, nn.Module) else _built(model)
     subject = Subject(
         model=model,
         batch=batch,
@@ -225,9 +231,14 @@ def diagnose(
         ignore=parse_known(ignore),
         causal=causal,
         thorough=thorough,
+        construction=facts,
     )
-    validate.check_steps(steps)
     return _diagnosed(subject)
+
+
+def _built(factory: Any) -> tuple[Any, ConstructionFacts | None]:
+    # What is no factory is refused where models are, with what to pass.
+    return build(factory) if callable(factory) else (factory, None)
 
 
 def _diagnosed(subject: Subject) -> Diagnosis:

@@ -62,6 +62,7 @@ def gather(subject: Subject, *, is_frozen: bool = False) -> Evidence:
             idle_terms=_idle_terms(program, observed),
             unturned=unturned(program) if observed.is_handwritten else (),
             line=best_line(program) if linear_layers(observed) else None,
+            construction=subject.construction,
         )
 
 

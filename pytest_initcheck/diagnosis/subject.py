@@ -11,6 +11,7 @@ from torch import nn
 
 from pytest_initcheck.capture.program import Forward, LossFunction, Optimizer
 from pytest_initcheck.checks import Check
+from pytest_initcheck.evidence.construction import ConstructionFacts
 from pytest_initcheck.ignores import Ignore
 
 
@@ -29,3 +30,4 @@ class Subject:
     ignore: tuple[Ignore, ...] = ()
     causal: bool | None = None
     thorough: bool = False
+    construction: ConstructionFacts | None = None

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from pytest_initcheck.evidence.batch_place import BatchPlace
+from pytest_initcheck.evidence.construction import ConstructionFacts
 from pytest_initcheck.evidence.dependencies import Dependencies
 from pytest_initcheck.evidence.graph import Node, Reshape
 from pytest_initcheck.evidence.learning import Learning
@@ -139,7 +140,8 @@ class Evidence(Observed):
     ``idle_terms`` the share of the loss in terms that move with what the optimiser holds and pull
     at other parameters alone; ``unturned`` the parameters whose gradient stays as it is where the
     loss is turned round; ``line`` the share of what can be learnt that a linear function of
-    the inputs reaches, where the model is one.
+    the inputs reaches, where the model is one; ``construction`` how it was built, where a factory
+    was passed in its place.
     """
 
     dependencies: Dependencies = field(default_factory=Dependencies)
@@ -150,6 +152,7 @@ class Evidence(Observed):
     idle_terms: float = 0.0
     unturned: tuple[str, ...] = ()
     line: float | None = None
+    construction: ConstructionFacts | None = None
 
     @classmethod
     def of(cls, observed: Observed, **answers: Any) -> Evidence:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
+from pytest_initcheck.capture.arrivals import arrived
 from pytest_initcheck.capture.randomness import put_back, remembered, seed_all
 from pytest_initcheck.capture.restore import preserved
 from pytest_initcheck.errors import InitcheckError
@@ -75,6 +76,7 @@ def _initialise(prepared: Prepared, model: nn.Module) -> None:
         model.to(experiment.dtype)
     if experiment.initialise is not None:
         experiment.initialise(model)
+    arrived(model)
     model.to(prepared.device)
     model.train()
 

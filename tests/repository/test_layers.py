@@ -66,7 +66,7 @@ def test_the_page_tells_who_may_import_whom(tmp_path, capsys):
 @pytest.mark.parametrize(("above", "below"), [("cli", "plugin"), ("capture", "evidence")])
 def test_rows_that_change_places_break_it(tmp_path, capsys, above, below):
     rows = layers()
-    one, other = rows.index([above]), rows.index([below])
+    one, other = (next(i for i, row in enumerate(rows) if room in row) for room in (above, below))
     assert one < other
     rows[one], rows[other] = rows[other], rows[one]
     assert not holds(tmp_path, rows)

@@ -1,0 +1,88 @@
+"""Meta, to_empty over poisoned memory, and the model's own initialisation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from pytest_initcheck.building.compare_tensors import tensors_of
+from pytest_initcheck.errors import InitcheckError
+
+Initialise = Callable[[nn.Module], object]
+# The names that libraries give to the method that initialises a whole model.
+_WHOLE = ("init_weights", "initialize_weights", "initialise_weights")
+# An integer that no initialiser writes, and that fits every integer dtype but the smallest.
+_POISON = 113
+
+
+def on_meta(factory: Callable[[], nn.Module]) -> nn.Module:
+    """The model without memory.
+
+    Raises:
+        InitcheckError: the factory cannot build it there.
+    """
+    try:
+        with torch.device("meta"):
+            return factory()
+    except (NotImplementedError, RuntimeError, TypeError, ValueError) as error:
+        raise InitcheckError(
+            f"the factory cannot build its model on the meta device ({error}): it reads values, "
+            "or names a device of its own, while it builds; do that in the initialisation"
+        ) from error
+
+
+def poisoned(model: nn.Module) -> nn.Module:
+    """The model in memory that holds what no initialiser writes: NaN, and 113 in integers."""
+    model.to_empty(device="cpu")
+    with torch.no_grad():
+        for tensor, _ in tensors_of(model).values():
+            _poison(tensor)
+    return model
+
+
+def is_poisoned(tensor: Tensor) -> Tensor:
+    """Which elements still hold it."""
+    if tensor.is_floating_point() or tensor.is_complex():
+        return tensor.isnan()
+    return torch.zeros_like(tensor) if tensor.dtype == torch.bool else tensor == _POISON
+
+
+def initialise(model: nn.Module, init: Initialise | None) -> str:
+    """Run the model's own initialisation; what was called.
+
+    ``init`` where it is given; else the model's ``init_weights`` (or ``initialize_weights``), else
+    ``reset_parameters`` of every module that has one, those within before those around them.
+
+    Raises:
+        InitcheckError: there is none.
+    """
+    if init is not None:
+        init(model)
+        return getattr(init, "__name__", "init")
+    for name in _WHOLE:
+        method = getattr(model, name, None)
+        if callable(method):
+            method()
+            return f"{name}()"
+    return _reset(model)
+
+
+def _reset(model: nn.Module) -> str:
+    own = [m for m in model.modules() if callable(getattr(m, "reset_parameters", None))]
+    if not own:
+        raise InitcheckError(
+            "the model has no init_weights(), and no module of it a reset_parameters(); pass "
+            "init=, a function that initialises the model it is given"
+        )
+    for module in reversed(own):
+        module.reset_parameters()  # type: ignore[operator]
+    return "reset_parameters() of every module"
+
+
+def _poison(tensor: Tensor) -> None:
+    if tensor.is_floating_point() or tensor.is_complex():
+        tensor.fill_(float("nan"))
+    elif tensor.dtype != torch.bool:
+        tensor.fill_(_POISON)

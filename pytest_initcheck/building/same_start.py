@@ -1,0 +1,104 @@
+"""``assert_same_start``: a model starts alike however it is built."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import torch
+
+from pytest_initcheck.building import ways
+from pytest_initcheck.building.compare_tensors import Unlike
+from pytest_initcheck.building.materialise import Initialise
+from pytest_initcheck.capture.randomness import isolated
+from pytest_initcheck.errors import InitcheckError, InitcheckFailure
+
+How = Literal["meta", "twice", "device", "dtype", "compile", "state_dict"]
+_WAYS: dict[str, Callable[[ways.Building], Iterator[Unlike]]] = {
+    "meta": ways.by_meta,
+    "twice": ways.twice,
+    "device": ways.on_device,
+    "dtype": ways.in_dtype,
+    "compile": ways.compiled,
+    "state_dict": ways.by_state_dict,
+}
+_MOST = 12
+
+
+def assert_same_start(
+    factory: Callable[[], Any],
+    how: How = "twice",
+    *,
+    seed: int = 0,
+    batch: Any = None,
+    init: Initialise | None = None,
+    device: str | torch.device | None = None,
+    dtype: torch.dtype = torch.bfloat16,
+    backend: str = "aot_eager",
+) -> None:
+    """Fail where a model starts in another way when it is built in another way.
+
+    Every way builds the model anew from seeds of its own, for Python, numpy and torch; all random
+    streams are put back. What one way draws from a distribution is compared with what the other
+    draws as baselines compare fresh weights (mean, deviation, extremes, zeros, distance), so that
+    sound models fail in one comparison of a million; what is not drawn has to be equal.
+
+    Args:
+        factory: builds and returns the model: a class, a function, a lambda.
+        how: "twice": one seed gives bit-identical models, and two seeds give other values to
+            whatever is drawn. "meta": built on the meta device, given memory by ``to_empty`` that
+            was filled with NaN, and initialised by its own initialisation, it starts as one that is
+            built at once; no NaN is left. "device": built on ``device`` it starts as one that is
+            built on the CPU. "dtype": built with ``dtype`` as the default it starts as one in
+            float32, buffers up to one rounding. "state_dict": what one saves and another loads
+            strictly gives the same tensors, those that are not saved included, and the same outputs
+            on ``batch``. "compile": ``torch.compile`` leaves tensors as they are and gives the same
+            outputs on ``batch``, up to rounding.
+        seed: of the first model; the second has the next one where two are wanted.
+        batch: what the model is called with, as ``model(*batch)`` or ``model(**batch)`` or
+            ``model(batch)``; needed for "compile".
+        init: initialises the model that it is given, for "meta". Default: its ``init_weights()``,
+            else ``reset_parameters()`` of every module.
+        device: for "device". Default: "cuda", or "mps", where there is one.
+        dtype: for "dtype".
+        backend: of ``torch.compile``. Default "aot_eager", which needs no compiler.
+
+    Raises:
+        InitcheckFailure: it starts otherwise; the message names each tensor and what differs.
+        InitcheckError: wrong use, or the model cannot be built in this way.
+    """
+    if how not in _WAYS:
+        raise InitcheckError(f"how is {how!r}; pass one of {', '.join(get_args(How))}")
+    building = ways.Building(
+        factory=factory,
+        seed=seed,
+        batch=batch,
+        init=init,
+        device=device,
+        dtype=dtype,
+        backend=backend,
+    )
+    with isolated():
+        found = list(_WAYS[how](building))
+    if found:
+        raise InitcheckFailure(Difference(how=how, tensors=tuple(found)).text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """What does not start alike."""
+
+    how: str
+    tensors: tuple[Unlike, ...]
+
+    @property
+    def text(self) -> str:
+        """The failure, a line for each tensor."""
+        count = len(self.tensors)
+        head = (
+            f"the model does not start alike ({self.how!r}): {count} difference{'s' * (count > 1)}"
+        )
+        lines = [f"  {unlike}" for unlike in self.tensors[:_MOST]]
+        more = [f"  and {count - _MOST} more"] if count > _MOST else []
+        return "\n".join([head, *lines, *more])

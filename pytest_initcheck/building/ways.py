@@ -1,0 +1,226 @@
+"""The ways to build a model, each as what it finds to be unlike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pytest_initcheck.building import materialise
+from pytest_initcheck.building.compare_tensors import (
+    Unlike,
+    common,
+    differs_in_distribution,
+    is_close,
+    is_equal,
+    named_alike,
+    tensors_of,
+)
+from pytest_initcheck.building.construct import recorded
+from pytest_initcheck.capture.randomness import seed_all
+from pytest_initcheck.errors import InitcheckError
+
+# Kernels that sum in another order differ by a few units of rounding per sum.
+_ROUNDING = 1e-4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Building:
+    """What ``assert_same_start`` was called with."""
+
+    factory: Callable[[], Any]
+    seed: int = 0
+    batch: Any = None
+    init: materialise.Initialise | None = None
+    device: str | torch.device | None = None
+    dtype: torch.dtype = torch.bfloat16
+    backend: str = "aot_eager"
+
+    def model(self, step: int = 0) -> nn.Module:
+        """The model from the first seed, or one so many seeds further."""
+        return self.recorded(step)[0]
+
+    def recorded(self, step: int = 0) -> tuple[nn.Module, frozenset[str]]:
+        """The model, and the names of what was drawn in it."""
+        seed_all(self.seed + step)
+        model, facts = recorded(self.factory)
+        drawn = [built.name for built in facts.tensors if built.is_drawn]
+        return model, frozenset(drawn)
+
+    def reference(self) -> tuple[nn.Module, frozenset[str]]:
+        """The model, and what is a matter of chance in it: drawn, or other from another seed."""
+        model, drawn = self.recorded()
+        other = common(model, self.model(1))
+        return model, drawn | {name for name, _, one, fresh in other if not is_equal(one, fresh)}
+
+    def bare(self, step: int = 0) -> nn.Module:
+        """The model, built without a record, as where the factory runs under another mode."""
+        seed_all(self.seed + step)
+        model: nn.Module = self.factory()
+        return model
+
+
+def twice(building: Building) -> Iterator[Unlike]:
+    """One seed, one model; another seed, another one."""
+    (first, drawn), again, other = building.recorded(), building.model(), building.model(1)
+    yield from named_alike(first, again)
+    for name, kind, one, same in common(first, again):
+        if not is_equal(one, same):
+            yield Unlike(name=name, kind=kind, why=f"two builds from seed {building.seed} differ")
+    for name, kind, one, fresh in common(first, other):
+        is_fixed = name in drawn and kind == "parameter" and one.numel() > 1
+        if is_fixed and is_equal(one, fresh) and not _is_constant(one):
+            seeds = f"{building.seed} and {building.seed + 1}"
+            yield Unlike(name=name, kind=kind, why=f"drawn, but the same from seeds {seeds}")
+
+
+def by_meta(building: Building) -> Iterator[Unlike]:
+    """Built at once, and on the meta device first."""
+    eager, drawn = building.reference()
+    model = materialise.poisoned(materialise.on_meta(lambda: building.bare(1)))
+    seed_all(building.seed + 1)
+    with torch.no_grad():
+        called = materialise.initialise(model, building.init)
+    yield from _alike(eager, model, drawn, poison=f"{called} left it as to_empty() made it")
+
+
+def on_device(building: Building) -> Iterator[Unlike]:
+    """Built on the CPU, and where it will run."""
+    device = torch.device(building.device or _accelerator())
+    eager, drawn = building.reference()
+    with device:
+        model = building.bare(1)
+    yield from _alike(eager, model, drawn, unit=_ROUNDING)
+
+
+def in_dtype(building: Building) -> Iterator[Unlike]:
+    """Built in float32, and with another dtype as the default."""
+    eager, drawn = building.reference()
+    with _default_dtype(building.dtype):
+        model = building.bare(1)
+    yield from _alike(eager, model, drawn, unit=2 * torch.finfo(building.dtype).eps)
+
+
+def by_state_dict(building: Building) -> Iterator[Unlike]:
+    """Saved by one, loaded by another."""
+    saved, loaded = building.model(), building.model(1)
+    try:
+        loaded.load_state_dict(saved.state_dict(), strict=True)
+    except RuntimeError as error:
+        yield Unlike(name="state_dict", kind="the", why=str(error).replace("\n", " "))
+        return
+    kept = saved.state_dict().keys()
+    for name, kind, one, other in common(saved, loaded):
+        if not is_equal(one, other):
+            why = (
+                "is not what was saved"
+                if name in kept
+                else "is not saved, and each model has its own"
+            )
+            yield Unlike(name=name, kind=kind, why=why)
+    if building.batch is not None:
+        yield from _outputs(saved.eval(), loaded.eval(), building, unit=0.0)
+
+
+def compiled(building: Building) -> Iterator[Unlike]:
+    """As it is, and through ``torch.compile``."""
+    if building.batch is None:
+        raise InitcheckError("how='compile' compares outputs; pass batch=, what the model takes")
+    model = building.model().eval()
+    before = {name: tensor.detach().clone() for name, (tensor, _) in tensors_of(model).items()}
+    faster = torch.compile(model, backend=building.backend)
+    yield from _outputs(model, faster, building, unit=_ROUNDING)
+    for name, (tensor, kind) in tensors_of(model).items():
+        if not is_equal(tensor.detach(), before[name]):
+            yield Unlike(name=name, kind=kind, why="a forward pass in eval mode changed it")
+
+
+def _alike(
+    eager: nn.Module,
+    model: nn.Module,
+    drawn: frozenset[str],
+    *,
+    unit: float = 0.0,
+    poison: str = "",
+) -> Iterator[Unlike]:
+    yield from named_alike(eager, model)
+    pairs = list(common(eager, model))
+    for name, kind, one, other in pairs:
+        left = float(materialise.is_poisoned(other).float().mean()) if poison and one.numel() else 0
+        if left and not bool(materialise.is_poisoned(one).any()):
+            share = "all" if left >= 1 else f"{100 * left:.3g} %"
+            yield Unlike(name=name, kind=kind, why=f"{share} of it never written: {poison}")
+        else:
+            why = _why(name, one, other, is_drawn=name in drawn, unit=unit, count=len(pairs))
+            if why:
+                yield Unlike(name=name, kind=kind, why=why)
+
+
+def _why(name: str, one: Tensor, other: Tensor, *, is_drawn: bool, unit: float, count: int) -> str:
+    if is_drawn:
+        # One number for all elements, drawn by another library, is a sample of one.
+        if _is_constant(one) and _is_constant(other):
+            return ""
+        return differs_in_distribution(name, one, other, 1 / count, unit)
+    if is_close(one, other, unit) if unit else is_equal(one, other):
+        return ""
+    gap = (one.double().cpu() - other.double().cpu()).abs()
+    return f"not drawn, but differs, by up to {float(gap.max()):.4g}"
+
+
+def _outputs(
+    one: Callable[..., Any], other: Callable[..., Any], building: Building, *, unit: float
+) -> Iterator[Unlike]:
+    results = []
+    for model in (one, other):
+        seed_all(building.seed)
+        with torch.no_grad():
+            results.append(list(_flat(_called(model, building.batch))))
+    for place, (a, b) in enumerate(zip(*results, strict=True)):
+        largest = float(a.double().abs().max()) if a.numel() else 0.0
+        gap = float((a.double() - b.double()).abs().max()) if a.numel() else 0.0
+        if not gap <= unit * largest:
+            yield Unlike(name=str(place), kind="output", why=f"differs by up to {gap:.4g}")
+
+
+def _called(model: Callable[..., Any], batch: Any) -> Any:
+    if isinstance(batch, Mapping):
+        return model(**batch)
+    return model(*batch) if isinstance(batch, (tuple, list)) else model(batch)
+
+
+def _flat(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _flat(item)
+    elif isinstance(value, (tuple, list)):
+        for item in value:
+            yield from _flat(item)
+
+
+def _is_constant(tensor: Tensor) -> bool:
+    return not tensor.numel() or bool((tensor == tensor.reshape(-1)[0]).all())
+
+
+def _accelerator() -> str:
+    if torch.cuda.is_available():
+        return "cuda"
+    if torch.backends.mps.is_available():
+        return "mps"
+    raise InitcheckError("there is no accelerator here; pass device=, or skip this test on the CPU")
+
+
+@contextmanager
+def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)

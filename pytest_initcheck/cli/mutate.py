@@ -1,0 +1,128 @@
+"""``initcheck mutate``: which tests notice a start fault, planted into the models that they use."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pytest_initcheck.cli import FOUND, OK
+from pytest_initcheck.cli.output import aligned, print_json
+from pytest_initcheck.errors import InitcheckError
+
+_PLUGIN = "pytest_initcheck.plugin.planting"
+_NONE = "none"
+# A run with a fault in it must leave nothing behind.
+_QUIET = ("-q", "-p", "no:cacheprovider")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a whole run of the tests made of one fault. ``noticed`` are the tests that pass without
+    the fault and fail with it; ``planted`` counts the models that had a place for it."""
+
+    fault: str
+    what: str = ""
+    planted: int = 0
+    noticed: tuple[str, ...] = ()
+    tests: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def applies(self) -> bool:
+        """Whether any model had a place for it."""
+        return self.planted > 0
+
+
+def mutate(arguments: argparse.Namespace) -> int:
+    """Run the tests as they are and once with each fault; 1 where too few faults were noticed."""
+    from pytest_initcheck.mutation import FAULTS
+
+    chosen = [f for f in FAULTS if not arguments.fault or f.name in arguments.fault]
+    sound = _run(_NONE, "", arguments.pytest)
+    passing = {test for test, outcome in sound.tests.items() if outcome == "passed"}
+    if not passing:
+        raise InitcheckError("no test passes without a fault; pass tests that do, as to pytest")
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        runs = [pool.submit(_run, f.name, f.what, arguments.pytest) for f in chosen]
+        found = [_compared(run.result(), passing) for run in runs]
+    applying = [outcome for outcome in found if outcome.applies]
+    if not applying:
+        raise InitcheckError("no model of these tests has a place for a fault")
+    share = sum(bool(outcome.noticed) for outcome in applying) / len(applying)
+    if arguments.json:
+        print_json(_data(found, passing, share))
+    else:
+        print("\n".join(_text(found, passing, share)))
+    return OK if share >= arguments.least else FOUND
+
+
+def _run(fault: str, what: str, given: Sequence[str]) -> Outcome:
+    """One run of pytest in a process of its own, so that nothing of the fault outlives it."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "outcomes.json"
+        planting = ["-p", _PLUGIN, f"--initcheck-plant={fault}", f"--initcheck-planted={file}"]
+        report = f"--initcheck-report={Path(folder) / 'report.html'}"
+        command = [sys.executable, "-m", "pytest", *given, *planting, *_QUIET, report]
+        environment = {"PYTHONDONTWRITEBYTECODE": "1", **os.environ}
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+        if not file.exists():
+            last = (done.stderr or done.stdout).strip().splitlines()[-5:]
+            raise InitcheckError("pytest did not run the tests:\n" + "\n".join(last))
+        told: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return Outcome(fault=fault, what=what, planted=told["planted"], tests=told["tests"])
+
+
+def _compared(outcome: Outcome, passing: set[str]) -> Outcome:
+    # A test that is not there any more fell with the collection of its file.
+    noticed = sorted(t for t in passing if outcome.tests.get(t, "failed") == "failed")
+    return Outcome(
+        fault=outcome.fault,
+        what=outcome.what,
+        planted=outcome.planted,
+        noticed=tuple(noticed),
+        tests=outcome.tests,
+    )
+
+
+def _text(found: Sequence[Outcome], passing: set[str], share: float) -> list[str]:
+    rows = [("fault", "planted in", "noticed by", "")]
+    rows += [(o.fault, _models(o), _tests(o), o.what) for o in found]
+    missed = [o.fault for o in found if o.applies and not o.noticed]
+    blind = sorted(passing - {test for outcome in found for test in outcome.noticed})
+    lines = [*aligned(rows), f"{share:.0%} of the faults that have a place were noticed"]
+    lines += [f"noticed by no test: {', '.join(missed)}"] if missed else []
+    if blind:
+        lines += [f"tests that notice none of them: {len(blind)} of {len(passing)}"]
+        lines += [f"  {test}" for test in blind[:10]]
+        lines += [f"  and {len(blind) - 10} more"] if len(blind) > 10 else []
+    return lines
+
+
+def _models(outcome: Outcome) -> str:
+    return f"{outcome.planted} model{'s' * (outcome.planted != 1)}"
+
+
+def _tests(outcome: Outcome) -> str:
+    if not outcome.applies:
+        return "does not apply"
+    count = len(outcome.noticed)
+    return f"{count} test{'s' * (count != 1)}" if count else "none"
+
+
+def _data(found: Sequence[Outcome], passing: set[str], share: float) -> dict[str, Any]:
+    return {
+        "share": share,
+        "tests": sorted(passing),
+        "faults": [
+            {"fault": o.fault, "what": o.what, "planted": o.planted, "noticed": list(o.noticed)}
+            for o in found
+        ],
+    }

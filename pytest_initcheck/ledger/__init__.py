@@ -1,0 +1,7 @@
+"""Who wrote every weight: what happens to parameters and buffers while a model is built."""
+
+from __future__ import annotations
+
+from pytest_initcheck.ledger.build import build
+
+__all__ = ["build"]

@@ -1,0 +1,90 @@
+"""What an operator does to memory: makes it, writes to it, looks at it or leaves it alone."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+# Written whole, whatever was there before. All others that write in place read it first.
+_REPLACING = frozenset(
+    {
+        "bernoulli_", "cauchy_", "copy_", "exponential_",
+        "fill_", "geometric_", "log_normal_", "normal_",
+        "random_", "set_", "uniform_", "zero_",
+        "_foreach_zero_", "_foreach_copy_", "eye_",
+    }
+)  # fmt: skip
+_DRAWING = frozenset(
+    {
+        "bernoulli", "bernoulli_", "cauchy_", "exponential_",
+        "geometric_", "log_normal_", "multinomial", "normal",
+        "normal_", "poisson", "rand", "rand_like",
+        "randint", "randint_like", "randn", "randn_like",
+        "random_", "randperm", "uniform", "uniform_",
+    }
+)  # fmt: skip
+# Few different values come out, whatever goes in.
+_DISCRETE = frozenset(
+    {
+        "bernoulli", "bernoulli_", "bucketize", "ceil", "floor", "geometric_", "multinomial",
+        "poisson", "randint", "randint_like", "random_", "randperm", "round", "round_", "sign",
+        "sign_", "trunc", "ceil_", "floor_", "trunc_", "gt", "ge", "lt", "le", "heaviside",
+    }
+)  # fmt: skip
+_EMPTY = frozenset(
+    {
+        "empty", "empty_like", "empty_permuted", "empty_strided",
+        "new_empty", "new_empty_strided",
+    }
+)  # fmt: skip
+# Made of the shape of what they are given, not of its values.
+_BY_SHAPE = frozenset(
+    {
+        "full_like", "new_full", "new_ones", "new_zeros",
+        "ones_like", "rand_like", "randint_like", "randn_like",
+        "zeros_like",
+    }
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Effect:
+    """``written`` are the places and names of the arguments that it writes to; ``makes``: a result
+    has memory of its own, which is ``is_empty`` or has values; ``reads``: these depend on those of
+    the arguments."""
+
+    name: str
+    written: tuple[tuple[int, str], ...]
+    makes: bool
+    is_empty: bool
+    reads: bool
+    replaces: bool
+    draws: bool
+    discrete: bool
+    arguments: tuple[str, ...]
+
+
+@functools.cache
+def effect(operator: Any) -> Effect:
+    """What an ``OpOverload`` does, by its schema; its name alone says whether it reads first."""
+    schema = operator._schema
+    name = schema.name.split("::")[-1]
+    written = tuple(
+        (place, argument.name)
+        for place, argument in enumerate(schema.arguments)
+        if argument.alias_info is not None and argument.alias_info.is_write
+    )
+    is_out = any(argument == "out" for _, argument in written)
+    makes = any(result.alias_info is None for result in schema.returns)
+    return Effect(
+        name="tensor" if name == "lift_fresh" else name,
+        written=written,
+        makes=makes or name == "lift_fresh",
+        is_empty=name in _EMPTY,
+        reads=name not in _BY_SHAPE | _EMPTY,
+        replaces=is_out or name in _REPLACING,
+        draws=name in _DRAWING,
+        discrete=name in _DISCRETE,
+        arguments=tuple(argument.name for argument in schema.arguments),
+    )

@@ -1,0 +1,209 @@
+"""A model starts alike however it is built, or the failure says what does not."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from support import built as zoo
+from torch import nn
+
+from pytest_initcheck import InitcheckError, InitcheckFailure, assert_same_start
+
+
+class Unseeded(zoo.Net):
+    """Draws from a generator that no seed reaches."""
+
+    stream = torch.Generator().manual_seed(7)
+
+    def build(self):
+        with torch.no_grad():
+            self.last.weight.normal_(generator=self.stream)
+
+
+class OwnSeed(zoo.Net):
+    """Seeds itself, so that every seed gives one model."""
+
+    def build(self):
+        torch.manual_seed(0)
+        nn.init.normal_(self.last.weight)
+
+
+class Features(zoo.Net):
+    """Random features in a buffer that is not saved."""
+
+    def build(self):
+        self.register_buffer("features", torch.randn(8, 8), persistent=False)
+
+    def forward(self, x):
+        return super().forward(x @ self.features)
+
+
+class OtherStreams(zoo.Net):
+    """Draws from Python's and numpy's streams."""
+
+    def build(self):
+        with torch.no_grad():
+            self.last.bias.fill_(random.gauss(0, 1))
+            self.first.bias.copy_(torch.from_numpy(np.random.randn(16)))
+
+
+class Doubled(zoo.Net):
+    """Draws twice as wide where it is built as where it is reset."""
+
+    def build(self):
+        with torch.no_grad():
+            self.first.weight.mul_(2)
+
+
+class Rounded(zoo.Net):
+    """Takes the sine of angles that bfloat16 does not tell apart."""
+
+    def build(self):
+        angles = torch.arange(1000).to(torch.get_default_dtype()) * 0.7
+        self.register_buffer("angles", angles.sin())
+
+
+def differences(factory, how, **options):
+    with pytest.raises(InitcheckFailure) as caught:
+        assert_same_start(factory, how, **options)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("factory", [zoo.Net, zoo.GeneralThenScaled, zoo.Tied, OtherStreams])
+@pytest.mark.parametrize("how", ["twice", "state_dict", "dtype"])
+def test_sound_models_start_alike(factory, how):
+    assert_same_start(factory, how, seed=5)
+
+
+@pytest.mark.parametrize("factory", [zoo.Net, zoo.ScaleReset, zoo.RotaryReset])
+def test_sound_models_start_alike_from_meta(factory):
+    for seed in range(10):
+        assert_same_start(factory, "meta", seed=seed)
+
+
+def test_a_stream_that_no_seed_reaches():
+    assert "parameter last.weight: two builds from seed 0 differ" in differences(Unseeded, "twice")
+
+
+def test_a_model_that_seeds_itself():
+    text = differences(OwnSeed, "twice")
+
+    assert "parameter last.weight: drawn, but the same from seeds 0 and 1" in text
+    assert "first.weight" not in text
+
+
+def test_what_meta_leaves_as_memory():
+    text = differences(zoo.Scale, "meta")
+    assert "parameter gain: all of it never written" in text
+
+    text = differences(zoo.Rotary, "meta")
+    assert "buffer frequencies: all of it never written: reset_parameters() of every" in text
+    assert "1 difference\n" in text
+
+
+def test_another_distribution_from_meta():
+    text = differences(Doubled, "meta")
+
+    assert "parameter first.weight: std" in text
+    assert "allowed" in text
+
+
+def test_meta_with_an_initialisation_of_its_own():
+    def init(model):
+        for layer in (model.first, model.last):
+            layer.reset_parameters()
+        model.first.weight.mul_(2)
+
+    assert_same_start(Doubled, "meta", init=init)
+
+
+def test_a_models_init_weights_comes_first():
+    class Own(zoo.Net):
+        def init_weights(self):
+            for layer in (self.first, self.last):
+                nn.init.constant_(layer.weight, 0.5)
+                nn.init.zeros_(layer.bias)
+
+        build = init_weights
+
+    assert_same_start(Own, "meta")
+
+
+def test_a_state_that_is_not_saved():
+    text = differences(Features, "state_dict", batch=torch.randn(4, 8))
+
+    assert "buffer features: is not saved, and each model has its own" in text
+    assert "output 0: differs by" in text
+    assert_same_start(zoo.Rotary, "state_dict", batch=torch.randn(4, 8))
+
+
+def test_a_state_that_does_not_load():
+    class Hidden(zoo.Net):
+        def state_dict(self, *args, **kwargs):
+            state = super().state_dict(*args, **kwargs)
+            state.pop("last.bias")
+            return state
+
+    assert "Missing key(s) in state_dict" in differences(Hidden, "state_dict")
+
+
+def test_a_buffer_that_another_dtype_spoils():
+    assert "buffer angles: not drawn, but differs" in differences(Rounded, "dtype")
+    assert torch.get_default_dtype() == torch.float32
+    assert_same_start(Rounded, "dtype", dtype=torch.float32)
+
+
+def test_compiled_models_give_the_same():
+    assert_same_start(zoo.Net, "compile", batch=torch.randn(4, 8), backend="eager")
+
+
+def test_another_device_by_its_name():
+    assert_same_start(zoo.Net, "device", device="cpu")
+
+
+def test_random_streams_are_put_back():
+    torch.manual_seed(1)
+    np.random.seed(1)
+    random.seed(1)
+    expected = torch.rand(1), np.random.rand(), random.random()
+    torch.manual_seed(1)
+    np.random.seed(1)
+    random.seed(1)
+
+    for how in ("twice", "meta", "state_dict", "dtype"):
+        assert_same_start(zoo.Net, how)
+
+    assert (torch.rand(1), np.random.rand(), random.random()) == expected
+
+
+def test_wrong_use_says_what_to_pass():
+    with pytest.raises(InitcheckError, match="how is 'thrice'; pass one of meta, twice"):
+        assert_same_start(zoo.Net, "thrice")
+    with pytest.raises(InitcheckError, match="pass batch="):
+        assert_same_start(zoo.Net, "compile")
+    with pytest.raises(InitcheckError, match="returned a int"):
+        assert_same_start(lambda: 3, "twice")
+    with pytest.raises(InitcheckError, match="pass init="):
+        assert_same_start(Bare, "meta")
+    with pytest.raises(InitcheckError, match="pass what builds the model"):
+        assert_same_start(zoo.Net(), "twice")
+
+
+def test_a_factory_that_reads_values_cannot_be_built_on_meta():
+    class Reads(zoo.Net):
+        def build(self):
+            self.scale = float(self.first.weight.detach().abs().max())
+
+    with pytest.raises(InitcheckError, match="cannot build its model on the meta device"):
+        assert_same_start(Reads, "meta")
+
+
+class Bare(nn.Module):
+    """One parameter, and no initialisation to be called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(3, 3))

@@ -1,0 +1,159 @@
+"""Weights that no initialiser reached: what the ledger's rules find, and what they let pass."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from support import built as zoo
+from support.starts import ids, labelled, named
+from torch import nn
+
+from pytest_initcheck import InitcheckFailure, construction, diagnose
+
+SOUND = [
+    zoo.Net,
+    zoo.General,
+    zoo.GeneralThenScaled,
+    zoo.GeneralAndParticular,
+    zoo.ScaleReset,
+    zoo.Rotary,
+    zoo.CopiedBack,
+    zoo.Thirds,
+    zoo.Tied,
+    zoo.reset,
+]
+
+
+@pytest.mark.parametrize("factory", SOUND, ids=lambda factory: factory.__name__)
+def test_sound_constructions_pass(factory):
+    made = construction(factory)
+
+    assert made.findings == ()
+    assert made.verdict == "pass"
+    made.assert_healthy()
+
+
+def test_a_parameter_that_was_never_written_is_an_error():
+    made = construction(zoo.Scale)
+
+    found = named(made, "IC901")
+    assert found.severity == "error"
+    assert "parameter gain" in found.cause
+    assert found.measured == 1
+    with pytest.raises(InitcheckFailure, match="IC901"):
+        made.assert_healthy()
+
+
+def test_the_share_of_a_part_is_told():
+    found = named(construction(zoo.Half), "IC901")
+
+    assert "67 % of parameter stacked" in found.cause
+    assert found.measured == pytest.approx(2 / 3)
+
+
+def test_a_buffer_that_was_never_written_is_a_warning():
+    def factory():
+        model = zoo.Net()
+        model.register_buffer("cache", torch.empty(3))
+        return model
+
+    made = construction(factory)
+
+    assert [(f.id, f.severity) for f in made.findings] == [("IC901", "warning")]
+    assert made.verdict == "warn"
+
+
+def test_an_emptied_model_names_its_layers_and_how_many_more():
+    found = named(construction(zoo.emptied), "IC901")
+
+    assert found.layers == ("first", "last")
+    assert "first.weight, parameter first.bias" in found.cause
+
+
+@pytest.mark.parametrize("factory", [zoo.Normed, zoo.Copied])
+def test_a_draw_on_a_temporary_is_told_with_its_line(factory):
+    found = named(construction(factory), "IC902")
+
+    assert found.severity == "warning"
+    assert "normal_(mean=0, std=0.3) at built.py:" in found.cause
+    assert all(layer.startswith("last") for layer in found.layers)
+
+
+def test_a_particular_draw_that_a_general_one_undoes():
+    made = construction(zoo.ScaledThenGeneral)
+
+    found = named(made, "IC903")
+    assert found.severity == "info"
+    assert found.layer == "last"
+    assert "std=0.004082" in found.cause
+    assert "std=0.02)" in found.cause
+    assert made.verdict == "pass"
+
+
+def test_diagnose_takes_a_factory_and_says_both():
+    batch = labelled(8, 4)
+
+    assert "IC901" in ids(diagnose(zoo.Scale, batch))
+
+
+def test_memory_that_shows_in_the_values_hangs_below_the_fact():
+    class Garbage(zoo.Scale):
+        def build(self):
+            super().build()
+            # Memory is often clean in a test; another process's bytes would look like this.
+            torch.ops.aten.detach(self.gain).view(torch.int32)
+            with torch.utils._python_dispatch._disable_current_modes():
+                self.gain.data.fill_(1e-40)
+
+    found = diagnose(Garbage, labelled(8, 4))
+
+    assert "IC104" not in ids(found)
+    assert any("IC104" in line for line in named(found, "IC901").consequences)
+
+
+def test_a_factory_that_returns_no_model_is_refused_with_what_to_do():
+    from pytest_initcheck import InitcheckError
+
+    with pytest.raises(InitcheckError, match=r"returned a list; let it return the nn\.Module"):
+        construction(lambda: [nn.Linear(2, 2)])
+    with pytest.raises(InitcheckError, match="lambda: Net"):
+        construction(nn.Linear(2, 2))
+    with pytest.raises(InitcheckError, match="factory is a int"):
+        construction(3)
+    with pytest.raises(InitcheckError, match="model is a int"):
+        diagnose(3, labelled(8, 4))
+    with pytest.raises(InitcheckError, match="model is a list"):
+        diagnose(lambda: [1], labelled(8, 4))
+
+
+def test_what_a_factory_raises_passes_through():
+    with pytest.raises(ZeroDivisionError):
+        diagnose(lambda: 1 / 0, labelled(8, 4))
+
+
+def test_the_frame_has_a_row_for_each_write():
+    frame = construction(zoo.ScaledThenGeneral).to_frame()
+
+    last = frame[frame.name == "last.weight"]
+    assert list(last.status) == ["overwritten", "overwritten", "in effect"]
+    assert list(last.default) == [True, False, False]
+    assert last.line.notna().all()
+    empty = construction(zoo.Scale).to_frame().query("name == 'gain'")
+    assert list(empty.status) == ["never written"]
+    lost = construction(zoo.Normed).to_frame()
+    assert "lost" in set(lost.status)
+
+
+def test_a_name_that_is_not_there_is_refused():
+    from pytest_initcheck import InitcheckError
+
+    with pytest.raises(InitcheckError, match=r"no parameter or buffer is named 'x'"):
+        construction(zoo.Net).of("x")
+
+
+def test_as_text_it_tells_every_tensor():
+    text = str(construction(zoo.Scale))
+
+    assert text.startswith("verdict: fail\nerror IC901")
+    assert "gain: never written" in text
+    assert "first.weight: kaiming_uniform_(a=2.236" in text

@@ -1,0 +1,127 @@
+"""Draws that are not as draws are, and sound ones of many laws."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from support import built as zoo
+from support.starts import ids, named
+from torch import nn
+
+from pytest_initcheck import construction
+
+
+def weight(fill, rows=64, columns=64, dtype=torch.float32):
+    """A factory of one layer whose weight is filled so."""
+
+    def factory():
+        layer = nn.Linear(columns, rows, bias=False, dtype=dtype)
+        with torch.no_grad():
+            fill(layer.weight)
+        return layer
+
+    return factory
+
+
+def clamped(value):
+    """What trunc_normal_ made of an infinity of erfinv: a bound far outside of the law."""
+    nn.init.normal_(value, std=0.002)
+    value.copy_(torch.where(torch.rand_like(value) < 1e-3, 2.0, value))
+
+
+SOUND = {
+    "normal": nn.init.normal_,
+    "uniform": nn.init.uniform_,
+    "orthogonal": nn.init.orthogonal_,
+    "truncated": lambda w: nn.init.trunc_normal_(w, std=0.02),
+    "Laplace": lambda w: w.copy_(torch.distributions.Laplace(0, 1).sample(w.shape)),
+    "exponential": lambda w: w.exponential_(),
+    "signs": lambda w: w.bernoulli_(0.5).mul_(2).sub_(1),
+    "sparse": lambda w: nn.init.sparse_(w, 0.9),
+    "blocks": lambda w: (w.normal_(), w[:8].normal_(std=100)),
+    "a row set after": lambda w: (w.normal_(), w[0].fill_(50)),
+    "identity": lambda w: nn.init.eye_(w),
+    "constant": lambda w: w.fill_(3.0),
+    "noise on one": lambda w: w.normal_().mul_(0.01).add_(1),
+}
+
+
+@pytest.mark.parametrize("name", SOUND)
+@pytest.mark.parametrize("size", [(8, 8), (300, 200)])
+def test_sound_draws_pass(name, size):
+    for seed in range(3):
+        torch.manual_seed(seed)
+        assert construction(weight(SOUND[name], *size)).findings == ()
+
+
+def test_the_limit_of_outliers_holds_for_normal_draws_of_any_size():
+    for n in (64, 10_000, 1_000_000):
+        torch.manual_seed(0)
+        values = torch.randn(n)
+        assert float(values.abs().max()) < math.log(2 * n / 1e-6) / math.sqrt(2)
+
+
+def test_an_outlier_that_no_draw_has():
+    torch.manual_seed(0)
+    found = named(construction(weight(clamped)), "IC911")
+
+    assert found.severity == "warning"
+    assert found.measured > found.limit
+    assert "weight (normal_(mean=0, std=0.002)" in found.cause or "where" in found.cause
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_shards_that_were_drawn_from_one_seed(axis):
+    def sharded(value):
+        part = torch.randn(value.shape[0] // 4, value.shape[1])
+        whole = torch.cat([part] * 4)
+        value.copy_(whole if axis == 0 else whole.t())
+
+    found = named(construction(weight(sharded)), "IC912")
+
+    assert found.measured == 16
+    assert found.limit == 0
+
+
+def test_a_seed_that_is_set_in_every_module():
+    class Layer(nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            self.weight = nn.Parameter(torch.randn(8, 8))
+
+    made = construction(lambda: nn.ModuleList([Layer(), Layer(), nn.Linear(8, 8)]))
+
+    found = named(made, "IC913")
+    assert found.layers == ("0", "1")
+    assert made.of("0.weight").twins == ("1.weight",)
+
+
+def test_copies_and_ties_are_no_second_draw():
+    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+
+    made = construction(
+        lambda: nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), 3)
+    )
+
+    assert "IC913" not in ids(made)
+    assert construction(lambda: nn.TransformerEncoder(layer, 2)).findings == ()
+    assert construction(zoo.Tied).findings == ()
+
+
+def test_a_deviation_below_the_unit_of_the_dtype():
+    def tiny(value):
+        nn.init.normal_(value, 1.0, 1e-3)
+
+    assert "IC914" in ids(construction(weight(tiny, dtype=torch.bfloat16)))
+    assert construction(weight(tiny)).findings == ()
+
+
+def test_draws_are_measured_where_they_can_be():
+    made = construction(lambda: nn.ModuleList([nn.Linear(2, 2), nn.Linear(64, 64)]))
+
+    assert made.of("0.weight").draw is None
+    assert made.of("1.weight").draw.distinct > 3000
+    assert made.of("1.weight").draw.outlier == pytest.approx(math.sqrt(3), rel=0.05)
