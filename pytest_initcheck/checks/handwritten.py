@@ -26,9 +26,9 @@ class Handwritten:
             "and multiplies it by the Jacobian)",
             follows=frozenset({"IC104", "IC401", "IC501", "IC502", "IC503", "IC504"}),
             quantity="parameters whose gradient is not turned round with the loss",
-            exempt="models without a torch.autograd.Function; a loss whose backward leaves grad_output "
-            "aside, as that of the last function may; straight-through, surrogate, clipped and sign "
-            "gradients, which all turn with the loss",
+            exempt="models without a torch.autograd.Function; a loss whose backward leaves "
+            "grad_output aside, as that of the last function may; straight-through, surrogate, "
+            "clipped and sign gradients, which all turn with the loss",
             severities=("error",),
             remedy="multiply by grad_output in backward(ctx, grad_output), and hold it against "
             "torch.autograd.gradcheck",
