@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pytest_initcheck.session.deciding import Decider, Share
     from pytest_initcheck.session.recorder import TestRecorder
     from pytest_initcheck.session.settings import Scope
+    from pytest_initcheck.stepping import StepReport
     from pytest_initcheck.watching import Watched
 
 _DEVICES = "use 'auto' or 'cpu' (--initcheck-device, the marker's device=, or initcheck_device)"
@@ -61,16 +62,19 @@ class Recording:
         if options.get("thorough") is None:
             options["thorough"] = self._settings.thorough
         found = call(diagnose, model, batch, *args, **self._placed(options))
+        self._record(name, "diagnosis", found)
+        return found
+
+    def _record(self, name: str, kind: str, found: Diagnosis | StepReport) -> None:
         self._recorder.add(
             name,
-            "diagnosis",
+            kind,
             found.run_record(),
             verdict=found.verdict,
             findings=found.findings,
             ignored=found.ignored,
         )
         self._recorder.note_ignores(found.unused_ignores)
-        return found
 
     def _placed(self, options: dict[str, Any]) -> dict[str, Any]:
         if self._settings.device is not None and options.get("device") is None:
