@@ -4,8 +4,9 @@ Run: ``python benchmarks/mutation.py [--sample 100] [--seed 0] [--results mutant
 [--list] [PLACE …]``. The places are parts of the package: checks, baseline and statistics.py unless
 told otherwise. A mutant is one comparison, number, condition or result of the source that is made
 another; a sample of all of them is drawn, the same for the same seed. Each is written into a
-scratch copy of the package; the tests of its room run until one fails. For a check these are the
-tests whose file names one of its rules, or all where it has none, and cases of the corpus. Other
+scratch copy of the package; the tests of its room, and those of other rooms named after its module,
+run until one fails. For a check these are the tests whose file names one of its rules, or all where
+it has none, and cases of the corpus. Other
 tests do not run, so that the share of mutants that are killed is a lower bound. Every test that
 killed one is run once without a fault, and has to pass then. What ``--results`` holds already is
 not run again; a summary is printed at the end, with each survivor.
@@ -216,7 +217,9 @@ def tests_of(file: str) -> tuple[str, ...]:
     if room == file:
         return (f"tests/test_{file}",)
     corpus = ("tests/corpus/test_verdicts.py",) if room == "checks" else ()
-    return (f"tests/{room}", *corpus)
+    namesakes = (ROOT / "tests").glob(f"*/test_{Path(file).stem}.py")
+    elsewhere = (path for path in namesakes if path.parent.name not in (room, "corpus"))
+    return (f"tests/{room}", *(str(path.relative_to(ROOT)) for path in elsewhere), *corpus)
 
 
 def rules_in(file: str) -> frozenset[str]:
