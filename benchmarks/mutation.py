@@ -7,8 +7,9 @@ another; a sample of all of them is drawn, the same for the same seed. Each is w
 scratch copy of the package; the tests of its room, and those of other rooms named after its module,
 run until one fails. For a check these are the tests whose file names one of its rules, or all where
 it has none, and cases of the corpus. Other tests do not run, so that the share of mutants that are
-killed is a lower bound. Every test that killed one is run once without a fault, and has to pass then.
-What ``--results`` holds already is not run again; a summary is printed at the end, with each survivor.
+killed is a lower bound. Every test that killed one is run once without a fault, and has to pass
+then. What ``--results`` holds already is not run again; a summary is printed at the end, with each
+survivor.
 """
 
 from __future__ import annotations
