@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+BENCHMARKS = sorted((ROOT / "benchmarks").glob("*.py"))
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 FILES = [
     *WORKFLOWS,
@@ -89,6 +90,27 @@ def test_a_session_of_nox_runs_files_that_are_there():
     named = re.findall(r'"(benchmarks/\w+\.py)"', text("noxfile.py"))
     assert named
     assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def offered(path: Path) -> set[str]:
+    """The names that a module has after it was imported."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            names.add(node.name)
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            names |= {one.asname or one.name for one in node.names}
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+    return names
+
+
+@pytest.mark.parametrize("path", BENCHMARKS, ids=lambda path: path.stem)
+def test_benchmarks_take_from_each_other_what_is_there(path):
+    beside = {other.stem: other for other in BENCHMARKS}
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module in beside:
+            assert {one.name for one in node.names} <= offered(beside[node.module])
 
 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="tomllib is new in 3.11")
