@@ -11,9 +11,14 @@ nox.needs_version = ">=2024.3"
 nox.options.sessions = ["lint", "types", "tests", "docs"]
 nox.options.error_on_missing_interpreters = False
 PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
-# The oldest that pyproject.toml allows. Torch 2.6 has no wheels for Pythons above 3.13.
-OLDEST = ("torch==2.6.*", "torchvision==0.21.*", "pytest==7.4.*")
+# The oldest that pyproject.toml allows: no patch of them. Torch 2.6 has no wheels for Pythons above
+# 3.13, and the oldest of what stands beside it none for those above 3.11.
+OLDEST = ("torch==2.6", "torchvision==0.21", "pytest==7.4", "pluggy==1.2", "jinja2==3.1")
+OLDEST_BESIDE = ("numpy==1.24", "pandas==2.0", "matplotlib==3.7", "scipy==1.10")
+OLDEST_TOOLS = ("pytest-xdist==3.3", "tqdm==4.60", "hypothesis==6.90")
 OLDEST_PYTHONS = ("3.10", "3.12")
+# Stubs are written for the Pythons of their package: newer ones mislead a check for the oldest.
+TYPES_PYTHONS = ("3.10", "3.13")
 ENVIRONMENT = {"OMP_NUM_THREADS": "1"}
 
 
@@ -36,7 +41,7 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "format", "--check", ".")
 
 
-@nox.session
+@nox.session(python=TYPES_PYTHONS)
 def types(session: nox.Session) -> None:
     """Types, strictly."""
     install(session)
@@ -52,8 +57,9 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(python=OLDEST_PYTHONS)
 def oldest(session: nox.Session) -> None:
-    """The tests with the oldest torch and pytest. Baselines are of the newest: no suites."""
-    install(session, *OLDEST)
+    """The tests with the oldest of everything. Baselines are of the newest: no suites."""
+    beside = OLDEST_BESIDE if session.python == OLDEST_PYTHONS[0] else ()
+    install(session, *OLDEST, *OLDEST_TOOLS, *beside)
     session.run("pytest", *(session.posargs or ["tests", "-n2"]), env=ENVIRONMENT)
 
 

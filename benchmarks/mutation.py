@@ -4,11 +4,12 @@ Run: ``python benchmarks/mutation.py [--sample 100] [--seed 0] [--results mutant
 [--list] [PLACE …]``. The places are parts of the package: checks, baseline and statistics.py unless
 told otherwise. A mutant is one comparison, number, condition or result of the source that is made
 another; a sample of all of them is drawn, the same for the same seed. Each is written into a
-scratch copy of the package; the tests of its room run until one fails. For a check these are the
-tests whose file names one of its rules, or all where it has none, and cases of the corpus. Other
-tests do not run, so that the share of mutants that are killed is a lower bound. Every test that
-killed one is run once without a fault, and has to pass then. What ``--results`` holds already is
-not run again; a summary is printed at the end, with each survivor.
+scratch copy of the package; the tests of its room, and those of other rooms named after its module,
+run until one fails. For a check these are the tests whose file names one of its rules, or all where
+it has none, and cases of the corpus. Other tests do not run, so that the share of mutants that are
+killed is a lower bound. Every test that killed one is run once without a fault, and has to pass
+then. What ``--results`` holds already is not run again; a summary is printed at the end, with each
+survivor.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import json
 import os
 import random
 import re
+import resource
 import shutil
 import signal
 import sys
@@ -43,7 +45,8 @@ COPIED = ("pytest_initcheck", "tests", "conftest.py", "pyproject.toml")
 HEAVY = ("torch", "torch._dynamo", "torchvision", "numpy", "scipy.special", "hypothesis", "pytest")
 # Cases of the corpus for one mutant: this many that name its rules, and one of so many sound ones.
 PER_MODULE, SOUND = 24, 40
-SECONDS = 600
+# Of the processor: others may use the machine. Who waits for something is given up at last, too.
+SECONDS, PATIENCE = 600, 3600
 OTHERS = {
     ast.Lt: (ast.LtE, ast.GtE),
     ast.LtE: (ast.Lt, ast.Gt),
@@ -135,7 +138,10 @@ def asked(tree: ast.AST) -> Iterator[ast.expr]:
     for node in ast.walk(tree):
         found = [node.test] if isinstance(node, (ast.If, ast.IfExp, ast.While)) else []
         found += node.ifs if isinstance(node, ast.comprehension) else []
-        yield from (one for one in found if isinstance(one, (ast.Name, ast.Call, ast.Attribute)))
+        for one in found:
+            is_whole = isinstance(one, (ast.Name, ast.Call, ast.Attribute))
+            if is_whole and ast.unparse(one) != "TYPE_CHECKING":
+                yield one
 
 
 def changed(node: ast.AST) -> Iterator[str]:
@@ -216,7 +222,9 @@ def tests_of(file: str) -> tuple[str, ...]:
     if room == file:
         return (f"tests/test_{file}",)
     corpus = ("tests/corpus/test_verdicts.py",) if room == "checks" else ()
-    return (f"tests/{room}", *corpus)
+    namesakes = (ROOT / "tests").glob(f"*/test_{Path(file).stem}.py")
+    elsewhere = (path for path in namesakes if path.parent.name not in (room, "corpus"))
+    return (f"tests/{room}", *(str(path.relative_to(ROOT)) for path in elsewhere), *corpus)
 
 
 def rules_in(file: str) -> frozenset[str]:
@@ -264,25 +272,29 @@ def forked(scratch: Path, tests: Sequence[str], ids: frozenset[str] = frozenset(
             code = 0
         finally:
             os._exit(code)
-    if not ended(child):
+    status = ended(child)
+    if status is None:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
+    if status is None or (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGXCPU):
         return "it took too long"
     return answer.read_text(encoding="utf-8") if answer.exists() else "it could not be loaded"
 
 
-def ended(child: int) -> bool:
-    """Whether a process ended in time."""
-    end = time.monotonic() + SECONDS
+def ended(child: int) -> int | None:
+    """How a process ended, None where it does not."""
+    end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
-        if os.waitpid(child, os.WNOHANG)[0]:
-            return True
+        found, status = os.waitpid(child, os.WNOHANG)
+        if found:
+            return status
         time.sleep(0.1)
-    return False
+    return None
 
 
 def in_child(scratch: Path, tests: Sequence[str], ids: frozenset[str], answer: Path) -> None:
     pytest = importlib.import_module("pytest")
+    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS + 60))
     os.chdir(scratch)
     with open(scratch / "output.txt", "w") as output:
         for stream in (1, 2):

@@ -13,26 +13,16 @@ import argparse
 import copy
 import os
 import statistics
-import time
 from collections.abc import Callable
 
 import torch
-from overhead import Case, mlp, residual, transformer, wait
+from overhead import Case, mlp, residual, transformer
+from timing import seconds
 from torch import nn
 
 from pytest_initcheck import watch
 
 BLOCKS = 10
-
-
-def seconds(function: Callable[[], object], device: str) -> float:
-    """Of one call."""
-    clock = time.process_time if device == "cpu" else time.perf_counter
-    wait(device)
-    start = clock()
-    function()
-    wait(device)
-    return clock() - start
 
 
 def steps_of(

@@ -100,7 +100,7 @@ def discard(staged: Staged) -> None:
         staged.temporary.unlink()
 
 
-def sweep(folder: Path) -> None:
+def delete_staged(folder: Path) -> None:
     """Delete what killed processes staged below the folder; no other may be writing there."""
     for path in folder.rglob(".*.tmp"):
         if _TEMPORARY.fullmatch(path.name):

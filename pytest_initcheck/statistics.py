@@ -94,12 +94,6 @@ class PairedDifference:
     n: int
     confidence: float
 
-    @property
-    def significant(self) -> bool:
-        """True when the interval leaves out zero."""
-        low, high = self.interval
-        return low > 0 or high < 0
-
     def __str__(self) -> str:
         low, high = self.interval
         return (
@@ -189,17 +183,6 @@ def failing_count(n: int, probability: float, confidence: float = CONFIDENCE) ->
         return -1
     failing = (k for k in range(n - 1, 0, -1) if at_most_chance(k, n, probability) < alpha)
     return next(failing, 0)
-
-
-def chance_of_failing(
-    share: float, n: int, probability: float, confidence: float = CONFIDENCE
-) -> float:
-    """The power of ``share_at_least``: the probability that a true ``share`` fails it.
-
-    At ``share == probability`` this is the false alarm rate.
-    """
-    critical = failing_count(n, probability, confidence)
-    return at_most_chance(critical, n, share) if critical >= 0 else 0.0
 
 
 def seeds_needed(probability: float, confidence: float = CONFIDENCE) -> int:

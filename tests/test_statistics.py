@@ -14,7 +14,6 @@ from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.statistics import (
     at_most_chance,
     band,
-    chance_of_failing,
     clopper_pearson,
     failing_count,
     outside_band,
@@ -30,6 +29,11 @@ values = st.floats(-1e6, 1e6)
 
 
 # Shares
+
+
+def chance_of_failing(share, n, probability, confidence=0.95):
+    """The power of `share_at_least`: the probability that a true ``share`` fails it."""
+    return at_most_chance(failing_count(n, probability, confidence), n, share)
 
 
 def test_wilson_gives_published_values():
@@ -205,12 +209,11 @@ def test_a_paired_difference_gives_students_own_example():
     found = paired_difference(second, first)
     assert found.mean == pytest.approx(1.58)
     assert found.interval == pytest.approx((0.7001, 2.4599), abs=1e-4)
-    assert found.significant
     assert "over 10 pairs (95 % interval 0.7001 to 2.46)" in str(found)
 
 
 def test_equal_samples_do_not_differ():
-    assert not paired_difference([1.0, 2.0], [1.0, 2.0]).significant
+    assert paired_difference([1.0, 2.0], [1.0, 2.0]).interval == (0, 0)
 
 
 # Bad input

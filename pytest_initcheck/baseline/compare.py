@@ -97,7 +97,7 @@ def compare(
     checks, pairs = checks_of(mine, stored, fixed)
     if exact:
         checks = [*_bits(mine.record.before, stored.record.before), *checks]
-    found, small = judged(checks, 0.0 if exact or fixed else least, tolerances, stage)
+    found, small = differing(checks, 0.0 if exact or fixed else least, tolerances, stage)
     if not exact:
         found.sort(key=lambda difference: -difference.excess)
     return Comparison(
@@ -143,7 +143,7 @@ def _bits(actual: ModelRecord | None, expected: ModelRecord | None) -> Iterator[
             yield same(f"before bits of {name}", mine[name], theirs[name])
 
 
-def judged(
+def differing(
     checks: Sequence[Check],
     least: float,
     tolerances: Sequence[Tolerance] = (),

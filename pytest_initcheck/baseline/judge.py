@@ -11,7 +11,7 @@ from pytest_initcheck.baseline.schema import rules
 from pytest_initcheck.records import Difference
 
 Allowed = Callable[[float], float]
-Bounds = Callable[[float], tuple[float, float]]
+BoundsAt = Callable[[float], tuple[float, float]]
 ABSENT = "absent"
 RTOL, ATOL = 1e-4, 1e-6
 OLDER = "not in the baseline, and so not compared"
@@ -62,12 +62,12 @@ def nothing(*_: Any) -> Iterable[Check]:
 
 
 # Label of the field, actual and expected value.
-Rule = Callable[[str, Any, Any], Iterable[Check]]
+FieldRule = Callable[[str, Any, Any], Iterable[Check]]
 
 
 def walk(
     pair: tuple[Any, Any],
-    special: Mapping[str, Rule],
+    special: Mapping[str, FieldRule],
     key: Callable[[str], str],
     fixed: Fixed | None,
 ) -> Iterator[Check]:
@@ -76,7 +76,7 @@ def walk(
     ``special`` are the rules that the kind of record has besides "equal" and "close".
     """
     actual, expected = pair
-    common: dict[str, Rule] = {
+    common: dict[str, FieldRule] = {
         "equal": lambda label, a, e: [same(key(label), a, e)],
         "close": lambda label, a, e: [close(key(label), a, e, fixed)],
     }
@@ -196,7 +196,7 @@ def apart(key: str, actual: float, expected: float, allowed: float) -> Differenc
     return _difference(key, actual, expected, f"± {allowed:.3g}", excess)
 
 
-def within(key: str, actual: float, expected: float, bounds: Bounds) -> Check:
+def within(key: str, actual: float, expected: float, bounds: BoundsAt) -> Check:
     """A value that must lie in ``bounds(alpha)``, which hold ``expected``."""
 
     def towards(alpha: float) -> float:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from pytest_initcheck.baseline.compare import LEAST, checks_of, error_rates, judged
+from pytest_initcheck.baseline.compare import LEAST, checks_of, differing, error_rates
 from pytest_initcheck.baseline.judge import Check
 from pytest_initcheck.baseline.pairing import are_repeated
 from pytest_initcheck.baseline.seeds import THIN
@@ -37,7 +37,7 @@ def look(actual: RunRecord, expected: Stored, stage: Stage, least: float = LEAST
         if check.is_trained and (check.subject[0] == "metric" or not is_repeated)
     ]
     drawn = [one for one in asked if one[0].subject[0] in DRAWN]
-    found = judged(checks, least, stage=stage)[0]
+    found = differing(checks, least, stage=stage)[0]
     if found:
         outside = [(c, a) for c, a in asked if c.judge(stage.rejects_at(a))]
         told = _told(outside or drawn, stage, "changed")

@@ -12,8 +12,8 @@ from pytest_initcheck.baseline import tolerance
 from pytest_initcheck.baseline.judge import (
     ATOL,
     Check,
+    FieldRule,
     Fixed,
-    Rule,
     names,
     near,
     nothing,
@@ -41,7 +41,7 @@ class ModelPair:
 
     def checks(self) -> Iterator[Check]:
         """Everything that can be compared."""
-        special: dict[str, Rule] = {
+        special: dict[str, FieldRule] = {
             "layers": self._layers,
             "samples": partial(self._side, "samples"),
             "outputs": partial(self._side, "outputs"),
@@ -175,7 +175,7 @@ class Layer:
 
     def checks(self) -> Iterator[Check]:
         """Kind, nonlinearity, units and every tensor."""
-        special: dict[str, Rule] = {
+        special: dict[str, FieldRule] = {
             "pairs": nothing,
             "weights": partial(self._tensors, "weights"),
             "activations": partial(self._tensors, "activations"),

@@ -63,7 +63,7 @@ def alike(path: PurePosixPath) -> str:
     return unicodedata.normalize("NFC", str(path)).casefold()
 
 
-class Project:
+class ProjectPlace:
     """Where a project lies beside the folder that keeps its baselines.
 
     Of a folder above the project's root, as one that several packages share, the paths start where

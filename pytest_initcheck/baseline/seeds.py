@@ -14,8 +14,8 @@ from pytest_initcheck.baseline.judge import (
     ATOL,
     RTOL,
     Check,
+    FieldRule,
     Fixed,
-    Rule,
     Unjudged,
     apart,
     nothing,
@@ -129,7 +129,7 @@ class BandPair:
         )
         if a.length != e.length:
             worst = same(f"{self.key} points", a.length, e.length)
-        special: dict[str, Rule] = {"points": lambda *_: [worst], "point": nothing}
+        special: dict[str, FieldRule] = {"points": lambda *_: [worst], "point": nothing}
         yield from walk((a, e), special, lambda label: f"{self.key} {label}", self.fixed)
 
     def _worst(self, a: Band, e: Band, alpha: float) -> Difference | None:

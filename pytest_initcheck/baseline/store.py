@@ -61,7 +61,7 @@ class Baselines:
         """``root`` is where the tests' ids start."""
         self.directory = Path(directory)
         self._root = None if root is None else Path(root)
-        self._project = places.Project(self.directory, self._root)
+        self._project = places.ProjectPlace(self.directory, self._root)
         self._read: dict[Path, Content] = {}
 
     def path(self, nodeid: str) -> Path:
@@ -176,7 +176,7 @@ class Baselines:
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
         with lock.held(self.directory):
-            disk.sweep(self.directory)
+            disk.delete_staged(self.directory)
             # Another process may have written since.
             self._read.clear()
             try:

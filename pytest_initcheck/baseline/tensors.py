@@ -8,7 +8,16 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 from pytest_initcheck.baseline import tolerance
-from pytest_initcheck.baseline.judge import Check, Fixed, Rule, near, nothing, same, walk, within
+from pytest_initcheck.baseline.judge import (
+    Check,
+    FieldRule,
+    Fixed,
+    near,
+    nothing,
+    same,
+    walk,
+    within,
+)
 from pytest_initcheck.baseline.samples import seeds
 from pytest_initcheck.baseline.schema import rules
 from pytest_initcheck.baseline.tolerance import NUMERIC, Sample
@@ -57,7 +66,7 @@ class _Pair:
 
     def checks(self) -> Iterator[Check]:
         possible = self._possible()
-        special: dict[str, Rule] = {
+        special: dict[str, FieldRule] = {
             "nonfinite": self._nonfinite,
             "zeros": self._zeros,
             "mean": partial(self._number, self._mean),

@@ -69,12 +69,13 @@ def means(alpha: float, a: Sample, b: Sample) -> float:
     if a.n <= 1 or b.n <= 1:
         known = a if a.n > 1 else b
         return reach(alpha, known.n - 1) * known.sd * math.sqrt(1 / a.n + 1 / b.n)
-    parts = [s.sd**2 / s.n for s in (a, b)]
-    error = math.fsum(parts)
+    errors = [s.sd / math.sqrt(s.n) for s in (a, b)]
+    error = math.hypot(*errors)
     if not 0 < error < math.inf:
         return error
-    df = error**2 / sum(p * p / (s.n - 1) for p, s in zip(parts, (a, b), strict=True))
-    return reach(alpha, df if math.isfinite(df) else 1.0) * math.sqrt(error)
+    # By shares: the squares of tiny and huge errors leave the range of floats.
+    df = 1 / sum((e / error) ** 4 / (s.n - 1) for e, s in zip(errors, (a, b), strict=True))
+    return reach(alpha, df) * error
 
 
 def deviations(alpha: float, expected: float, df: float, df_expected: float) -> tuple[float, float]:

@@ -10,7 +10,7 @@ from pytest_initcheck.evidence import Evidence, Node
 from pytest_initcheck.evidence.gradient_flow import following
 
 # Which node made something, and what identifies a view of it.
-Part = tuple[int, int]
+Made = tuple[int, int]
 # A state that is warmed up, or a memory, is the smaller part of a sequence.
 _LEAST = 0.5
 
@@ -44,7 +44,7 @@ def lost_calls(evidence: Evidence) -> list[LostCalls]:
     return found
 
 
-def _heard(evidence: Evidence) -> set[Part]:
+def _heard(evidence: Evidence) -> set[Made]:
     """The parts that operations with a gradient read, also through what is made of data alone."""
     reached = (node for node in evidence.nodes if node.index in evidence.backward_nodes)
     found = {part for node in reached for part in node.reads}
@@ -52,7 +52,7 @@ def _heard(evidence: Evidence) -> set[Part]:
     return found.union(*(_made_of(evidence, part) for part in plain))
 
 
-def _unheard(evidence: Evidence, call: Node, heard_of: set[Part]) -> Iterator[tuple[Node, Node]]:
+def _unheard(evidence: Evidence, call: Node, heard_of: set[Made]) -> Iterator[tuple[Node, Node]]:
     """The edges at which a call is cut off that alone reads some of its data."""
     if any(_is_lost(evidence, part, heard_of) for part in call.reads):
         edges = frontier(evidence, call, is_of_calls=True)
@@ -64,7 +64,7 @@ def _comes_back(evidence: Evidence, source: Node, reader: Node) -> bool:
     return any(node.is_layer and node.layer == source.layer for node in following(evidence, reader))
 
 
-def _is_lost(evidence: Evidence, part: Part, heard_of: set[Part]) -> bool:
+def _is_lost(evidence: Evidence, part: Made, heard_of: set[Made]) -> bool:
     """Whether a part of the data, or of what gets a gradient, is read by no call that has one."""
     maker = part[0]
     if part in heard_of:
@@ -76,11 +76,11 @@ def _is_lost(evidence: Evidence, part: Part, heard_of: set[Part]) -> bool:
     return any(_is_lost(evidence, before, heard_of) for before in _made_of(evidence, part))
 
 
-def _is_plain(evidence: Evidence, part: Part) -> bool:
+def _is_plain(evidence: Evidence, part: Made) -> bool:
     """Whether a part is of what was made of data alone."""
     node = evidence.nodes[part[0]] if part[0] >= 0 else None
     return node is not None and not node.params and all(index < 0 for index in node.inputs)
 
 
-def _made_of(evidence: Evidence, part: Part) -> frozenset[Part]:
+def _made_of(evidence: Evidence, part: Made) -> frozenset[Made]:
     return evidence.nodes[part[0]].reads

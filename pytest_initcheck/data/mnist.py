@@ -22,6 +22,7 @@ FILES = {
     "test_labels": "t10k-labels-idx1-ubyte",
 }
 SUBFOLDERS = ("", "raw", "MNIST/raw")
+_session: dict[str, str | None] = {"folder": None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,8 +67,8 @@ def load_mnist(
     Args:
         source: a folder that has the four IDX files, plain or ``.gz``, in itself, in ``raw`` or in
             ``MNIST/raw``; or ``"embedded"`` for the stratified subset of 5,000 and 1,000 digits
-            in this package. None: the folder in the environment variable ``INITCHECK_MNIST``
-            (which the plugin's option and ini value set), else the embedded subset.
+            in this package. None: the folder that the plugin's option or ini value names, or
+            the environment variable ``INITCHECK_MNIST``, else the embedded subset.
         download: let torchvision download the full set into ``source`` (None: the user's cache)
             where it is not there yet.
         flat: images of shape (n, 784); otherwise (n, 1, 28, 28).
@@ -84,12 +85,19 @@ def load_mnist(
     return Mnist(**tensors, origin=origin)
 
 
+def use_folder(folder: str | None) -> str | None:
+    """Let `load_mnist` read from there where nothing is passed to it; what held until then."""
+    before = _session["folder"]
+    _session["folder"] = folder
+    return before
+
+
 def _choose(source: str | os.PathLike[str] | None, download: bool) -> tuple[Path, str]:
     if download:
         folder = Path(source or Path.home() / ".cache" / "pytest-initcheck")
         _download(folder)
         return folder, "torchvision's download"
-    source = source or os.environ.get(VARIABLE) or "embedded"
+    source = source or _session["folder"] or os.environ.get(VARIABLE) or "embedded"
     if source == "embedded":
         return EMBEDDED, "embedded subset"
     folder = Path(source).expanduser()

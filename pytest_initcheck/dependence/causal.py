@@ -8,14 +8,14 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from pytest_initcheck.dependence.axes import NotFinite, along, moved_indices, readings
+from pytest_initcheck.dependence.axes import along, readings
 from pytest_initcheck.dependence.change import inputs_of, is_mask, targets_of, with_row
 from pytest_initcheck.dependence.fingerprints import Spread
 from pytest_initcheck.dependence.follow import First, Second
 from pytest_initcheck.dependence.frozen_statistics import Diverged
 from pytest_initcheck.dependence.inputs import differs
 from pytest_initcheck.dependence.layout import BatchLayout
-from pytest_initcheck.dependence.passes import Change, NotAsked, Passes, PassResult
+from pytest_initcheck.dependence.passes import Change, NotAsked, Passes, PassResult, moved_output
 from pytest_initcheck.dependence.steps import Move, Trail
 from pytest_initcheck.evidence.dependencies import Causality, Exchange
 
@@ -173,12 +173,7 @@ def hit_positions(
     Raises:
         NotAsked: the output has another shape, or is not finite.
     """
-    if before.main is None or after.main is None or before.main.shape != after.main.shape:
-        raise NotAsked("positions: the output has another shape with another sequence")
-    try:
-        mask = moved_indices(before.main, after.main)
-    except NotFinite:
-        raise NotAsked("positions: the output is not finite") from None
+    mask = moved_output(before, after, "positions", "another sequence")
     found = []
     for axis in range(mask.dim()):
         if axis == 0 or mask.shape[axis] == length:

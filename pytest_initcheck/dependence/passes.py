@@ -15,6 +15,7 @@ from pytest_initcheck.capture.batch_paths import named_tensors
 from pytest_initcheck.capture.composite_calls import CompositeCalls
 from pytest_initcheck.capture.program import Program, copied, main_tensor, tensors_of
 from pytest_initcheck.capture.restore import preserved
+from pytest_initcheck.dependence.axes import NotFinite, moved_indices
 from pytest_initcheck.dependence.frozen_statistics import Held
 
 # A parameter whose values are all below this hides what runs through it: zero-initialised heads,
@@ -111,6 +112,20 @@ def plain(tensor: Tensor) -> Tensor:
     kept = torch.view_as_real(kept.resolve_conj()) if kept.is_complex() else kept
     copy: Tensor = kept.clone()
     return copy
+
+
+def moved_output(before: PassResult, after: PassResult, asked: str, other: str) -> Tensor:
+    """Which values of the output moved between two passes; ``other`` is what the second has else.
+
+    Raises:
+        NotAsked: the output has another shape, or is not finite.
+    """
+    if before.main is None or after.main is None or before.main.shape != after.main.shape:
+        raise NotAsked(f"{asked}: the output has another shape with {other}")
+    try:
+        return moved_indices(before.main, after.main)
+    except NotFinite:
+        raise NotAsked(f"{asked}: the output is not finite") from None
 
 
 @contextmanager

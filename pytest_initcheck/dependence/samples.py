@@ -6,14 +6,14 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from pytest_initcheck.dependence.axes import NotFinite, along, moved_indices, readings
+from pytest_initcheck.dependence.axes import along, moved_indices, readings
 from pytest_initcheck.dependence.change import other_sample
 from pytest_initcheck.dependence.exchange import Exchanges
 from pytest_initcheck.dependence.follow import First, Second
 from pytest_initcheck.dependence.frozen_statistics import Diverged
 from pytest_initcheck.dependence.layout import BatchLayout
 from pytest_initcheck.dependence.operations import is_replayable
-from pytest_initcheck.dependence.passes import Change, NotAsked, Passes, PassResult
+from pytest_initcheck.dependence.passes import Change, NotAsked, Passes, PassResult, moved_output
 from pytest_initcheck.evidence.dependencies import Exchange, Samples
 
 
@@ -63,15 +63,10 @@ def hit_samples(
     Raises:
         NotAsked: no axis of the output counts samples.
     """
-    if before.main is None or after.main is None or before.main.shape != after.main.shape:
-        raise NotAsked("samples: the output has another shape with other samples")
-    try:
-        mask = moved_indices(before.main, after.main)
-    except NotFinite:
-        raise NotAsked("samples: the output is not finite") from None
+    mask = moved_output(before, after, "samples", "other samples")
     found = list(_read(mask, layout))
     if not found:
-        shape = tuple(before.main.shape)
+        shape = tuple(mask.shape)
         raise NotAsked(f"samples: no axis of the output {shape} counts {layout.count} samples")
     return min(found, key=lambda hit: (len(set(hit) - {sample}), sample not in hit))
 

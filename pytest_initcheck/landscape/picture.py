@@ -20,7 +20,7 @@ _FAR = 20.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Drawing:
+class EscapeDrawing:
     """What is drawn: the trajectories of each seed, the objective along them and around them."""
 
     problem: EscapeProblem
@@ -30,7 +30,7 @@ class Drawing:
     title: str
 
 
-def draw(drawing: Drawing, span: tuple[float, float] | None = None) -> Figure:
+def draw(drawing: EscapeDrawing, span: tuple[float, float] | None = None) -> Figure:
     """The picture of `Escape.plot`."""
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
@@ -50,7 +50,7 @@ def _checked(span: tuple[float, float] | None) -> None:
         raise InitcheckError(f"span={span!r}: pass (low, high) with low < high")
 
 
-def _on_curve(axes: Any, drawing: Drawing, span: tuple[float, float] | None) -> None:
+def _on_curve(axes: Any, drawing: EscapeDrawing, span: tuple[float, float] | None) -> None:
     low, high = span or _range(drawing.trajectories)
     w = torch.linspace(low, high, _POINTS, dtype=drawing.trajectories.dtype)
     axes.plot(w, _values(drawing, w[:, None]), label="objective function")
@@ -66,14 +66,14 @@ def _on_curve(axes: Any, drawing: Drawing, span: tuple[float, float] | None) -> 
     axes.legend(fontsize="x-small")
 
 
-def _different(drawing: Drawing) -> list[int]:
+def _different(drawing: EscapeDrawing) -> list[int]:
     """The rows with trajectories of their own; without noise all seeds share one."""
     points = torch.cat([drawing.trajectories.flatten(1), drawing.values], 1).cpu()
     first = {row.numpy().tobytes(): i for i, row in reversed(list(enumerate(points)))}
     return sorted(first.values())
 
 
-def _drawn(drawing: Drawing) -> list[tuple[int, str]]:
+def _drawn(drawing: EscapeDrawing) -> list[tuple[int, str]]:
     """Which trajectories are drawn, and what each is called."""
     rows = _different(drawing)
     if len(rows) == 1:
@@ -81,7 +81,7 @@ def _drawn(drawing: Drawing) -> list[tuple[int, str]]:
     return [(row, f"seed {drawing.seeds[row]}") for row in rows[:_SHOWN]]
 
 
-def _on_contours(axes: Any, drawing: Drawing, span: tuple[float, float] | None) -> None:
+def _on_contours(axes: Any, drawing: EscapeDrawing, span: tuple[float, float] | None) -> None:
     ranges = [span or _range(drawing.trajectories[..., i]) for i in range(2)]
     x, y = (torch.linspace(*r, _GRID, dtype=drawing.trajectories.dtype) for r in ranges)
     points = torch.cartesian_prod(x, y)
@@ -94,7 +94,7 @@ def _on_contours(axes: Any, drawing: Drawing, span: tuple[float, float] | None) 
     axes.set(xlabel="w0", ylabel="w1", xlim=ranges[0], ylim=ranges[1])
 
 
-def _over_steps(axes: Any, drawing: Drawing, span: tuple[float, float] | None) -> None:
+def _over_steps(axes: Any, drawing: EscapeDrawing, span: tuple[float, float] | None) -> None:
     for row, label in _drawn(drawing):
         axes.plot(drawing.values[row], linewidth=0.8, label=label)
     axes.set(xlabel="step", ylabel="objective")
@@ -110,7 +110,7 @@ def _range(values: Tensor) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def _values(drawing: Drawing, points: Tensor) -> Tensor:
+def _values(drawing: EscapeDrawing, points: Tensor) -> Tensor:
     problem = drawing.problem
     shape = problem.start.shape
     with torch.no_grad():

@@ -125,9 +125,9 @@ class Escape:
         ``span`` is the range of w shown, default what the trajectories cover. In more dimensions
         the objective is drawn over the steps.
         """
-        from pytest_initcheck.landscape.picture import Drawing, draw
+        from pytest_initcheck.landscape.picture import EscapeDrawing, draw
 
-        drawing = Drawing(
+        drawing = EscapeDrawing(
             problem=self.problem,
             trajectories=self.trajectories,
             values=self.values,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Generator
 from typing import TYPE_CHECKING
 
@@ -18,11 +17,10 @@ if TYPE_CHECKING:
     from pytest_initcheck.plugin.outcome import TestOutcome
     from pytest_initcheck.session.settings import Scope, Settings
 
-MNIST_VARIABLE = "INITCHECK_MNIST"
 SETTINGS: pytest.StashKey[Settings] = pytest.StashKey()
 BASELINES: pytest.StashKey[dict[str, Baselines]] = pytest.StashKey()
 OUTCOME: pytest.StashKey[TestOutcome] = pytest.StashKey()
-ENVIRONMENT: pytest.StashKey[str | None] = pytest.StashKey()
+MNIST_BEFORE: pytest.StashKey[str | None] = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -41,21 +39,19 @@ def pytest_configure(config: pytest.Config) -> None:
     settings = config.stash[SETTINGS] = options.resolve(config)
     config.stash[BASELINES] = {}
     if settings.mnist is not None:
-        config.stash[ENVIRONMENT] = os.environ.get(MNIST_VARIABLE)
-        os.environ[MNIST_VARIABLE] = settings.mnist
+        from pytest_initcheck.data.mnist import use_folder
+
+        config.stash[MNIST_BEFORE] = use_folder(settings.mnist)
     if not is_worker(config):
         config.pluginmanager.register(Controller(config, settings), "initcheck-controller")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Leave the environment as it was."""
-    if ENVIRONMENT not in config.stash:
-        return
-    before = config.stash[ENVIRONMENT]
-    if before is None:
-        os.environ.pop(MNIST_VARIABLE, None)
-    else:
-        os.environ[MNIST_VARIABLE] = before
+    """A session around this one reads MNIST from where it did."""
+    if MNIST_BEFORE in config.stash:
+        from pytest_initcheck.data.mnist import use_folder
+
+        use_folder(config.stash[MNIST_BEFORE])
 
 
 @pytest.fixture

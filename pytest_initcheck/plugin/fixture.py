@@ -43,7 +43,7 @@ class Initcheck(Recording):
         found = self._diagnose(name, model, batch, *args, **options)
         if found.verdict == "fail":
             errors = [f for f in found.findings if f.severity == "error"]
-            self._fail(found, errors or list(found.findings))
+            self._fail(errors or found.findings, found.findings)
         return found
 
     @quiet
@@ -231,7 +231,6 @@ class Initcheck(Recording):
         """
         from pytest_initcheck.checks.stuck import stuck
         from pytest_initcheck.curvature import critical_point
-        from pytest_initcheck.session.failure import health_text
 
         __tracebackhide__ = True
         found = call(critical_point, model, batch, *args, **self._placed(options))
@@ -242,9 +241,7 @@ class Initcheck(Recording):
             name, "critical point", found.run_record(), verdict=verdict, findings=faults
         )
         if faults:
-            nodeid, report = self._settings.nodeid, self._settings.report
-            text = health_text("fail", faults, faults, nodeid=nodeid, report=report)
-            raise InitcheckFailure(text)
+            self._fail(faults, faults)
         return found
 
     @quiet
@@ -270,26 +267,15 @@ class Initcheck(Recording):
             InitcheckError: bad input, or the step raised.
         """
         from pytest_initcheck.ignores import parse
-        from pytest_initcheck.session.failure import health_text
         from pytest_initcheck.stepping import check_step
 
         __tracebackhide__ = True
         options["ignore"] = (*parse(options.get("ignore")), *self._settings.ignores)
         found = call(check_step, train_step, model, optimizer, batch, **options)
-        self._recorder.add(
-            name,
-            "step",
-            found.run_record(),
-            verdict=found.verdict,
-            findings=found.findings,
-            ignored=found.ignored,
-        )
-        self._recorder.note_ignores(found.unused_ignores)
+        self._record(name, "step", found)
         errors = [finding for finding in found.findings if finding.severity == "error"]
         if errors:
-            nodeid, report = self._settings.nodeid, self._settings.report
-            text = health_text("fail", errors, found.findings, nodeid=nodeid, report=report)
-            raise InitcheckFailure(text)
+            self._fail(errors, found.findings)
         return found
 
     def _judge(
@@ -328,17 +314,15 @@ class Initcheck(Recording):
         asked = found.subject.checks if found.subject else None
         told = faults(found.findings, aspect, asked or registered())
         if told:
-            self._fail(found, told)
+            self._fail(told, found.findings)
         return found
 
-    def _fail(self, found: Diagnosis, faults: Sequence[Finding]) -> None:
+    def _fail(self, faults: Sequence[Finding], found: Sequence[Finding]) -> None:
         from pytest_initcheck.session.failure import health_text
 
         __tracebackhide__ = True
         settings = self._settings
-        text = health_text(
-            "fail", faults, found.findings, nodeid=settings.nodeid, report=settings.report
-        )
+        text = health_text("fail", faults, found, nodeid=settings.nodeid, report=settings.report)
         raise InitcheckFailure(text)
 
 

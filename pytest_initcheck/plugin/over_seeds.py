@@ -10,7 +10,7 @@ from pytest_initcheck.checks.external_rules import OUTSIDE
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.records import Finding, RunRecord
 from pytest_initcheck.report.looks import path_text
-from pytest_initcheck.session.deciding import Share
+from pytest_initcheck.session.deciding import ShareClaim
 from pytest_initcheck.statistics import ShareVerdict, share_at_least
 
 if TYPE_CHECKING:
@@ -39,9 +39,9 @@ class OverSeeds:
         return "\n".join([first, *details, f"remedy: {self.finding.remedy}"])
 
 
-def escapes(probability: float) -> Share:
+def escapes(probability: float) -> ShareClaim:
     """The claim that so many seeds escape."""
-    return Share(lambda record: int(sum(record.metrics["escaped"])), probability)
+    return ShareClaim(lambda record: int(sum(record.metrics["escaped"])), probability)
 
 
 def escaped(found: Escape, probability: float, decider: Decider | None = None) -> OverSeeds:
@@ -69,9 +69,9 @@ class Target:
     metric: str | None = None
 
     @property
-    def share(self) -> Share:
+    def share(self) -> ShareClaim:
         """The claim that so many seeds reach it."""
-        return Share(self.successes, self.probability)
+        return ShareClaim(self.successes, self.probability)
 
     def successes(self, record: RunRecord) -> int:
         """How many seeds reach it; a NaN does not."""

@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from pytest_initcheck.diagnosis import Diagnosis
     from pytest_initcheck.landscape import Escape
     from pytest_initcheck.records import Comparison, RunRecord
-    from pytest_initcheck.session.deciding import Decider, Share
+    from pytest_initcheck.session.deciding import Decider, ShareClaim
     from pytest_initcheck.session.recorder import TestRecorder
     from pytest_initcheck.session.settings import Scope
+    from pytest_initcheck.stepping import StepReport
     from pytest_initcheck.watching import Watched
 
 _DEVICES = "use 'auto' or 'cpu' (--initcheck-device, the marker's device=, or initcheck_device)"
@@ -61,16 +62,19 @@ class Recording:
         if options.get("thorough") is None:
             options["thorough"] = self._settings.thorough
         found = call(diagnose, model, batch, *args, **self._placed(options))
+        self._record(name, "diagnosis", found)
+        return found
+
+    def _record(self, name: str, kind: str, found: Diagnosis | StepReport) -> None:
         self._recorder.add(
             name,
-            "diagnosis",
+            kind,
             found.run_record(),
             verdict=found.verdict,
             findings=found.findings,
             ignored=found.ignored,
         )
         self._recorder.note_ignores(found.unused_ignores)
-        return found
 
     def _placed(self, options: dict[str, Any]) -> dict[str, Any]:
         if self._settings.device is not None and options.get("device") is None:
@@ -94,7 +98,7 @@ class Recording:
         return record
 
     def _trained(
-        self, name: str, share: Share | None, *args: Any, **options: Any
+        self, name: str, share: ShareClaim | None, *args: Any, **options: Any
     ) -> tuple[RunRecord, Decider | None]:
         from pytest_initcheck.training import run
         from pytest_initcheck.training.runs import run_until
@@ -104,7 +108,7 @@ class Recording:
         return run_until(decider, *args, **options), decider
 
     def _decider(
-        self, name: str, given: Mapping[str, Any], share: Share | None = None
+        self, name: str, given: Mapping[str, Any], share: ShareClaim | None = None
     ) -> Decider | None:
         """Who says when the seeds of a `Sequential` among these arguments are enough."""
         seeds = given.get("seeds")
@@ -150,7 +154,7 @@ class Recording:
         return found
 
     def _walked(
-        self, name: str, share: Share | None, *args: Any, **options: Any
+        self, name: str, share: ShareClaim | None, *args: Any, **options: Any
     ) -> tuple[Escape, Decider | None]:
         from pytest_initcheck.landscape import escape
         from pytest_initcheck.landscape.growing import escape_until

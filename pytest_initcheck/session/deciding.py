@@ -70,14 +70,14 @@ class Deciders:
 
 
 @dataclass(frozen=True)
-class Share:
+class ShareClaim:
     """The claim that a ``probability`` of seeds succeeds; ``successes`` counts those that do."""
 
     successes: Callable[[RunRecord], int]
     probability: float
 
 
-def share_question(design: Sequential, share: Share) -> Question:
+def share_question(design: Sequential, share: ShareClaim) -> Question:
     """Asks whether enough seeds succeed."""
     bounds = tuple(_bounds(share_stage(design, n, share.probability)) for n in design.looks)
 

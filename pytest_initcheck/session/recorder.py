@@ -16,7 +16,7 @@ from pytest_initcheck.records import (
     TestRecord,
     Verdict,
 )
-from pytest_initcheck.session.deciding import Decider, Share, baseline_question, share_question
+from pytest_initcheck.session.deciding import Decider, ShareClaim, baseline_question, share_question
 from pytest_initcheck.session.failure import BaselineProblem, baseline_text
 from pytest_initcheck.session.provenance import device_among, device_of, version
 from pytest_initcheck.session.settings import Scope, tolerances_of
@@ -83,7 +83,7 @@ class TestRecorder:
         return entry
 
     def decider(
-        self, name: str, design: Sequential, share: Share | None = None, device: str = ""
+        self, name: str, design: Sequential, share: ShareClaim | None = None, device: str = ""
     ) -> Decider:
         """Who says whether a run under ``name``, on that kind of device, needs more seeds.
 

@@ -17,7 +17,7 @@ from pytest_initcheck.ignores import Given as GivenIgnores
 from pytest_initcheck.records import Finding
 from pytest_initcheck.stepping import arguments
 from pytest_initcheck.stepping.calling import Given, Step, step_of
-from pytest_initcheck.stepping.facts import Start, seen, snapshot
+from pytest_initcheck.stepping.facts import InitialWeights, seen, snapshot
 from pytest_initcheck.stepping.judge import frozen, judge_step
 from pytest_initcheck.stepping.judge_model import unheld
 from pytest_initcheck.stepping.lightning import lightning_step, module_of
@@ -131,7 +131,7 @@ class _Job:
     def _first(self, found: Reach, runs: Runs) -> tuple[Watcher, StepObservations]:
         with kept(found):
             watcher = Watcher(self.given.model, self.optimizers)
-            start = Start(watcher)
+            start = InitialWeights(watcher)
             runs.start = snapshot(self.given.model)
 
             def after(calls: int) -> None:

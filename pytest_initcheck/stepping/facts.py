@@ -23,7 +23,7 @@ _NORMS = (
 )
 
 
-class Start:
+class InitialWeights:
     """The weights as they were before the first call."""
 
     def __init__(self, watcher: Watcher) -> None:
@@ -32,7 +32,7 @@ class Start:
         self.trainable = {id(t.parameter): t.parameter.requires_grad for t in tracks}
 
 
-def seen(watcher: Watcher, start: Start, passed: list[Any]) -> StepObservations:
+def seen(watcher: Watcher, start: InitialWeights, passed: list[Any]) -> StepObservations:
     """All that the checks read; called while the model is as the last call left it."""
     model = watcher.model
     held, twice = _held(watcher)
@@ -61,7 +61,7 @@ def _held(watcher: Watcher) -> tuple[set[int], list[int]]:
     return held, twice
 
 
-def _weights(watcher: Watcher, start: Start, held: set[int]) -> Iterator[Weight]:
+def _weights(watcher: Watcher, start: InitialWeights, held: set[int]) -> Iterator[Weight]:
     norms = _norm_parameters(watcher.model)
     for name, parameter in watcher.model.named_parameters():
         key = id(parameter)
@@ -101,7 +101,7 @@ def _outrun(parameter: Tensor, first: Tensor | None, pull: float) -> float:
     return decayed / rest if rest else float("inf")
 
 
-def _strangers(watcher: Watcher, start: Start, passed: list[Any]) -> Iterator[Stranger]:
+def _strangers(watcher: Watcher, start: InitialWeights, passed: list[Any]) -> Iterator[Stranger]:
     own = {id(parameter) for parameter in watcher.model.parameters()}
     for tensor in {id(t): t for o in passed for t in tensors_held(o)}.values():
         track: Track | None = watcher.tracks.get(id(tensor))

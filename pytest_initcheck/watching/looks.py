@@ -12,7 +12,7 @@ MOST = 64
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
+class TrainingLook:
     """What a training showed after ``step`` steps, and how far each parameter had come by then."""
 
     step: int
@@ -28,7 +28,7 @@ class Looks:
     is never older than the last thirtieth of the training.
     """
 
-    _kept: list[Look] = field(default_factory=list)
+    _kept: list[TrainingLook] = field(default_factory=list)
     _stride: int = 1
     _count: int = 0
 
@@ -41,7 +41,7 @@ class Looks:
         """Go on without the one that is not wanted."""
         self._count += 1
 
-    def add(self, look: Look) -> None:
+    def add(self, look: TrainingLook) -> None:
         """Keep the one that is wanted."""
         self._kept.append(look)
         self._count += 1
@@ -49,7 +49,7 @@ class Looks:
             self._stride *= 2
             self._kept = self._kept[::2]
 
-    def __iter__(self) -> Iterator[Look]:
+    def __iter__(self) -> Iterator[TrainingLook]:
         return iter(self._kept)
 
     def __len__(self) -> int:

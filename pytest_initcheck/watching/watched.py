@@ -12,7 +12,7 @@ from pytest_initcheck.capture.layer_records import model_record
 from pytest_initcheck.capture.written import optimizer_name, rates
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.records import Curve, ModelRecord, RunRecord
-from pytest_initcheck.watching.looks import Look
+from pytest_initcheck.watching.looks import TrainingLook
 from pytest_initcheck.watching.watcher import Watcher
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class Watched:
 
         return models_figure(self.record, self.after, self.after.moment)
 
-    def _record(self, look: Look) -> ModelRecord:
+    def _record(self, look: TrainingLook) -> ModelRecord:
         watcher, step, snapshot = self._watcher, look.step, look.reading.snapshot(look.step)
         record = model_record(
             snapshot,

@@ -16,7 +16,7 @@ from pytest_initcheck.evidence import Array, Parameter
 from pytest_initcheck.watching import backward_calls
 from pytest_initcheck.watching.compiled import is_compiled, plain_model
 from pytest_initcheck.watching.glance import glance
-from pytest_initcheck.watching.looks import Look, Looks
+from pytest_initcheck.watching.looks import Looks, TrainingLook
 from pytest_initcheck.watching.loss_of_step import LossOfStep
 from pytest_initcheck.watching.reading import Reading
 from pytest_initcheck.watching.sampled_weights import SampledWeights
@@ -177,7 +177,7 @@ class Watcher:
         reading = seen.finish(slots, self.loss.parts(seen.scale))
         self._note(seen, reading)
         moved = self._weights.moved(weights) if self.steps else {}
-        self.looks.add(Look(step=self.steps, reading=reading, movement=moved))
+        self.looks.add(TrainingLook(step=self.steps, reading=reading, movement=moved))
         return reading.loss, reading.gradient_norm
 
     def _note(self, seen: TracedPass, reading: Reading) -> None:

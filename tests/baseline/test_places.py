@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_initcheck.baseline.places import Project, alike, file_of, paths_of
+from pytest_initcheck.baseline.places import ProjectPlace, alike, file_of, paths_of
 
 names = st.text(st.characters(exclude_characters="/"), min_size=1, max_size=6).filter(
     lambda name: name not in (".", "..")
@@ -73,14 +73,14 @@ def test_names_that_some_disks_take_for_one():
     ],
 )
 def test_a_folder_above_the_project_keeps_the_path_to_it(folder, root, kept):
-    project = Project(Path("/", folder), Path("/", root))
+    project = ProjectPlace(Path("/", folder), Path("/", root))
     assert project.path("tests/t.py") == kept
     assert project.test_file(kept) == "tests/t.py"
 
 
 def test_tests_beside_the_project_are_those_of_the_one_beside_it():
-    mine, other = (Project(Path("/repo/baselines"), Path("/repo", name)) for name in "ab")
+    mine, other = (ProjectPlace(Path("/repo/baselines"), Path("/repo", name)) for name in "ab")
     assert mine.path("../b/t.py") == other.path("t.py") == "b/t.py"
     assert mine.test_file("b/t.py") == "../b/t.py"
     assert mine.test_file("/elsewhere/t.py") == "/elsewhere/t.py"
-    assert Project(Path("/repo/baselines"), None).path("t.py") == "t.py"
+    assert ProjectPlace(Path("/repo/baselines"), None).path("t.py") == "t.py"

@@ -120,6 +120,14 @@ def test_welch_of_one_value_is_a_prediction_interval():
     assert tolerance.means(0.05, Sample(1, 1.0, 0.0), Sample(1, 2.0, 0.0)) == 0
 
 
+@given(st.integers(2, 40), st.floats(0, 5), st.integers(-1000, 1000))
+def test_the_tolerance_of_means_has_their_scale_however_tiny_or_huge(n, ratio, exponent):
+    scale = 2.0**exponent
+    plain = tolerance.means(0.05, Sample(n, 0.0, 1.0), Sample(5, 0.0, ratio))
+    found = tolerance.means(0.05, Sample(n, 0.0, scale), Sample(5, 0.0, ratio * scale))
+    assert found == pytest.approx(plain * scale, rel=1e-9, abs=0)
+
+
 _samples = st.lists(
     st.floats(-1e6, 1e6, width=32) | st.sampled_from([0.0, 1.0, 2.0]), min_size=1, max_size=60
 )

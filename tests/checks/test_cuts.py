@@ -344,6 +344,15 @@ def test_weights_that_are_made_of_parameters_outside_of_the_graph_are_told(chang
         assert "'0.u', '0.v'" in finding.cause
 
 
+def test_weights_that_are_read_without_their_gradient_beside_a_bias_that_has_one_are_told():
+    def by_data(m, x):
+        return m.head(torch.relu(functional.linear(x, m.main.weight.data, m.main.bias)))
+
+    finding = named(judged(by_data), "IC401")
+    assert (finding.layer, finding.severity) == ("main", "error")
+    assert "'main.weight'" in finding.cause
+
+
 def test_weights_that_are_cut_off_in_one_of_two_uses_are_trained_by_the_other():
     def tied(m, x):
         h = torch.relu(m.main(x))

@@ -79,6 +79,8 @@ def test_data_that_the_model_enlarges_are_no_fault():
     assert diagnose(model, (x, x[:, :1] * x[:, 1:])).verdict == "pass"
     enlarged = Model(lambda m, x: m.body(1000 * x), body=mlp(nn.ReLU, 2, 64, 1))
     assert "IC701" not in told(diagnose(enlarged, (x, x[:, :1] * x[:, 1:])))
+    outlier = torch.cat([torch.tensor([[200.0, 0.0]]), x[1:]])
+    assert "IC701" not in told(diagnose(enlarged, (outlier, x[:, :1] * x[:, 1:])))
 
 
 def test_normalisation_takes_small_inputs_as_they_are():

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from support.mnist import NAMES, tiny
 
 import pytest_initcheck.data
 from pytest_initcheck.data import load_mnist, read_idx, write_idx
@@ -16,12 +17,6 @@ from pytest_initcheck.data.build import build, stratified
 from pytest_initcheck.errors import DataError
 
 EMBEDDED = Path(pytest_initcheck.data.__file__).parent / "embedded"
-NAMES = (
-    "train-images-idx3-ubyte",
-    "train-labels-idx1-ubyte",
-    "t10k-images-idx3-ubyte",
-    "t10k-labels-idx1-ubyte",
-)
 # How many of each digit the full set has.
 TRAIN_CLASSES = (5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949)
 TEST_CLASSES = (980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009)
@@ -37,16 +32,6 @@ DIGESTS = {
 @pytest.fixture(autouse=True)
 def _no_folder(monkeypatch):
     monkeypatch.delenv("INITCHECK_MNIST", raising=False)
-
-
-def tiny(folder, train=30, test=20, suffix=""):
-    """A small set in the form of MNIST."""
-    folder.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(0)
-    for names, n in ((NAMES[:2], train), (NAMES[2:], test)):
-        write_idx(folder / (names[0] + suffix), rng.integers(0, 256, (n, 28, 28), "uint8"))
-        write_idx(folder / (names[1] + suffix), (np.arange(n) % 10).astype("uint8"))
-    return folder
 
 
 def test_embedded_subset_has_its_size_and_range():

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+BENCHMARKS = sorted((ROOT / "benchmarks").glob("*.py"))
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 FILES = [
     *WORKFLOWS,
@@ -51,15 +52,20 @@ def test_versions_agree():
     named = re.findall(r'"Programming Language :: Python :: (3\.\d+)"', project)
     assert list(sessions()["tests"]) == named
     matrices = re.findall(r"python: \[(.*)\]", text(".github/workflows/checks.yml"))
-    assert [re.findall(r'"(3\.\d+)"', matrix) for matrix in matrices] == [
-        named,
-        list(sessions()["oldest"]),
-    ]
-    for name, version in re.findall(r'"(\w+)==([\d.]+)\.\*"', text("noxfile.py")):
-        assert f'"{name}>={version}"' in project, f"{name}: not the oldest that is allowed"
+    in_workflow = [re.findall(r'"(3\.\d+)"', matrix) for matrix in matrices]
+    assert in_workflow == [list(sessions()[name]) for name in ("types", "tests", "oldest")]
     version = re.search(r'^version = "(.*)"', project, re.MULTILINE)
     assert version
     assert f"version: {version[1]}" in text("CITATION.cff")
+
+
+def test_the_oldest_are_those_that_are_allowed():
+    project = text("pyproject.toml")
+    oldest = set(re.findall(r'"([\w-]+==[\d.]+)"', text("noxfile.py")))
+    assert {one.replace("==", ">=") for one in oldest} <= set(re.findall(r'"(.*?)"', project))
+    needed = re.search(r"^dependencies = \[(.*?)\]", project, re.MULTILINE | re.DOTALL)
+    assert needed
+    assert set(re.findall(r'"(.*?)>=', needed[1])) <= {one.partition("==")[0] for one in oldest}
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
@@ -84,6 +90,27 @@ def test_a_session_of_nox_runs_files_that_are_there():
     named = re.findall(r'"(benchmarks/\w+\.py)"', text("noxfile.py"))
     assert named
     assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def offered(path: Path) -> set[str]:
+    """The names that a module has after it was imported."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            names.add(node.name)
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            names |= {one.asname or one.name for one in node.names}
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+    return names
+
+
+@pytest.mark.parametrize("path", BENCHMARKS, ids=lambda path: path.stem)
+def test_benchmarks_take_from_each_other_what_is_there(path):
+    beside = {other.stem: other for other in BENCHMARKS}
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module in beside:
+            assert {one.name for one in node.names} <= offered(beside[node.module])
 
 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="tomllib is new in 3.11")

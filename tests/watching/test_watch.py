@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from pytest_initcheck import InitcheckError, diagnose, watch
-from pytest_initcheck.watching.looks import MOST, Look, Looks
+from pytest_initcheck.watching.looks import MOST, Looks, TrainingLook
 
 FLAT = (6,)
 
@@ -317,7 +317,7 @@ def test_a_long_training_keeps_evenly_spaced_looks():
     looks = Looks()
     for step in range(1000):
         if looks.wants_next:
-            looks.add(Look(step=step, reading=None, movement={}))
+            looks.add(TrainingLook(step=step, reading=None, movement={}))
         else:
             looks.skip()
     steps = [look.step for look in looks]
