@@ -30,7 +30,7 @@ from pytest_initcheck.training.prepare import Prepared, prepare
 from pytest_initcheck.training.seeds import Order
 
 IMAGES, LABELS = load_mnist("embedded").train
-ENGINES: list[Engine] = ["plain", "batched", "threads", "auto"]
+ENGINES: list[Engine] = ["plain", "batched", "threads", "processes", "auto"]
 
 
 def dense(widths: list[int], nonlinearity: type[nn.Module]) -> nn.Sequential:

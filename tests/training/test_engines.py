@@ -9,14 +9,16 @@ from support.training import experiment, points
 from torch import nn
 
 from pytest_initcheck import InitcheckError, run, sweep
-from pytest_initcheck.training import runs, threads, trial, workers
+from pytest_initcheck.training import processes, runs, threads, trial, workers
 
-ENGINES = ["plain", "batched", "threads", "auto"]
+ENGINES = ["plain", "batched", "threads", "processes", "auto"]
+
+ENGINES_TOLD = ["", "batched", "threads", "processes"]
 
 
 @pytest.fixture(autouse=True)
 def two_cores(monkeypatch):
-    for room in (threads, workers):
+    for room in (threads, processes, workers):
         monkeypatch.setattr(room, "cores", lambda: 2)
 
 
@@ -69,7 +71,7 @@ def test_all_give_the_same_results(model, eager):
     for other in others:
         torch.testing.assert_close(values(other), values(plain), rtol=1e-10, atol=1e-10)
         assert other.meta == plain.meta
-    assert [record.engine for record in (plain, *others[:2])] == ["", "batched", "threads"]
+    assert [record.engine for record in (plain, *others[:3])] == ENGINES_TOLD
 
 
 def test_threads_repeat_the_plain_loop_bit_for_bit_on_one_thread():
@@ -177,7 +179,7 @@ def test_an_engine_with_other_losses_is_not_taken(eager):
     assert "threads: it gives other losses" in run(experiment(loss=loss), 2, engine="auto").engine
 
 
-@pytest.mark.parametrize("engine", ["threads", "auto"])
+@pytest.mark.parametrize("engine", ["threads", "processes", "auto"])
 @pytest.mark.parametrize(("steps", "epoch"), [(1, 1), (5, 2)])
 def test_the_error_is_that_of_the_plain_loop(engine, steps, epoch, eager):
     class Breaking(nn.Linear):
