@@ -31,7 +31,7 @@ def bring_back(model: nn.Module, data: Carried) -> None:
         tensor.copy_(from_bits(value, tensor))
     modules = dict(model.named_modules())
     for (name, key), attribute in attributes.items():
-        vars(modules[name])[key] = attribute
+        modules[name].__dict__[key] = attribute
 
 
 def bits(tensor: Tensor) -> bytes:
