@@ -13,7 +13,7 @@ from pytest_initcheck.training import loop, processes, threads
 from pytest_initcheck.training.forks import Unsuited
 from pytest_initcheck.training.history import History
 from pytest_initcheck.training.prepare import Prepared
-from pytest_initcheck.training.trial import fastest
+from pytest_initcheck.training.trial import fastest, first_of
 
 Engine = Literal["plain", "batched", "threads", "processes", "auto"]
 _Train = Callable[[Prepared, Sequence[nn.Module], Sequence[int], loop.Tick], list[History]]
@@ -51,13 +51,29 @@ def train(
     """Train all models; also which engine did it and why, "" for the plain loop by wish."""
     if engine == "plain":
         return loop.train(prepared, models, seeds, tick), ""
-    name, why = fastest(prepared, models, seeds) if engine == "auto" else (engine, "")
+    if engine != "auto":
+        return _served(engine, prepared, models, seeds, tick)
+    first, seconds = first_of(prepared, models, seeds, tick)
+    name, why = fastest(prepared, models[1:], seeds[1:], seconds)
+    others, told = _served(name, prepared, models[1:], seeds[1:], tick, may_change=True)
+    return first + others, f"{told}; {why}" if told != name else f"{name} ({why})"
+
+
+def _served(
+    name: str,
+    prepared: Prepared,
+    models: Sequence[nn.Module],
+    seeds: Sequence[int],
+    tick: loop.Tick,
+    may_change: bool = False,
+) -> tuple[list[History], str]:
+    """Train with an engine, or plainly where it cannot, and say why."""
     counted = _Counted(tick)
     try:
-        return _ENGINES[name](prepared, models, seeds, counted), f"{name} ({why})" if why else name
+        return _ENGINES[name](prepared, models, seeds, counted), name
     except InitcheckError as error:
         # Stacks and other processes leave the models as they were, so that all can begin anew.
-        stacked = engine == "auto" and name == "batched"
+        stacked = may_change and name == "batched"
         if not isinstance(error, Unsuited) and not stacked:
             raise
         counted.take_back()
