@@ -9,19 +9,20 @@ from torch import nn
 
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.training import batched as batched_loop
-from pytest_initcheck.training import loop, processes, threads
+from pytest_initcheck.training import graphs, loop, processes, threads
 from pytest_initcheck.training.forks import Unsuited
 from pytest_initcheck.training.history import History
 from pytest_initcheck.training.prepare import Prepared
 from pytest_initcheck.training.trial import fastest, first_of
 
-Engine = Literal["plain", "batched", "threads", "processes", "auto"]
+Engine = Literal["plain", "batched", "threads", "processes", "graphs", "auto"]
 _Train = Callable[[Prepared, Sequence[nn.Module], Sequence[int], loop.Tick], list[History]]
 _ENGINES: dict[str, _Train] = {
     "plain": loop.train,
     "batched": batched_loop.train,
     "threads": threads.train,
     "processes": processes.train,
+    "graphs": graphs.train,
 }
 
 
