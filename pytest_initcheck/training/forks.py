@@ -87,12 +87,15 @@ class _Child:
 
     def heard(self) -> Iterator[tuple[int, int, Any]]:
         """What it has sent; at its end, that it died, where something is left to do."""
+        # Asked first: what it sent before it ended is all there then.
+        ended = self.process.exitcode is not None
         try:
             while self.reader.poll():
                 yield self.reader.recv()
         except (EOFError, OSError):
             self.process.join()
-        if self.process.exitcode is not None and self.todo and not self.reader.closed:
+            ended = True
+        if ended and self.todo:
             yield _FAILED, self.todo[0], (self._ended(), "")
 
     def _ended(self) -> str:

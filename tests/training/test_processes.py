@@ -89,6 +89,17 @@ def test_they_repeat_the_plain_loop_bit_for_bit(model):
     )
 
 
+def test_a_parent_that_computes_in_several_threads_can_be_forked():
+    torch.set_num_threads(2)
+    wide = torch.randn(700, 700)
+    assert (wide @ wide).isfinite().all()
+    plain, forked = (run(experiment(), seeds=3, engine=engine) for engine in ("plain", "processes"))
+    assert torch.get_num_threads() == 2
+    assert forked.engine == "processes"
+    for mine, own in zip(forked.curves["loss"], plain.curves["loss"], strict=True):
+        assert mine == pytest.approx(own, rel=1e-5)
+
+
 class OwnRandom(nn.Linear):
     def __init__(self):
         super().__init__(2, 3)
