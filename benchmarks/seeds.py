@@ -2,10 +2,10 @@
 
     python benchmarks/seeds.py [--rounds 5] [--only CNN] [--threads 1] [--json FILE]
 
-The clock is that on the wall, since several threads are what is measured: other programs disturb
-it, and the ratios, of engines that take turns, less than the seconds. Models are put back before
-every training, outside of the clock. A ratio above 1 is faster than the plain loop; "by hand" is a
-loop without any tally, as one would write it.
+The clock is that on the wall, since several cores are what is measured: other programs disturb it,
+and the ratios, of engines that take turns, less than the seconds. Models are put back before every
+training, outside of the clock. A ratio above 1 is faster than the plain loop; "by hand" is a loop
+without any tally, as one would write it. What takes minutes one by one is timed on some seeds.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import copy
 import itertools
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
 from timing import Times, add_options, finish, ratios, take_turns
-from torch import nn
+from torch import Tensor, nn
 
-from pytest_initcheck import Experiment
+from pytest_initcheck import Experiment, escape
 from pytest_initcheck.data import load_mnist
 from pytest_initcheck.training.build import build_models
 from pytest_initcheck.training.engines import Engine, train
@@ -30,7 +30,8 @@ from pytest_initcheck.training.prepare import Prepared, prepare
 from pytest_initcheck.training.seeds import Order
 
 IMAGES, LABELS = load_mnist("embedded").train
-ENGINES: list[Engine] = ["plain", "batched", "threads", "auto"]
+ENGINES: list[Engine] = ["batched", "threads", "processes", "auto"]
+QUICK = ("batched", "auto")  # Where it takes minutes one by one.
 
 
 def dense(widths: list[int], nonlinearity: type[nn.Module]) -> nn.Sequential:
@@ -83,11 +84,64 @@ def normed() -> Experiment:
     return Experiment(model=convolutions, data=(images, LABELS[:3000]), epochs=3, batch_size=64)
 
 
-CASES: dict[str, tuple[Callable[[], Experiment], int]] = {
-    "S3 network, 64 seeds": (sigma, 64),
-    "Xavier MNIST network, 8 seeds": (xavier, 8),
-    "BatchNorm CNN, 8 seeds": (normed, 8),
+def symmetry() -> Experiment:
+    """The network of suites/test_symmetry.py: single steps, in order."""
+    inputs = torch.arange(-20, 20).float().view(-1, 1)
+    return Experiment(
+        model=lambda: nn.Sequential(*dense([1, 2, 1], nn.Sigmoid), nn.Sigmoid()),
+        data=(inputs, ((inputs > -4) & (inputs < 4)).float()),
+        loss=nn.functional.binary_cross_entropy,
+        optimizer=lambda params: torch.optim.SGD(params, lr=0.1),
+        epochs=1000,
+        batch_size=1,
+        shuffle=False,
+    )
+
+
+# How many seeds there are, and how many of them are trained where it is one after the other.
+CASES: dict[str, tuple[Callable[[], Experiment], int, int]] = {
+    "S0 network, 64 seeds": (symmetry, 64, 1),
+    "S3 network, 64 seeds": (sigma, 64, 64),
+    "Xavier MNIST network, 8 seeds": (xavier, 8, 8),
+    "BatchNorm CNN, 8 seeds": (normed, 8, 8),
 }
+PATHS, BY_HAND = 1000, 20
+
+
+def quartic(w: Tensor) -> Tensor:
+    """The landscape of suites/test_momentum.py."""
+    return 2 * w**4 - 9 * w**3 - 21 * w**2 + 88 * w + 48
+
+
+def momentum(params: list[Tensor]) -> torch.optim.Optimizer:
+    """Its optimiser."""
+    return torch.optim.SGD(params, lr=0.001, momentum=0.9)
+
+
+def paths_by_hand() -> None:
+    """Some noisy paths on the quartic, as one would write them, without asking where they end."""
+    for seed in range(BY_HAND):
+        source = torch.Generator().manual_seed(seed)
+        w = torch.tensor([6.0], requires_grad=True)
+        optimizer = momentum([w])
+        path = [w.item()]
+        for _ in range(100):
+            optimizer.zero_grad()
+            quartic(w).backward()
+            assert w.grad is not None
+            w.grad += 10 * torch.randn(1, generator=source)
+            optimizer.step()
+            path.append(w.item())
+
+
+def paths(rounds: int) -> Times:
+    """Seconds of all noisy paths by hand, and with their ends by `escape`."""
+
+    def together() -> None:
+        escape(quartic, 6.0, momentum, 100, noise=10.0, seeds=PATHS)
+
+    works = {"plain": (paths_by_hand, BY_HAND / PATHS), "escape, with the ends": (together, 1)}
+    return take_turns(works, rounds, clock="wall")
 
 
 def by_hand(prepared: Prepared, models: list[nn.Module], seeds: list[int]) -> None:
@@ -104,7 +158,7 @@ def by_hand(prepared: Prepared, models: list[nn.Module], seeds: list[int]) -> No
                 optimizer.step()
 
 
-def timed(experiment: Experiment, count: int, rounds: int) -> tuple[Times, str]:
+def timed(experiment: Experiment, count: int, few: int, rounds: int) -> tuple[Times, str]:
     """Seconds of all engines, and what "auto" took last."""
     prepared, seeds = prepare(experiment), list(range(count))
     told = [""]
@@ -115,22 +169,31 @@ def timed(experiment: Experiment, count: int, rounds: int) -> tuple[Times, str]:
         for model, state in zip(models, start, strict=True):
             model.load_state_dict(state)
 
-    def work(engine: Engine) -> Callable[[], None]:
+    def work(engine: Engine, some: int) -> tuple[Callable[[], None], float]:
         def call() -> None:
-            told.append(train(engine, prepared, models, seeds, lambda _: None)[1])
+            told.append(train(engine, prepared, models[:some], seeds[:some], lambda _: None)[1])
 
-        return call
+        return call, some / count
 
-    works = {"by hand": (lambda: by_hand(prepared, models, seeds), 1)}
-    works |= {engine: (work(engine), 1) for engine in ENGINES}
+    def hand() -> None:
+        by_hand(prepared, models[:few], seeds[:few])
+
+    works = {"by hand": (hand, few / count), "plain": work("plain", few)}
+    works |= {engine: work(engine, count) for engine in ENGINES if few == count or engine in QUICK}
     times = take_turns(works, rounds, clock="wall", before=reset)
     return times, told[-1]
 
 
-def rows(times: Times) -> Iterator[tuple[str, tuple[float, float, float]]]:
-    """How many times as fast as the plain loop each of them is: quartiles."""
+def shown(case: str, times: Times) -> dict[str, float]:
+    """Print how many times as fast as the plain loop each is; what is stored and compared."""
+    print(f"\n| {case} | times as fast as the plain loop | quartiles |\n|---|---|---|")
+    found = {}
     for name in times:
-        yield name, ratios(times, "plain", name)
+        low, middle, high = ratios(times, "plain", name)
+        print(f"| {name} | {middle:.2f} | {low:.2f} to {high:.2f} |", flush=True)
+        # It grows where something becomes slower.
+        found[f"{case}, {name}"] = 1 / middle
+    return found
 
 
 def main() -> int:
@@ -142,16 +205,13 @@ def main() -> int:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     found: dict[str, float] = {}
-    for case, (experiment, count) in CASES.items():
-        if options.only not in case:
-            continue
-        times, told = timed(experiment(), count, options.rounds)
-        print(f"\n| {case} | times as fast as the plain loop | quartiles |\n|---|---|---|")
-        for name, (low, middle, high) in rows(times):
-            print(f"| {name} | {middle:.2f} | {low:.2f} to {high:.2f} |", flush=True)
-            # What is stored and compared grows where something becomes slower.
-            found[f"{case}, {name}"] = 1 / middle
-        print(f"\nauto: {told}", flush=True)
+    for case, (experiment, count, few) in CASES.items():
+        if options.only in case:
+            times, told = timed(experiment(), count, few, options.rounds)
+            found |= shown(case, times)
+            print(f"\nauto: {told}", flush=True)
+    if options.only in (case := "noisy paths on the quartic"):
+        found |= shown(f"{PATHS} {case}", paths(options.rounds))
     return finish(found, options, threads=options.threads)
 
 

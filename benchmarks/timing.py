@@ -41,15 +41,15 @@ def _wait(device: str) -> None:
 
 
 def take_turns(
-    works: Mapping[str, tuple[Callable[[], object], int]],
+    works: Mapping[str, tuple[Callable[[], object], float]],
     rounds: int,
     device: str = "cpu",
     clock: str = "processor",
     before: Callable[[], object] = lambda: None,
 ) -> Times:
     """Seconds of each work in every round, after one to warm up; a work is a function that does
-    so many things at once, since a single one may be shorter than the clock's noise. ``before``
-    is called before each, outside of the clock."""
+    so many things at once, since a single one may be shorter than the clock's noise, or a part of
+    one. ``before`` is called before each, outside of the clock."""
     for function, _ in works.values():
         before()
         function()

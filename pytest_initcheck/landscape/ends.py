@@ -12,7 +12,7 @@ points from its last one; all slopes against rounding. The steps of the decision
    a small gradient but a long Newton step, so that it is not taken for an end.
 3. It must also stay there: 10 % more steps without noise may not leave that neighbourhood, or the
    seed was only passing through: **still moving**.
-4. `shape`: the outward slope on both sides along each eigenvector of the Hessian decides. Rising
+4. `shapes`: the outward slope on both sides along each eigenvector of the Hessian decides. Rising
    everywhere is a **minimum**, falling everywhere a **maximum**, both a **saddle**, neither is
    **flat**. For a regular point that is the sign of the eigenvalue; a vanishing eigenvalue (the
    inflection of w³, the monkey saddle) is decided by the higher orders that the slopes see.
@@ -24,14 +24,13 @@ minimum can be found in so wide a cloud: nothing jitters about a saddle for long
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from pytest_initcheck.landscape.shape import Shape, shape
+from pytest_initcheck.landscape.shape import Shape, shapes
 from pytest_initcheck.landscape.surface import Surface
 
 End = Shape | Literal["still moving", "diverged"]
@@ -51,91 +50,110 @@ class Ending:
     eigenvalues: Tensor
 
 
-def classify(surface: Surface, path: Tensor, rest: Tensor, noise: float = 0.0) -> Ending:
-    """The end of one trajectory.
+def classified(surface: Surface, paths: Tensor, rest: Tensor, noise: float = 0.0) -> list[Ending]:
+    """The end of every trajectory, all asked at once.
 
     Args:
-        path: the points, (steps + 1) × elements.
-        rest: further points without noise, any number × elements.
+        paths: the points, trajectories × (steps + 1) × elements.
+        rest: further points without noise, trajectories × any number × elements.
         noise: standard deviation of the noise on each component of the gradient.
     """
-    path, rest = path.double(), rest.double()
-    end = path[-1]
-    unknown = torch.full_like(end, torch.nan)
-    if not bool(torch.isfinite(path).all()):
-        return Ending("diverged", torch.nan, unknown)
-    gradient, hessian = surface.model(end)
-    norm = float(gradient.norm())
-    if not bool(torch.isfinite(hessian).all()):
-        return Ending("diverged", norm, unknown)
-    lost = not math.isfinite(norm) or not math.isfinite(surface.value(end))
-    diverged = lost or _diverges(surface, path, noise)
-    kind = "diverged" if diverged else _end(surface, path, rest, noise)
-    return Ending(kind, norm, torch.linalg.eigvalsh(hessian))
+    paths, rest = paths.double(), rest.double()
+    ends = paths[:, -1]
+    norms, eigenvalues = torch.full_like(ends[:, 0], torch.nan), torch.full_like(ends, torch.nan)
+    kinds: list[End] = ["diverged"] * len(paths)
+    rows = torch.isfinite(paths).flatten(1).all(1).nonzero().flatten()
+    if len(rows):
+        gradients, hessians = surface.models(ends[rows])
+        norms[rows] = gradients.norm(dim=-1)
+        known = torch.isfinite(hessians).flatten(1).all(1)
+        rows = rows[known]
+        eigenvalues[rows] = torch.linalg.eigvalsh(hessians[known])
+    if len(rows):
+        sound = norms[rows].isfinite() & surface.values(ends[rows]).isfinite()
+        rows = rows[sound]
+    if len(rows):
+        rows = rows[~_diverge(surface, paths[rows], noise)]
+    found = _ends(surface, paths[rows], rest[rows], noise) if len(rows) else []
+    for row, kind in zip(rows.tolist(), found, strict=True):
+        kinds[row] = kind
+    return [Ending(*each) for each in zip(kinds, norms.tolist(), eigenvalues, strict=True)]
 
 
-def _diverges(surface: Surface, path: Tensor, noise: float) -> bool:
-    start, end = path[0], path[-1]
-    moves = (path[1:] - path[:-1]).norm(dim=-1)
-    third = len(moves) // 3
-    growing = third == 0 or bool(moves[-third:].mean() > moves[-2 * third : -third].mean())
-    if not growing or not len(moves):
-        return False
-    first = max(float(surface.gradient(start).norm()), noise * len(start) ** 0.5)
-    last = float(surface.gradient(end).norm())
-    uphill = surface.value(end) > surface.value(start) and last > _UPHILL * first
-    far = float((end - start).norm()) > _RUNAWAY * max(1.0, float(start.norm()))
-    return uphill or (far and last > _RUNAWAY * first)
+def _diverge(surface: Surface, paths: Tensor, noise: float) -> Tensor:
+    """Which trajectories run away: their steps grow, uphill or for ever."""
+    starts, ends = paths[:, 0], paths[:, -1]
+    moves = paths.diff(dim=1).norm(dim=-1)
+    third = moves.shape[1] // 3
+    away = torch.full_like(starts[:, 0], moves.shape[1] > 0, dtype=torch.bool)
+    if third:
+        away &= moves[:, -third:].mean(1) > moves[:, -2 * third : -third].mean(1)
+    if not bool(away.any()):
+        return away
+    starts, ends = starts[away], ends[away]
+    least = noise * starts.shape[1] ** 0.5
+    first = surface.gradients(starts).norm(dim=-1).clamp(min=least)
+    last = surface.gradients(ends).norm(dim=-1)
+    uphill = (surface.values(ends) > surface.values(starts)) & (last > _UPHILL * first)
+    far = (ends - starts).norm(dim=-1) > _RUNAWAY * starts.norm(dim=-1).clamp(min=1.0)
+    away[away.clone()] = uphill | (far & (last > _RUNAWAY * first))
+    return away
 
 
-def _end(surface: Surface, path: Tensor, rest: Tensor, noise: float) -> End:
-    end = path[-1]
-    extent = float((path - end).norm(dim=-1).max())
+def _ends(surface: Surface, paths: Tensor, rest: Tensor, noise: float) -> list[End]:
+    ends = paths[:, -1]
+    extent = (paths - ends[:, None]).norm(dim=-1).amax(1)
     # A start that is a stationary point but for rounding has an extent of almost nothing.
-    near = max(NEAR * extent, 1e-6 * max(1.0, float(end.norm())))
-    centre, slack = (end, near) if not noise else _cloud(path, near)
-    critical = stationary(surface, centre, slack)
-    if critical is None:
-        return "still moving"
-    away = (rest - critical).norm(dim=-1)
-    leash = 2 * slack + float((end - critical).norm())
-    if not bool((away <= leash).all()):
-        return "still moving"
-    kind = shape(surface, critical, near)
-    return kind if kind == "minimum" or slack == near else "still moving"
+    near = torch.maximum(NEAR * extent, 1e-6 * ends.norm(dim=-1).clamp(min=1.0))
+    centres, slack = (ends, near) if not noise else _clouds(paths, near)
+    critical, rests = stationary(surface, centres, slack)
+    away = (rest - critical[:, None]).norm(dim=-1)
+    leash = 2 * slack + (ends - critical).norm(dim=-1)
+    rests &= (away <= leash[:, None]).all(1)
+    kinds: list[End] = ["still moving"] * len(paths)
+    rows = rests.nonzero().flatten()
+    found = shapes(surface, critical[rows], near[rows]) if len(rows) else []
+    for row, kind in zip(rows.tolist(), found, strict=True):
+        if kind == "minimum" or bool(slack[row] == near[row]):
+            kinds[row] = kind
+    return kinds
 
 
-def _cloud(path: Tensor, near: float) -> tuple[Tensor, float]:
-    """Centre and reach of the last third of a path.
+def _clouds(paths: Tensor, near: Tensor) -> tuple[Tensor, Tensor]:
+    """Centre and reach of the last third of every path.
 
     The mean of a straight run is √3 of its own standard deviations from either of its ends, so
     that 1.5 of them do not take a seed on its way for one that jitters about its goal.
     """
-    last = path[-max(10, len(path) // 3) :]
-    centre = last.mean(0)
-    jitter = float((last - centre).norm(dim=-1).square().mean().sqrt())
-    return centre, max(near, _JITTER * jitter)
+    last = paths[:, -max(10, paths.shape[1] // 3) :]
+    centres = last.mean(1)
+    jitter = (last - centres[:, None]).norm(dim=-1).square().mean(1).sqrt()
+    return centres, torch.maximum(near, _JITTER * jitter)
 
 
-def stationary(surface: Surface, point: Tensor, limit: float) -> Tensor | None:
-    """The stationary point that Newton's method reaches within ``limit`` of ``point``, or None.
+def stationary(surface: Surface, points: Tensor, limit: Tensor) -> tuple[Tensor, Tensor]:
+    """The stationary points that Newton's method reaches within ``limit`` of ``points``, and
+    whether there is one.
 
     Directions whose curvature is only rounding are left alone; a slope along one of them, or a
     Newton step that leads further than ``limit``, means that there is none.
     """
-    w = point
+    w, found = points.clone(), torch.zeros_like(limit, dtype=torch.bool)
+    rows = torch.arange(len(points), device=points.device)
     for _ in range(_NEWTON_STEPS):
-        gradient, curvature, axes = surface.principal(w)
-        slope = axes.T @ gradient
-        largest = float(curvature.abs().max())
-        floor = 1e3 * surface.eps * largest
-        damped = curvature.square() + floor**2
-        step = axes @ torch.where(damped > 0, curvature * slope / damped, 0.0)
-        w = w - step
-        if not float((w - point).norm()) <= limit:
-            return None
-        if float(step.norm()) <= 1e-4 * limit:
-            loose = curvature.abs() <= floor
-            tilt = float(slope[loose].norm()) if bool(loose.any()) else 0.0
-            return w if tilt <= surface.roundoff(w, largest) else None
-    return None
+        gradients, curvature, axes = surface.principal(w[rows])
+        slopes = (axes.mT @ gradients[..., None])[..., 0]
+        largest = curvature.abs().amax(1)
+        floor = (1e3 * surface.eps * largest)[:, None]
+        damped = curvature.square() + floor.square()
+        along = torch.where(damped > 0, curvature * slopes / damped, 0.0)
+        step = (axes @ along[..., None])[..., 0]
+        w[rows] -= step
+        near = (w[rows] - points[rows]).norm(dim=-1) <= limit[rows]
+        done = near & (step.norm(dim=-1) <= 1e-4 * limit[rows])
+        tilt = torch.where(curvature.abs() <= floor, slopes, 0.0).norm(dim=-1)
+        found[rows] = done & (tilt <= surface.roundoff(w[rows], largest))
+        rows = rows[near & ~done]
+        if not len(rows):
+            break
+    return w, found

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pytest_initcheck.capture.restore import preserved
-from pytest_initcheck.landscape.ends import Ending, classify
+from pytest_initcheck.landscape.ends import Ending, classified
 from pytest_initcheck.landscape.problem import (
     SEEDS,
     EscapeProblem,
@@ -82,16 +82,13 @@ def escape(
 
 def _endings(problem: EscapeProblem, walked: Walk) -> list[Ending]:
     """One ending per seed; equal trajectories, the rule without noise, are judged once."""
-    surface = Surface(problem)
     noise = problem.noise if problem.noisy else 0.0
-    known: dict[bytes, Ending] = {}
-    endings = []
-    for path, rest in zip(walked.path, walked.rest, strict=True):
-        key = path.cpu().numpy().tobytes()
-        if key not in known:
-            known[key] = classify(surface, path, rest, noise)
-        endings.append(known[key])
-    return endings
+    keys = [path.numpy().tobytes() for path in walked.path.cpu()]
+    first = {key: row for row, key in reversed(list(enumerate(keys)))}
+    rows = sorted(first.values())
+    found = classified(Surface(problem), walked.path[rows], walked.rest[rows], noise)
+    known = dict(zip(rows, found, strict=True))
+    return [known[first[key]] for key in keys]
 
 
 def _describe(problem: EscapeProblem) -> str:

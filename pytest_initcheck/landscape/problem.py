@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -60,12 +60,16 @@ class EscapeProblem:
             )
         return found.reshape(())
 
-    def noises(self, seed: int) -> Tensor:
-        """The noise of one seed, (steps + 1) × start's elements; on the loss ``[:, 0]`` counts."""
-        source = torch.Generator().manual_seed(seed)
-        size = (self.steps + 1, self.start.numel())
-        drawn = torch.randn(size, generator=source, dtype=torch.float64) * self.noise
-        return drawn.to(self.start)
+    def noises(self, seeds: Sequence[int]) -> Tensor:
+        """The noise of some seeds, seeds × (steps + 1) × start's elements; on the loss the first
+        element counts."""
+        size = (len(seeds), self.steps + 1, self.start.numel())
+        drawn = torch.empty(size, dtype=torch.float64)
+        # One generator for all: a new one takes as long as the numbers of a short walk.
+        source = torch.Generator()
+        for seed, rows in zip(seeds, drawn, strict=True):
+            torch.randn(size[1:], generator=source.manual_seed(seed), out=rows)
+        return drawn.mul_(self.noise).to(self.start)
 
     def new_optimizer(self, w: Tensor) -> torch.optim.Optimizer:
         """An optimiser over ``w`` alone.

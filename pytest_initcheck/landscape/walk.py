@@ -46,7 +46,7 @@ def one_by_one(problem: EscapeProblem) -> Walk:
     walks = []
     for seed in problem.seeds:
         seed_all(seed)
-        walks.append(_steps(problem, problem.start[None], problem.noises(seed)[None], _single))
+        walks.append(_steps(problem, problem.start[None], problem.noises([seed]), _single))
     return Walk(*(torch.cat([getattr(w, f) for w in walks]) for f in ("path", "values", "rest")))
 
 
@@ -55,7 +55,7 @@ def batched(problem: EscapeProblem) -> Walk | None:
     start = problem.start.expand(len(problem.seeds), *problem.start.shape)
     if not _elementwise(problem) or not _maps(problem, start):
         return None
-    noise = torch.stack([problem.noises(seed) for seed in problem.seeds])
+    noise = problem.noises(problem.seeds)
     if problem.noisy:
         return _steps(problem, start, noise, _mapped)
     return _alike(problem, noise)
@@ -87,16 +87,17 @@ def _mapped(problem: EscapeProblem, w: Tensor) -> Tensor:
 
 def _steps(problem: EscapeProblem, start: Tensor, noise: Tensor, evaluate: Evaluate) -> Walk:
     walker = _Walker(problem, start, evaluate)
-    still = torch.zeros_like(noise)
-    shift, raised = (noise, still) if problem.noise_on == "gradient" else (still, noise)
+    # Step first: what one step needs lies together.
+    rows = noise.transpose(0, 1).contiguous().unbind()
+    on_gradient = problem.noise_on == "gradient"
     path, values = [walker.place()], []
-    for step in range(problem.steps):
-        values.append(walker.step(shift[:, step], raised[:, step, 0]))
+    for row in rows[:-1]:
+        values.append(walker.step(row, None) if on_gradient else walker.step(None, row[:, 0]))
         path.append(walker.place())
-    values.append(walker.values() + raised[:, -1, 0])
+    values.append(walker.values() + (0.0 if on_gradient else rows[-1][:, 0]))
     rest = []
     for _ in range(settling(problem.steps)):
-        walker.step(still[:, 0], still[:, 0, 0])
+        walker.step(None, None)
         rest.append(walker.place())
     flat = start.flatten(1)
     return Walk(
@@ -125,16 +126,18 @@ class _Walker:
         with torch.no_grad():
             return self._evaluate(self._problem, self._w)
 
-    def step(self, shift: Tensor, raised: Tensor) -> Tensor:
+    def step(self, shift: Tensor | None, raised: Tensor | None) -> Tensor:
         """One step with noise on gradient and loss; returns the loss of each seed before it."""
         seen: list[Tensor] = []
 
         def closure() -> Tensor:
             with torch.enable_grad():
-                loss = self._evaluate(self._problem, self._w) + raised
-                self._w.grad = _gradient(loss.sum(), self._w) + shift.reshape(self._w.shape)
-            seen.append(loss.detach())
-            return seen[-1].sum()
+                loss = self._evaluate(self._problem, self._w)
+                total = loss.sum()
+                gradient = _gradient(total, self._w)
+            self._w.grad = gradient if shift is None else gradient + shift.view(self._w.shape)
+            seen.append(loss.detach() if raised is None else loss.detach() + raised)
+            return total.detach() if raised is None else seen[-1].sum()
 
         try:
             if self._wants_closure:

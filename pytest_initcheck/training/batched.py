@@ -1,152 +1,253 @@
 """The batched training loop: all seeds as one program, for models too small to fill the machine.
 
-The parameters of all models are stacked and the step is vectorised over them
+The parameters of several models are stacked and the step is vectorised over them
 (https://pytorch.org/docs/stable/generated/torch.func.stack_module_state.html). Only optimisers
-that work element by element may update a stack: for them it equals one optimiser per model.
+that work element by element may update a stack: for them it equals one optimiser per model. Long
+trainings run a trace of the step, compared with the step itself at every power of two.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+import itertools
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, stack_module_state, vmap
 
 from pytest_initcheck.capture.optimizer_step import ELEMENTWISE
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.training.build import describe_error
+from pytest_initcheck.training.carried import bits, from_bits
+from pytest_initcheck.training.forks import in_processes, no_fork
 from pytest_initcheck.training.history import History, Tally
-from pytest_initcheck.training.loop import (
-    EVALUATED,
-    Tick,
-    batches,
-    class_dimension,
-    final_accuracy,
-)
-from pytest_initcheck.training.prepare import LabelledData, Prepared
+from pytest_initcheck.training.loop import Tick, final_accuracy
+from pytest_initcheck.training.prepare import Prepared
 from pytest_initcheck.training.seeds import Order
+from pytest_initcheck.training.stack import Found, Stack
 from pytest_initcheck.training.workers import in_threads, sharing, worker_count
 
-# Of smaller stacks the interpreter, of which there is one, has as much to do as the cores.
-_SMALLEST = 4
+# Of smaller stacks the interpreter has as much to do as of single models.
+SMALLEST = 4
+# Of larger ones (parameters, gradients, two moments, a batch) the caches hold too little.
+_LARGEST = 8 * 2**20
+# A trace costs as much as some hundred steps, and saves a half of each.
+_WORTH_TRACING = 400
+# Batches are gathered together up to this size, so that small ones do not cost a call each.
+_GATHERED = 2**18
 
 
-class Stack:
-    """Several models of one architecture with their parameters stacked: model first."""
-
-    def __init__(self, prepared: Prepared, models: Sequence[nn.Module]) -> None:
-        self.prepared, self.models, self.base = prepared, models, models[0]
-        self.params, self.buffers = stack_module_state(list(models))
-        self.batch: tuple[Tensor, Tensor] | None = None
-        self.per_batch: Callable[..., Any] = vmap(self._one)
-        self.per_model: Callable[..., Any] = vmap(self._one, in_dims=(0, 0, None, None))
-
-    def _one(
-        self, params: dict[str, Tensor], buffers: dict[str, Tensor], inputs: Tensor, targets: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        outputs = functional_call(self.base, (params, buffers), (inputs,))
-        return self.prepared.loss(outputs, targets), outputs
-
-    def rows(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        """The samples at these places of every model (model first), until the next are asked for.
-
-        They are written to the same memory every time: fresh pages cost more than the copy.
-        """
-        pair = self.prepared.train
-        if self.batch is None or self.batch[1].shape[:2] != index.shape:
-            self.batch = (
-                pair.inputs.new_empty(*index.shape, *pair.inputs.shape[1:]),
-                pair.targets.new_empty(*index.shape, *pair.targets.shape[1:]),
-            )
-        for source, rows in zip((pair.inputs, pair.targets), self.batch, strict=True):
-            torch.index_select(source, 0, index.reshape(-1), out=rows.flatten(0, 1))
-        return self.batch
-
-    def losses(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Loss and outputs of every model on its own batch (model first)."""
-        return self.per_batch(self.params, self.buffers, inputs, targets)  # type: ignore[no-any-return]
-
-    @torch.no_grad()
-    def evaluate(self, pair: LabelledData, prefix: str = "") -> list[dict[str, float]]:
-        """Mean loss and accuracy of every model on the same samples, in evaluation mode."""
-        tally = Tally()
-        self.base.eval()
-        rows = max(8 * EVALUATED // len(self.models), 1)
-        for start in range(0, len(pair), rows):
-            inputs, targets = pair.rows(slice(start, start + rows))
-            losses, outputs = self.per_model(self.params, self.buffers, inputs, targets)
-            targets = targets.expand(len(self.models), *targets.shape)
-            tally.add(losses, outputs, targets, class_dimension(self.prepared, outputs, 1))
-        self.base.train()
-        return tally.means(prefix)
-
-    @torch.no_grad()
-    def unstack(self) -> None:
-        """Write the trained parameters and buffers back into the models."""
-        for place, model in enumerate(self.models):
-            for name, parameter in model.named_parameters():
-                parameter.copy_(self.params[name][place])
-            for name, buffer in model.named_buffers():
-                buffer.copy_(self.buffers[name][place])
+class _Differs(Exception):
+    """A trace and the step that it was made of give different numbers."""
 
 
 def train(
-    prepared: Prepared, models: Sequence[nn.Module], seeds: Sequence[int], tick: Tick
+    prepared: Prepared,
+    models: Sequence[nn.Module],
+    seeds: Sequence[int],
+    tick: Tick,
 ) -> list[History]:
     """Train all models at once; the same curves as the plain loop up to rounding.
 
     Raises:
         InitcheckError: the model, its loss or its optimiser cannot run stacked.
     """
-    try:
-        stacks, histories = train_copies(prepared, models, seeds, tick)
-        for stack in stacks:
-            stack.unstack()
-    except (RuntimeError, ValueError) as error:
-        raise InitcheckError(
-            f"batched: the models cannot be trained as one program: {describe_error(error)}; "
-            "pass batched=False"
-        ) from error
-    return histories
+    jobs = _jobs(prepared, models, seeds)
+    found = _done(jobs, _programs(jobs), tick)
+    for job in jobs:
+        job.stack.unstack()
+    return [history for histories in found for history in histories]
 
 
-def train_copies(
-    prepared: Prepared, models: Sequence[nn.Module], seeds: Sequence[int], tick: Tick
-) -> tuple[list[Stack], list[History]]:
-    """Train stacks, one in every worker, whose models stay as they are."""
-    jobs = [(Stack(prepared, models[part]), seeds[part]) for part in parts(prepared, models)]
-    found = in_threads(lambda job, counted: _train_stack(prepared, *job, counted), jobs, tick)
-    return [stack for stack, _ in jobs], [history for each in found for history in each]
+def tried(prepared: Prepared, models: Sequence[nn.Module], seeds: Sequence[int]) -> list[History]:
+    """Train a copy of a single stack."""
+    with _told():
+        job = _Job(prepared, Stack(prepared, models), seeds)
+    return job.train(_programs([job]), lambda done: None)
 
 
 def parts(prepared: Prepared, models: Sequence[nn.Module]) -> list[slice]:
-    """Which models are stacked together: equal parts, as many as are trained at a time."""
-    count = worker_count(max(len(models) // _SMALLEST, 1))
-    size = -(-len(models) // count)
-    found = [slice(start, start + size) for start in range(0, len(models), size)]
+    """Which models are stacked together: as many as fit, in equal parts, for all workers."""
+    count = len(models)
+    workers = worker_count(max(count // SMALLEST, 1))
+    needed = -(-count // max(_LARGEST // _bytes(prepared, models[0]), SMALLEST))
+    stacks = max(-(-needed // workers) * workers, workers)
+    # A trace serves stacks of one size.
+    most = stacks * 3 // 2
+    stacks = next((n for n in range(stacks, most + 1, workers) if count % n == 0), stacks)
+    edges = [count * i // stacks for i in range(stacks + 1)]
+    found = [slice(*each) for each in itertools.pairwise(edges)]
     if prepared.device.type != "cpu" or sharing([models[part][0] for part in found]):
         return [slice(None)]
     return found
 
 
-def _train_stack(
-    prepared: Prepared, stack: Stack, seeds: Sequence[int], tick: Tick
-) -> list[History]:
-    experiment, count = prepared.experiment, len(stack.models)
-    optimizer = _optimizer(prepared, stack)
-    orders = [Order(seed, len(prepared.train), experiment.shuffle) for seed in seeds]
-    histories = [History() for _ in stack.models]
-    for _ in range(experiment.epochs):
-        _extend(histories, _epoch(prepared, stack, optimizer, orders))
-        if prepared.validation is not None:
-            _extend(histories, stack.evaluate(prepared.validation, "validation "))
-        tick(count)
-    for history, values in zip(histories, stack.evaluate(prepared.train), strict=True):
-        history.metrics.update(final_accuracy(values))
-        history.finish()
-    return histories
+def _bytes(prepared: Prepared, model: nn.Module) -> int:
+    """What a step of one model works on: parameters, gradients, moments and a batch."""
+    values = sum(each.numel() * each.element_size() for each in model.parameters())
+    row = prepared.train.inputs[0]
+    return 4 * values + prepared.experiment.batch_size * row.numel() * row.element_size() or 1
+
+
+def _jobs(prepared: Prepared, models: Sequence[nn.Module], seeds: Sequence[int]) -> list[_Job]:
+    with _told():
+        return [
+            _Job(prepared, Stack(prepared, models[part]), seeds[part])
+            for part in parts(prepared, models)
+        ]
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:
+        raise InitcheckError(
+            f"batched: the models cannot be trained as one program: {describe_error(error)}; "
+            "pass batched=False"
+        ) from error
+
+
+def _programs(jobs: Sequence[_Job]) -> dict[tuple[int, ...], Any]:
+    """Traces by the shape of their batch, models first, where they are used often enough."""
+    uses: Counter[tuple[int, ...]] = Counter()
+    for job in jobs:
+        for size, steps in job.batches.items():
+            uses[len(job.seeds), size] += steps * job.prepared.experiment.epochs
+    often = [shape for shape, count in uses.items() if count >= _WORTH_TRACING]
+    stacks = {len(job.seeds): job.stack for job in jobs}
+    return {shape: stacks[shape[0]].traced_step(shape) for shape in often}
+
+
+def _done(
+    jobs: Sequence[_Job], programs: Mapping[tuple[int, ...], Any], tick: Tick
+) -> list[list[History]]:
+    """Train all stacks, in several processes where these can be forked, otherwise in threads."""
+    if worker_count(len(jobs)) < 2 or no_fork(jobs[0].prepared.device):
+        return in_threads(lambda job, counted: job.train(programs, counted), jobs, tick)
+
+    def work(place: int, counted: Tick) -> tuple[list[History], list[bytes]]:
+        histories = jobs[place].train(programs, counted)
+        return histories, [bits(each) for part in jobs[place].stack.state for each in part]
+
+    names = [f"seeds {', '.join(map(str, job.seeds))}" for job in jobs]
+    found = in_processes(work, names, tick)
+    for job, (_, state) in zip(jobs, found, strict=True):
+        tensors = [each for part in job.stack.state for each in part]
+        for tensor, data in zip(tensors, state, strict=True):
+            tensor.data.copy_(from_bits(data, tensor))
+    return [histories for histories, _ in found]
+
+
+class _Job:
+    """The training of one stack."""
+
+    def __init__(self, prepared: Prepared, stack: Stack, seeds: Sequence[int]) -> None:
+        self.prepared, self.stack, self.seeds = prepared, stack, seeds
+        self.programs: Mapping[tuple[int, ...], Any] = {}
+        self.steps = 0
+
+    @property
+    def batches(self) -> dict[int, int]:
+        """How many steps of an epoch there are with batches of each size."""
+        size, samples = self.prepared.experiment.batch_size, len(self.prepared.train)
+        whole, rest = divmod(samples, size)
+        found = {size: whole} if whole else {}
+        return {**found, rest: 1} if rest and self.prepared.steps > whole else found
+
+    def train(self, programs: Mapping[tuple[int, ...], Any], tick: Tick) -> list[History]:
+        """Train it; anew and without traces where these turn out to be wrong."""
+        counted: list[int] = []
+
+        def count(done: int) -> None:
+            counted.append(done)
+            tick(done)
+
+        self.programs = programs
+        try:
+            with _told():
+                return self._train(count)
+        except _Differs:
+            tick(-sum(counted))
+            self.stack, self.programs = Stack(self.prepared, self.stack.models), {}
+            with _told():
+                return self._train(tick)
+
+    def _train(self, tick: Tick) -> list[History]:
+        experiment, stack = self.prepared.experiment, self.stack
+        optimizer = _optimizer(self.prepared, stack)
+        orders = [Order(seed, len(self.prepared.train), experiment.shuffle) for seed in self.seeds]
+        histories = [History() for _ in self.seeds]
+        for _ in range(experiment.epochs):
+            _extend(histories, self._epoch(optimizer, torch.stack([x.epoch() for x in orders])))
+            if self.prepared.validation is not None:
+                _extend(histories, stack.evaluate(self.prepared.validation, "validation "))
+            tick(len(self.seeds))
+        for history, values in zip(histories, stack.evaluate(self.prepared.train), strict=True):
+            history.metrics.update(final_accuracy(values))
+            history.finish()
+        return histories
+
+    def _epoch(self, optimizer: torch.optim.Optimizer, order: Tensor) -> list[dict[str, float]]:
+        tally, start, order = Tally(), 0, order.to(self.prepared.device)
+        for size, steps in self.batches.items():
+            index = order[:, start : start + steps * size].unflatten(1, (steps, size))
+            start += steps * size
+            found = [self._step(optimizer, *batch) for batch in self._rows(index.transpose(0, 1))]
+            losses, right = (list(each) for each in zip(*found, strict=True))
+            known = None if right[0] is None else torch.stack(right).sum(0)
+            decisions = steps * size * self.prepared.train.targets[0].numel()
+            tally.count(torch.stack(losses).double().sum(0) * size, known, steps * size, decisions)
+        return tally.means()
+
+    def _rows(self, index: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches at these places (step first, then model), several gathered at once."""
+        row = self.prepared.train.inputs[0]
+        size = index[0].numel() * row.numel() * row.element_size()
+        for part in index.split(max(_GATHERED // max(size, 1), 1)):
+            yield from zip(*(each.unbind() for each in self.stack.rows(part)), strict=True)
+
+    def _step(
+        self, optimizer: torch.optim.Optimizer, inputs: Tensor, targets: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        losses, right, *gradients = self._found(inputs, targets)
+        wanted = (param for param in self.stack.params.values() if param.requires_grad)
+        for param, gradient in zip(wanted, gradients, strict=True):
+            param.grad = gradient
+        optimizer.step()
+        return losses, right
+
+    def _found(self, inputs: Tensor, targets: Tensor) -> Found:
+        stack = self.stack
+        program = self.programs.get((len(targets), targets.shape[1]))
+        if program is None:
+            return stack.step(*stack.state, inputs, targets)
+        self.steps += 1
+        with torch.no_grad():
+            if self.steps & (self.steps - 1):
+                return program(*stack.flat, inputs, targets)  # type: ignore[no-any-return]
+            copies = [each.clone() for each in stack.flat]
+            found = program(*copies, inputs, targets)
+        expected = stack.step(*stack.state, inputs, targets)
+        buffers = copies[len(stack.params) :], stack.state[1]
+        _compare([*found, *buffers[0]], [*expected, *buffers[1]])
+        return expected
+
+
+def _compare(found: Sequence[Tensor | None], expected: Sequence[Tensor | None]) -> None:
+    for mine, own in zip(found, expected, strict=True):
+        if mine is None or own is None:
+            same = mine is own
+        elif own.is_floating_point():
+            near = torch.finfo(own.dtype).eps ** 0.5
+            largest = own.abs().nan_to_num(0.0, 0.0, 0.0).max().item() if own.numel() else 0.0
+            same = torch.allclose(mine, own, near, near * largest, equal_nan=True)
+        else:
+            same = torch.equal(mine, own)
+        if not same:
+            raise _Differs
 
 
 def _optimizer(prepared: Prepared, stack: Stack) -> torch.optim.Optimizer:
@@ -157,20 +258,6 @@ def _optimizer(prepared: Prepared, stack: Stack) -> torch.optim.Optimizer:
             "batched=False or one of " + ", ".join(kind.__name__ for kind in ELEMENTWISE)
         )
     return optimizer
-
-
-def _epoch(
-    prepared: Prepared, stack: Stack, optimizer: torch.optim.Optimizer, orders: Sequence[Order]
-) -> list[dict[str, float]]:
-    tally = Tally()
-    for index in batches(prepared, torch.stack([order.epoch() for order in orders])):
-        inputs, targets = stack.rows(index)
-        optimizer.zero_grad(set_to_none=True)
-        losses, outputs = stack.losses(inputs, targets)
-        torch.autograd.backward(losses.sum())
-        optimizer.step()
-        tally.add(losses, outputs, targets, class_dimension(prepared, outputs, 1))
-    return tally.means()
 
 
 def _extend(histories: Sequence[History], epoch: Sequence[dict[str, float]]) -> None:

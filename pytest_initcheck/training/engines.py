@@ -9,17 +9,20 @@ from torch import nn
 
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.training import batched as batched_loop
-from pytest_initcheck.training import loop, threads
+from pytest_initcheck.training import graphs, loop, processes, threads
+from pytest_initcheck.training.forks import Unsuited
 from pytest_initcheck.training.history import History
 from pytest_initcheck.training.prepare import Prepared
-from pytest_initcheck.training.trial import fastest
+from pytest_initcheck.training.trial import fastest, first_of
 
-Engine = Literal["plain", "batched", "threads", "auto"]
+Engine = Literal["plain", "batched", "threads", "processes", "graphs", "auto"]
 _Train = Callable[[Prepared, Sequence[nn.Module], Sequence[int], loop.Tick], list[History]]
 _ENGINES: dict[str, _Train] = {
     "plain": loop.train,
     "batched": batched_loop.train,
     "threads": threads.train,
+    "processes": processes.train,
+    "graphs": graphs.train,
 }
 
 
@@ -50,12 +53,46 @@ def train(
     if engine == "plain":
         return loop.train(prepared, models, seeds, tick), ""
     if engine != "auto":
-        return _ENGINES[engine](prepared, models, seeds, tick), engine
-    name, why = fastest(prepared, models, seeds)
+        return _served(engine, prepared, models, seeds, tick)
+    first, seconds = first_of(prepared, models, seeds, tick)
+    name, why = fastest(prepared, models[1:], seeds[1:], seconds)
+    others, told = _served(name, prepared, models[1:], seeds[1:], tick, may_change=True)
+    return first + others, f"{told}; {why}" if told != name else f"{name} ({why})"
+
+
+def _served(
+    name: str,
+    prepared: Prepared,
+    models: Sequence[nn.Module],
+    seeds: Sequence[int],
+    tick: loop.Tick,
+    may_change: bool = False,
+) -> tuple[list[History], str]:
+    """Train with an engine, or plainly where it cannot, and say why."""
+    counted = _Counted(tick)
     try:
-        return _ENGINES[name](prepared, models, seeds, tick), f"{name} ({why})"
+        return _ENGINES[name](prepared, models, seeds, counted), name
     except InitcheckError as error:
-        if name != "batched":
+        # Stacks and other processes leave the models as they were, so that all can begin anew.
+        stacked = may_change and name == "batched"
+        if not isinstance(error, Unsuited) and not stacked:
             raise
-        # A stack leaves its models as they were, so that the plain loop can still train them.
-        return loop.train(prepared, models, seeds, tick), f"plain ({error})"
+        counted.take_back()
+        because = str(error).removeprefix(f"{name}: ")
+        return loop.train(prepared, models, seeds, tick), f"plain ({name}: {because})"
+
+
+class _Counted:
+    """A tick that can take back what was counted in vain."""
+
+    def __init__(self, tick: loop.Tick) -> None:
+        self.tick, self.done = tick, 0
+
+    def __call__(self, done: int) -> None:
+        """Count what is done."""
+        self.done += done
+        self.tick(done)
+
+    def take_back(self) -> None:
+        """Count nothing of it."""
+        self.tick(-self.done)

@@ -50,14 +50,20 @@ class Tally:
 
     def add(self, loss: Tensor, outputs: Tensor, targets: Tensor, classes: int | None) -> None:
         """Add a batch: ``classes`` is the dimension of the outputs that holds the classes."""
-        size = targets.shape[loss.ndim]
-        total = loss.detach().double() * size
-        self.loss = total if self.loss is None else self.loss + total
-        self.samples += size
+        right, decisions = None, 0
         if classes is not None:
             right = hits(outputs.detach(), targets, classes).flatten(loss.ndim).sum(-1)
+            decisions = targets[(0,) * loss.ndim].numel()
+        size = targets.shape[loss.ndim]
+        self.count(loss.detach().double() * size, right, size, decisions)
+
+    def count(self, total: Tensor, right: Tensor | None, samples: int, decisions: int) -> None:
+        """Add the costs of all ``samples``, and how many ``decisions`` are right."""
+        self.loss = total if self.loss is None else self.loss + total
+        self.samples += samples
+        if right is not None:
             self.right = right if self.right is None else self.right + right
-            self.decisions += targets[(0,) * loss.ndim].numel()
+            self.decisions += decisions
 
     def means(self, prefix: str = "") -> list[dict[str, float]]:
         """Mean loss, and accuracy where there are classes, of every model."""

@@ -15,6 +15,7 @@ from pytest_initcheck.training.prepare import LabelledData, Prepared
 from pytest_initcheck.training.seeds import Order
 
 Tick = Callable[[int], object]
+Epoch = Callable[[torch.optim.Optimizer, Order], dict[str, float]]
 EVALUATED = 2_048  # Rows per forward when nothing is learned.
 
 
@@ -29,15 +30,24 @@ def train(
     return histories
 
 
-def train_one(prepared: Prepared, model: nn.Module, seed: int, tick: Tick) -> History:
-    """Train one model, in the order of samples of its seed; the global streams are as they are."""
+def train_one(
+    prepared: Prepared, model: nn.Module, seed: int, tick: Tick, one_epoch: Epoch | None = None
+) -> History:
+    """Train one model, in the order of samples of its seed; the global streams are as they are.
+
+    ``one_epoch`` is another way to take the steps of an epoch.
+    """
     experiment = prepared.experiment
     optimizer = experiment.optimizer(list(model.parameters()))
     order = Order(seed, len(prepared.train), experiment.shuffle)
     history = History()
     for epoch in range(experiment.epochs):
         try:
-            history.add(_epoch(prepared, model, optimizer, order))
+            history.add(
+                one_epoch(optimizer, order)
+                if one_epoch
+                else _epoch(prepared, model, optimizer, order)
+            )
         except Exception as error:
             where = f"seed {seed}, epoch {epoch + 1}"
             raise InitcheckError(f"training stopped at {where}: {describe_error(error)}") from error

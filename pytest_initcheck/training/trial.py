@@ -1,10 +1,14 @@
-"""Which engine trains some models fastest, by a trial of a few steps that leaves no trace."""
+"""The engine "auto": the first seed is trained plainly and timed, the others as is fastest.
+
+Nothing is lost but a trial of a few steps of a stack, which leaves no trace: the first seed is one
+of those that were asked for. What processes gain follows from their number.
+"""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,140 +16,215 @@ from torch import nn
 
 from pytest_initcheck.capture.restore import preserved
 from pytest_initcheck.errors import InitcheckError
-from pytest_initcheck.training import batched, loop, threads
+from pytest_initcheck.training import batched, loop, processes, threads
 from pytest_initcheck.training.attributes import plain_attributes
 from pytest_initcheck.training.build import describe_error
 from pytest_initcheck.training.history import History
 from pytest_initcheck.training.prepare import Prepared, shortened
 from pytest_initcheck.training.workers import worker_count
 
-_WARM_UP, _TIMED = 1, 3  # Batches.
-# What a trial may cost of what is to be trained: no training becomes much slower by being tried.
-_BUDGET = 0.05
+# Seconds of the plain loop below which another engine has nothing to gain that anyone would notice.
+_WORTHWHILE = 1.0
+_WARM_UP, _MOST = 1, 20  # Batches of a trial.
+_FEWEST = 3
+# What a trial may cost of what is left: no training becomes much slower by being tried.
+_BUDGET = 0.03
 # The plain loop repeats bit for bit, and less than that is noise of the clock.
 _GAIN = 1.1
-
-Engine = Callable[[Prepared], list[History]]
 
 
 @dataclass(frozen=True)
 class Trial:
-    """Seconds that an engine took for a few steps of one model, or why it cannot be taken."""
+    """What part of the plain loop's time an engine takes, or why it cannot be taken."""
 
     name: str
-    seconds: float = math.inf
+    share: float = math.inf
     refused: str = ""
+
+    @property
+    def told(self) -> str:
+        """In words."""
+        if self.refused:
+            return f"{self.name}: {self.refused}"
+        return f"{self.name}: {self.share:.2g} of the plain loop's time"
+
+
+def first_of(
+    prepared: Prepared, models: Sequence[nn.Module], seeds: Sequence[int], tick: loop.Tick
+) -> tuple[list[History], float]:
+    """Train the first model plainly; also the seconds that it took."""
+    start = time.perf_counter()
+    histories = loop.train(prepared, models[:1], seeds[:1], tick)
+    return histories, time.perf_counter() - start
 
 
 def fastest(
-    prepared: Prepared, models: Sequence[nn.Module], seeds: Sequence[int]
+    prepared: Prepared, models: Sequence[nn.Module], seeds: Sequence[int], seconds: float
 ) -> tuple[str, str]:
-    """The name of the engine to take, and why."""
-    if reason := _too_small(prepared, models):
-        return "plain", reason
+    """The engine to take for models of which the plain loop takes ``seconds`` each, and why."""
+    if not models:
+        return "plain", "there is one model"
+    if seconds * len(models) < _WORTHWHILE:
+        return "plain", f"the other seeds take {seconds * len(models):.1g} s"
     try:
-        plain, *others = _trials(prepared, models, seeds)
+        trials = _trials(prepared, models, seeds, seconds)
     except InitcheckError as error:
         # The plain loop says it itself, of the first seed that fails and all of its data.
         return "plain", str(error)
-    best = min(others, key=lambda trial: trial.seconds)
-    compared = "; ".join(_told(trial, plain) for trial in others)
-    return (best if plain.seconds > _GAIN * best.seconds else plain).name, compared
-
-
-def _too_small(prepared: Prepared, models: Sequence[nn.Module]) -> str:
-    """Why a trial would cost more than it could gain, if so."""
-    if len(models) < 2:
-        return "there is one model"
-    tried = (_WARM_UP + _TIMED) * (len(models) + 2 * worker_count(len(models)))
-    steps = prepared.steps * prepared.experiment.epochs
-    if tried > _BUDGET * steps * len(models):
-        return f"{steps} steps are too few to try other engines"
-    return ""
-
-
-def _told(trial: Trial, plain: Trial) -> str:
-    if trial.refused:
-        return f"{trial.name}: {trial.refused}"
-    return f"{trial.name} took {trial.seconds / plain.seconds:.2g} of the plain loop's time"
+    best = min(trials, key=lambda trial: trial.share)
+    name = best.name if best.share * _GAIN < 1 else "plain"
+    return name, "; ".join(trial.told for trial in trials)
 
 
 def _trials(
-    prepared: Prepared, models: Sequence[nn.Module], seeds: Sequence[int]
-) -> Iterator[Trial]:
-    """Of the plain loop, then of the others, which have to give the same losses."""
-    few = slice(worker_count(len(models)))
-    ours, own = models[few], seeds[few]
-
-    def plainly(cut: Prepared) -> list[History]:
-        return loop.train(cut, ours, own, _ignore)
-
-    def stacked(cut: Prepared) -> list[History]:
-        return _stacked(cut, models, seeds)
-
-    def together(cut: Prepared) -> list[History]:
-        return threads.together(cut, ours, own, _ignore)
-
-    seconds, histories = _timed(plainly, prepared, ours)
-    expected = _losses(histories, next(models[0].parameters()).dtype)
-    yield Trial("plain", seconds)
-    bases = [models[part][0] for part in batched.parts(prepared, models)]
-    yield _tried("batched", stacked, prepared, bases, expected)
+    prepared: Prepared, models: Sequence[nn.Module], seeds: Sequence[int], seconds: float
+) -> list[Trial]:
+    if len(models) < 2:
+        return [Trial("processes", refused="one model is left")]
+    step = seconds / (prepared.steps * prepared.experiment.epochs)
+    affordable = _BUDGET * seconds * len(models) / step
+    reason = processes.obstacle(prepared, models, seeds)
+    stacked = _stacked(prepared, models, seeds, affordable, forked=not reason)
+    if not reason:
+        return [stacked, _forked(prepared, models, seeds, affordable)]
+    others = [stacked, Trial("processes", refused=reason)]
     if reason := threads.obstacle(prepared, models, seeds):
-        yield Trial("threads", refused=reason)
-    else:
-        yield _tried("threads", together, prepared, ours, expected)
+        return [*others, Trial("threads", refused=reason)]
+    return [*others, _threaded(prepared, models, seeds, affordable)]
 
 
 def _ignore(done: int) -> None:
     """A tick that nobody sees."""
 
 
+def _steps(affordable: float, models: int) -> int:
+    """How many batches a trial may take in which so many models are trained in all."""
+    return min(int(affordable / models) - _WARM_UP, _MOST)
+
+
+def _rounds(jobs: int, workers: int) -> float:
+    """The time of some jobs on some workers, over that of one after the other."""
+    return -(-jobs // workers) / jobs
+
+
 def _stacked(
-    prepared: Prepared, models: Sequence[nn.Module], seeds: Sequence[int]
-) -> list[History]:
+    prepared: Prepared,
+    models: Sequence[nn.Module],
+    seeds: Sequence[int],
+    affordable: float,
+    forked: bool,
+) -> Trial:
     """A stack sees the attributes of its first model alone."""
+    if prepared.device.type == "cpu" and len(models) < batched.SMALLEST:
+        return Trial("batched", refused=f"{len(models)} models are too few for a stack")
+    stacks = batched.parts(prepared, models)
+    part = stacks[0]
+    own, numbers = models[part], seeds[part]
+    steps = _steps(affordable, 1 + len(own))
+    if steps < _FEWEST:
+        return Trial("batched", refused="there are too few steps to try it")
     attributes = [plain_attributes(model) for model in models]
     if any(each != attributes[0] for each in attributes):
-        raise InitcheckError("the models differ in attributes that are no tensors")
-    _, histories = batched.train_copies(prepared, models, seeds, _ignore)
-    if [plain_attributes(model) for model in models] != attributes:
-        raise InitcheckError("a step changes attributes that are no tensors")
-    return histories
+        return Trial("batched", refused="the models differ in attributes that are no tensors")
+
+    def plainly(cut: Prepared) -> list[History]:
+        return loop.train(cut, own[:1], numbers[:1], _ignore)
+
+    def together(cut: Prepared) -> list[History]:
+        histories = batched.tried(cut, own, numbers)
+        if plain_attributes(own[0]) != attributes[0]:
+            raise InitcheckError("a step changes attributes that are no tensors")
+        return histories
+
+    # Without processes stacks wait for each other, as their steps are mostly Python.
+    workers = worker_count(len(stacks)) if forked else 1
+    rounds = _rounds(len(stacks), workers)
+    return _tried("batched", together, plainly, prepared, own[:1], steps, rounds)
+
+
+def _forked(
+    prepared: Prepared, models: Sequence[nn.Module], seeds: Sequence[int], affordable: float
+) -> Trial:
+    """A process computes in one thread, the plain loop in as many as torch takes."""
+    share = _rounds(len(models), worker_count(len(models)))
+    used = torch.get_num_threads()
+    steps = _steps(affordable, 2)
+    if used == 1:
+        return Trial("processes", share)
+    if steps < _FEWEST:
+        return Trial("processes", refused="there are too few steps to try it")
+
+    def train(cut: Prepared, count: int) -> list[History]:
+        torch.set_num_threads(count)
+        try:
+            return loop.train(cut, models[:1], seeds[:1], _ignore)
+        finally:
+            torch.set_num_threads(used)
+
+    return _tried(
+        "processes",
+        lambda cut: train(cut, 1),
+        lambda cut: train(cut, used),
+        prepared,
+        models[:1],
+        steps,
+        share,
+    )
+
+
+def _threaded(
+    prepared: Prepared, models: Sequence[nn.Module], seeds: Sequence[int], affordable: float
+) -> Trial:
+    few = slice(worker_count(len(models)))
+    steps = _steps(affordable, 1 + len(models[few]))
+    if steps < _FEWEST:
+        return Trial("threads", refused="there are too few steps to try it")
+    return _tried(
+        "threads",
+        lambda cut: threads.together(cut, models[few], seeds[few], _ignore),
+        lambda cut: loop.train(cut, models[:1], seeds[:1], _ignore),
+        prepared,
+        models[few],
+        steps,
+        1.0,
+    )
 
 
 def _tried(
     name: str,
-    engine: Engine,
+    engine: Callable[[Prepared], list[History]],
+    plainly: Callable[[Prepared], list[History]],
     prepared: Prepared,
     changed: Sequence[nn.Module],
-    expected: torch.Tensor,
+    steps: int,
+    rounds: float,
 ) -> Trial:
+    """The time of an engine for a model over that of the plain loop; both give the same loss."""
+    plain, (expected, *_) = _timed(plainly, prepared, changed, steps)
     try:
-        seconds, histories = _timed(engine, prepared, changed)
+        seconds, (found, *_) = _timed(engine, prepared, changed, steps)
     except InitcheckError as error:
         return Trial(name, refused=str(error).removeprefix(f"{name}: "))
     except Exception as error:
         return Trial(name, refused=f"it raised {describe_error(error)}")
-    found = _losses(histories, expected.dtype)[: len(expected)]
-    precision = torch.finfo(expected.dtype).eps ** 0.5
-    if not torch.allclose(found, expected, precision, precision, equal_nan=True):
+    precision = torch.finfo(next(changed[0].parameters()).dtype).eps ** 0.5
+    mine, own = (torch.tensor(each.metrics["loss"]).double() for each in (found, expected))
+    if not torch.allclose(mine, own, precision, precision, equal_nan=True):
         return Trial(name, refused="it gives other losses than the plain loop")
-    return Trial(name, seconds)
+    return Trial(name, seconds / plain * rounds)
 
 
 def _timed(
-    engine: Engine, prepared: Prepared, changed: Sequence[nn.Module]
+    engine: Callable[[Prepared], list[History]],
+    prepared: Prepared,
+    changed: Sequence[nn.Module],
+    steps: int,
 ) -> tuple[float, list[History]]:
     """Seconds for the steps of one model, and what was recorded, after some to warm up."""
     with preserved(*changed, prepared.loss):
         engine(shortened(prepared, _WARM_UP))
     with preserved(*changed, prepared.loss):
         start = time.perf_counter()
-        histories = engine(shortened(prepared, _TIMED))
+        histories = engine(shortened(prepared, steps))
         seconds = time.perf_counter() - start
     return seconds / len(histories), histories
-
-
-def _losses(histories: Sequence[History], dtype: torch.dtype) -> torch.Tensor:
-    return torch.tensor([history.metrics["loss"] for history in histories], dtype=dtype)

@@ -39,10 +39,10 @@ def worker_count(jobs: int) -> int:
 
 
 def cores() -> int:
-    """How many this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """How many this process may use; of several workers of a test run, each has its share."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    found = len(affinity(0)) if affinity else os.cpu_count() or 1
+    return max(found // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT") or 1), 1)
 
 
 @contextlib.contextmanager

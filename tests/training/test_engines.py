@@ -1,6 +1,7 @@
 """The engines differ in nothing but their speed, and "auto" says which it took and why."""
 
 import random
+import time
 from contextlib import contextmanager
 
 import pytest
@@ -9,14 +10,18 @@ from support.training import experiment, points
 from torch import nn
 
 from pytest_initcheck import InitcheckError, run, sweep
-from pytest_initcheck.training import runs, threads, trial, workers
+from pytest_initcheck.training import processes, runs, threads, trial, workers
+from pytest_initcheck.training.build import build_models
+from pytest_initcheck.training.prepare import prepare
 
-ENGINES = ["plain", "batched", "threads", "auto"]
+ENGINES = ["plain", "batched", "threads", "processes", "auto"]
+
+ENGINES_TOLD = ["", "batched", "threads", "processes"]
 
 
 @pytest.fixture(autouse=True)
 def two_cores(monkeypatch):
-    for room in (threads, workers):
+    for room in (threads, processes, workers):
         monkeypatch.setattr(room, "cores", lambda: 2)
 
 
@@ -24,6 +29,8 @@ def two_cores(monkeypatch):
 def eager(monkeypatch):
     """Trials even where they cost more than they can gain."""
     monkeypatch.setattr(trial, "_BUDGET", 1e9)
+    monkeypatch.setattr(trial, "_WORTHWHILE", 0.0)
+    monkeypatch.setattr(trial, "_FEWEST", 1)
 
 
 def values(record):
@@ -69,7 +76,7 @@ def test_all_give_the_same_results(model, eager):
     for other in others:
         torch.testing.assert_close(values(other), values(plain), rtol=1e-10, atol=1e-10)
         assert other.meta == plain.meta
-    assert [record.engine for record in (plain, *others[:2])] == ["", "batched", "threads"]
+    assert [record.engine for record in (plain, *others[:3])] == ENGINES_TOLD
 
 
 def test_threads_repeat_the_plain_loop_bit_for_bit_on_one_thread():
@@ -104,12 +111,16 @@ def test_workers_together_use_the_cores_once():
     assert not {2, 3} & set(seen)
 
 
-def test_a_model_that_draws_is_trained_plainly(eager):
+def test_a_model_that_draws_is_no_stack_and_shares_no_process(eager, monkeypatch):
     chosen = experiment(model=dropping)
-    plain, auto = run(chosen, seeds=2), run(chosen, seeds=2, engine="auto")
+    plain, auto = run(chosen, seeds=9), run(chosen, seeds=9, engine="auto")
     assert auto.curves == plain.curves
-    assert auto.engine.startswith("plain (batched: it raised")
-    assert "threads: a step draws random numbers" in auto.engine
+    assert auto.engine.startswith("processes (batched: the models cannot be trained as one")
+    monkeypatch.setattr(processes, "no_fork", lambda _: "none here")
+    auto = run(chosen, seeds=9, engine="auto")
+    assert auto.curves == plain.curves
+    assert auto.engine.startswith("plain (batched: the models cannot be trained as one")
+    assert "processes: none here; threads: a step draws random numbers" in auto.engine
     with pytest.raises(InitcheckError, match=r"threads: a step draws .* pass engine='plain'"):
         run(chosen, seeds=2, engine="threads")
 
@@ -161,9 +172,9 @@ def test_models_that_differ_in_more_than_tensors_are_no_stack(eager):
         def forward(self, x):
             return super().forward(x) * self.scale
 
-    found = run(experiment(model=lambda: Scaled()), seeds=2, engine="auto").engine
+    found = run(experiment(model=lambda: Scaled()), seeds=9, engine="auto").engine
     assert "batched: the models differ in attributes that are no tensors" in found
-    found = run(experiment(model=InPlace), seeds=2, engine="auto").engine
+    found = run(experiment(model=InPlace), seeds=9, engine="auto").engine
     assert "batched: a step changes attributes that are no tensors" in found
 
 
@@ -174,10 +185,11 @@ def test_an_engine_with_other_losses_is_not_taken(eager):
         seen.append(0)
         return nn.functional.cross_entropy(outputs, targets) * (1 + len(seen))
 
-    assert "threads: it gives other losses" in run(experiment(loss=loss), 2, engine="auto").engine
+    told = run(experiment(loss=loss), 9, engine="auto").engine
+    assert "batched: it gives other losses than the plain loop" in told
 
 
-@pytest.mark.parametrize("engine", ["threads", "auto"])
+@pytest.mark.parametrize("engine", ["threads", "processes", "auto"])
 @pytest.mark.parametrize(("steps", "epoch"), [(1, 1), (5, 2)])
 def test_the_error_is_that_of_the_plain_loop(engine, steps, epoch, eager):
     class Breaking(nn.Linear):
@@ -211,33 +223,76 @@ def test_an_optimiser_that_needs_a_closure_is_the_same_error():
 
 
 def test_auto_takes_the_fastest_and_says_so(eager, monkeypatch):
-    seconds = {"plain": 1.0, "batched": 0.8, "threads": 0.5}
-    own = trial._trials
-
-    def trials(*args):
-        for one in own(*args):
-            assert not one.refused
-            yield trial.Trial(one.name, seconds[one.name])
-
-    monkeypatch.setattr(trial, "_trials", trials)
-    told = "(batched took 0.8 of the plain loop's time; threads took 0.5 of the plain loop's time)"
-    assert run(experiment(), seeds=2, engine="auto").engine == f"threads {told}"
-    seconds.update(batched=0.3)
-    assert run(experiment(), seeds=2, engine="auto").engine.startswith("batched (batched took 0.3")
-    seconds.update(batched=0.95, threads=0.95)
-    assert run(experiment(), seeds=2, engine="auto").engine.startswith("plain (batched took 0.95")
+    shares = {"batched": 0.8, "processes": 0.5}
+    monkeypatch.setattr(
+        trial, "_trials", lambda *_: [trial.Trial(*each) for each in shares.items()]
+    )
+    told = "(batched: 0.8 of the plain loop's time; processes: 0.5 of the plain loop's time)"
+    assert run(experiment(), seeds=3, engine="auto").engine == f"processes {told}"
+    shares.update(batched=0.3)
+    assert run(experiment(), seeds=3, engine="auto").engine.startswith("batched (batched: 0.3")
+    shares.update(batched=0.95, processes=0.95)
+    assert run(experiment(), seeds=3, engine="auto").engine.startswith("plain (batched: 0.95")
 
 
-@pytest.mark.parametrize(("seeds", "why"), [(1, "there is one model"), (3, "12 steps are too few")])
-def test_auto_tries_nothing_where_it_cannot_gain(seeds, why):
+@pytest.mark.parametrize(("seeds", "why"), [(1, "there is one model"), (3, "the other seeds take")])
+def test_auto_tries_nothing_where_it_cannot_gain(seeds, why, monkeypatch):
+    monkeypatch.setattr(trial, "_WORTHWHILE", 1e9)
+    monkeypatch.setattr(trial, "_trials", None)
     assert run(experiment(), seeds=seeds, engine="auto").engine.startswith(f"plain ({why}")
+
+
+def test_auto_tries_no_stack_that_costs_more_than_it_may(monkeypatch):
+    monkeypatch.setattr(trial, "_WORTHWHILE", 0.0)
+    told = run(experiment(), seeds=9, engine="auto").engine
+    assert told.startswith("processes (batched: there are too few steps to try it; processes: 0.5")
+
+
+def test_the_first_seed_is_trained_once_and_tells_the_time(eager, monkeypatch):
+    class Slow(nn.Linear):
+        def forward(self, x):
+            time.sleep(0.002)
+            return super().forward(x)
+
+    seen = []
+    own = trial._trials
+    monkeypatch.setattr(trial, "_trials", lambda *args: seen.append(args) or own(*args))
+    done = []
+
+    @contextmanager
+    def bar(total, what, progress):
+        yield done.append
+
+    monkeypatch.setattr(runs, "bar", bar)
+    run(experiment(model=lambda: Slow(2, 3)), seeds=3, engine="auto")
+    ((_, models, seeds, seconds),) = seen
+    assert (len(models), seeds) == (2, [1, 2])
+    assert seconds > 12 * 0.002
+    assert sum(done) == 9
+
+
+def test_a_plain_loop_in_several_threads_is_timed_against_one(eager):
+    was = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        chosen, numbers = prepare(experiment()), [0, 1]
+        models = build_models(chosen, numbers)
+        before = [model[0].weight.clone() for model in models]
+        (found,) = (
+            each for each in trial._trials(chosen, models, numbers, 1e3) if each.name == "processes"
+        )
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(was)
+    assert 0 < found.share < 5
+    assert all(torch.equal(a, model[0].weight) for a, model in zip(before, models, strict=True))
 
 
 def test_a_trial_leaves_no_trace(eager, monkeypatch):
     monkeypatch.setattr(trial, "_GAIN", float("inf"))
     chosen = experiment(model=normed, measure=lambda model, moment: {"draw": torch.rand(())})
-    plain, auto = run(chosen, seeds=3), run(chosen, seeds=3, engine="auto")
-    assert auto.engine.startswith("plain (batched took")
+    plain, auto = run(chosen, seeds=9), run(chosen, seeds=9, engine="auto")
+    assert auto.engine.startswith("plain (batched: ")
     assert (auto.curves, auto.metrics, auto.after) == (plain.curves, plain.metrics, plain.after)
 
 
@@ -252,7 +307,7 @@ def test_a_stack_that_stops_later_is_trained_plainly(eager, monkeypatch):
             outputs = super().forward(x)
             return outputs * (2 if self.calls > 12 and outputs.sum().item() else 1)
 
-    monkeypatch.setattr("pytest_initcheck.training.engines.fastest", lambda *_: ("batched", ""))
+    monkeypatch.setattr("pytest_initcheck.training.engines.fastest", lambda *_: ("batched", "x"))
     record = run(experiment(model=lambda: Late(2, 3), epochs=9), seeds=2, engine="auto")
     assert record.engine.startswith("plain (batched: the models cannot be trained as one program")
 
