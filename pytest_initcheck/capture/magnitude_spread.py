@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from pytest_initcheck.capture.pieces import pieces
 from pytest_initcheck.capture.tensor_stats import SAMPLE, plain
 
 
@@ -13,11 +14,17 @@ def magnitudes(tensor: Tensor) -> Tensor:
 
     The median is that of a strided sample of at most 65,536 values.
     """
-    sizes = plain(tensor).reshape(-1).abs()
-    sizes = torch.where(sizes > 0, sizes, torch.nan)
-    if not sizes.numel():
-        return torch.full((2,), torch.nan, device=sizes.device)
-    least = sizes.nan_to_num(torch.inf).amin()
-    sample = sizes[:: max(1, sizes.numel() // SAMPLE)]
-    wide = torch.float32 if sizes.device.type == "mps" else torch.float64
-    return torch.stack([least.to(wide), sample.nanmedian().to(wide)])
+    flat = plain(tensor).reshape(-1)
+    if not flat.numel():
+        return torch.full((2,), torch.nan, device=flat.device)
+    wide = torch.float32 if flat.device.type == "mps" else torch.float64
+    least = torch.stack([_least(piece) for (piece,) in pieces(flat)]).amin()
+    sample = flat[:: max(1, flat.numel() // SAMPLE)].abs()
+    median = torch.where(sample > 0, sample, torch.nan).nanmedian()
+    return torch.stack([least.to(wide), median.to(wide)])
+
+
+def _least(piece: Tensor) -> Tensor:
+    """The least |value| above zero, infinite where there is none."""
+    sizes = piece.abs()
+    return torch.where(sizes > 0, sizes, torch.inf).amin()

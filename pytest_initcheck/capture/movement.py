@@ -9,11 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from pytest_initcheck.capture.deferred_read import DeferredRead
+from pytest_initcheck.capture.pieces import pieces
+from pytest_initcheck.capture.shared_copy import shared_copy
 
 
 def copies(model: nn.Module) -> dict[str, Tensor]:
-    """The parameters as they are now."""
-    return {name: p.detach().clone() for name, p in model.named_parameters()}
+    """The parameters as they are now, to be read alone."""
+    return {name: shared_copy(parameter) for name, parameter in model.named_parameters()}
 
 
 @torch.no_grad()
@@ -28,8 +30,8 @@ def movement(model: nn.Module, starts: Mapping[str, Tensor]) -> dict[str, float]
         is_number = parameter.is_floating_point() or parameter.is_complex()
         if name in starts and parameter.numel() and is_number:
             start = starts[name].to(parameter.device)
-            norms = torch.stack([(parameter - start).norm(), start.norm()])
-            slots[name] = ledger.put(norms)
+            norms = [torch.stack([(a - b).norm(), b.norm()]) for a, b in pieces(parameter, start)]
+            slots[name] = ledger.put(torch.stack(norms).norm(dim=0))
     ledger.read()
     return {name: ratio(*map(float, ledger[slot])) for name, slot in slots.items()}
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pytest_initcheck.capture.deferred_read import DeferredRead
 from pytest_initcheck.capture.nonlinearity import Nonlinearity
-from pytest_initcheck.capture.tensor_stats import SAMPLE, Summary, summarise
+from pytest_initcheck.capture.tensor_stats import SAMPLE, Part, Summary, summarise
 from pytest_initcheck.capture.trace import Observer, Tracer
 from pytest_initcheck.evidence import Node, NonlinearityKey, NonlinearitySnapshot, OutputSnapshot
 from pytest_initcheck.records import TensorStats
@@ -120,7 +120,8 @@ class SignalRecorder:
         self.tracer = None
 
     def _summary(self, tensor: Tensor) -> Summary:
-        return summarise(tensor, self.ledger, is_binned=self._full, sampled=self._sampled)
+        part: Part = "all" if self._full else "moments"
+        return summarise(tensor, self.ledger, of=part, sampled=self._sampled)
 
     def _axis(self, node: Node, slope: Tensor) -> int | None:
         """The axis of the units; None for a single value."""

@@ -181,7 +181,9 @@ class SnapshotTaker:
             weight=summarise(parameter, ledger, is_identified=is_first)
             if full or gradient is None
             else None,
-            gradient=summarise(gradient, ledger, is_binned=full) if gradient is not None else None,
+            gradient=summarise(gradient, ledger, of="all" if full else "range")
+            if gradient is not None
+            else None,
             row_gradient=ledger.put(rows_of(gradient, axis).norm(dim=1))
             if gradient is not None and axis is not None and gradient.layout == torch.strided
             else None,
