@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,12 +20,27 @@ def magnitudes(tensor: Tensor) -> Tensor:
         return torch.full((2,), torch.nan, device=flat.device)
     wide = torch.float32 if flat.device.type == "mps" else torch.float64
     least = torch.stack([_least(piece) for (piece,) in pieces(flat)]).amin()
-    sample = flat[:: max(1, flat.numel() // SAMPLE)].abs()
-    median = torch.where(sample > 0, sample, torch.nan).nanmedian()
+    median = _median(flat[:: max(1, flat.numel() // SAMPLE)])
     return torch.stack([least.to(wide), median.to(wide)])
+
+
+def _median(sample: Tensor) -> Tensor:
+    """The lower median of the |values| above zero, NaN where there is none."""
+    sizes = sample.abs()
+    if sizes.device.type != "cpu":
+        return torch.where(sizes > 0, sizes, torch.nan).nanmedian()
+    # In a sixth of the time.
+    known = sizes.numpy()
+    known = known[known > 0]
+    middle = (len(known) - 1) // 2
+    return torch.as_tensor(np.partition(known, middle)[middle] if len(known) else np.nan)
 
 
 def _least(piece: Tensor) -> Tensor:
     """The least |value| above zero, infinite where there is none."""
     sizes = piece.abs()
+    least = sizes.amin()
+    if piece.device.type == "cpu" and float(least) > 0:
+        # Reading a number costs nothing here, and comparing each with zero costs most.
+        return least
     return torch.where(sizes > 0, sizes, torch.inf).amin()

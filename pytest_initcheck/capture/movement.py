@@ -25,13 +25,14 @@ def movement(model: nn.Module, starts: Mapping[str, Tensor]) -> dict[str, float]
     From a start at zero any movement is infinite; what stayed where it was, as a frozen parameter
     does, has 0.
     """
+    _norm = torch.linalg.vector_norm
     ledger, slots = DeferredRead(), {}
     for name, parameter in model.named_parameters():
         is_number = parameter.is_floating_point() or parameter.is_complex()
         if name in starts and parameter.numel() and is_number:
             start = starts[name].to(parameter.device)
-            norms = [torch.stack([(a - b).norm(), b.norm()]) for a, b in pieces(parameter, start)]
-            slots[name] = ledger.put(torch.stack(norms).norm(dim=0))
+            norms = [torch.stack([_norm(a - b), _norm(b)]) for a, b in pieces(parameter, start)]
+            slots[name] = ledger.put(torch.linalg.vector_norm(torch.stack(norms), dim=0))
     ledger.read()
     return {name: ratio(*map(float, ledger[slot])) for name, slot in slots.items()}
 

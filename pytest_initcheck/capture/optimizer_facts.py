@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 
 import torch
@@ -10,6 +11,9 @@ from torch import Tensor, nn
 from pytest_initcheck.capture.pieces import pieces
 from pytest_initcheck.capture.trace import layer_of
 from pytest_initcheck.evidence import OptimizerFacts
+
+# A sum of squares from which on those that single precision does not hold are no part of it.
+_RESOLVED = 1e-24
 
 
 def optimizer_facts(
@@ -73,10 +77,19 @@ def direction(model: nn.Module, starts: Mapping[str, Tensor]) -> float | None:
 def _products(after: Tensor, before: Tensor, slope: Tensor) -> Tensor:
     """The step times the gradient, and the squares of both.
 
-    In double precision, in which the squares of small steps do not vanish.
+    In double precision where the squares of small steps vanish in single, or large ones overflow.
     """
-    step, slope = (after - before).double(), slope.double()
-    return torch.stack([torch.dot(step, slope), torch.dot(step, step), torch.dot(slope, slope)])
+    step = after - before
+    if step.dtype == slope.dtype == torch.float32 and step.device.type == "cpu":
+        found = _dots(step, slope)
+        if all(_RESOLVED < square < math.inf for square in found[1:].tolist()):
+            return found
+    return _dots(step.double(), slope.double())
+
+
+def _dots(step: Tensor, slope: Tensor) -> Tensor:
+    parts = torch.dot(step, slope), torch.dot(step, step), torch.dot(slope, slope)
+    return torch.stack(parts).double()
 
 
 def decay_per_step(optimizer: torch.optim.Optimizer) -> float:

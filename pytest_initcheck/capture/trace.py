@@ -155,7 +155,9 @@ class Tracer(OperatorMode):
             return
         was_paused, self._is_paused = self._is_paused, True
         try:
-            hook(gradient)
+            # The mode that watches calls stays on for what a checkpoint runs again, not for this.
+            with torch._C.DisableTorchFunction():
+                hook(gradient)
         finally:
             self._is_paused = was_paused
 
