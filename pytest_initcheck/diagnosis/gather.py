@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pytest_initcheck.capture.collector import no_full_collections
 from pytest_initcheck.capture.composite_calls import switch_off_dropout
 from pytest_initcheck.capture.module_anomalies import module_anomalies
 from pytest_initcheck.capture.prepare import opened
@@ -34,7 +35,8 @@ def gather(subject: Subject, *, is_frozen: bool = False) -> Evidence:
     """
     model, optimizer = subject.model, None if is_frozen else subject.optimizer
     functions = subject.loss_fn, subject.forward
-    with opened(model, subject.batch, *functions, subject.device) as program:
+    opening = opened(model, subject.batch, *functions, subject.device)
+    with no_full_collections(), opening as program:
         odd = module_anomalies(model)
         program.materialise()
         switch_off_dropout(model)
