@@ -24,7 +24,7 @@ UNIT_AXES: dict[str, int | None] = {
     "_convolution": 0, "mkldnn_rnn_layer": 0, "_cudnn_rnn": 0, "_thnn_fused_lstm_cell": 0,
     "_thnn_fused_gru_cell": 0, "bmm": -1, "baddbmm": -1,
 }  # fmt: skip
-_LEAVES = frozenset(
+LEAVES = frozenset(
     {bool, int, float, complex, str, type(None), torch.dtype, torch.device, torch.Size}
 )
 # Weights of several layers in one tensor, along its first axis.
@@ -102,7 +102,7 @@ def tensors_among(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Tensor]
     for item in args:
         if isinstance(item, Tensor):
             found.append(item)
-        elif type(item) not in _LEAVES:
+        elif type(item) not in LEAVES:
             _collect(item, found)
     if kwargs:
         _collect(kwargs, found)
@@ -119,7 +119,7 @@ def _collect(tree: Any, found: list[Tensor]) -> None:
     elif type(tree) is dict:
         for item in tree.values():
             _collect(item, found)
-    elif type(tree) not in _LEAVES:
+    elif type(tree) not in LEAVES:
         found.extend(leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor))
 
 

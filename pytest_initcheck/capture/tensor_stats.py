@@ -172,17 +172,22 @@ def _row(flat: Tensor, sampled: int) -> Tensor:
 
 def _all(flat: Tensor, sampled: int) -> Array | None:
     low, high, total, square, zeros = math.inf, -math.inf, 0.0, 0.0, 0
+    n, place, sample = flat.numel(), 0, list[Array]()
+    stride = stride_of(n, sampled)
     for (piece,) in pieces(flat):
+        numbers = piece.numpy(force=True)
         least, greatest = map(float, torch.aminmax(piece))
         if not max(-least, greatest) < _TAME:
             return None
         low, high = min(low, least), max(high, greatest)
         total, square = total + float(piece.sum()), square + float(torch.dot(piece, piece))
         if least <= 0 <= greatest:
-            zeros += piece.numel() - int(np.count_nonzero(piece.numpy(force=True) != 0))
-    n = flat.numel()
+            zeros += len(numbers) - int(np.count_nonzero(numbers != 0))
+        # Taken while it is in the cache.
+        sample.append(np.array(numbers[-place % stride :: stride]))
+        place += len(numbers)
     moments = (low, 0.0) if low == high else _moments(flat, total, square)
-    bins = _bins(flat.numpy(force=True)[:: stride_of(n, sampled)], low, high)
+    bins = _bins(np.concatenate(sample), low, high)
     return np.concatenate([[n, *moments, low, high, zeros], bins])
 
 
@@ -217,7 +222,7 @@ def _moments(flat: Tensor, total: float, square: float) -> tuple[float, float]:
 
 
 def _bins(sample: Array, low: float, high: float) -> Array:
-    sample = sample - sample.dtype.type(low)
+    sample -= sample.dtype.type(low)
     sample /= max(high - low, float(np.finfo(sample.dtype).tiny))
     sample *= BINS
     counts = np.bincount(sample.astype(np.intp), minlength=BINS + 1)

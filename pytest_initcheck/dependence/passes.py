@@ -42,7 +42,7 @@ class Passes:
     Where its caller has ``saved`` that state, it is put back after each pass from there.
     """
 
-    def __init__(self, program: Program, saved: Saved | None = None) -> None:
+    def __init__(self, program: Program, saved: Saved | Awake | None = None) -> None:
         self.program = program
         self.count = 0
         self._saved = saved
@@ -140,17 +140,34 @@ def plain(tensor: Tensor) -> Tensor:
     return copy
 
 
-def wake(model: nn.Module) -> bool:
-    """Fill parameters of zeros, or nearly so, with numbers; whether there were any.
+class Awake:
+    """Parameters of zeros, or nearly so, hold numbers: nothing is hidden behind them.
 
-    Nothing is hidden behind them then; the caller puts them back.
+    ``start`` is the state in which they sleep; what puts it back wakes them again.
     """
-    draw = torch.Generator().manual_seed(0)
-    with torch.no_grad():
+
+    def __init__(self, model: nn.Module, start: Saved) -> None:
+        draw = torch.Generator().manual_seed(0)
         asleep = [parameter for parameter in model.parameters() if _sleeps(parameter)]
-        for parameter in asleep:
-            parameter.copy_(_noise(parameter, draw))
-    return bool(asleep)
+        self._start = start
+        self._woken = [(p, p.detach().clone(), _noise(p, draw)) for p in asleep]
+        self._wake()
+
+    def put_back(self) -> None:
+        """To the state in which the parameters have just been woken."""
+        self._start.put_back()
+        self._wake()
+
+    def _wake(self) -> None:
+        with torch.no_grad():
+            for parameter, _, noise in self._woken:
+                parameter.copy_(noise)
+
+    def end(self) -> None:
+        """To the state in which they sleep, where all else has been put back."""
+        with torch.no_grad():
+            for parameter, before, _ in self._woken:
+                parameter.copy_(before)
 
 
 def redrawn(parameters: Iterable[Tensor]) -> None:
@@ -168,16 +185,17 @@ def _shake(model: nn.Module) -> None:
             if _is_plain(parameter):
                 noise = torch.randn(parameter.shape, generator=draw).mul_(0.01).add_(1)
                 parameter.mul_(noise.to(parameter))
-                # Columns that were added to a trained layer start at zero.
-                drawn = _noise(parameter, draw).to(parameter)
-                parameter.copy_(torch.where(parameter == 0, drawn, parameter))
+                if int(torch.count_nonzero(parameter)) < parameter.numel():
+                    # Columns that were added to a trained layer start at zero.
+                    drawn = _noise(parameter, draw).to(parameter)
+                    parameter.copy_(torch.where(parameter == 0, drawn, parameter))
 
 
 def _sleeps(parameter: Tensor) -> bool:
     # One value tells of nearly all; the range of the others takes no copy.
-    if not _is_plain(parameter) or float(parameter[(0,) * parameter.dim()].abs()) >= _TINY:
+    if not _is_plain(parameter) or float(parameter.detach()[(0,) * parameter.dim()].abs()) >= _TINY:
         return False
-    return float(torch.stack(torch.aminmax(parameter)).abs().max()) < _TINY
+    return float(torch.stack(torch.aminmax(parameter.detach())).abs().max()) < _TINY
 
 
 def _is_plain(parameter: Tensor) -> bool:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pytest_initcheck.capture.program import Program
-from pytest_initcheck.capture.restore import Saved, preserved
+from pytest_initcheck.capture.restore import Saved
 from pytest_initcheck.dependence.batch_position import is_placed
 from pytest_initcheck.dependence.causal import ask_causality, claimed
 from pytest_initcheck.dependence.change import inputs_of
 from pytest_initcheck.dependence.columns import ask_columns
 from pytest_initcheck.dependence.inputs import ask_inputs
 from pytest_initcheck.dependence.layout import BatchLayout, layout_of
-from pytest_initcheck.dependence.passes import NotAsked, Passes, PassResult, wake
+from pytest_initcheck.dependence.passes import Awake, NotAsked, Passes, PassResult
 from pytest_initcheck.dependence.samples import ask_samples
 from pytest_initcheck.evidence.dependencies import Causality, Columns, Dependencies, Samples
 
@@ -24,13 +24,11 @@ def dependencies(program: Program, start: Saved, *, causal: bool | None = None) 
     saved as ``start``, is put back after each. What it or the loss raises on a perturbed batch ends
     the question, never the diagnosis.
     """
-    if not wake(program.model):
-        return _asked(Passes(program, start), causal)
+    awake = Awake(program.model, start)
     try:
-        with preserved(program.model, program.loss_fn, program.forward) as awake:
-            return _asked(Passes(program, awake), causal)
+        return _asked(Passes(program, awake), causal)
     finally:
-        start.put_back()
+        awake.end()
 
 
 def _asked(passes: Passes, causal: bool | None) -> Dependencies:
