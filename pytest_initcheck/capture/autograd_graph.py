@@ -21,6 +21,11 @@ class AutogradGraph:
         self._nodes: dict[Any, list[int]] = {}
         self.is_handwritten = False
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether there is something to `settle`."""
+        return bool(self._pending)
+
     def note(self, node: int, made: list[Tensor]) -> None:
         """What an operator has just made; autograd adopts it only after the operator returns."""
         self._pending.append((node, made))
@@ -28,8 +33,9 @@ class AutogradGraph:
     def settle(self) -> None:
         """Read what autograd made of the operations that were noted since."""
         for node, made in self._pending:
-            for function in {tensor.grad_fn for tensor in made if tensor.grad_fn is not None}:
-                self._nodes.setdefault(function, []).append(node)
+            for function in {tensor.grad_fn for tensor in made}:
+                if function is not None:
+                    self._nodes.setdefault(function, []).append(node)
         self._pending.clear()
 
     def reached(self, loss: Tensor) -> frozenset[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -23,7 +24,7 @@ from pytest_initcheck.capture.axis_layout import (
 from pytest_initcheck.capture.axis_readers import mixed_in, reads
 from pytest_initcheck.capture.axis_rules import VIEWS, AxisCall, made
 from pytest_initcheck.capture.modes import Arguments, OperatorMode, Options
-from pytest_initcheck.capture.operators import flat_tensors, storage_key
+from pytest_initcheck.capture.operators import flat_tensors, storage_key, tensors_among
 from pytest_initcheck.capture.program import tensors_of
 from pytest_initcheck.evidence import Reshape
 
@@ -53,23 +54,21 @@ class Reshapes(OperatorMode):
             self._put(tensor, laid_out(named_axes(tensor.shape)))
 
     def called(self, func: Any, args: Arguments, kwargs: Options) -> Any:
-        given = tuple((tensor, self._get(tensor)) for tensor in flat_tensors((args, kwargs)))
+        given = [(tensor, self._get(tensor)) for tensor in tensors_among(args, kwargs)]
         out = func(*args, **kwargs)
-        if any(layout is not None for _, layout in given):
-            self._note(func, args, given, flat_tensors(out))
+        for _, layout in given:
+            if layout is not None:
+                self._note(func, args, given, flat_tensors(out))
+                break
         return out
 
     def _note(self, func: Any, args: Any, given: Any, results: list[Tensor]) -> None:
         results = [t for t in results if t.layout == torch.strided and not t.is_nested]
         if not results:
             return
-        name, shape = func.overloadpacket.__name__.rstrip("_"), tuple(results[0].shape)
+        (name, is_pointwise), shape = _known_of(func), tuple(results[0].shape)
         call = AxisCall(
-            name=name,
-            args=args,
-            given=given,
-            shape=shape,
-            is_pointwise=torch.Tag.pointwise in func.tags,
+            name=name, args=args, given=tuple(given), shape=shape, is_pointwise=is_pointwise
         )
         for layout, axes, is_ordered in reads(call):
             self._read(call, layout, axes, is_ordered=is_ordered)
@@ -130,6 +129,12 @@ class Reshapes(OperatorMode):
                 # The weak reference keeps the address from being used again.
                 self._layouts[key] = StorageWeakRef(tensor.untyped_storage()), {}
             self._layouts[key][1][_seen_as(tensor)] = layout
+
+
+@functools.cache
+def _known_of(func: Any) -> tuple[str, bool]:
+    """The name of an operator, and whether it works on each value by itself."""
+    return func.overloadpacket.__name__.rstrip("_"), torch.Tag.pointwise in func.tags
 
 
 def _seen_as(tensor: Tensor) -> Any:

@@ -40,13 +40,14 @@ def _marked(layout: AxisLayout, axes: set[int], *, is_ordered: bool) -> Reshape 
 
 def reads(call: AxisCall) -> list[tuple[AxisLayout, set[int], bool]]:
     """The layouts that a call reads by meaning, along which axes, and whether in their order."""
-    first, name = call.at(0), call.name
+    name = call.name
+    if name in _COMPARED or call.is_pointwise:
+        return _compared(call)
     if name in PRODUCTS:
         left, right = call.at(PRODUCTS[name]), call.at(PRODUCTS[name] + 1)
         found = [(left, {len(left.shape) - 1}, False)] if left else []
         return [*found, (right, {len(right.shape) - 2}, False)] if right else found
-    if name in _COMPARED or call.is_pointwise:
-        return _compared(call)
+    first = call.at(0)
     if first is None:
         return []
     count = len(first.shape)
@@ -66,8 +67,10 @@ def _compared(call: AxisCall) -> list[tuple[AxisLayout, set[int], bool]]:
     """Where axes that were mixed up meet those that were not."""
     pairs = [layout for t, layout in call.given if layout and t.is_floating_point()]
     mixed = [layout for layout in pairs if layout.seen and _is_mixed(layout)]
+    if len(mixed) != 1:
+        return []
     sound = [layout for layout in pairs if all(region.kind is None for region in layout.regions())]
-    if len(mixed) == 1 and sound and sound[0].shape == mixed[0].shape:
+    if sound and sound[0].shape == mixed[0].shape:
         return [(mixed[0], {*range(len(mixed[0].shape))}, True)]
     return []
 

@@ -70,7 +70,8 @@ def dim_of(call: AxisCall, place: int) -> int:
 
 def made(call: AxisCall) -> AxisLayout | None:
     """The layout of what a call makes, None where its axes are its own."""
-    first = call.at(0)
+    if call.is_pointwise:
+        return _pointwise(call)
     if call.name in PRODUCTS:
         return _product(call)
     if call.name == "embedding":
@@ -78,8 +79,7 @@ def made(call: AxisCall) -> AxisLayout | None:
         return laid_out([*place.axes(), *_units(call)]) if place else None
     if call.name in ("cat", "stack"):
         return _joined(call)
-    if call.is_pointwise:
-        return _pointwise(call)
+    first = call.at(0)
     if first is None:
         return None
     if call.name in _KEPT:

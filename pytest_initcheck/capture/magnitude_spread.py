@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from pytest_initcheck.capture.pieces import pieces
 from pytest_initcheck.capture.tensor_stats import SAMPLE, plain
 
 
@@ -13,11 +15,32 @@ def magnitudes(tensor: Tensor) -> Tensor:
 
     The median is that of a strided sample of at most 65,536 values.
     """
-    sizes = plain(tensor).reshape(-1).abs()
-    sizes = torch.where(sizes > 0, sizes, torch.nan)
-    if not sizes.numel():
-        return torch.full((2,), torch.nan, device=sizes.device)
-    least = sizes.nan_to_num(torch.inf).amin()
-    sample = sizes[:: max(1, sizes.numel() // SAMPLE)]
-    wide = torch.float32 if sizes.device.type == "mps" else torch.float64
-    return torch.stack([least.to(wide), sample.nanmedian().to(wide)])
+    flat = plain(tensor).reshape(-1)
+    if not flat.numel():
+        return torch.full((2,), torch.nan, device=flat.device)
+    wide = torch.float32 if flat.device.type == "mps" else torch.float64
+    least = torch.stack([_least(piece) for (piece,) in pieces(flat)]).amin()
+    median = _median(flat[:: max(1, flat.numel() // SAMPLE)])
+    return torch.stack([least.to(wide), median.to(wide)])
+
+
+def _median(sample: Tensor) -> Tensor:
+    """The lower median of the |values| above zero, NaN where there is none."""
+    sizes = sample.abs()
+    if sizes.device.type != "cpu":
+        return torch.where(sizes > 0, sizes, torch.nan).nanmedian()
+    # In a sixth of the time.
+    known = sizes.numpy()
+    known = known[known > 0]
+    middle = (len(known) - 1) // 2
+    return torch.as_tensor(np.partition(known, middle)[middle] if len(known) else np.nan)
+
+
+def _least(piece: Tensor) -> Tensor:
+    """The least |value| above zero, infinite where there is none."""
+    sizes = piece.abs()
+    least = sizes.amin()
+    if piece.device.type == "cpu" and float(least) > 0:
+        # Reading a number costs nothing here, and comparing each with zero costs most.
+        return least
+    return torch.where(sizes > 0, sizes, torch.inf).amin()

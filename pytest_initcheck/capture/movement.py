@@ -9,11 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from pytest_initcheck.capture.deferred_read import DeferredRead
+from pytest_initcheck.capture.pieces import pieces
+from pytest_initcheck.capture.shared_copy import shared_copy
 
 
 def copies(model: nn.Module) -> dict[str, Tensor]:
-    """The parameters as they are now."""
-    return {name: p.detach().clone() for name, p in model.named_parameters()}
+    """The parameters as they are now, to be read alone."""
+    return {name: shared_copy(parameter) for name, parameter in model.named_parameters()}
 
 
 @torch.no_grad()
@@ -23,13 +25,14 @@ def movement(model: nn.Module, starts: Mapping[str, Tensor]) -> dict[str, float]
     From a start at zero any movement is infinite; what stayed where it was, as a frozen parameter
     does, has 0.
     """
+    _norm = torch.linalg.vector_norm
     ledger, slots = DeferredRead(), {}
     for name, parameter in model.named_parameters():
         is_number = parameter.is_floating_point() or parameter.is_complex()
         if name in starts and parameter.numel() and is_number:
             start = starts[name].to(parameter.device)
-            norms = torch.stack([(parameter - start).norm(), start.norm()])
-            slots[name] = ledger.put(norms)
+            norms = [torch.stack([_norm(a - b), _norm(b)]) for a, b in pieces(parameter, start)]
+            slots[name] = ledger.put(torch.linalg.vector_norm(torch.stack(norms), dim=0))
     ledger.read()
     return {name: ratio(*map(float, ledger[slot])) for name, slot in slots.items()}
 

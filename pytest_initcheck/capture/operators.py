@@ -24,7 +24,7 @@ UNIT_AXES: dict[str, int | None] = {
     "_convolution": 0, "mkldnn_rnn_layer": 0, "_cudnn_rnn": 0, "_thnn_fused_lstm_cell": 0,
     "_thnn_fused_gru_cell": 0, "bmm": -1, "baddbmm": -1,
 }  # fmt: skip
-_LEAVES = frozenset(
+LEAVES = frozenset(
     {bool, int, float, complex, str, type(None), torch.dtype, torch.device, torch.Size}
 )
 # Weights of several layers in one tensor, along its first axis.
@@ -89,8 +89,23 @@ def _is_transposed(matrix: Tensor) -> bool:
 
 def flat_tensors(tree: Any) -> list[Tensor]:
     """The tensors among the arguments or results of a call."""
+    if isinstance(tree, Tensor):
+        return [tree]
     found: list[Tensor] = []
     _collect(tree, found)
+    return found
+
+
+def tensors_among(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Tensor]:
+    """The tensors among the arguments of a call, in their order."""
+    found: list[Tensor] = []
+    for item in args:
+        if isinstance(item, Tensor):
+            found.append(item)
+        elif type(item) not in LEAVES:
+            _collect(item, found)
+    if kwargs:
+        _collect(kwargs, found)
     return found
 
 
@@ -104,7 +119,7 @@ def _collect(tree: Any, found: list[Tensor]) -> None:
     elif type(tree) is dict:
         for item in tree.values():
             _collect(item, found)
-    elif type(tree) not in _LEAVES:
+    elif type(tree) not in LEAVES:
         found.extend(leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor))
 
 
@@ -119,7 +134,9 @@ def storage_key(tensor: Tensor) -> int:
 def parts_read(tensors: list[Tensor], makers: list[int | None]) -> frozenset[tuple[int, int]]:
     """The views of what nodes made that an operator reads: the node, and which part of it."""
     return frozenset(
-        (maker, hash((tensor.storage_offset(), tensor.shape, tensor.stride())))
-        for tensor, maker in zip(tensors, makers, strict=True)
-        if maker is not None and tensor.layout == torch.strided
+        [
+            (maker, hash((tensor.storage_offset(), tensor.shape, tensor.stride())))
+            for tensor, maker in zip(tensors, makers, strict=True)
+            if maker is not None and tensor.layout == torch.strided
+        ]
     )

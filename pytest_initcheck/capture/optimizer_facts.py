@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
 
+from pytest_initcheck.capture.pieces import pieces
 from pytest_initcheck.capture.trace import layer_of
 from pytest_initcheck.evidence import OptimizerFacts
 
-_PIECE = 1 << 16
+# A sum of squares from which on those that single precision does not hold are no part of it.
+_RESOLVED = 1e-24
 
 
 def optimizer_facts(
@@ -55,29 +58,38 @@ def _flags(parameters: Iterable[Tensor]) -> list[bool]:
 
 def direction(model: nn.Module, starts: Mapping[str, Tensor]) -> float | None:
     """The cosine between the first step and the gradient: −1 for gradient descent."""
-    found = [
-        _products(parameter.detach() - starts[name].to(parameter.device), parameter.grad.detach())
+    pairs = [
+        (parameter.detach(), starts[name].to(parameter.device), parameter.grad.detach())
         for name, parameter in model.named_parameters()
         if parameter.grad is not None
         and parameter.grad.layout == torch.strided
         and name in starts
         and parameter.numel()
     ]
-    if not found:
+    if not pairs:
         return None
+    found = [_products(*each) for trio in pairs for each in pieces(*trio)]
     product, step, slope = torch.stack([part.cpu() for part in found]).sum(0).tolist()
     size = (step * slope) ** 0.5
     return product / size if 0 < size < float("inf") else None
 
 
-def _products(a: Tensor, b: Tensor) -> Tensor:
-    """a·b, a·a and b·b in double precision, in which the squares of small steps do not vanish."""
-    total = torch.zeros(3, dtype=torch.float64, device=a.device)
-    # Pieces that stay in the cache are copied in no time.
-    for x, y in zip(a.reshape(-1).split(_PIECE), b.reshape(-1).split(_PIECE), strict=True):
-        x, y = x.double(), y.double()
-        total += torch.stack([torch.dot(x, y), torch.dot(x, x), torch.dot(y, y)])
-    return total
+def _products(after: Tensor, before: Tensor, slope: Tensor) -> Tensor:
+    """The step times the gradient, and the squares of both.
+
+    In double precision where the squares of small steps vanish in single, or large ones overflow.
+    """
+    step = after - before
+    if step.dtype == slope.dtype == torch.float32 and step.device.type == "cpu":
+        found = _dots(step, slope)
+        if all(_RESOLVED < square < math.inf for square in found[1:].tolist()):
+            return found
+    return _dots(step.double(), slope.double())
+
+
+def _dots(step: Tensor, slope: Tensor) -> Tensor:
+    parts = torch.dot(step, slope), torch.dot(step, step), torch.dot(slope, slope)
+    return torch.stack(parts).double()
 
 
 def decay_per_step(optimizer: torch.optim.Optimizer) -> float:

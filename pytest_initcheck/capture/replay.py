@@ -12,8 +12,7 @@ from pytest_initcheck.capture.nonlinearity import Nonlinearity
 from pytest_initcheck.capture.operation import Operation, Origin
 from pytest_initcheck.evidence import Node
 
-Facts = dict[str, Any]
-Claims = tuple[tuple[int, Facts], ...]
+Claims = tuple[tuple[int, Origin], ...]
 Reads = tuple[tuple[int, tuple[str, ...]] | None, ...]
 
 
@@ -33,7 +32,7 @@ class Event:
     is_raw: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, slots=True)
 class Step:
     """One operator of a pass: the ``nodes`` that the trace holds of it, and by its place which of
     its results is made of what. ``is_special``: it has to be looked at in every pass."""
@@ -60,10 +59,10 @@ def event_at(call: Operation, node: Node, found: Nonlinearity | None) -> Event |
     )
 
 
-def claims_on(results: Sequence[Tensor], claims: Sequence[tuple[int, Facts]]) -> Claims:
+def claims_on(results: Sequence[Tensor], claims: Sequence[tuple[int, Origin]]) -> Claims:
     """What is known of the results of an operator, by their place among them."""
     places = {id(tensor): place for place, tensor in enumerate(results)}
-    return tuple((places[key], facts) for key, facts in claims)
+    return tuple((places[key], origin) for key, origin in claims)
 
 
 class Plan:

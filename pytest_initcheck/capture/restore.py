@@ -12,23 +12,36 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from pytest_initcheck.capture.randomness import Undo, remembered
+from pytest_initcheck.capture.randomness import Undo, put_back, remembered
+from pytest_initcheck.capture.shared_copy import shared_copy
 
 _DEPTH = 6
 _CONTAINERS = frozenset({dict, OrderedDict, list, set, deque})
 UNCHANGING = frozenset({bool, int, float, complex, str, bytes, type(None)})
 
 
+class Saved:
+    """What was saved, to be put back as often as it is needed."""
+
+    def __init__(self, undo: list[Undo]) -> None:
+        self._undo = undo
+
+    def put_back(self) -> None:
+        """Put everything back to where it was when it was saved."""
+        put_back(reversed(self._undo))
+
+
 @contextmanager
-def preserved(*objects: object) -> Iterator[None]:
+def preserved(*objects: object) -> Iterator[Saved]:
     """Restore modules, tensors (and random streams) on leaving, also when the body raises.
 
     Covers parameters, buffers, gradients, modes, ``requires_grad``, hooks, plain attributes and
     the containers, tensors and generators in them. Objects of other classes that a module holds
-    are restored by reference only.
+    are restored by reference only. What is yielded can put all back before that, too.
     """
     undo: list[Undo] = []
     seen: set[int] = set()
+    saved = Saved(undo)
     try:
         undo.extend(remembered())
         for item in objects:
@@ -37,10 +50,9 @@ def preserved(*objects: object) -> Iterator[None]:
                     _save_module(module, undo, seen)
             elif isinstance(item, Tensor):
                 _save(item, undo, seen, _DEPTH)
-        yield
+        yield saved
     finally:
-        for step in reversed(undo):
-            step()
+        saved.put_back()
 
 
 def _save_module(module: nn.Module, undo: list[Undo], seen: set[int]) -> None:
@@ -102,7 +114,7 @@ def _tensor(tensor: Tensor) -> Undo:
     is_empty = is_lazy(tensor)
     # The alias keeps the storage itself, so that ties and flattened weights survive.
     alias = None if is_empty else tensor.data
-    saved = None if alias is None or alias.is_meta else alias.clone()
+    saved = None if alias is None or alias.is_meta else shared_copy(tensor)
     kind = type(tensor)
 
     def restore() -> None:

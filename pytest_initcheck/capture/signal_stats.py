@@ -12,7 +12,8 @@ from torch import Tensor
 
 from pytest_initcheck.capture.deferred_read import DeferredRead
 from pytest_initcheck.capture.nonlinearity import Nonlinearity
-from pytest_initcheck.capture.tensor_stats import SAMPLE, Summary, summarise
+from pytest_initcheck.capture.settled import Settled
+from pytest_initcheck.capture.tensor_stats import SAMPLE, Part, Summary, summarise
 from pytest_initcheck.capture.trace import Observer, Tracer
 from pytest_initcheck.evidence import Node, NonlinearityKey, NonlinearitySnapshot, OutputSnapshot
 from pytest_initcheck.records import TensorStats
@@ -43,7 +44,8 @@ class SignalRecorder:
 
     Histograms count about ``sampled`` values at most. With ``known``, layers of an earlier look,
     it is for records alone: of the output of these layers, which a nonlinearity stands for, and of
-    what differs between samples nothing is measured. Gradients come ``scale`` times too large.
+    what differs between samples nothing is measured. What is ``settled`` is left out. Gradients
+    come ``scale`` times too large.
     """
 
     def __init__(
@@ -53,11 +55,12 @@ class SignalRecorder:
         full: bool = True,
         sampled: int = SAMPLE,
         known: Collection[str] | None = None,
+        settled: Settled | None = None,
         scale: Tensor | None = None,
     ) -> None:
         self.ledger = ledger
         self._full, self._sampled, self._known = full, sampled, known
-        self._scale = scale
+        self._scale, self._settled = scale, settled
         self._sites: dict[NonlinearityKey, _Calls] = {}
         self._layers: dict[str, _Calls] = {}
         self._units: dict[str, tuple[int, bool]] = {}
@@ -66,7 +69,8 @@ class SignalRecorder:
 
     def observer(self) -> Observer:
         """The callbacks for a tracer."""
-        return Observer(self._see_layer, self._see_nonlinearity, self._see_input)
+        is_told = self._settled.holds if self._settled else _never
+        return Observer(self._see_layer, self._see_nonlinearity, self._see_input, is_told)
 
     def _see_input(self, node: Node, tensor: Tensor) -> None:
         if self._full and node.layer not in self._inputs and len(self._inputs) < _CALLS:
@@ -87,9 +91,13 @@ class SignalRecorder:
             calls.count += 1
             if self._full:
                 calls.outputs.append(self._summary(output))
-            if seen is not None and self._known is None:
+            if seen is not None and self._asks_variation:
                 calls.slots.append(self.ledger.put(variation(seen)))
             self._watch(calls, output)
+
+    @property
+    def _asks_variation(self) -> bool:
+        return self._known is None and not (self._settled and self._settled.is_varied)
 
     def _see_nonlinearity(
         self, node: Node, found: Nonlinearity, slope: Tensor, output: Tensor
@@ -120,7 +128,8 @@ class SignalRecorder:
         self.tracer = None
 
     def _summary(self, tensor: Tensor) -> Summary:
-        return summarise(tensor, self.ledger, is_binned=self._full, sampled=self._sampled)
+        part: Part = "all" if self._full else "moments"
+        return summarise(tensor, self.ledger, of=part, sampled=self._sampled)
 
     def _axis(self, node: Node, slope: Tensor) -> int | None:
         """The axis of the units; None for a single value."""
@@ -185,6 +194,10 @@ class SignalRecorder:
         for other in stats[1:]:
             pooled = pooled.merged(other)
         return pooled
+
+
+def _never(_: Node) -> bool:
+    return False
 
 
 def unscaled(gradient: Tensor, scale: Tensor | None) -> Tensor:

@@ -20,6 +20,7 @@ from pytest_initcheck.capture.program import Program, Result, main_tensor, refus
 from pytest_initcheck.capture.randomness import stream_positions
 from pytest_initcheck.capture.replay import Plan
 from pytest_initcheck.capture.restore import clear_gradients
+from pytest_initcheck.capture.settled import Settled, settled_by
 from pytest_initcheck.capture.signal_stats import SignalRecorder, variation
 from pytest_initcheck.capture.tensor_stats import Summary, plain, projections, summarise
 from pytest_initcheck.capture.trace import Tracer, layer_of
@@ -54,6 +55,7 @@ class SnapshotTaker:
         self.model = program.model
         self._plan = Plan()
         self._followed: set[str] | None = None
+        self._settled: Settled | None = None
         self.not_observed: tuple[str, ...] = ()
         # The copy of the batch that the last look ran on, as the program left it.
         self.seen: Any = None
@@ -63,10 +65,12 @@ class SnapshotTaker:
         """Evaluate, measure and leave the gradients in place for an optimiser.
 
         ``full`` adds what no check reads of the looks between the first and the last: histograms,
-        and the summaries of data, outputs and weights (but those that got no gradient).
+        the summaries of data, outputs and weights (but those that got no gradient), and what the
+        first look has settled.
         """
         ledger = DeferredRead()
-        recorder = SignalRecorder(ledger, full=full)
+        settled = None if full else self._settled
+        recorder = SignalRecorder(ledger, full=full, settled=settled)
         tracer = Tracer(self.model, recorder.observer(), self._plan)
         recorder.tracer = tracer
         axes = Reshapes(tracer.here)
@@ -94,6 +98,7 @@ class SnapshotTaker:
         if self._followed is None:
             # Only rows that start alike can stay alike.
             self._followed = _alike(snapshot)
+            self._settled = settled_by(snapshot, tuple(tracer.order))
         ends, goals = tracer.makers(result.output), tracer.makers(result.loss)
         return Taken(
             snapshot=snapshot,
@@ -183,7 +188,9 @@ class SnapshotTaker:
             weight=summarise(parameter, ledger, is_identified=is_first)
             if full or gradient is None
             else None,
-            gradient=summarise(gradient, ledger, is_binned=full) if gradient is not None else None,
+            gradient=summarise(gradient, ledger, of="all" if full else "range")
+            if gradient is not None
+            else None,
             row_gradient=ledger.put(rows_of(gradient, axis).norm(dim=1))
             if gradient is not None and axis is not None and gradient.layout == torch.strided
             else None,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -12,17 +13,20 @@ from torch import Tensor
 
 from pytest_initcheck.capture.deferred_read import DeferredRead
 from pytest_initcheck.capture.fingerprint import digest, fingerprint
+from pytest_initcheck.capture.joint_rows import BINS
+from pytest_initcheck.capture.pieces import PIECE, pieces
 from pytest_initcheck.records import Histogram, TensorStats
 
-BINS = 32
 # A histogram of more values than this moves no bin by a visible amount, and costs time.
 SAMPLE = 1 << 16
-PIECE = 1 << 22
+# Below, several together take as long as one by itself.
+_SMALL = 1 << 11
 # The squares of what lies beyond overflow single precision.
 _TAME = 1e15
 # One pass over the squares loses this share of its digits at most.
 _CENTRED = 1 / 16
 Array = np.ndarray[Any, Any]
+Part = Literal["all", "moments", "range"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,10 +43,10 @@ class Summary:
     def stats(self, ledger: DeferredRead) -> TensorStats:
         """The summary as a record; the ledger has been read."""
         row = ledger[self.slot]
-        finite, mean, variance, low, high, zeros = row[:6]
+        finite, mean, variance, low, high, zeros = row[:6].tolist()
         dtype = self.dtype
         nonfinite = self.n - int(finite)
-        zero_share = float(zeros) / self.n if self.n else 0.0
+        zero_share = zeros / self.n if self.n else 0.0
         if finite == 0:
             return TensorStats(
                 n=self.n,
@@ -58,13 +62,13 @@ class Summary:
                 digest=self._digest(ledger),
             )
         counts = tuple(row[6:].astype(int).tolist())
-        histogram = Histogram(float(low), float(high), counts) if sum(counts) else None
+        histogram = Histogram(low, high, counts) if sum(counts) else None
         return TensorStats(
             n=self.n,
-            mean=float(mean),
-            std=math.sqrt(max(float(variance), 0.0)),
-            min=float(low),
-            max=float(high),
+            mean=_known(mean),
+            std=_known(math.sqrt(max(variance, 0.0)) if variance == variance else variance),
+            min=_known(low),
+            max=_known(high),
             zero_share=zero_share,
             nonfinite=nonfinite,
             histogram=histogram,
@@ -83,6 +87,11 @@ class Summary:
         if self.mark is None:
             return ""
         return digest(ledger[self.mark].tolist(), self.dtype, self.shape)
+
+
+def _known(value: float) -> float | None:
+    """A number; None where it was not measured."""
+    return value if value == value else None
 
 
 def plain(tensor: Tensor) -> Tensor:
@@ -111,14 +120,14 @@ def summarise(
     *,
     is_identified: bool = False,
     is_data: bool = False,
-    is_binned: bool = True,
+    of: Part = "all",
     sampled: int = SAMPLE,
 ) -> Summary:
     """Put count, moments, range, zeros and histogram of a tensor's finite values on the ledger.
 
     ``is_identified`` adds what tells it from any other tensor; ``is_data``, of how many independent
-    values its moments are; without ``is_binned`` there is no histogram, which else
-    counts at most ``sampled`` values.
+    values its moments are. A part ``of`` it takes a pass where all take several; the histogram
+    counts about ``sampled`` values at most.
     """
     shape, dtype = tuple(tensor.shape), str(tensor.dtype).removeprefix("torch.")
     mark = ledger.put(fingerprint(tensor)) if is_identified else None
@@ -127,21 +136,25 @@ def summarise(
     if n == 0:
         slot = ledger.put(torch.zeros(6 + BINS))
         return Summary(slot=slot, n=0, dtype=dtype, shape=shape, mark=mark)
-    slot = ledger.put(_row(flat, sampled if is_binned else 0))
+    slot = _put(flat, ledger, of, sampled)
     has_rows = is_data and tensor.is_floating_point() and len(shape) > 0 and shape[0] > 1
     rows = ledger.put(_independent(flat.reshape(shape[0], -1))) if has_rows else None
     return Summary(slot=slot, n=n, dtype=dtype, shape=shape, mark=mark, rows=rows)
 
 
-def _row(flat: Tensor, sampled: int) -> Tensor | Array:
+def _put(flat: Tensor, ledger: DeferredRead, of: Part, sampled: int) -> int:
+    if flat.device.type != "cpu":
+        # Reading a number here would wait for the device.
+        return ledger.put(_row(flat, sampled if of == "all" else 0))
+    if flat.numel() <= _SMALL:
+        # Who owns the tensor may write to it before the ledger is read.
+        return ledger.put_row_of(np.array(flat.numpy(force=True)), is_binned=of == "all")
+    row = _PARTS[of](flat, sampled)
+    return ledger.put(_row(flat, sampled if of == "all" else 0) if row is None else row)
+
+
+def _row(flat: Tensor, sampled: int) -> Tensor:
     """Count, mean, variance, least, greatest and zeros of the finite values, then the bins."""
-    low, high = torch.aminmax(flat)
-    if flat.device.type == "cpu":
-        # Elementwise tests of finiteness cost twenty times what the range does. Here reading the
-        # range costs nothing; elsewhere it would wait for the device.
-        least, greatest = float(low), float(high)
-        if max(-least, greatest) < _TAME:
-            return _tame(flat, least, greatest, sampled)
     wide = torch.float32 if flat.device.type == "mps" else torch.float64
     head = _finite_moments(flat, finite := flat.isfinite(), wide)
     zeros = flat.numel() - torch.count_nonzero(flat)
@@ -153,37 +166,69 @@ def _row(flat: Tensor, sampled: int) -> Tensor | Array:
     return torch.cat([numbers, counts.to(wide)])
 
 
-def _tame(flat: Tensor, low: float, high: float, sampled: int) -> Array:
-    """The same on the CPU of values that are all finite, in as few passes as that takes."""
-    n, numbers = flat.numel(), flat.numpy(force=True)
-    zeros = n - int(np.count_nonzero(numbers != 0)) if low <= 0 <= high else 0
-    head = np.array([n, *_moments(flat, low, high), low, high, zeros])
-    if not sampled:
-        return head
-    return np.concatenate([head, _bins(numbers[:: stride_of(n, sampled)], low, high)])
+# On the CPU, of values that are all finite and tame, in as few passes as that takes; else None.
+# Elementwise tests of finiteness cost twenty times what the range does.
 
 
-def _moments(flat: Tensor, low: float, high: float) -> tuple[float, float]:
-    """Mean and variance."""
-    if low == high:
-        return low, 0.0
+def _all(flat: Tensor, sampled: int) -> Array | None:
+    low, high, total, square, zeros = math.inf, -math.inf, 0.0, 0.0, 0
+    n, place, sample = flat.numel(), 0, list[Array]()
+    stride = stride_of(n, sampled)
+    for (piece,) in pieces(flat):
+        numbers = piece.numpy(force=True)
+        least, greatest = map(float, torch.aminmax(piece))
+        if not max(-least, greatest) < _TAME:
+            return None
+        low, high = min(low, least), max(high, greatest)
+        total, square = total + float(piece.sum()), square + float(torch.dot(piece, piece))
+        if least <= 0 <= greatest:
+            zeros += len(numbers) - int(np.count_nonzero(numbers != 0))
+        # Taken while it is in the cache.
+        sample.append(np.array(numbers[-place % stride :: stride]))
+        place += len(numbers)
+    moments = (low, 0.0) if low == high else _moments(flat, total, square)
+    bins = _bins(np.concatenate(sample), low, high)
+    return np.concatenate([[n, *moments, low, high, zeros], bins])
+
+
+def _moments_alone(flat: Tensor, _: int) -> Array | None:
+    total = square = 0.0
+    for (piece,) in pieces(flat):
+        total, square = total + float(piece.sum()), square + float(torch.dot(piece, piece))
+    if not math.isfinite(square):
+        return None
+    return np.array([flat.numel(), *_moments(flat, total, square), math.nan, math.nan, 0.0])
+
+
+def _range_alone(flat: Tensor, _: int) -> Array | None:
+    low, high = map(float, torch.aminmax(flat))
+    is_finite = max(-low, high) < math.inf
+    return np.array([flat.numel(), math.nan, math.nan, low, high, 0.0]) if is_finite else None
+
+
+_PARTS = {"all": _all, "moments": _moments_alone, "range": _range_alone}
+
+
+def _moments(flat: Tensor, total: float, square: float) -> tuple[float, float]:
+    """Mean and variance, from the sums of the values and of their squares."""
     n = flat.numel()
-    mean, square = float(flat.sum()) / n, float(torch.dot(flat, flat)) / n
+    mean, square = total / n, square / n
     if square - mean**2 > _CENTRED * square:
         return mean, square - mean**2
     # A second pass, since one loses what is far from zero.
-    mean = float(flat.sum(dtype=torch.float64)) / n
-    spread = flat - mean
-    return mean, float(torch.dot(spread, spread)) / n
+    mean = sum(float(piece.sum(dtype=torch.float64)) for (piece,) in pieces(flat)) / n
+    spreads = (piece - mean for (piece,) in pieces(flat))
+    return mean, sum(float(torch.dot(spread, spread)) for spread in spreads) / n
 
 
 def _bins(sample: Array, low: float, high: float) -> Array:
-    sample = sample.astype(np.float64)
-    sample -= low
-    sample /= max(high - low, float(np.finfo(np.float64).tiny))
+    sample -= sample.dtype.type(low)
+    sample /= max(high - low, float(np.finfo(sample.dtype).tiny))
     sample *= BINS
-    places = np.minimum(sample, BINS - 1, out=sample).astype(np.intp)
-    return np.bincount(places, minlength=BINS)
+    counts = np.bincount(sample.astype(np.intp), minlength=BINS + 1)
+    # The greatest value is at the end of the last bin.
+    counts[BINS - 1] += counts[BINS]
+    return counts[:BINS]
 
 
 def stride_of(n: int, sampled: int) -> int:
@@ -237,12 +282,17 @@ def projections(rows: Tensor, count: int = 4) -> Tensor:
     """
     wide = torch.float32 if rows.device.type == "mps" else torch.float64
     d = rows.shape[1]
-    # The caller's random streams must not move, so the vectors come from an own one.
-    vectors = np.random.default_rng(d).standard_normal((d, count)) / math.sqrt(max(d, 1))
-    basis = torch.as_tensor(vectors, dtype=wide, device=rows.device)
+    basis = _basis(d, count).to(rows.device, wide)
     parts = []
     # In pieces, since a copy of a large table in double precision would be twice its size.
     for part in rows.split(max(1, PIECE // max(d, 1))):
         exact = part.to(wide)
         parts.append(torch.cat([exact @ basis, exact.norm(dim=1, keepdim=True)], dim=1))
     return torch.cat(parts)
+
+
+@functools.lru_cache(maxsize=16)
+def _basis(d: int, count: int) -> Tensor:
+    # The caller's random streams must not move, so the vectors come from an own one.
+    vectors = np.random.default_rng(d).standard_normal((d, count)) / math.sqrt(max(d, 1))
+    return torch.as_tensor(vectors)

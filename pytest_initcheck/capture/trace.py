@@ -29,13 +29,13 @@ from pytest_initcheck.capture.operators import (
     name_of,
     parts_read,
     storage_key,
+    tensors_among,
     unit_axis,
     width_of,
 )
 from pytest_initcheck.capture.program import tensors_of
 from pytest_initcheck.capture.replay import (
     Event,
-    Facts,
     Plan,
     Step,
     claims_on,
@@ -55,11 +55,15 @@ def layer_of(parameter: str) -> str:
 
 @dataclass
 class Observer:
-    """What the tracer calls; each receives the tensor as the forward pass left it."""
+    """What the tracer calls; each receives the tensor as the forward pass left it.
+
+    ``is_told`` says of a nonlinearity of a pass that is followed that it is known well enough.
+    """
 
     on_layer: Callable[[Node, Tensor, Tensor | None], None]
     on_nonlinearity: Callable[[Node, Nonlinearity, Tensor, Tensor], None]
     on_first_input: Callable[[Node, Tensor], None]
+    is_told: Callable[[Node], bool] = lambda _: False
 
 
 @dataclass
@@ -80,7 +84,7 @@ class Tracer(OperatorMode):
         self._plan = plan or Plan()
         self._plan.rewind()
         self.axes = self._plan.axes
-        self._claims: list[tuple[int, Facts]] = []
+        self._claims: list[tuple[int, Origin]] = []
         self.nodes: list[Node] = []
         self.order: list[str] = []
         self.foreign: set[str] = set()
@@ -92,14 +96,15 @@ class Tracer(OperatorMode):
         self._model = model
         self._modules = {id(m): name for name, m in reversed(list(model.named_modules()))}
         self._stack: list[_Frame] = []
-        self._origins: dict[int, Origin] = {}
+        # The weak references keep the addresses from being used again.
+        self._origins: dict[int, tuple[StorageWeakRef, Origin]] = {}
         self._pending: list[tuple[Tensor, Callable[[Tensor], None]]] = []
         self._unregistered = Unregistered(model)
         self.used_weights = UsedWeights(model)
         self._dims = {}
         for name, parameter in model.named_parameters():
             self._dims[name] = parameter.dim()
-            self._claim(parameter, params=(name,), is_parameter=True)
+            self._claim(parameter, Origin(params=(name,), is_parameter=True))
 
     @property
     def unregistered(self) -> tuple[tuple[str, Tensor], ...]:
@@ -116,7 +121,7 @@ class Tracer(OperatorMode):
     def add_data(self, batch: Any) -> None:
         """Mark the tensors of a batch as the data that flows through the model."""
         for tensor in tensors_of(batch):
-            self._claim(tensor, is_data=True)
+            self._claim(tensor, Origin(is_data=True))
 
     def hook_gradient(self, tensor: Tensor, hook: Callable[[Tensor], None]) -> None:
         """Call ``hook`` with the gradient of a tensor that an operator has just made."""
@@ -155,7 +160,9 @@ class Tracer(OperatorMode):
             return
         was_paused, self._is_paused = self._is_paused, True
         try:
-            hook(gradient)
+            # The mode that watches calls stays on for what a checkpoint runs again, not for this.
+            with torch._C.DisableTorchFunction():
+                hook(gradient)
         finally:
             self._is_paused = was_paused
 
@@ -234,7 +241,8 @@ class Tracer(OperatorMode):
             self._stack.pop().flags.close()
 
     def called(self, func: Any, args: Arguments, kwargs: Options) -> Any:
-        self.flush()
+        if self._pending or self.backward.is_waiting:
+            self.flush()
         if not self._stack or self._is_paused:
             return func(*args, **kwargs)
         owner = self._stack[-1].name
@@ -242,7 +250,7 @@ class Tracer(OperatorMode):
         if step is not None and step.event is None:
             return self._follow(step, func(*args, **kwargs))
         if step is not None and step.event is not None:
-            tensors = flat_tensors((args, kwargs))
+            tensors = tensors_among(args, kwargs)
             if reads_of([self._origin(tensor) for tensor in tensors]) == step.event.reads:
                 return self._measure(step, step.event, tensors, args, kwargs)
             self._plan.leave()
@@ -252,14 +260,16 @@ class Tracer(OperatorMode):
         self.nodes.extend(step.nodes)
         if step.claims:
             results = [out] if isinstance(out, Tensor) else flat_tensors(out)
-            for place, facts in step.claims:
-                self._claim(results[place], **facts)
+            for place, origin in step.claims:
+                self._claim(results[place], origin)
         return out
 
     def _measure(
         self, step: Step, event: Event, tensors: list[Tensor], args: Arguments, kwargs: Options
     ) -> Any:
         found, node = event.nonlinearity, step.nodes[0]
+        if found and self._observer.is_told(node):
+            return self._follow(step, step.func(*args, **kwargs))
         slope = found.slope(args[0], args, kwargs) if found else None
         out = self._follow(step, step.func(*args, **kwargs))
         if found and slope is not None:
@@ -274,7 +284,7 @@ class Tracer(OperatorMode):
             # What an operator of another library does inside is not known.
             self.foreign.add(f"{owner or 'model'}: {func}")
         self._claims, first = [], len(self.nodes)
-        call = Operation.of(func, name_of(func, args), args, kwargs, self._origin)
+        call = Operation(func, name_of(func, args), args, kwargs, self._origin)
         found = slope = None
         is_special = False
         if not (self._is_rooted and len(self._stack) == 1):
@@ -319,7 +329,7 @@ class Tracer(OperatorMode):
         is_layer = call.operator in MIXING and bool(weights)
         is_layer = is_layer and (not is_derived or self._owns(weights))
         if is_derived and not is_layer:
-            self._claim_all(results, params=call.params, is_parameter=True)
+            self._claim_all(results, Origin(params=call.params, is_parameter=True))
             return None
         latest = max(call.data, key=lambda origin: origin.order, default=None)
         order, layer = (latest.order, latest.layer) if latest else (-1, "")
@@ -344,7 +354,8 @@ class Tracer(OperatorMode):
         )
         self.nodes.append(node)
         is_data = is_layer or any(origin.is_data for origin in call.data)
-        self._claim_results(node, results, call.tensors, layer=layer, order=order, is_data=is_data)
+        made = Origin(node=node.index, layer=layer, order=order, is_data=is_data)
+        self._claim_results(node, results, call.tensors, made)
         return node
 
     def _note_layer(self, layer: str, call: Operation) -> None:
@@ -356,17 +367,17 @@ class Tracer(OperatorMode):
             self.order.append(layer)
 
     def _claim_results(
-        self, node: Node, results: list[Tensor], tensors: list[Tensor], **facts: Any
+        self, node: Node, results: list[Tensor], tensors: list[Tensor], made: Origin
     ) -> None:
         """What a node made is its own; indices and masks among it come from a node beside it."""
         chosen = [result for result in results if is_selection(result)]
-        self._claim_all(results, node=node.index, **facts)
+        self._claim_all(results, made)
         if self._plan.is_recording:
             self.backward.note(node.index, results)
         if chosen and tensors and any(not is_selection(tensor) for tensor in tensors):
             selection = replace(node, index=len(self.nodes), nonlinearity="", selects=True)
             self.nodes.append(selection)
-            self._claim_all(chosen, node=selection.index, **facts)
+            self._claim_all(chosen, replace(made, node=selection.index))
 
     def _note_axes(self, call: Operation, known: int | None) -> None:
         weights = call.weights if call.operator in UNIT_AXES else []
@@ -383,16 +394,16 @@ class Tracer(OperatorMode):
         return any(p.rpartition(".")[0] == owner for _, origin in weights for p in origin.params)
 
     def _origin(self, tensor: Tensor) -> Origin | None:
-        return self._origins.get(storage_key(tensor))
+        known = self._origins.get(storage_key(tensor))
+        return known[1] if known else None
 
-    def _claim_all(self, tensors: list[Tensor], **facts: Any) -> None:
+    def _claim_all(self, tensors: list[Tensor], origin: Origin) -> None:
         for tensor in tensors:
-            self._claim(tensor, **facts)
+            self._claim(tensor, origin)
 
-    def _claim(self, tensor: Tensor, **facts: Any) -> None:
+    def _claim(self, tensor: Tensor, origin: Origin) -> None:
         key = storage_key(tensor)
         if key:
-            # The weak reference keeps the address from being used again.
-            self._origins[key] = Origin(alive=StorageWeakRef(tensor.untyped_storage()), **facts)
+            self._origins[key] = StorageWeakRef(tensor.untyped_storage()), origin
             if self._plan.is_recording:
-                self._claims.append((id(tensor), facts))
+                self._claims.append((id(tensor), origin))

@@ -57,12 +57,15 @@ class Unregistered:
     def __init__(self, model: nn.Module) -> None:
         self.found: tuple[tuple[str, Tensor], ...] = ()
         self._seen: dict[int, tuple[Tensor, Tensor | None, str]] = {}
-        self._outside = outside(model)
+        self._model = model
+        self._outside: dict[int, tuple[str, Tensor]] | None = None
         # A parameter whose storage is replaced in the first pass remains the model's.
         self._known = {id(parameter) for parameter in model.parameters()}
 
     def note(self, tensors: list[Tensor], module: str) -> bool:
         """Note what an operator reads that runs in a module; whether the model does not hold it."""
+        if self._outside is None:
+            self._outside = outside(self._model)
         before = len(self._seen)
         for tensor in tensors:
             if id(tensor) in self._known or id(tensor) in self._seen:

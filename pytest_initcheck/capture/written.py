@@ -34,9 +34,11 @@ def written(value: Any) -> str | None:
 
 def constants(args: Sequence[Any], options: Mapping[str, Any]) -> tuple[str, ...]:
     """The constants among the arguments of an operator."""
-    placed = (written(value) for value in args if value is not None)
+    placed = [text for value in args if value is not None and (text := written(value))]
+    if not options:
+        return tuple(placed)
     named = ((key, written(value)) for key, value in sorted(options.items()) if value is not None)
-    return (*filter(None, placed), *(f"{key}={value}" for key, value in named if value))
+    return (*placed, *(f"{key}={value}" for key, value in named if value))
 
 
 def operations(nodes: Iterable[Node]) -> dict[str, int]:

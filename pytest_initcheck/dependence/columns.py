@@ -11,7 +11,7 @@ from torch import Tensor
 from pytest_initcheck.dependence.change import differing, inputs_of, is_mask, is_same, targets_of
 from pytest_initcheck.dependence.choices import Choices
 from pytest_initcheck.dependence.inputs import differs
-from pytest_initcheck.dependence.passes import Change, NotAsked, Passes, PassResult, shaken
+from pytest_initcheck.dependence.passes import Change, NotAsked, Passes, PassResult
 from pytest_initcheck.evidence.dependencies import ASKED_PER_SAMPLE, ENOUGH, Columns
 
 # What is left after as many passes is put to the proof.
@@ -136,7 +136,7 @@ def _is_target(column: Tensor, targets: Iterable[Tensor]) -> bool:
 def _proved(passes: Passes, tables: Tables, left: list[Column]) -> list[Column]:
     """The columns that move nothing with slightly other weights either, all at once."""
     choices = Choices()
-    with shaken(passes.program.model):
+    with passes.shaken():
         with choices.watching(passes.program.model):
             reference = passes.reference(choices)
         if choices.found:

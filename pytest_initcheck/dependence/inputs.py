@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from pytest_initcheck.dependence.change import inputs_of, other_input
-from pytest_initcheck.dependence.passes import Change, Passes, PassResult, shaken
+from pytest_initcheck.dependence.passes import Change, Passes, PassResult
 
 # Each input costs a pass.
 _MOST_INPUTS = 8
@@ -61,7 +61,7 @@ def _confirm(passes: Passes, still: dict[str, Change], found: Inputs) -> None:
     """
     if not still:
         return
-    with shaken(passes.program.model):
+    with passes.shaken():
         reference = passes.reference()
         for place, change in still.items():
             is_read = differs(reference, passes.changed(change))

@@ -14,7 +14,7 @@ from torch.nn.parameter import is_lazy
 from pytest_initcheck.capture.batch_paths import named_tensors
 from pytest_initcheck.capture.composite_calls import CompositeCalls
 from pytest_initcheck.capture.program import Program, copied, main_tensor, tensors_of
-from pytest_initcheck.capture.restore import preserved
+from pytest_initcheck.capture.restore import Saved, preserved
 from pytest_initcheck.dependence.axes import NotFinite, moved_indices
 from pytest_initcheck.dependence.frozen_statistics import Held
 
@@ -38,11 +38,15 @@ class PassResult:
 
 
 class Passes:
-    """Runs a program again and again, each time from the state that it was found in."""
+    """Runs a program again and again, each time from the state that it was found in.
 
-    def __init__(self, program: Program) -> None:
+    Where its caller has ``saved`` that state, it is put back after each pass from there.
+    """
+
+    def __init__(self, program: Program, saved: Saved | Awake | None = None) -> None:
         self.program = program
         self.count = 0
+        self._saved = saved
         self._held = Held()
         self._differentiates = False
 
@@ -61,6 +65,29 @@ class Passes:
         """The batch with some of its tensors, by their place, replaced."""
         return self._run(change, modes, replays=True)
 
+    @contextmanager
+    def shaken(self) -> Iterator[None]:
+        """Every weight is another one inside, by a hundredth of itself; what is zero is noise."""
+        model, saved = self.program.model, self._saved
+        with preserved(model):
+            _shake(model)
+            self._saved = None
+            try:
+                yield
+            finally:
+                self._saved = saved
+
+    @contextmanager
+    def _put_back(self) -> Iterator[None]:
+        if self._saved is None:
+            with preserved(self.program.model, self.program.loss_fn, self.program.forward):
+                yield
+            return
+        try:
+            yield
+        finally:
+            self._saved.put_back()
+
     def _run(
         self, change: Change, modes: Iterable[AbstractContextManager[Any]], *, replays: bool
     ) -> PassResult:
@@ -68,7 +95,7 @@ class Passes:
         program = self.program
         batch = copied(program.batch)
         with ExitStack() as stack:
-            stack.enter_context(preserved(program.model, program.loss_fn, program.forward))
+            stack.enter_context(self._put_back())
             stack.enter_context(torch.set_grad_enabled(self._differentiates))
             stack.enter_context(torch.compiler.set_stance("force_eager"))
             stack.enter_context(CompositeCalls())
@@ -128,16 +155,34 @@ def moved_output(before: PassResult, after: PassResult, asked: str, other: str) 
         raise NotAsked(f"{asked}: the output is not finite") from None
 
 
-@contextmanager
-def awake(model: nn.Module) -> Iterator[None]:
-    """Parameters of zeros, or nearly so, hold numbers inside: nothing is hidden behind them."""
-    with preserved(model):
+class Awake:
+    """Parameters of zeros, or nearly so, hold numbers: nothing is hidden behind them.
+
+    ``start`` is the state in which they sleep; what puts it back wakes them again.
+    """
+
+    def __init__(self, model: nn.Module, start: Saved) -> None:
         draw = torch.Generator().manual_seed(0)
+        asleep = [parameter for parameter in model.parameters() if _sleeps(parameter)]
+        self._start = start
+        self._woken = [(p, p.detach().clone(), _noise(p, draw)) for p in asleep]
+        self._wake()
+
+    def put_back(self) -> None:
+        """To the state in which the parameters have just been woken."""
+        self._start.put_back()
+        self._wake()
+
+    def _wake(self) -> None:
         with torch.no_grad():
-            for parameter in model.parameters():
-                if _sleeps(parameter):
-                    parameter.copy_(_noise(parameter, draw))
-        yield
+            for parameter, _, noise in self._woken:
+                parameter.copy_(noise)
+
+    def end(self) -> None:
+        """To the state in which they sleep, where all else has been put back."""
+        with torch.no_grad():
+            for parameter, before, _ in self._woken:
+                parameter.copy_(before)
 
 
 def redrawn(parameters: Iterable[Tensor]) -> None:
@@ -148,24 +193,24 @@ def redrawn(parameters: Iterable[Tensor]) -> None:
             parameter.copy_(_noise(parameter, draw))
 
 
-@contextmanager
-def shaken(model: nn.Module) -> Iterator[None]:
-    """Every weight is another one inside, by a hundredth of itself; what is zero is noise."""
-    with preserved(model):
-        draw = torch.Generator().manual_seed(1)
-        with torch.no_grad():
-            for parameter in model.parameters():
-                if _is_plain(parameter):
-                    noise = torch.randn(parameter.shape, generator=draw).mul_(0.01).add_(1)
-                    parameter.mul_(noise.to(parameter))
+def _shake(model: nn.Module) -> None:
+    draw = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if _is_plain(parameter):
+                noise = torch.randn(parameter.shape, generator=draw).mul_(0.01).add_(1)
+                parameter.mul_(noise.to(parameter))
+                if int(torch.count_nonzero(parameter)) < parameter.numel():
                     # Columns that were added to a trained layer start at zero.
                     drawn = _noise(parameter, draw).to(parameter)
                     parameter.copy_(torch.where(parameter == 0, drawn, parameter))
-        yield
 
 
 def _sleeps(parameter: Tensor) -> bool:
-    return _is_plain(parameter) and float(parameter.abs().max()) < _TINY
+    # One value tells of nearly all; the range of the others takes no copy.
+    if not _is_plain(parameter) or float(parameter.detach()[(0,) * parameter.dim()].abs()) >= _TINY:
+        return False
+    return float(torch.stack(torch.aminmax(parameter.detach())).abs().max()) < _TINY
 
 
 def _is_plain(parameter: Tensor) -> bool:

@@ -5,30 +5,38 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pytest_initcheck.capture.program import Program
+from pytest_initcheck.capture.restore import Saved
 from pytest_initcheck.dependence.batch_position import is_placed
 from pytest_initcheck.dependence.causal import ask_causality, claimed
 from pytest_initcheck.dependence.change import inputs_of
 from pytest_initcheck.dependence.columns import ask_columns
 from pytest_initcheck.dependence.inputs import ask_inputs
 from pytest_initcheck.dependence.layout import BatchLayout, layout_of
-from pytest_initcheck.dependence.passes import NotAsked, Passes, PassResult, awake
+from pytest_initcheck.dependence.passes import Awake, NotAsked, Passes, PassResult
 from pytest_initcheck.dependence.samples import ask_samples
 from pytest_initcheck.evidence.dependencies import Causality, Columns, Dependencies, Samples
 
 
-def dependencies(program: Program, *, causal: bool | None = None) -> Dependencies:
+def dependencies(program: Program, start: Saved, *, causal: bool | None = None) -> Dependencies:
     """What moves when one sample, one position or one input is perturbed.
 
-    Three to six passes, more where something leaks or is not read; the model is put back after
-    each. What it or the loss raises on a perturbed batch ends the question, never the diagnosis.
+    Three to six passes, more where something leaks or is not read; the model, whose state is
+    saved as ``start``, is put back after each. What it or the loss raises on a perturbed batch ends
+    the question, never the diagnosis.
     """
-    with awake(program.model):
-        passes = Passes(program)
-        try:
-            reference = passes.reference()
-        except Exception as error:
-            return Dependencies(not_asked=(_reason("nothing could be perturbed", error),))
-        return _Questions(passes, reference, causal).asked()
+    awake = Awake(program.model, start)
+    try:
+        return _asked(Passes(program, awake), causal)
+    finally:
+        awake.end()
+
+
+def _asked(passes: Passes, causal: bool | None) -> Dependencies:
+    try:
+        reference = passes.reference()
+    except Exception as error:
+        return Dependencies(not_asked=(_reason("nothing could be perturbed", error),))
+    return _Questions(passes, reference, causal).asked()
 
 
 class _Questions:

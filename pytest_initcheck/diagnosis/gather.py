@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pytest_initcheck.capture.collector import no_full_collections
 from pytest_initcheck.capture.composite_calls import switch_off_dropout
 from pytest_initcheck.capture.module_anomalies import module_anomalies
 from pytest_initcheck.capture.prepare import opened
 from pytest_initcheck.capture.program import Program
-from pytest_initcheck.capture.restore import preserved
+from pytest_initcheck.capture.restore import Saved, preserved
 from pytest_initcheck.checks.linear_model import linear_layers
 from pytest_initcheck.dependence import dependencies
 from pytest_initcheck.dependence.turned_loss import unturned
@@ -35,15 +36,16 @@ def gather(subject: Subject, *, is_frozen: bool = False) -> Evidence:
     """
     model, optimizer = subject.model, None if is_frozen else subject.optimizer
     functions = subject.loss_fn, subject.forward
-    with opened(model, subject.batch, *functions, subject.device) as program:
+    opening = opened(model, subject.batch, *functions, subject.device)
+    with no_full_collections(), opening as program:
         odd = module_anomalies(model)
         program.materialise()
         switch_off_dropout(model)
-        proved = dependencies(program, causal=subject.causal)
-        objective = _objective(program)
-        is_asked = subject.thorough and not is_frozen
-        learning = learn(program, optimizer, objective) if is_asked else None
-        with preserved(model, *functions):
+        with preserved(model, *functions) as start:
+            proved = dependencies(program, start, causal=subject.causal)
+            objective = _objective(program, start)
+            is_asked = subject.thorough and not is_frozen
+            learning = learn(program, optimizer, objective) if is_asked else None
             observed = observe(
                 program,
                 optimizer,
@@ -72,15 +74,16 @@ def _idle_terms(program: Program, observed: Observed) -> float:
     return idle_share(program, observed.rates) if is_partial else 0.0
 
 
-def _objective(program: Program) -> ObjectiveFacts | None:
+def _objective(program: Program, start: Saved) -> ObjectiveFacts | None:
     """What the loss can reach; None where it cannot be asked, for the values or their kind."""
-    with preserved(program.model, program.loss_fn, program.forward):
-        try:
-            return objective_facts(program)
-        except NotPlayed:
-            return None
-        except (NotImplementedError, RuntimeError):
-            # Complex, sparse and nested tensors lack some operations; else the fault is ours.
-            if not has_unusual_tensors(program):
-                raise
-            return None
+    try:
+        return objective_facts(program)
+    except NotPlayed:
+        return None
+    except (NotImplementedError, RuntimeError):
+        # Complex, sparse and nested tensors lack some operations; else the fault is ours.
+        if not has_unusual_tensors(program):
+            raise
+        return None
+    finally:
+        start.put_back()

@@ -106,7 +106,7 @@ class _Measure:
         model = self.program.model
         draw_normal(model, sigma, [self.layer], torch.Generator().manual_seed(0))
         ledger = DeferredRead()
-        recorder = SignalRecorder(ledger)
+        recorder = SignalRecorder(ledger, full=False)
         recorder.tracer = tracer = Tracer(model, recorder.observer())
         with torch.enable_grad(), CompositeCalls(tracer), tracer.prepared(), tracer.running():
             self.program.evaluate(tracer.add_data)

@@ -18,6 +18,9 @@ def groups_of(projections: Array) -> list[Array]:
         return []
     scale = np.abs(projections[:, -1:]).max() if len(projections) else 0.0
     keys = np.round(projections / max(float(scale), 1e-300), 6) + 0.0
+    # Nearly always one column tells them all apart.
+    if (np.diff(np.sort(keys[:, 0])) > 0).all():
+        return []
     _, inverse, counts = np.unique(keys, axis=0, return_inverse=True, return_counts=True)
     inverse = inverse.reshape(-1)
     return [np.flatnonzero(inverse == group) for group in np.flatnonzero(counts > 1)]
@@ -34,5 +37,7 @@ def nearly(projections: Array, tolerance: float = NEARLY) -> list[Array]:
     order = np.lexsort(projections.T[::-1])
     steps = np.abs(np.diff(projections[order], axis=0)).max(axis=1)
     ends = np.flatnonzero(steps > tolerance * norms[order][1:]) + 1
-    groups = [group for group in np.split(order, ends) if len(group) > 1]
+    edges = np.concatenate([[0], ends, [len(order)]])
+    wide = np.flatnonzero(np.diff(edges) > 1)
+    groups = [order[edges[place] : edges[place + 1]] for place in wide]
     return groups if sum(map(len, groups)) >= MANY * len(norms) else []

@@ -95,8 +95,9 @@ class OutputSnapshot:
 class Snapshot:
     """Everything measured in one forward and backward pass.
 
-    Between the first look and the last, statistics of data, outputs and weights are None, and those
-    of gradients have no histogram: no check reads them.
+    Between the first look and the last, statistics of data, outputs and weights are None, those of
+    gradients moments alone, and the range alone for parameters; what the first look settles (that
+    a unit is not dead, that samples differ in the last layer) is left out. No check reads it.
 
     ``inputs`` are the data that the first layer receives, ``layer_inputs`` those of every layer
     that receives data on which no layer has worked; ``variation`` is the share of the mean square

@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_map
 from torch.utils.weak import WeakIdKeyDictionary
 
 from pytest_initcheck.capture.modes import Arguments, FunctionMode, Options
-from pytest_initcheck.capture.operators import flat_tensors
+from pytest_initcheck.capture.operators import LEAVES, flat_tensors, tensors_among
 
 # Calls that apply a weight: what they make is free, whatever came before them.
 _LAYERS = frozenset(
@@ -113,7 +113,7 @@ class Tape(FunctionMode):
         self._places.update({id(tensor): place for place, tensor in enumerate(tensors)})
 
     def called(self, func: Any, args: Arguments, kwargs: Options) -> Any:
-        given = flat_tensors((args, kwargs))
+        given = tensors_among(args, kwargs)
         # What a call in place receives has to be known before it changes.
         inputs = {id(tensor): self.value_of(tensor) for tensor in given}
         if given and (_works_in_place(func) or kwargs.get("inplace")):
@@ -181,7 +181,7 @@ class Tape(FunctionMode):
             return Value(kind=kind, tensor=tensor, name=name, key=name)
         if id(tensor) in self._data:
             return Value(kind="data", tensor=tensor, origins=frozenset({self._places[id(tensor)]}))
-        known = self._values.get(tensor)
+        known: Value | None = self._values.get(tensor)
         # What a custom function made without a gradient gets one when it is handed out.
         is_given = known is not None and known.kind == "constant" and tensor.grad_fn is not None
         if tensor.requires_grad and (known is None or is_given):
@@ -189,6 +189,8 @@ class Tape(FunctionMode):
         if known is None:
             return Value(kind="constant", tensor=tensor)
         held = None if known.kind == "call" and tensor.dim() else tensor
+        if held is known.tensor:
+            return known
         value: Value = dataclasses.replace(known, tensor=held)
         return value
 
@@ -196,7 +198,7 @@ class Tape(FunctionMode):
 def _recorded(
     func: Any, arguments: Any, inputs: dict[int, Value], results: list[Tensor]
 ) -> TapeCall:
-    args, kwargs = tree_map(lambda x: inputs[id(x)] if isinstance(x, Tensor) else x, arguments)
+    args, kwargs = _valued(arguments, inputs)
     name, values = call_name(func), list(inputs.values())
     free = [value for value in values if value.is_free]
     return TapeCall(
@@ -210,6 +212,20 @@ def _recorded(
         is_of_weights=all(_is_of_weights(value) for value in free),
         is_normed=name in _NORMS or any(v.call and v.call.is_normed for v in free),
     )
+
+
+def _valued(tree: Any, inputs: dict[int, Value]) -> Any:
+    """The same structure with values of the tape for tensors."""
+    # What torch has for trees takes ten times as long, and this runs for every call.
+    if isinstance(tree, Tensor):
+        return inputs[id(tree)]
+    if type(tree) in (tuple, list):
+        return type(tree)(_valued(item, inputs) for item in tree)
+    if type(tree) is dict:
+        return {key: _valued(item, inputs) for key, item in tree.items()}
+    if type(tree) in LEAVES:
+        return tree
+    return tree_map(lambda x: inputs[id(x)] if isinstance(x, Tensor) else x, tree)
 
 
 def _works_in_place(func: Any) -> bool:

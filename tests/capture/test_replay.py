@@ -129,11 +129,11 @@ def test_between_the_first_look_and_the_last_only_what_checks_read_is_measured(n
     assert (brief.inputs, brief.targets, brief.result) == (None, None, None)
     assert brief.output_stats == {}
     assert full.output_stats
-    assert list(brief.sites) == list(full.sites)
+    assert set(brief.sites) <= set(full.sites)
     for layer, output in brief.outputs.items():
         assert output.gradient.histogram is None
         assert output.gradient.rms == full.outputs[layer].gradient.rms
-        assert output.variation == full.outputs[layer].variation
+        assert output.variation in (None, full.outputs[layer].variation)
     for key, site in brief.sites.items():
         np.testing.assert_array_equal(site.flat, full.sites[key].flat)
     for parameter, seen in brief.parameters.items():

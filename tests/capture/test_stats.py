@@ -172,3 +172,56 @@ def test_one_read_fetches_everything():
     ledger.read()
     assert [s.stats(ledger).mean for s in summaries] == [0, 1, 2, 3, 4]
     assert later.stats(ledger).mean == 9
+
+
+@quickly
+@given(
+    st.lists(
+        arrays.arrays(
+            np.float32,
+            st.integers(1, 40),
+            elements=st.floats(-1e4, 1e4, width=32) | st.sampled_from([np.nan, np.inf, 0.0]),
+        ),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_small_tensors_that_are_read_together_have_each_their_own_statistics(each):
+    ledger = DeferredRead()
+    kept = [torch.as_tensor(values.copy()) for values in each]
+    summaries = [summarise(values, ledger) for values in kept]
+    for values in kept:
+        # Who owns a tensor goes on with it before the ledger is read.
+        values.fill_(7.0)
+    ledger.read()
+    for summary, values in zip(summaries, each, strict=True):
+        check(summary.stats(ledger), values, rtol=1e-6)
+
+
+@pytest.mark.parametrize("count", [1 << 11, 1 << 12, (1 << 17) + 1, 1 << 18])
+def test_pieces_and_sizes_leave_no_seam(count):
+    values = np.random.default_rng(count).standard_normal(count).astype(np.float32)
+    values[::7] = 0.0
+    found = stats(torch.as_tensor(values))
+    check(found, values, rtol=1e-6)
+    sampled = values[:: max(1, -(-count // SAMPLE))]
+    low, high = float(values.min()), float(values.max())
+    wanted = np.histogram(sampled, BINS, (low, high))[0]
+    assert np.abs(np.array(found.histogram.counts) - wanted).max() <= 2
+
+
+@pytest.mark.parametrize("count", [5, 1 << 12])
+@pytest.mark.parametrize("bad", [None, float("nan"), float("inf")])
+def test_a_part_is_what_the_whole_says_of_it(count, bad):
+    values = torch.linspace(-1.0, 3.0, count)
+    if bad is not None:
+        values[2] = bad
+    whole = stats(values)
+    for of, names in (("moments", ("mean", "std")), ("range", ("min", "max"))):
+        ledger = DeferredRead()
+        summary = summarise(values, ledger, of=of)
+        ledger.read()
+        part = summary.stats(ledger)
+        assert (part.n, part.nonfinite, part.histogram) == (whole.n, whole.nonfinite, None)
+        for name in names:
+            assert getattr(part, name) == pytest.approx(getattr(whole, name), rel=1e-5)

@@ -11,6 +11,7 @@ from torch import nn
 
 from pytest_initcheck.capture.composite_calls import switch_off_dropout
 from pytest_initcheck.capture.prepare import opened
+from pytest_initcheck.capture.restore import preserved
 from pytest_initcheck.checks.leaks import Leaks
 from pytest_initcheck.dependence import dependencies
 from support.starts import Model
@@ -35,7 +36,8 @@ def ask(model, batch, loss_fn=None, *, causal=None, forward=None):
     with opened(model, batch, loss_fn, forward, None) as program:
         program.materialise()
         switch_off_dropout(model)
-        proved = dependencies(program, causal=causal)
+        with preserved(program.model, program.loss_fn, program.forward) as start:
+            proved = dependencies(program, start, causal=causal)
     loss = SimpleNamespace(is_forward=forward is not None)
     return Asked(proved, list(Leaks().run(SimpleNamespace(dependencies=proved, loss=loss))))
 
