@@ -16,7 +16,10 @@ from pytest_initcheck.ignores import Ignore
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """What ``diagnose`` was called with, for what is asked of the diagnosis later."""
+    """What ``diagnose`` was called with, for what is asked of the diagnosis later.
+
+    ``told`` says what was made of it, ``left_out`` which parts were not used.
+    """
 
     model: nn.Module
     batch: Any
@@ -29,3 +32,5 @@ class Subject:
     ignore: tuple[Ignore, ...] = ()
     causal: bool | None = None
     thorough: bool = False
+    told: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
