@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ IGNORE_INI = "initcheck_ignore"
 DEFAULT_BASELINES = "baselines"
 OFF = "off"
 TOLERANCE_INI = "initcheck_tolerance"
+PAGE_NAME = "report.html"
 CACHED_RUN = Path("v", "initcheck", "run.json")
 
 
@@ -37,7 +39,8 @@ def _add_options(group: pytest.OptionGroup) -> None:
         "--initcheck-report",
         metavar="PATH",
         default=None,
-        help="write the report to this HTML file, and its data to run.json beside it",
+        help="write the report to this HTML file, or into this folder, and its data to run.json "
+        "beside it",
     )
     update_options.add(group)
     group.addoption(
@@ -112,7 +115,7 @@ def resolve(config: pytest.Config) -> Settings:
     """
     settings = Settings(
         root=config.rootpath,
-        report=path_option(config, "--initcheck-report", "an HTML file"),
+        report=_report(config),
         baselines=_baselines(config),
         update=update_options.resolve(config),
         device=first(config.getoption("--initcheck-device"), _device_of_ini(config)),
@@ -128,6 +131,12 @@ def resolve(config: pytest.Config) -> Settings:
     )
     _refuse_conflicts(config, settings)
     return settings
+
+
+def _report(config: pytest.Config) -> Path | None:
+    path = path_option(config, "--initcheck-report", "an HTML file")
+    is_folder = str(config.getoption("--initcheck-report")).endswith(("/", os.sep))
+    return path / PAGE_NAME if path is not None and is_folder else path
 
 
 def first(*values: Any) -> Any:
