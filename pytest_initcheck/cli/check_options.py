@@ -23,6 +23,12 @@ examples:
   initcheck check package.models:Net --batch package.data:make_batch --loss package.losses:focal
 
 """
+NEW_EXAMPLES = """\
+examples:
+  initcheck new package.models:Net
+  initcheck new package.models:make_resnet --args 18 --file tests/test_resnet.py
+
+"""
 
 
 class Once(argparse.Action):
@@ -188,6 +194,18 @@ def add_judging(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="with --json: also everything that was measured, with histograms",
     )
+
+
+def add_new(parser: argparse.ArgumentParser) -> None:
+    """Where the test goes."""
+    parser.add_argument(
+        "--file",
+        metavar="FILE",
+        action=Once,
+        default="",
+        help="the test file (default: test_NAME.py in the folder tests, where there is one)",
+    )
+    parser.set_defaults(loss="", forward="", dtype="float32", device="cpu")
 
 
 def spec_argument(text: str) -> InputSpec:

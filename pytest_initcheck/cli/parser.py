@@ -11,8 +11,10 @@ from typing import NoReturn
 from pytest_initcheck import __version__
 from pytest_initcheck.cli.check_options import (
     EXAMPLES,
+    NEW_EXAMPLES,
     add_data,
     add_judging,
+    add_new,
     add_target,
     add_training,
 )
@@ -85,6 +87,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"pytest-initcheck {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_check(commands)
+    _add_new(commands)
     _add_baselines(commands)
     _add_report(commands)
     _add_history(commands)
@@ -113,6 +116,15 @@ def _add_check(commands: Commands[Parser]) -> None:
     add_training(parser)
     add_judging(parser)
     parser.set_defaults(command=_lazy("check", "check"))
+
+
+def _add_new(commands: Commands[Parser]) -> None:
+    about = "write the first test file of a model, and run it"
+    parser = _add(commands, "new", about, NEW_EXAMPLES)
+    add_target(parser)
+    add_data(parser)
+    add_new(parser)
+    parser.set_defaults(command=_lazy("new", "new"))
 
 
 def _add_baselines(commands: Commands[Parser]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pytest_initcheck.errors import InitcheckFailure
 from pytest_initcheck.plugin.recording import Recording
+from pytest_initcheck.plugin.repro import leave
 from pytest_initcheck.plugin.user_errors import call, quiet
 
 if TYPE_CHECKING:
@@ -339,7 +340,8 @@ class Initcheck(Recording):
         text = health_text(
             "fail", faults, found.findings, nodeid=settings.nodeid, report=settings.report
         )
-        raise InitcheckFailure(text)
+        script = leave(self._repro, settings.nodeid, found)
+        raise InitcheckFailure(f"{text}\n{script}" if script else text)
 
 
 @contextlib.contextmanager

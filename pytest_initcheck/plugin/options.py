@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_initcheck.plugin import ci_options, update_options
+from pytest_initcheck.plugin import ci_options, models, repro, update_options
 from pytest_initcheck.plugin.paths import below, path_option
 from pytest_initcheck.session.settings import DEVICES, Settings
 
@@ -43,6 +43,8 @@ def _add_options(group: pytest.OptionGroup) -> None:
         "beside it",
     )
     update_options.add(group)
+    models.add(group)
+    repro.add(group)
     group.addoption(
         "--initcheck-exact",
         action="store_true",

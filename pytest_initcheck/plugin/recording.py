@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pytest_initcheck.errors import InitcheckError
+from pytest_initcheck.plugin.repro import Repro
 from pytest_initcheck.plugin.user_errors import bound, call, quiet
 from pytest_initcheck.sequential import Sequential
 from pytest_initcheck.session.deciding import Deciders
@@ -36,10 +37,12 @@ class Recording:
         recorder: TestRecorder,
         settings: Scope,
         ask_team: Callable[[], Iterable[Any]] = tuple,
+        repro: Repro | None = None,
     ) -> None:
         self._recorder = recorder
         self._settings = settings
         self._ask_team = ask_team
+        self._repro = repro or Repro()
 
     @quiet
     def diagnose(

@@ -83,7 +83,7 @@ def _of_torchvision(name: str, placed: list[Any], named: dict[str, Any]) -> Any:
 
 def _of_transformers(name: str, placed: list[Any], named: dict[str, Any]) -> Any:
     library = importlib.import_module("transformers")
-    kind = getattr(library, name, None)
+    kind: Any = getattr(library, name, None)
     if hasattr(kind, "config_class"):
         return kind(kind.config_class(*placed, **named))
     mapping = library.CONFIG_MAPPING
