@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_initcheck import report
 from pytest_initcheck.checks.known_ignores import parse_known
+from pytest_initcheck.checks.selection import Selection, parse_select
 from pytest_initcheck.cli import FOUND, OK
 from pytest_initcheck.cli.check_json import data_of
 from pytest_initcheck.cli.check_options import asked_of
@@ -35,8 +36,9 @@ def check(arguments: argparse.Namespace) -> int:
     from pytest_initcheck.subjects.make import made
 
     ignores = _ignores(arguments.ignore)
+    selection = Selection(parse_select(arguments.select), arguments.strict)
     subject = made(asked_of(arguments))
-    diagnosis = _diagnose(arguments, subject, ignores)
+    diagnosis = selection.applied(_diagnose(arguments, subject, ignores))
     path = _written(arguments, diagnosis)
     if arguments.json:
         data = data_of(

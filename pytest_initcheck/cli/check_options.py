@@ -177,6 +177,14 @@ def add_judging(parser: argparse.ArgumentParser) -> None:
         help="a finding that does not count, 'ID [layer pattern]: reason'; may be given again",
     )
     parser.add_argument(
+        "--select",
+        action="append",
+        default=[],
+        metavar="IDS",
+        help="rules that count, as ids or globs, 'IC1* IC201' (default: all); may be given again",
+    )
+    parser.add_argument("--strict", action="store_true", help="take warnings for errors")
+    parser.add_argument(
         "--causal",
         action="store_true",
         default=None,

@@ -174,6 +174,16 @@ class Diagnosis:
 
         return models_figure(self.record, self.after, f"verdict: {self.verdict}")
 
+    def _repr_html_(self) -> str:
+        from pytest_initcheck.report.notebook import page_of
+
+        return page_of(self)
+
+    def __repr__(self) -> str:
+        ids = ", ".join(dict.fromkeys(finding.id for finding in self.findings)) or "no findings"
+        losses = f"{self.losses[0]:.4g} to {self.losses[-1]:.4g}"
+        return f"Diagnosis({self.verdict}: {ids}; {len(self.record.layers)} layers, loss {losses})"
+
     def __str__(self) -> str:
         lines = [f"verdict: {self.verdict}", *(str(finding) for finding in self.findings)]
         lines += [f"ignored ({finding.ignored}): {finding}" for finding in self.ignored]

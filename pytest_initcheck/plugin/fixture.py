@@ -276,7 +276,7 @@ class Initcheck(Recording):
 
         __tracebackhide__ = True
         options["ignore"] = (*parse(options.get("ignore")), *self._settings.ignores)
-        found = call(check_step, train_step, model, optimizer, batch, **options)
+        found = self._counted(call(check_step, train_step, model, optimizer, batch, **options))
         self._recorder.add(
             name,
             "step",

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_initcheck.plugin.user_errors import quiet
-
 if TYPE_CHECKING:
     from pytest_initcheck.plugin.fixture import Initcheck
 
@@ -68,13 +66,15 @@ def tests(session: pytest.Session) -> list[pytest.Item]:
 
 def _test_of(target: str) -> Any:
     def test(initcheck: Initcheck) -> None:
-        _diagnose(target, initcheck)
+        from pytest_initcheck.plugin.user_errors import quiet
+
+        __tracebackhide__ = True
+        quiet(_diagnose)(target, initcheck)
 
     test.__doc__ = f"{target} starts healthy."
     return test
 
 
-@quiet
 def _diagnose(target: str, initcheck: Initcheck) -> None:
     from pytest_initcheck.capture.randomness import isolated
     from pytest_initcheck.subjects.make import made

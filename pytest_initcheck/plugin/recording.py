@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.plugin.repro import Repro
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from pytest_initcheck.watching import Watched
 
 _DEVICES = "use 'auto' or 'cpu' (--initcheck-device, the marker's device=, or initcheck_device)"
+
+
+Judged = TypeVar("Judged")
 
 
 class Recording:
@@ -63,7 +66,7 @@ class Recording:
             options["causal"] = self._settings.causal
         if options.get("thorough") is None:
             options["thorough"] = self._settings.thorough
-        found = call(diagnose, model, batch, *args, **self._placed(options))
+        found = self._counted(call(diagnose, model, batch, *args, **self._placed(options)))
         self._recorder.add(
             name,
             "diagnosis",
@@ -74,6 +77,11 @@ class Recording:
         )
         self._recorder.note_ignores(found.unused_ignores)
         return found
+
+    def _counted(self, judged: Judged) -> Judged:
+        """What was found, with what counts of it for this test."""
+        selection = self._settings.selection
+        return judged if selection is None else selection.applied(judged)
 
     def _placed(self, options: dict[str, Any]) -> dict[str, Any]:
         if self._settings.device is not None and options.get("device") is None:

@@ -39,6 +39,11 @@ class Two(nn.Module):
     def forward(self, a, b):
         return torch.tanh(self.left(a)) + torch.tanh(self.right(b))
 
+class Pair(Mlp):
+    def forward(self, x):
+        output = super().forward(x)
+        return output, output.square()
+
 class Auto(nn.Sequential):
     def __init__(self):
         super().__init__(nn.Linear(12, 6), nn.Tanh(), nn.Linear(6, 12))
@@ -252,6 +257,16 @@ def test_a_report_goes_to_a_file_a_folder_or_nowhere(models, capsys, tmp_path, r
     assert (last == f"report: {written}") == (written is not None)
     pages = [p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.html")]
     assert pages == ([written] if written else [])
+
+
+def test_rules_are_selected_and_warnings_taken_for_errors(models, capsys):
+    warned = ["check", f"{models}:Pair", "--report", "off"]
+    assert main(warned) == 0
+    assert "warn (1 warning)" in capsys.readouterr().out
+    assert main([*warned, "--strict"]) == 1
+    assert main([*warned, "--strict", "--select", "IC1*"]) == 0
+    assert "ignored (not selected): warning IC823" in capsys.readouterr().out
+    assert main([*warned, "--select", "warnings"]) == 2
 
 
 @pytest.mark.parametrize("module", ["pytest_initcheck", "pytest_initcheck.cli"])
