@@ -31,12 +31,13 @@ MARKER = (
     "initcheck(*, baseline=True, rtol=None, atol=None, least=None, tolerance=(), device=None, "
     "ignore=(), causal=None, thorough=None, variant='', select=None, strict=None): how this test "
     "is diagnosed and compared; baseline=False switches the comparison off, rtol and atol replace "
-    "the tolerances of the baseline, tolerance those of some values, such as 'metric accuracy: 0.02', least is the share "
-    "below which a change is a note, device is 'cpu', 'cuda' or 'auto', ignore lists findings that "
-    "do not count, such as 'IC201 encoder.*: reason', causal says whether no output may depend on "
-    "later positions, thorough=True also asks whether the model can fit its batch, "
-    "select lists the rules that count, such as 'IC1* IC201', strict=True takes warnings for "
-    "errors, variant is the environment whose baselines count, such as 'cuda' or 'cpu torch 2.14'."
+    "the tolerances of the baseline, tolerance those of some values, such as 'metric accuracy: "
+    "0.02', least is the share below which a change is a note, device is 'cpu', 'cuda' or 'auto', "
+    "ignore lists findings that do not count, such as 'IC201 encoder.*: reason', causal says "
+    "whether no output may depend on later positions, thorough=True also asks whether the model "
+    "can fit its batch, select lists the rules that count, such as 'IC1* IC201', strict=True "
+    "takes warnings for errors, variant is the environment whose baselines count, such as 'cuda' "
+    "or 'cpu torch 2.14'."
 )
 
 
