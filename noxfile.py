@@ -64,6 +64,13 @@ def oldest(session: nox.Session) -> None:
 
 
 @nox.session
+def libraries(session: nox.Session) -> None:
+    """Models of lightning, transformers and timm, which are no dependencies."""
+    install(session, "lightning", "transformers", "timm")
+    session.run("pytest", "tests/inputs/test_libraries.py", *session.posargs, env=ENVIRONMENT)
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """README, docs and CONTRIBUTING: their code and commands are run, their links followed."""
     install(session)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pytest_initcheck.building import Construction, assert_same_start, construction
     from pytest_initcheck.curvature import CriticalPoint, critical_point
-    from pytest_initcheck.diagnosis import Diagnosis, diagnose
+    from pytest_initcheck.diagnosis.diagnose import Diagnosis, diagnose
     from pytest_initcheck.errors import BaselineError, DataError, InitcheckError, InitcheckFailure
     from pytest_initcheck.evidence.learning import Learning
     from pytest_initcheck.ignores import Ignore

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
+from pytest_initcheck.capture.learning_rate import rate_of
 from pytest_initcheck.capture.pieces import pieces
 from pytest_initcheck.capture.trace import layer_of
 from pytest_initcheck.evidence import OptimizerFacts
@@ -104,5 +105,5 @@ def decay_per_step(optimizer: torch.optim.Optimizer) -> float:
             optimizer, torch.optim.AdamW
         )
         if is_taken_alone or not is_adaptive:
-            found.append(float(group.get("lr", 0.0)) * float(group.get("weight_decay", 0.0) or 0.0))
-    return max(found)
+            found.append(rate_of(group) * float(group.get("weight_decay", 0.0) or 0.0))
+    return max(part for part in found if not math.isnan(part))

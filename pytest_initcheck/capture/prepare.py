@@ -32,7 +32,12 @@ def opened(model: Any, batch: Any, loss_fn: Any, forward: Any, device: Any) -> I
     validate.check_functions(loss_fn=loss_fn, forward=forward)
     if forward is not None and loss_fn is not None:
         raise InitcheckError("loss_fn and forward were both passed; pass one of them")
-    with preserved(model, loss_fn, forward), torch.inference_mode(False), torch.enable_grad():
+    with (
+        preserved(model, loss_fn, forward),
+        _uncached_casts(),
+        torch.inference_mode(False),
+        torch.enable_grad(),
+    ):
         if target is not None:
             model.to(target)
             batch = moved(batch, target)
@@ -41,3 +46,19 @@ def opened(model: Any, batch: Any, loss_fn: Any, forward: Any, device: Any) -> I
         program = Program(model, batch, loss_fn, forward)
         validate.check_finite(program)
         yield program
+
+
+@contextmanager
+def _uncached_casts() -> Iterator[None]:
+    """Inside an outer autocast, cast the weights anew: what it keeps is older than the steps."""
+    before = torch.is_autocast_cache_enabled()
+    is_casting = any(torch.is_autocast_enabled(kind) for kind in ("cpu", "cuda"))
+    torch.set_autocast_cache_enabled(before and not is_casting)
+    if is_casting:
+        torch.clear_autocast_cache()
+    try:
+        yield
+    finally:
+        torch.set_autocast_cache_enabled(before)
+        if is_casting:
+            torch.clear_autocast_cache()

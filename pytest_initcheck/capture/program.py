@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
-from collections.abc import Callable, Mapping, MutableMapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.nn.parameter import is_lazy
-from torch.utils._pytree import tree_leaves, tree_map
 
+from pytest_initcheck.capture.default_loss import default_loss, loss_parts, loss_within
+from pytest_initcheck.capture.hints import for_forward, for_function, for_loss, seen
+from pytest_initcheck.capture.tree import copied, main_tensor, moved, tensors_of
+from pytest_initcheck.capture.whole import Whole
 from pytest_initcheck.capture.written import body, function_name
 from pytest_initcheck.errors import InitcheckError
+
+__all__ = [
+    "TARGET_NAMES", "Forward", "LossFunction", "Optimizer", "Program", "Result", "copied",
+    "default_loss", "is_torch_loss", "main_tensor", "moved", "no_grad_loss", "refused", "split",
+    "tensors_of",
+]  # fmt: skip
 
 LossFunction = Callable[..., Any]
 Forward = Callable[[nn.Module, Any], Any]
@@ -25,11 +32,16 @@ TARGET_NAMES = ("labels", "targets", "target", "label", "y")
 
 @dataclass
 class Result:
-    """One evaluation: the scalar loss, and the model's output where it was seen."""
+    """One evaluation: the scalar loss, and the model's output where it was seen.
+
+    ``returned`` is what the loss was taken from, ``parts`` are the losses that it is the sum of.
+    """
 
     loss: Tensor
     output: Any = None
     targets: Any = None
+    returned: Any = None
+    parts: dict[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -54,7 +66,8 @@ class Program:
         if on_batch is not None:
             on_batch(batch)
         result = self.observe(batch)
-        return Result(_scalar(result.loss), result.output, result.targets)
+        result.loss = _scalar(result.loss)
+        return result
 
     def observe(self, batch: Any) -> Result:
         """One forward pass on a batch of the program's form, with the loss as it comes."""
@@ -62,8 +75,10 @@ class Program:
             return self._custom(batch)
         inputs, targets = split(batch)
         inputs, targets = self._extract_targets(inputs, targets)
-        output = self._call(inputs)
-        return Result(self.loss_of(output, targets), output, targets)
+        output = self._call(inputs, targets)
+        loss = self.loss_of(output, targets)
+        parts = loss_parts(output) if self.loss_fn is None else {}
+        return Result(loss, output, targets, output, parts)
 
     def materialise(self) -> None:
         """Let lazy modules take their shapes from the batch, as their first forward does."""
@@ -71,7 +86,7 @@ class Program:
             with torch.no_grad():
                 inputs, targets = split(copied(self.batch))
                 if self.forward is None:
-                    self._call(self._extract_targets(inputs, targets)[0])
+                    self._call(*self._extract_targets(inputs, targets))
                 else:
                     self.forward(self.model, copied(self.batch))
 
@@ -92,47 +107,62 @@ class Program:
 
     def _custom(self, batch: Any) -> Result:
         assert self.forward is not None
-        seen: list[Any] = []
-        handle = self.model.register_forward_hook(lambda *call: seen.append(call[-1]))
+        outputs: list[Any] = []
+        handle = self.model.register_forward_hook(lambda *call: outputs.append(call[-1]))
         try:
             loss = self.forward(self.model, batch)
         except Exception as error:
-            raise refused("forward(model, batch)", error, "a batch that it accepts") from error
+            wanted = for_function(error, batch)
+            raise refused("forward(model, batch)", error, wanted, seen(batch)) from error
         finally:
             handle.remove()
-        return Result(loss, seen[-1] if seen else None)
+        output = outputs[-1] if outputs else None
+        return Result(loss_within(loss), output, None, loss, loss_parts(loss))
 
     def _extract_targets(self, inputs: Any, targets: Any) -> tuple[Any, Any]:
         if targets is not None or not isinstance(inputs, Mapping):
             return inputs, targets
-        known = _parameters_of(self.model)
-        for name in TARGET_NAMES:
-            if name in inputs and known is not None and name not in known:
-                return {k: v for k, v in inputs.items() if k != name}, inputs[name]
-        return inputs, next((inputs[n] for n in TARGET_NAMES if n in inputs), None)
+        name = next((n for n in TARGET_NAMES if n in inputs), None)
+        if name is None:
+            return inputs, None
+        if self.gets_targets:
+            return inputs, inputs[name]
+        return {k: v for k, v in inputs.items() if k != name}, inputs[name]
 
-    def _call(self, inputs: Any) -> Any:
+    @property
+    def gets_targets(self) -> bool:
+        """Whether the model is handed the targets itself, as those that return a loss are."""
+        if self.forward is not None or not isinstance(self.batch, Mapping):
+            return False
+        known = None if isinstance(self.batch, Whole) else _parameters_of(self.model)
+        name = next((n for n in TARGET_NAMES if n in self.batch), None)
+        return name is not None and (known is None or name in known)
+
+    def _call(self, inputs: Any, targets: Any = None) -> Any:
         try:
+            if isinstance(inputs, Whole):
+                return self.model(inputs.built())
             if isinstance(inputs, Mapping):
                 return self.model(**inputs)
             if isinstance(inputs, (tuple, list)):
                 return self.model(*inputs)
             return self.model(inputs)
         except Exception as error:
-            wanted = "inputs that it accepts as batch=(inputs, targets), or forward=…"
-            raise refused("the model's forward", error, wanted) from error
+            wanted = for_forward(error, self.model, inputs, targets)
+            raise refused("the model's forward", error, wanted, seen(inputs)) from error
 
     def loss_of(self, output: Any, targets: Any) -> Any:
         """The loss of an output that the model gave, or that stands in for one."""
         if self.loss_fn is None:
-            return default_loss(output, targets)
-        if _is_torch_loss(self.loss_fn):
+            return default_loss(output, targets, is_inside=self.gets_targets)
+        if is_torch_loss(self.loss_fn):
             output = main_tensor(output)
         try:
-            return self.loss_fn(output) if targets is None else self.loss_fn(output, targets)
+            loss = self.loss_fn(output) if targets is None else self.loss_fn(output, targets)
+            return loss_within(loss)
         except Exception as error:
-            wanted = "a loss that takes (output, targets) as the model gives them, or forward=…"
-            raise refused("loss_fn", error, wanted) from error
+            given = f"{seen(output)} and {seen(targets)}"
+            raise refused("loss_fn", error, for_loss(error, output, targets), given) from error
 
 
 def split(batch: Any) -> tuple[Any, Any]:
@@ -147,111 +177,9 @@ def split(batch: Any) -> tuple[Any, Any]:
     return batch, None
 
 
-def copied(tree: Any) -> Any:
-    """The same structure with every tensor replaced by a copy."""
-    return _mapped(lambda t: t.detach().clone().requires_grad_(t.requires_grad), tree)
-
-
-def _mapped(change: Callable[[Tensor], Tensor], tree: Any) -> Any:
-    """The same structure with every tensor changed, in mappings of any class too."""
-
-    def leaf(value: Any) -> Any:
-        if isinstance(value, MutableMapping):
-            found = copy.copy(value)
-            found.update({key: _mapped(change, item) for key, item in value.items()})
-            return found
-        return change(value) if isinstance(value, Tensor) else value
-
-    return tree_map(leaf, tree)
-
-
-def _leaves(tree: Any) -> list[Any]:
-    found = (_leaves(dict(leaf)) if isinstance(leaf, Mapping) else [leaf]
-             for leaf in tree_leaves(tree))  # fmt: skip
-    return [leaf for leaves in found for leaf in leaves]
-
-
-def tensors_of(tree: Any) -> list[Tensor]:
-    """All tensors in a nest of tuples, lists and mappings; model outputs with attributes too."""
-    found = [leaf for leaf in _leaves(tree) if isinstance(leaf, Tensor)]
-    if not found and hasattr(tree, "__dict__"):
-        found = [value for value in vars(tree).values() if isinstance(value, Tensor)]
-    return found
-
-
-def main_tensor(output: Any) -> Any:
-    """The tensor that a loss is meant for: "logits", "out" or the first floating one."""
-    if isinstance(output, Tensor):
-        return output
-    for name in ("logits", "out"):
-        value = output.get(name) if isinstance(output, Mapping) else getattr(output, name, None)
-        if isinstance(value, Tensor):
-            return value
-    floating = (tensor for tensor in tensors_of(output) if tensor.is_floating_point())
-    return next(floating, output)
-
-
-def default_loss(output: Any, targets: Any) -> Tensor:
-    """The loss where none was passed: the output's own, cross-entropy, or mean squared error."""
-    own = output.get("loss") if isinstance(output, Mapping) else getattr(output, "loss", None)
-    if isinstance(own, Tensor):
-        return own
-    logits = main_tensor(output)
-    if not isinstance(logits, Tensor) or not (logits.is_floating_point() or logits.is_complex()):
-        kind = getattr(logits, "dtype", type(output).__name__)
-        raise InitcheckError(
-            f"the model's output is {kind}, from which no gradient comes; pass loss_fn=… or "
-            "forward=… that makes a differentiable scalar of it"
-        )
-    if not isinstance(targets, Tensor):
-        raise InitcheckError(
-            "there is no loss: pass batch=(inputs, targets), or loss_fn=… for an output alone, or "
-            "forward=…, or a model whose output has a .loss"
-        )
-    if targets.is_floating_point():
-        return _squared_error(logits, targets)
-    return _cross_entropy(logits, targets)
-
-
-def _squared_error(output: Tensor, targets: Tensor) -> Tensor:
-    if output.shape != targets.shape:
-        raise InitcheckError(
-            f"floating targets of shape {tuple(targets.shape)} do not match the output's "
-            f"{tuple(output.shape)}; pass targets of the output's shape, or loss_fn=…"
-        )
-    return functional.mse_loss(output, targets)
-
-
-def _cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-    targets = targets.long()
-    if logits.dim() == targets.dim() == 2 and targets.shape[1] == 1 and logits.shape[1] != 1:
-        targets = targets[:, 0]
-    if logits.numel() == targets.numel():
-        flat = targets.reshape(logits.shape)
-        return functional.binary_cross_entropy_with_logits(logits, flat.to(logits.dtype))
-    if logits.dim() > 2 and logits.shape[:-1] == targets.shape:
-        logits, targets = logits.reshape(-1, logits.shape[-1]), targets.reshape(-1)
-    expected = logits.shape[:1] + logits.shape[2:]
-    if logits.dim() < 2 or expected != targets.shape:
-        raise InitcheckError(
-            f"integer targets of shape {tuple(targets.shape)} do not fit logits of shape "
-            f"{tuple(logits.shape)}; pass one class index per prediction, or loss_fn=…"
-        )
-    classes = logits.shape[1]
-    known = targets[targets != -100]
-    if known.numel() and (int(known.max()) >= classes or int(known.min()) < 0):
-        raise InitcheckError(
-            f"targets reach from {int(known.min())} to {int(known.max())}, but the output has "
-            f"{classes} classes; pass class indices from 0 to {classes - 1}"
-        )
-    return functional.cross_entropy(logits, targets)
-
-
 def _scalar(loss: Any) -> Tensor:
     if not isinstance(loss, Tensor):
-        raise InitcheckError(
-            f"the loss is a {type(loss).__name__}, not a tensor; return the loss before .item()"
-        )
+        raise InitcheckError(f"the loss is {seen(loss)}, not a tensor; {_instead_of(loss)}")
     if loss.numel() != 1:
         raise InitcheckError(
             f"the loss has shape {tuple(loss.shape)}, not that of a scalar; pass a loss that "
@@ -265,12 +193,21 @@ def _scalar(loss: Any) -> Tensor:
     return loss.reshape(())
 
 
-def refused(what: str, error: Exception, wanted: str) -> InitcheckError:
-    """The one error for user code that raised: what it was, what it said, what to pass."""
+def _instead_of(loss: Any) -> str:
+    if isinstance(loss, Mapping):
+        return "return a mapping with 'loss', or of losses alone"
+    if isinstance(loss, (tuple, list)):
+        return "return the loss alone, or first"
+    return "return it, as a tensor" if loss is None else "return the loss before .item()"
+
+
+def refused(what: str, error: Exception, wanted: str, given: str = "") -> InitcheckError:
+    """The one error for user code that raised: what it was and got, what it said, what to pass."""
     if isinstance(error, InitcheckError):
         return error
     text = " ".join(str(error).split())[:300]
-    return InitcheckError(f"{what} raised {type(error).__name__}: {text}; pass {wanted}")
+    got = f"; it was given {given}" if given else ""
+    return InitcheckError(f"{what} raised {type(error).__name__}: {text}{got}; pass {wanted}")
 
 
 def _parameters_of(model: nn.Module) -> set[str] | None:
@@ -280,7 +217,8 @@ def _parameters_of(model: nn.Module) -> set[str] | None:
     return set(signature.parameters)
 
 
-def _is_torch_loss(loss_fn: LossFunction) -> bool:
+def is_torch_loss(loss_fn: LossFunction) -> bool:
+    """Whether a loss is one of torch's, which takes one tensor of the output."""
     module = getattr(loss_fn, "__module__", "") or type(loss_fn).__module__
     return module.startswith(("torch.nn.functional", "torch.nn.modules.loss"))
 
@@ -294,8 +232,3 @@ def no_grad_loss(program: Program, output: Tensor, targets: Any) -> float | None
     except Exception:
         # A constant output may lie outside of what the loss is defined for.
         return None
-
-
-def moved(tree: Any, device: torch.device) -> Any:
-    """The same structure with every tensor on ``device``."""
-    return _mapped(lambda tensor: tensor.to(device), tree)

@@ -15,6 +15,7 @@ from pytest_initcheck.capture.composite_calls import CompositeCalls
 from pytest_initcheck.capture.deferred_read import DeferredRead
 from pytest_initcheck.capture.effective_samples import EffectiveSamples
 from pytest_initcheck.capture.fingerprint import Fingerprints, combined
+from pytest_initcheck.capture.hints import for_backward
 from pytest_initcheck.capture.magnitude_spread import magnitudes
 from pytest_initcheck.capture.program import Program, Result, main_tensor, refused, tensors_of
 from pytest_initcheck.capture.randomness import stream_positions
@@ -138,6 +139,7 @@ class SnapshotTaker:
         """Everything that waits on the device, in one host read."""
         ledger = recorder.ledger
         loss = ledger.put(result.loss)
+        parts = {name: ledger.put(part.detach()) for name, part in result.parts.items()}
         targets = self._side(result.targets, ledger, is_data=True) if full else None
         # The rows of an output share the weights, which may be what is chance in them.
         output = self._side(result.output, ledger) if full else None
@@ -147,6 +149,7 @@ class SnapshotTaker:
         return Snapshot(
             step=step,
             loss=float(ledger[loss][0]),
+            loss_parts={name: float(ledger[slot][0]) for name, slot in parts.items()},
             parameters={name: slot.look(ledger) for name, slot in slots.items()},
             sites=recorder.sites(inside),
             outputs=recorder.outputs(),
@@ -168,8 +171,7 @@ class SnapshotTaker:
             # checkpoints run again.
             torch.autograd.backward(result.loss)
         except Exception as error:
-            wanted = "a model and a loss that autograd can differentiate on this batch"
-            raise refused("the backward pass", error, wanted) from error
+            raise refused("the backward pass", error, for_backward(error)) from error
 
     def _put(
         self,

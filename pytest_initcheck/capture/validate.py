@@ -16,11 +16,20 @@ from pytest_initcheck.capture.tensor_stats import plain
 from pytest_initcheck.errors import InitcheckError
 
 
+def check_module(model: Any) -> None:
+    """Raise an InitcheckError where ``model`` is no module."""
+    if isinstance(model, nn.Module):
+        return
+    kind = f"the class {model.__name__}" if isinstance(model, type) else f"a {type(model).__name__}"
+    hint = "call the factory and pass the model" if callable(model) else "pass an nn.Module"
+    if isinstance(getattr(model, "model", None), nn.Module):
+        hint = "pass its .model"
+    raise InitcheckError(f"model is {kind}, not an nn.Module; {hint}")
+
+
 def check_model(model: Any) -> None:
     """Raise an InitcheckError that says what to pass where ``model`` cannot be trained."""
-    if not isinstance(model, nn.Module):
-        hint = "call the factory and pass the model" if callable(model) else "pass an nn.Module"
-        raise InitcheckError(f"model is a {type(model).__name__}, not an nn.Module; {hint}")
+    check_module(model)
     parameters = list(model.parameters())
     if not parameters and any("quantized" in type(m).__module__ for m in model.modules()):
         raise InitcheckError(
@@ -32,6 +41,11 @@ def check_model(model: Any) -> None:
         raise InitcheckError(
             "the model has parameters on the meta device, which hold no values; materialise and "
             "initialise them first, for example with model.to_empty(device='cpu')"
+        )
+    if any(p.is_inference() for p in parameters if not is_lazy(p)):
+        raise InitcheckError(
+            "the model has Inference tensors as parameters, which take no gradient; make it "
+            "outside of torch.inference_mode(), or pass copy.deepcopy(model)"
         )
     if not any(p.requires_grad for p in parameters):
         raise InitcheckError(

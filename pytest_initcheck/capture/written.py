@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from pytest_initcheck.capture.learning_rate import rate_of, rate_text
 from pytest_initcheck.evidence import Node
 
 # A number with more digits was computed, perhaps from what was drawn.
@@ -75,13 +76,16 @@ def optimizer_name(optimizer: torch.optim.Optimizer) -> str:
         for group in optimizer.param_groups
     ]
     told = "; ".join(chosen if len(set(chosen)) > 1 else chosen[:1])
+    parts = getattr(optimizer, "optimizers", ())
+    if parts:
+        return " + ".join(optimizer_name(part) for part in parts)
     name = type(optimizer).__name__
     return f"{name}({told})" if told else name
 
 
 def rates(optimizer: torch.optim.Optimizer) -> str:
     """The rates of the groups of parameters, one where all are equal."""
-    each = [f"{float(group.get('lr') or 0.0):g}" for group in optimizer.param_groups]
+    each = [rate_text(rate_of(group)) for group in optimizer.param_groups]
     return ", ".join(each if len(set(each)) > 1 else each[:1])
 
 

@@ -22,6 +22,7 @@ from pytest_initcheck.checks.inplace_inputs import Rewritten
 from pytest_initcheck.checks.input_scale import InputScale
 from pytest_initcheck.checks.installed import installed
 from pytest_initcheck.checks.leaks import Leaks
+from pytest_initcheck.checks.left_out import LeftOut
 from pytest_initcheck.checks.linear_model import LinearModel
 from pytest_initcheck.checks.mixed_axes import MixedAxes
 from pytest_initcheck.checks.no_gradient import Unreached
@@ -56,6 +57,7 @@ def registered() -> list[Check]:
         MixedAxes(),
         Leaks(),
         Contract(),
+        LeftOut(),
         Collapse(),
         Targets(),
         Optimiser(),

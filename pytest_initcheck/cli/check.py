@@ -1,4 +1,4 @@
-"""``initcheck check``: diagnose a model on random data."""
+"""``initcheck check``: diagnose a model without a test file."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_initcheck import report
 from pytest_initcheck.checks.known_ignores import parse_known
+from pytest_initcheck.checks.selection import Selection, parse_select
 from pytest_initcheck.cli import FOUND, OK
-from pytest_initcheck.cli.target import build_model, find
+from pytest_initcheck.cli.check_json import data_of
+from pytest_initcheck.cli.check_options import asked_of
 from pytest_initcheck.errors import InitcheckError
-from pytest_initcheck.records import Entry, Finding, ModelRecord, SessionRecord, TestRecord
-from pytest_initcheck.serialization import encode
+from pytest_initcheck.records import Entry, ModelRecord, SessionRecord, TestRecord
 from pytest_initcheck.session.failure import code_lines, profile_lines, remedies, worst_first
 from pytest_initcheck.session.provenance import provenance
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from pytest_initcheck.diagnosis import Diagnosis
     from pytest_initcheck.ignores import Ignore
+    from pytest_initcheck.subjects.make import Made
 
 
 def check(arguments: argparse.Namespace) -> int:
@@ -31,14 +33,33 @@ def check(arguments: argparse.Namespace) -> int:
     Raises:
         InitcheckError: the model or the report cannot be made; the message says why.
     """
-    diagnosis = _diagnose(arguments, _ignores(arguments.ignore))
-    session = _session(arguments.target, diagnosis)
-    path = report.write(session, arguments.report)
+    from pytest_initcheck.subjects.make import made
+
+    ignores = _ignores(arguments.ignore)
+    selection = Selection(parse_select(arguments.select), arguments.strict)
+    subject = made(asked_of(arguments))
+    diagnosis = selection.applied(_diagnose(arguments, subject, ignores))
+    path = _written(arguments, diagnosis)
     if arguments.json:
-        print(json.dumps(_data(arguments.target, diagnosis, str(path)), allow_nan=False))
+        data = data_of(
+            arguments.target,
+            diagnosis,
+            subject.guessed,
+            report=path,
+            histograms=arguments.histograms,
+        )
+        print(json.dumps(data, allow_nan=False))
     else:
-        print("\n".join([*_lines(arguments.target, diagnosis), f"report: {path}"]))
+        lines = _lines(arguments.target, diagnosis, subject.guessed)
+        print("\n".join([*lines, *([f"report: {path}"] if path else [])]))
     return FOUND if diagnosis.verdict == "fail" else OK
+
+
+def _written(arguments: argparse.Namespace, diagnosis: Diagnosis) -> str:
+    """Where the report went; "" where none was wanted."""
+    if arguments.report == "off":
+        return ""
+    return str(report.write(_session(arguments.target, diagnosis), arguments.report))
 
 
 def _ignores(texts: list[str]) -> tuple[Ignore, ...]:
@@ -48,29 +69,22 @@ def _ignores(texts: list[str]) -> tuple[Ignore, ...]:
         raise InitcheckError(f"--ignore: {error}") from None
 
 
-def _diagnose(arguments: argparse.Namespace, ignores: tuple[Ignore, ...]) -> Diagnosis:
-    import torch
-
-    from pytest_initcheck.capture.device import resolve_device
-    from pytest_initcheck.capture.randomness import seed_all
-    from pytest_initcheck.cli.batch import make_batch, make_loss
+def _diagnose(
+    arguments: argparse.Namespace, subject: Made, ignores: tuple[Ignore, ...]
+) -> Diagnosis:
     from pytest_initcheck.diagnosis import diagnose
+    from pytest_initcheck.inputs.lightning import is_stepped
 
-    dtype = getattr(torch, arguments.dtype)
-    device = resolve_device(arguments.device, "pass --device cpu")
-    seed_all(arguments.seed)
-    factory = find(arguments.target)
-    # Importing may have drawn numbers, the first time only.
-    seed_all(arguments.seed)
-    model = build_model(factory, arguments.target).to(device=device, dtype=dtype)
-    batch = make_batch(arguments, model, str(device), dtype)
     kind, lr = arguments.optimizer, arguments.lr
+    has_own = is_stepped(subject.model) and not subject.forward and subject.loss_fn is None
+    is_own = kind is None and lr is None and has_own
     return diagnose(
-        model,
-        batch,
-        make_loss(arguments),
-        lambda parameters: _optimizer(kind, lr, parameters),
+        subject.model,
+        subject.batch,
+        subject.loss_fn,
+        None if is_own else lambda parameters: _optimizer(kind or "sgd", lr, parameters),
         arguments.steps,
+        subject.forward,
         ignore=ignores,
         causal=arguments.causal,
         thorough=arguments.thorough,
@@ -80,9 +94,10 @@ def _diagnose(arguments: argparse.Namespace, ignores: tuple[Ignore, ...]) -> Dia
 def _optimizer(kind: str, lr: float | None, parameters: Any) -> torch.optim.Optimizer:
     import torch
 
-    if kind == "adam":
-        return torch.optim.Adam(parameters, lr=1e-3 if lr is None else lr)
-    return torch.optim.SGD(parameters, lr=1e-2 if lr is None else lr)
+    rate = 1e-2 if lr is None and kind == "sgd" else lr
+    known = {name.lower(): make for name, make in vars(torch.optim).items()}
+    made: torch.optim.Optimizer = known[kind](parameters, **({} if rate is None else {"lr": rate}))
+    return made
 
 
 def _session(target: str, diagnosis: Diagnosis) -> SessionRecord:
@@ -99,13 +114,14 @@ def _session(target: str, diagnosis: Diagnosis) -> SessionRecord:
     return SessionRecord(report.FORMAT, provenance([entry]), (test,))
 
 
-def _lines(target: str, diagnosis: Diagnosis) -> list[str]:
+def _lines(target: str, diagnosis: Diagnosis, guessed: Sequence[str]) -> list[str]:
     findings = worst_first(diagnosis.findings)
     first, last = diagnosis.losses[0], diagnosis.losses[-1]
     steps = len(diagnosis.losses) - 1
     return [
         f"{target}: {diagnosis.verdict}{_counts(findings, len(diagnosis.ignored))};"
         f" loss {first:.4g}, after {steps} step{'s' * (steps > 1)} {last:.4g}",
+        *([f"guessed: {'; '.join(guessed)}"] if guessed else []),
         *report.table(_with_updates(diagnosis), findings),
         *(str(finding) for finding in findings),
         *(f"ignored ({finding.ignored}): {finding}" for finding in diagnosis.ignored),
@@ -135,19 +151,3 @@ def _counts(findings: list[Any], ignored: int) -> str:
     ]
     told += [f"{ignored} ignored"] if ignored else []
     return f" ({', '.join(told)})" if told else ""
-
-
-def _data(target: str, diagnosis: Diagnosis, path: str) -> dict[str, Any]:
-    return {
-        "target": target,
-        "verdict": diagnosis.verdict,
-        "findings": _encoded(worst_first(diagnosis.findings)),
-        "ignored": _encoded(diagnosis.ignored),
-        "unused_ignores": [str(ignore) for ignore in diagnosis.unused_ignores],
-        "record": encode(diagnosis.run_record()),
-        "report": path,
-    }
-
-
-def _encoded(findings: Sequence[Finding]) -> list[dict[str, Any]]:
-    return [{**encode(dataclasses.asdict(finding)), "text": str(finding)} for finding in findings]

@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import math
 import sys
 from collections.abc import Callable
 from typing import NoReturn
 
 from pytest_initcheck import __version__
-from pytest_initcheck.session.settings import DEVICES
+from pytest_initcheck.cli.check_options import (
+    EXAMPLES,
+    NEW_EXAMPLES,
+    add_data,
+    add_judging,
+    add_new,
+    add_target,
+    add_training,
+)
+from pytest_initcheck.cli.values import count, several, share_argument
 
 FAULTS = (
     *("zero", "constant", "x10", "dead-bias", "detached", "copied", "frozen"),
     *("unscaled-residual", "wrong-fan", "nan"),
 )
-DTYPES = ("float32", "float64", "bfloat16", "float16")
-DEFAULT_REPORT = "initcheck-report/index.html"
 _EXIT = "exit status: 0 fine, 1 something was found, 2 wrong use or an error"
-_CHECK = """\
-examples:
-  initcheck check package.models:make_resnet --input 8,3,64,64 --classes 10
-  initcheck check package.models:Tagger --input 8,32 --vocab 1000 --classes 12 --optimizer adam
-  initcheck check package.models:Regressor --input 16,5 --regression 2
-
-"""
 _BASELINES = """\
 The folder of the baselines is that of pytest: --initcheck-baselines, the ini name
 initcheck_baselines, or "baselines" below the rootdir.
@@ -101,6 +100,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"pytest-initcheck {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_check(commands)
+    _add_new(commands)
     _add_baselines(commands)
     _add_report(commands)
     _add_history(commands)
@@ -124,87 +124,21 @@ def _add(commands: Commands[Parser], name: str, about: str, epilog: str = "") ->
 
 
 def _add_check(commands: Commands[Parser]) -> None:
-    parser = _add(commands, "check", "diagnose a model without a test file", _CHECK)
-    parser.add_argument(
-        "target",
-        metavar="MODULE:FACTORY",
-        help="importable module and, in it, an nn.Module or a callable that returns one; the "
-        "current folder is on the import path",
-    )
-    parser.add_argument(
-        "--input",
-        required=True,
-        type=shape_argument,
-        metavar="N,...",
-        help="shape of the inputs, the batch first: 8,3,64,64",
-    )
-    _add_data(parser)
-    _add_training(parser)
-    parser.add_argument(
-        "--report",
-        metavar="PATH",
-        default=DEFAULT_REPORT,
-        help="where to write the HTML report, run.json beside it (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--ignore",
-        action="append",
-        default=[],
-        metavar="TEXT",
-        help="a finding that does not count, 'ID [layer pattern]: reason'; may be given again",
-    )
-    parser.add_argument(
-        "--causal",
-        action="store_true",
-        default=None,
-        help="no output may depend on later positions (default: as a language model's own "
-        "configuration says)",
-    )
-    parser.add_argument(
-        "--thorough",
-        action="store_true",
-        help="also ask whether the model can fit the batch, with at most 300 more steps",
-    )
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser = _add(commands, "check", "diagnose a model without a test file", EXAMPLES)
+    add_target(parser)
+    add_data(parser)
+    add_training(parser)
+    add_judging(parser)
     parser.set_defaults(command=_lazy("check", "check"))
 
 
-def _add_data(parser: Parser) -> None:
-    group = parser.add_argument_group("data", "random, the same for the same seed")
-    targets = group.add_mutually_exclusive_group(required=True)
-    targets.add_argument(
-        "--classes", type=count, metavar="N", help="targets are random labels of N classes"
-    )
-    targets.add_argument(
-        "--regression", type=count, metavar="N", help="targets are N normal values per sample"
-    )
-    group.add_argument(
-        "--vocab", type=count, metavar="N", help="inputs are token ids below N (default: normal)"
-    )
-    group.add_argument("--seed", type=whole, default=0, metavar="N", help="(default: 0)")
-
-
-def _add_training(parser: Parser) -> None:
-    group = parser.add_argument_group("steps")
-    group.add_argument(
-        "--loss",
-        choices=("cross_entropy", "mse"),
-        help="(default: cross_entropy for classes, mse for regression)",
-    )
-    group.add_argument(
-        "--optimizer", choices=("sgd", "adam"), default="sgd", help="(default: %(default)s)"
-    )
-    group.add_argument(
-        "--lr",
-        type=rate_argument,
-        metavar="X",
-        help="learning rate (default: 0.01 for sgd, 0.001 for adam)",
-    )
-    group.add_argument("--steps", type=count, default=5, metavar="N", help="(default: 5)")
-    group.add_argument(
-        "--dtype", choices=DTYPES, default="float32", help="of the model (default: %(default)s)"
-    )
-    group.add_argument("--device", choices=DEVICES, default="cpu", help="(default: %(default)s)")
+def _add_new(commands: Commands[Parser]) -> None:
+    about = "write the first test file of a model, and run it"
+    parser = _add(commands, "new", about, NEW_EXAMPLES)
+    add_target(parser)
+    add_data(parser)
+    add_new(parser)
+    parser.set_defaults(command=_lazy("new", "new"))
 
 
 def _add_baselines(commands: Commands[Parser]) -> None:
@@ -373,60 +307,3 @@ def _lazy(module: str, function: str) -> Callable[[argparse.Namespace], int]:
         return int(getattr(home, function)(arguments))
 
     return command
-
-
-def shape_argument(text: str) -> tuple[int, ...]:
-    """ "8,3,64,64" as a tuple of positive whole numbers."""
-    try:
-        sizes = tuple(int(part) for part in text.split(","))
-    except ValueError:
-        sizes = ()
-    if not sizes or min(sizes) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a shape; pass sizes such as 8,3,64,64")
-    return sizes
-
-
-def whole(text: str) -> int:
-    """A whole number from 0 up, as torch takes seeds."""
-    if not text.isascii() or not text.isdigit() or int(text[:20]) >= 1 << 63:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 up")
-    return int(text)
-
-
-def count(text: str) -> int:
-    """A whole number from 1 up."""
-    return _from(1, text)
-
-
-def several(text: str) -> int:
-    """A whole number from 2 up."""
-    return _from(2, text)
-
-
-def _from(least: int, text: str) -> int:
-    number = whole(text)
-    if number < least:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} up")
-    return number
-
-
-def share_argument(text: str) -> float:
-    """A number from 0 to 1."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not 0 <= number <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a share from 0 to 1")
-    return number
-
-
-def rate_argument(text: str) -> float:
-    """A positive finite number."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not 0 < number < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
-    return number

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pytest_initcheck.baseline import Baselines
-from pytest_initcheck.cli.parser import DEFAULT_REPORT
+from pytest_initcheck.cli.check_options import DEFAULT_REPORT
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.plugin import options
 from pytest_initcheck.session.settings import Settings

@@ -24,6 +24,7 @@ from pytest_initcheck.curvature.products import (
 )
 from pytest_initcheck.curvature.vectors import Coordinates, coordinates
 from pytest_initcheck.errors import InitcheckError
+from pytest_initcheck.inputs import adapted
 
 TOLERANCE = 1e-3
 STEPS = 64
@@ -62,7 +63,8 @@ def critical_point(
         InitcheckError: wrong use or bad input, or a loss or gradient that is not finite.
     """
     _check_numbers(steps, seed, tolerance)
-    with opened(model, batch, loss_fn, forward, device) as program:
+    given = adapted(model, batch, loss_fn, forward=forward)
+    with opened(model, given.batch, given.loss_fn, given.forward, device) as program:
         program.materialise()
         return examined(program, steps=steps, seed=seed, tolerance=tolerance)
 

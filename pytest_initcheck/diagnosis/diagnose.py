@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ import torch
 from torch import nn
 
 from pytest_initcheck.capture import validate
+from pytest_initcheck.capture.choices import said
 from pytest_initcheck.capture.program import Forward, LossFunction, Optimizer, Program, moved
 from pytest_initcheck.capture.restore import preserved
 from pytest_initcheck.checks import Check, judge
@@ -23,11 +25,13 @@ from pytest_initcheck.diagnosis.sigma_range import sigma_range
 from pytest_initcheck.diagnosis.subject import Subject
 from pytest_initcheck.diagnosis.try_remedy import Remedied, mechanical, run_remedies
 from pytest_initcheck.errors import InitcheckError
+from pytest_initcheck.evidence import Evidence
 from pytest_initcheck.evidence.construction import ConstructionFacts
 from pytest_initcheck.evidence.dependencies import Dependencies
 from pytest_initcheck.evidence.learning import Learning
 from pytest_initcheck.evidence.sigma_range import SigmaRange
 from pytest_initcheck.ignores import Given, Ignore
+from pytest_initcheck.inputs import adapted
 from pytest_initcheck.ledger import build
 from pytest_initcheck.records import Finding, ModelRecord, RunRecord, Verdict
 
@@ -45,7 +49,8 @@ class Diagnosis:
     ``subject`` is what was diagnosed, ``remedies`` what `try_remedy` ran before. ``ignored`` are
     the findings that do not count, each with its reason; ``unused_ignores`` the ignores that
     match none, ``proved`` what `dependencies` returns, ``learning`` what `learns` says of the
-    start where the diagnosis was thorough."""
+    start where the diagnosis was thorough, ``parts`` the losses that the loss is the sum of, each
+    at the same moments as ``losses``."""
 
     record: ModelRecord
     after: ModelRecord
@@ -57,6 +62,7 @@ class Diagnosis:
     unused_ignores: list[Ignore] = field(default_factory=list)
     proved: Dependencies | None = field(default=None, repr=False, compare=False)
     learning: Learning | None = field(default=None, repr=False, compare=False)
+    parts: dict[str, tuple[float, ...]] = field(default_factory=dict)
 
     @property
     def verdict(self) -> Verdict:
@@ -152,7 +158,10 @@ class Diagnosis:
             before=self.record,
             after=self.after,
             meta=dict(self.record.meta),
-            shown=self.learning.shown if self.learning else {},
+            shown={
+                **{name: (values,) for name, values in self.parts.items()},
+                **(self.learning.shown if self.learning else {}),
+            },
         )
 
     def to_frame(self) -> pd.DataFrame:
@@ -166,6 +175,16 @@ class Diagnosis:
         from pytest_initcheck.report.export import models_figure
 
         return models_figure(self.record, self.after, f"verdict: {self.verdict}")
+
+    def _repr_html_(self) -> str:
+        from pytest_initcheck.report.notebook import page_of
+
+        return page_of(self)
+
+    def __repr__(self) -> str:
+        ids = ", ".join(dict.fromkeys(finding.id for finding in self.findings)) or "no findings"
+        losses = f"{self.losses[0]:.4g} to {self.losses[-1]:.4g}"
+        return f"Diagnosis({self.verdict}: {ids}; {len(self.record.layers)} layers, loss {losses})"
 
     def __str__(self) -> str:
         lines = [f"verdict: {self.verdict}", *(str(finding) for finding in self.findings)]
@@ -198,10 +217,15 @@ def diagnose(
             builds it (a class, a lambda): it is called once, and what it writes to parameters and
             buffers is recorded and judged too; see `pytest_initcheck.construction`.
         batch: ``(inputs, targets)``, a mapping (called as ``model(**batch)``), or inputs alone.
-            ``inputs`` may be a tuple (``model(*inputs)``) or a mapping.
-        loss_fn: ``(output, targets) -> scalar``. Default: the output's ``.loss``; cross-entropy
-            for integer targets; mean squared error for floating targets of the output's shape.
-        optimizer: ``params -> torch.optim.Optimizer``. Default: SGD with lr 1e-2.
+            ``inputs`` may be a tuple (``model(*inputs)``) or a mapping. Of a ``DataLoader`` the
+            first batch is taken; docs/what-goes-in.md lists all other forms.
+        loss_fn: ``(output, targets) -> scalar``, or the name of one of torch's. Default: the
+            output's ``.loss``; the sum of a mapping of losses; cross-entropy for integer targets;
+            mean squared error for floating targets of the output's shape. Of a LightningModule it
+            is what its ``training_step`` returns.
+        optimizer: ``params -> torch.optim.Optimizer``, a class, an optimiser (rebuilt for the
+            diagnosis), several of them, or what ``configure_optimizers`` returns. Default: that of
+            a LightningModule, else SGD with lr 1e-2.
         steps: how many steps, from 1 up. Default 5: a chain of zero-initialised parts (head,
             gate, branch) needs three to four steps before a gradient reaches its end.
         forward: ``(model, batch) -> scalar loss``, in place of ``loss_fn``.
@@ -219,19 +243,23 @@ def diagnose(
     """
     validate.check_steps(steps)
     model, facts = (model, None) if isinstance(model, nn.Module) else _built(model)
+    ignores = parse_known(ignore)
+    given = adapted(model, batch, loss_fn, optimizer, forward)
     subject = Subject(
         model=model,
-        batch=batch,
-        loss_fn=loss_fn,
-        optimizer=optimizer,
+        batch=given.batch,
+        loss_fn=given.loss_fn,
+        optimizer=given.optimizer,
         steps=steps,
-        forward=forward,
+        forward=given.forward,
         device=device,
         checks=checks,
-        ignore=parse_known(ignore),
+        ignore=ignores,
         causal=causal,
         thorough=thorough,
         construction=facts,
+        told=given.told,
+        left_out=given.left_out,
     )
     return _diagnosed(subject)
 
@@ -243,7 +271,7 @@ def _built(factory: Any) -> tuple[Any, ConstructionFacts | None]:
 
 def _diagnosed(subject: Subject) -> Diagnosis:
     with validate.thawed(subject.model) as was_frozen:
-        evidence = gather(subject, is_frozen=was_frozen)
+        evidence = _with_told(gather(subject, is_frozen=was_frozen), subject)
     findings = judge(evidence, [Optimiser()] if was_frozen else subject.checks)
     found = sort_out(findings, subject.ignore)
     return Diagnosis(
@@ -256,7 +284,24 @@ def _diagnosed(subject: Subject) -> Diagnosis:
         unused_ignores=found.unused,
         proved=evidence.dependencies,
         learning=evidence.learning,
+        parts={
+            name: tuple(look.loss_parts.get(name, math.nan) for look in evidence.snapshots)
+            for name in evidence.start.loss_parts
+        },
     )
+
+
+def _with_told(evidence: Evidence, subject: Subject) -> Evidence:
+    """The evidence with what was taken of all that was passed, and what was not."""
+    if not subject.told and not subject.left_out:
+        return evidence
+    left_out = (*subject.left_out, *evidence.loss.left_out)
+    before, after = (
+        replace(record, meta=record.meta | said(subject.told, left_out, record.meta))
+        for record in (evidence.before, evidence.after)
+    )
+    loss = replace(evidence.loss, left_out=left_out)
+    return replace(evidence, loss=loss, before=before, after=after)
 
 
 def _home(model: nn.Module) -> torch.device:

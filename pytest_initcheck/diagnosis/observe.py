@@ -14,10 +14,12 @@ from torch import Tensor, nn
 
 from pytest_initcheck.capture import validate
 from pytest_initcheck.capture.batch_paths import batch_paths, input_scale
+from pytest_initcheck.capture.choices import choices
 from pytest_initcheck.capture.device import described
 from pytest_initcheck.capture.first_nonfinite import first_nonfinite
 from pytest_initcheck.capture.inplace_inputs import inplace_inputs
 from pytest_initcheck.capture.layer_records import model_record
+from pytest_initcheck.capture.learning_rate import rate_of
 from pytest_initcheck.capture.movement import copies, movement
 from pytest_initcheck.capture.optimizer_facts import (
     broken_layers,
@@ -63,13 +65,14 @@ def observe(
     held = replace(optimizer_facts(model, made, is_empty=is_empty), is_frozen=is_frozen)
     with preserved(*foreign(model, made)):
         looks, shown = _stepped(looker, first, made, steps, starts)
-    meta = _meta(program, made, steps)
+    chosen = choices(program, first)
+    meta = _meta(program, made, steps, chosen.meta())
     record = functools.partial(_record, looker, first, meta)
     return Observed(
         nodes=first.nodes,
         parameters=first.parameters,
         snapshots=tuple(looked.snapshot for looked in looks),
-        loss=facts,
+        loss=replace(facts, left_out=chosen.left_out),
         before=record(first, "start", {}),
         after=record(looks[-1], f"after {steps} steps", movement(model, starts)),
         order=first.order,
@@ -86,7 +89,7 @@ def observe(
             program.batch, {**first.snapshot.layer_inputs, "targets": first.snapshot.targets}
         ),
         input_scale=input_scale(program.batch),
-        momentum=float(made.param_groups[0].get("momentum", 0.0)),
+        momentum=float(made.param_groups[0].get("momentum") or 0.0),
         optimizer=replace(held, **shown),
         inplace_inputs=rewritten,
         is_handwritten=first.is_handwritten,
@@ -174,19 +177,22 @@ def _is_sound(look: Snapshot) -> bool:
 def _rates(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, float]:
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     return {
-        names[id(parameter)]: float(group.get("lr", 0.0))
+        names[id(parameter)]: rate_of(group)
         for group in optimizer.param_groups
         for parameter in group["params"]
         if id(parameter) in names
     }
 
 
-def _meta(program: Program, optimizer: torch.optim.Optimizer, steps: int) -> dict[str, str]:
+def _meta(
+    program: Program, optimizer: torch.optim.Optimizer, steps: int, taken: dict[str, str]
+) -> dict[str, str]:
     parameter = next(program.model.parameters())
     return {
         "model": type(program.model).__name__,
         "loss": program.loss_name,
         **program.loss_body,
+        **taken,
         "optimizer": optimizer_name(optimizer),
         "lr": rates(optimizer),
         "steps": str(steps),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from pytest_initcheck.capture.program import Program
 from pytest_initcheck.curvature.critical import examined
 from pytest_initcheck.errors import InitcheckError
@@ -24,7 +26,7 @@ def sharpness(program: Program, observed: Observed) -> float | None:
         point = examined(program, steps=_PRODUCTS)
     except InitcheckError:
         return None
-    rate = max(observed.rates.values(), default=0.0)
+    rate = max((r for r in observed.rates.values() if not math.isnan(r)), default=0.0)
     return rate * point.largest.value / (1 + observed.momentum)
 
 

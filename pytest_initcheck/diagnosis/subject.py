@@ -17,7 +17,10 @@ from pytest_initcheck.ignores import Ignore
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """What ``diagnose`` was called with, for what is asked of the diagnosis later."""
+    """What ``diagnose`` was called with, for what is asked of the diagnosis later.
+
+    ``told`` says what was made of it, ``left_out`` which parts were not used.
+    """
 
     model: nn.Module
     batch: Any
@@ -31,3 +34,5 @@ class Subject:
     causal: bool | None = None
     thorough: bool = False
     construction: ConstructionFacts | None = None
+    told: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()

@@ -29,6 +29,7 @@ class LossFacts:
     its standard error over the samples of the batch; ``growth`` the factor by which the loss of
     that prediction grows when the batch is doubled (1 for a mean, 2 for a sum). ``is_forward`` says
     that the caller passed ``forward``, which may train one network of several.
+    ``left_out`` are outputs and parts of the batch that no one chose to leave out of the loss.
     """
 
     name: str
@@ -37,6 +38,7 @@ class LossFacts:
     growth: float | None = None
     classes: int | None = None
     is_forward: bool = False
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

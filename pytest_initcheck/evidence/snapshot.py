@@ -99,6 +99,7 @@ class Snapshot:
     gradients moments alone, and the range alone for parameters; what the first look settles (that
     a unit is not dead, that samples differ in the last layer) is left out. No check reads it.
 
+    ``loss_parts`` are the losses that the loss is the sum of, where a model returns several.
     ``inputs`` are the data that the first layer receives, ``layer_inputs`` those of every layer
     that receives data on which no layer has worked; ``variation`` is the share of the mean square
     of the model's output that differs between samples; ``digests`` and
@@ -107,6 +108,7 @@ class Snapshot:
 
     step: int
     loss: float
+    loss_parts: dict[str, float] = field(default_factory=dict)
     parameters: dict[str, ParameterSnapshot] = field(default_factory=dict)
     sites: dict[NonlinearityKey, NonlinearitySnapshot] = field(default_factory=dict)
     outputs: dict[str, OutputSnapshot] = field(default_factory=dict)

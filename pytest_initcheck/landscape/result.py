@@ -16,6 +16,7 @@ from pytest_initcheck.records import Curve, RunRecord
 from pytest_initcheck.statistics import CONFIDENCE, ShareVerdict, share_at_least, wilson
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
 
 Predicate = Callable[[Tensor], object]
@@ -118,6 +119,20 @@ class Escape:
             "start": ", ".join(f"{x:g}" for x in problem.start.flatten()[:_SHOWN].tolist()),
             "steps": str(problem.steps),
         }
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per seed, step and quantity: w (its first 8 elements) and the objective."""
+        from pytest_initcheck.report.notebook import frame_of_values
+
+        return frame_of_values(self)
+
+    def _repr_html_(self) -> str:
+        from pytest_initcheck.report.notebook import page_of
+
+        return page_of(self)
+
+    def __repr__(self) -> str:
+        return f"Escape({self.optimizer}: {self.summary()})"
 
     def plot(self, span: tuple[float, float] | None = None) -> Figure:
         """The trajectories on the objective: a curve in one dimension, contours in two.

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from pytest_initcheck.capture.composite_calls import CompositeCalls
+from pytest_initcheck.capture.hints import for_backward
 from pytest_initcheck.capture.optimizer_facts import foreign
 from pytest_initcheck.capture.optimizer_step import take_step
 from pytest_initcheck.capture.program import Program, refused
@@ -54,8 +55,7 @@ class Bench:
             try:
                 torch.autograd.backward(loss)
             except Exception as error:
-                wanted = "a model and a loss that autograd can differentiate on this batch"
-                raise refused("the backward pass", error, wanted) from error
+                raise refused("the backward pass", error, for_backward(error)) from error
         return float(loss.detach())
 
     def run(self, plan: Plan) -> Tried:

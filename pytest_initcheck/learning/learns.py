@@ -17,6 +17,7 @@ from pytest_initcheck.capture.program import Forward, LossFunction, Optimizer, P
 from pytest_initcheck.capture.restore import preserved
 from pytest_initcheck.evidence.learning import MOST_STEPS, Learning
 from pytest_initcheck.evidence.objective import ObjectiveFacts
+from pytest_initcheck.inputs import adapted
 from pytest_initcheck.learning.bench import Bench, Tried
 from pytest_initcheck.learning.bounds import Stakes, stakes_of
 from pytest_initcheck.learning.influence import is_fading
@@ -50,9 +51,10 @@ def learns(
     Raises:
         InitcheckError: wrong use or bad input; the message says what to pass.
     """
-    with opened(model, batch, loss_fn, forward, device) as program:
+    given = adapted(model, batch, loss_fn, optimizer, forward)
+    with opened(model, given.batch, given.loss_fn, given.forward, device) as program:
         program.materialise()
-        return learn(program, optimizer)
+        return learn(program, given.optimizer)
 
 
 def learn(

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pytest_initcheck.capture import validate
+from pytest_initcheck.capture.learning_rate import rate_of, rate_text
 from pytest_initcheck.errors import InitcheckError
 
 Maker = Callable[[nn.Module], torch.optim.Optimizer]
@@ -52,12 +53,12 @@ def plans(optimizer: Any, model: nn.Module, *, is_sparse: bool) -> Iterator[Plan
 def own_name(optimizer: Any, model: nn.Module) -> str:
     """What the optimiser that was passed is called."""
     made = own(optimizer)(model)
-    return named_plan(type(made), {float(group.get("lr", 0.0)) for group in made.param_groups})
+    return named_plan(type(made), {rate_of(group) for group in made.param_groups})
 
 
 def named_plan(kind: type, rates: Iterable[float]) -> str:
     """ "Adam, lr 0.001" for a class of optimisers and the rates of its groups."""
-    return f"{kind.__name__}, lr {' and '.join(f'{rate:g}' for rate in sorted(rates))}"
+    return f"{kind.__name__}, lr {' and '.join(map(rate_text, sorted(rates)))}"
 
 
 def own(optimizer: Any) -> Maker:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_initcheck.plugin import hooks, markers, options
+from pytest_initcheck.plugin import hooks, markers, models, options, repro
 from pytest_initcheck.plugin.controller import REPORT_ATTRIBUTE, Controller, is_worker
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 SETTINGS: pytest.StashKey[Settings] = pytest.StashKey()
 BASELINES: pytest.StashKey[dict[str, Baselines]] = pytest.StashKey()
+REPRO: pytest.StashKey[repro.Repro] = pytest.StashKey()
 OUTCOME: pytest.StashKey[TestOutcome] = pytest.StashKey()
 MNIST_BEFORE: pytest.StashKey[str | None] = pytest.StashKey()
 
@@ -38,6 +39,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", markers.MARKER)
     settings = config.stash[SETTINGS] = options.resolve(config)
     config.stash[BASELINES] = {}
+    config.stash[REPRO] = repro.resolve(config)
+    models.leave_out_the_rest(config)
     if settings.mnist is not None:
         from pytest_initcheck.data.mnist import use_folder
 
@@ -67,7 +70,7 @@ def initcheck(request: pytest.FixtureRequest) -> Initcheck:
         settings, item.config.stash[BASELINES], item.config.rootpath
     )
     ask = functools.partial(item.ihook.pytest_initcheck_checks, config=item.config)
-    return Initcheck(outcome.recorder, settings, ask)
+    return Initcheck(outcome.recorder, settings, ask, item.config.stash[REPRO])
 
 
 def _refuse_foreign(item: pytest.Item, settings: Scope) -> None:
@@ -77,6 +80,12 @@ def _refuse_foreign(item: pytest.Item, settings: Scope) -> None:
         foreign = fault(item, settings.baselines)
         if foreign:
             pytest.fail(foreign, pytrace=False)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.Item]) -> None:
+    """Add the models that were named on the command line."""
+    items.extend(models.tests(session))
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pytest_initcheck.errors import InitcheckFailure
 from pytest_initcheck.plugin.recording import Recording
+from pytest_initcheck.plugin.repro import leave
 from pytest_initcheck.plugin.user_errors import call, quiet
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class Initcheck(Recording):
         found = self._diagnose(name, model, batch, *args, **options)
         if found.verdict == "fail":
             errors = [f for f in found.findings if f.severity == "error"]
-            self._fail(errors or found.findings, found.findings)
+            self._fail(errors or found.findings, found.findings, found)
         return found
 
     @quiet
@@ -271,7 +272,7 @@ class Initcheck(Recording):
 
         __tracebackhide__ = True
         options["ignore"] = (*parse(options.get("ignore")), *self._settings.ignores)
-        found = call(check_step, train_step, model, optimizer, batch, **options)
+        found = self._counted(call(check_step, train_step, model, optimizer, batch, **options))
         self._record(name, "step", found)
         errors = [finding for finding in found.findings if finding.severity == "error"]
         if errors:
@@ -314,16 +315,22 @@ class Initcheck(Recording):
         asked = found.subject.checks if found.subject else None
         told = faults(found.findings, aspect, asked or registered())
         if told:
-            self._fail(told, found.findings)
+            self._fail(told, found.findings, found)
         return found
 
-    def _fail(self, faults: Sequence[Finding], found: Sequence[Finding]) -> None:
+    def _fail(
+        self,
+        faults: Sequence[Finding],
+        found: Sequence[Finding],
+        diagnosis: Diagnosis | None = None,
+    ) -> None:
         from pytest_initcheck.session.failure import health_text
 
         __tracebackhide__ = True
         settings = self._settings
         text = health_text("fail", faults, found, nodeid=settings.nodeid, report=settings.report)
-        raise InitcheckFailure(text)
+        script = leave(self._repro, settings.nodeid, diagnosis) if diagnosis else ""
+        raise InitcheckFailure(f"{text}\n{script}" if script else text)
 
 
 @contextlib.contextmanager

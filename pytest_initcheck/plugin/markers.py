@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_initcheck.plugin import selecting
 from pytest_initcheck.plugin.options import (
     DEFAULT_BASELINES,
     first,
@@ -18,6 +19,7 @@ from pytest_initcheck.plugin.options import (
     tolerances,
 )
 from pytest_initcheck.plugin.paths import below
+from pytest_initcheck.plugin.selecting import PathRule, select_fault
 from pytest_initcheck.session.settings import DEVICES, Scope, Settings
 
 if TYPE_CHECKING:
@@ -27,13 +29,15 @@ if TYPE_CHECKING:
 
 MARKER = (
     "initcheck(*, baseline=True, rtol=None, atol=None, least=None, tolerance=(), device=None, "
-    "ignore=(), causal=None, thorough=None, variant=''): how this test is diagnosed and compared; "
-    "baseline=False switches the comparison off, rtol and atol replace the tolerances of the "
-    "baseline, tolerance those of some values, such as 'metric accuracy: 0.02', least is the share "
-    "below which a change is a note, device is 'cpu', 'cuda' or 'auto', ignore lists findings that "
-    "do not count, such as 'IC201 encoder.*: reason', causal says whether no output may depend on "
-    "later positions, thorough=True also asks whether the model can fit its batch, "
-    "variant is the environment whose baselines count, such as 'cuda' or 'cpu torch 2.14'."
+    "ignore=(), causal=None, thorough=None, variant='', select=None, strict=None): how this test "
+    "is diagnosed and compared; baseline=False switches the comparison off, rtol and atol replace "
+    "the tolerances of the baseline, tolerance those of some values, such as 'metric accuracy: "
+    "0.02', least is the share below which a change is a note, device is 'cpu', 'cuda' or 'auto', "
+    "ignore lists findings that do not count, such as 'IC201 encoder.*: reason', causal says "
+    "whether no output may depend on later positions, thorough=True also asks whether the model "
+    "can fit its batch, select lists the rules that count, such as 'IC1* IC201', strict=True "
+    "takes warnings for errors, variant is the environment whose baselines count, such as 'cuda' "
+    "or 'cpu torch 2.14'."
 )
 
 
@@ -72,6 +76,8 @@ _ARGUMENTS: dict[str, Callable[[Any], str]] = {
     "ignore": ignore_fault,
     "causal": _expects(_is_choice, "True, False or None"),
     "thorough": _expects(_is_choice, "True, False or None"),
+    "select": lambda value: "" if value is None else select_fault(value),
+    "strict": _expects(_is_choice, "True, False or None"),
     "variant": _expects(_is_text, "a text, such as 'cuda' or 'cpu torch 2.14'"),
 }
 
@@ -96,6 +102,8 @@ def for_test(item: pytest.Item, settings: Settings) -> Scope:
     marked: dict[str, Any] = {}
     for mark in item.iter_markers("initcheck"):
         marked = {**mark.kwargs, **marked}
+    rules = selecting.rules_for(item.config, test_id(item))
+    by_path = {rule.word: rule.value for rule in rules}
     device = first(item.config.getoption("--initcheck-device"), marked.get("device"))
     return Scope(
         nodeid=test_id(item),
@@ -105,15 +113,20 @@ def for_test(item: pytest.Item, settings: Settings) -> Scope:
         rtol=marked.get("rtol"),
         atol=marked.get("atol"),
         report=settings.report,
-        ignores=(*_ignores_of_markers(item), *settings.ignores),
+        ignores=(*_ignores_of_markers(item), *_ignores_of_path(rules), *settings.ignores),
         causal=marked.get("causal"),
-        thorough=bool(first(marked.get("thorough"), settings.thorough)),
+        thorough=bool(
+            first(marked.get("thorough"), selecting.is_on(by_path, "thorough"), settings.thorough)
+        ),
         allow_unhealthy=settings.allow_unhealthy,
         exact=settings.exact,
         least=first(marked.get("least"), settings.least),
         tolerance=(*tolerances(marked.get("tolerance")), *settings.tolerance),
         expects_failure=any(map(_may_hold, item.iter_markers("xfail"))),
         variant=marked.get("variant", ""),
+        selection=selecting.selection(
+            item.config, rules, marked.get("select"), marked.get("strict")
+        ),
     )
 
 
@@ -128,6 +141,11 @@ def _ignores_of_markers(item: pytest.Item) -> Iterator[Ignore]:
         if "ignore" in mark.kwargs:
             origin = _function_id(item) if node is item else node.nodeid
             yield from placed(mark.kwargs["ignore"], origin or ".", shared=node is not item)
+
+
+def _ignores_of_path(rules: list[PathRule]) -> Iterator[Ignore]:
+    for text in selecting.ignores_of(rules):
+        yield from placed(text, selecting.PER_PATH, shared=True)
 
 
 def _function_id(item: pytest.Item) -> str:

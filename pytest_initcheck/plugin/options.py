@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_initcheck.plugin import ci_options, update_options
+from pytest_initcheck.plugin import ci_options, models, repro, selecting, update_options
 from pytest_initcheck.plugin.paths import below, path_option
 from pytest_initcheck.session.settings import DEVICES, Settings
 
@@ -21,6 +22,7 @@ IGNORE_INI = "initcheck_ignore"
 DEFAULT_BASELINES = "baselines"
 OFF = "off"
 TOLERANCE_INI = "initcheck_tolerance"
+PAGE_NAME = "report.html"
 CACHED_RUN = Path("v", "initcheck", "run.json")
 
 
@@ -29,6 +31,7 @@ def add(parser: pytest.Parser) -> None:
     group = parser.getgroup("initcheck", "diagnosis of how models start")
     _add_options(group)
     ci_options.add(parser, group)
+    selecting.add(parser, group)
     _add_ini_names(parser)
 
 
@@ -37,9 +40,12 @@ def _add_options(group: pytest.OptionGroup) -> None:
         "--initcheck-report",
         metavar="PATH",
         default=None,
-        help="write the report to this HTML file, and its data to run.json beside it",
+        help="write the report to this HTML file, or into this folder, and its data to run.json "
+        "beside it",
     )
     update_options.add(group)
+    models.add(group)
+    repro.add(group)
     group.addoption(
         "--initcheck-exact",
         action="store_true",
@@ -112,7 +118,7 @@ def resolve(config: pytest.Config) -> Settings:
     """
     settings = Settings(
         root=config.rootpath,
-        report=path_option(config, "--initcheck-report", "an HTML file"),
+        report=_report(config),
         baselines=_baselines(config),
         update=update_options.resolve(config),
         device=first(config.getoption("--initcheck-device"), _device_of_ini(config)),
@@ -127,7 +133,14 @@ def resolve(config: pytest.Config) -> Settings:
         ci=ci_options.resolve(config),
     )
     _refuse_conflicts(config, settings)
+    selecting.check(config)
     return settings
+
+
+def _report(config: pytest.Config) -> Path | None:
+    path = path_option(config, "--initcheck-report", "an HTML file")
+    is_folder = str(config.getoption("--initcheck-report")).endswith(("/", os.sep))
+    return path / PAGE_NAME if path is not None and is_folder else path
 
 
 def first(*values: Any) -> Any:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pytest_initcheck.errors import InitcheckError
+from pytest_initcheck.plugin.repro import Repro
 from pytest_initcheck.plugin.user_errors import bound, call, quiet
 from pytest_initcheck.sequential import Sequential
 from pytest_initcheck.session.deciding import Deciders
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 _DEVICES = "use 'auto' or 'cpu' (--initcheck-device, the marker's device=, or initcheck_device)"
 
 
+Judged = TypeVar("Judged")
+
+
 class Recording:
     """Records for the report and compares with the baseline of the test.
 
@@ -37,10 +41,12 @@ class Recording:
         recorder: TestRecorder,
         settings: Scope,
         ask_team: Callable[[], Iterable[Any]] = tuple,
+        repro: Repro | None = None,
     ) -> None:
         self._recorder = recorder
         self._settings = settings
         self._ask_team = ask_team
+        self._repro = repro or Repro()
 
     @quiet
     def diagnose(
@@ -61,7 +67,7 @@ class Recording:
             options["causal"] = self._settings.causal
         if options.get("thorough") is None:
             options["thorough"] = self._settings.thorough
-        found = call(diagnose, model, batch, *args, **self._placed(options))
+        found = self._counted(call(diagnose, model, batch, *args, **self._placed(options)))
         self._record(name, "diagnosis", found)
         return found
 
@@ -75,6 +81,11 @@ class Recording:
             ignored=found.ignored,
         )
         self._recorder.note_ignores(found.unused_ignores)
+
+    def _counted(self, judged: Judged) -> Judged:
+        """What was found, with what counts of it for this test."""
+        selection = self._settings.selection
+        return judged if selection is None else selection.applied(judged)
 
     def _placed(self, options: dict[str, Any]) -> dict[str, Any]:
         if self._settings.device is not None and options.get("device") is None:

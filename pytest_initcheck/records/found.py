@@ -6,6 +6,7 @@ import typing
 from dataclasses import dataclass, field
 from typing import Literal
 
+from pytest_initcheck.records.display import Displayed
 from pytest_initcheck.records.measured import RunRecord
 
 Severity = Literal["info", "warning", "error"]
@@ -110,7 +111,7 @@ class Difference:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison:
+class Comparison(Displayed):
     """A record held against its baseline; differences come worst first.
 
     ``provenance`` is the baseline's: on which versions and which machine it was made;
@@ -129,6 +130,11 @@ class Comparison:
     is_identical: bool = False
     environment: str = ""
     bit_identical: bool | None = None
+
+    def __repr__(self) -> str:
+        count = len(self.differences)
+        told = f"{count} difference{'s' * (count != 1)} of {self.compared} values"
+        return f"Comparison({self.status}, {told})"
 
 
 @dataclass(frozen=True, kw_only=True)

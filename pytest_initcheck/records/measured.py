@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from pytest_initcheck.errors import InitcheckError
+from pytest_initcheck.records.display import Displayed
 from pytest_initcheck.serialization import Limits, No, Use
 
 Curve = tuple[float, ...]
@@ -192,7 +193,7 @@ _WITH_OPERATIONS = No("it is compared with the operations")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelRecord:
+class ModelRecord(Displayed):
     """All layers of a model at one moment, in the order in which they first ran.
 
     ``digests`` identify all else that decides the numbers: the "batch", the "buffers", and where
@@ -227,6 +228,10 @@ class ModelRecord:
     ] = field(default_factory=dict)
     wiring: Annotated[str, Use(compared=_WITH_OPERATIONS, shown=_IN_COMPARISON, sparse=True)] = ""
 
+    def __repr__(self) -> str:
+        loss = "" if self.loss is None else f", loss {self.loss:.4g}"
+        return f"ModelRecord({self.moment}, {len(self.layers)} layers{loss})"
+
     def layer(self, name: str) -> LayerRecord:
         """The layer of that name.
 
@@ -247,7 +252,7 @@ _FOR_SHOW = Use(kept=_NO_RESULT, compared=_NO_RESULT)
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunRecord:
+class RunRecord(Displayed):
     """One training per seed, or anything else that has curves, metrics and models.
 
     ``curves`` maps a metric to one curve per seed (a value per epoch or step); ``metrics`` maps a
@@ -266,6 +271,12 @@ class RunRecord:
     meta: Annotated[dict[str, str], Use(compared=_SETTINGS)] = field(default_factory=dict)
     shown: Annotated[dict[str, tuple[Curve, ...]], _FOR_SHOW] = field(default_factory=dict)
     engine: Annotated[str, Use(kept=_NO_RESULT, compared=_NO_RESULT, shown="engine")] = ""
+
+    def __repr__(self) -> str:
+        parts = [f"{len(self.seeds)} seeds"] if self.seeds else []
+        named = (("curves", self.curves), ("metrics", self.metrics))
+        parts += [f"{kind} {', '.join(held)}" for kind, held in named if held]
+        return f"RunRecord({'; '.join(parts)})"
 
     def setting(self, key: str) -> str:
         """What the settings of the run, or of its models, say under a key; "" for nothing."""

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from pytest_initcheck.report.notebook import page_of
 from pytest_initcheck.report.terminal import table, terminal_lines
-from pytest_initcheck.report.write import FORMAT, read_run, render, run_json, write
+from pytest_initcheck.report.write import FORMAT, PAGE_NAME, read_run, render, run_json, write
 
-__all__ = ["FORMAT", "read_run", "render", "run_json", "table", "terminal_lines", "write"]
+__all__ = [
+    "FORMAT", "PAGE_NAME", "page_of", "read_run", "render", "run_json", "table", "terminal_lines",
+    "write",
+]  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar, get_args
@@ -25,6 +26,9 @@ class Column:
 def number(value: float | None) -> str:
     """The value with three significant digits; "-" where there is none."""
     return "-" if value is None else f"{value:.3g}"
+
+
+FROM_ZERO = "from 0"
 
 
 def percent(value: float | None) -> str:
@@ -72,6 +76,9 @@ def text(kind: type, name: str, value: Any) -> str:
     """The value of a field in a few words; of values by parameter that of the main one."""
     if isinstance(value, Mapping):
         value = main_tensor(value)
+    if name == "update_ratio" and value == math.inf:
+        # Any step from zero is infinitely many times what was there.
+        return FROM_ZERO
     if isinstance(value, tuple):
         more = f" and {len(value) - MOST_ITEMS} more" if len(value) > MOST_ITEMS else ""
         return ", ".join(map(str, value[:MOST_ITEMS])) + more

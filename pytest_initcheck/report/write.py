@@ -113,9 +113,9 @@ def _write_page(page: Path, text: str) -> None:
 
 
 def page_path(path: str | os.PathLike[str]) -> Path:
-    """The file that ``--initcheck-report=path`` writes."""
+    """The file that ``--initcheck-report=path`` writes; a path without a suffix is a folder."""
     page = Path(path)
-    if page.is_dir():
+    if page.is_dir() or not page.suffix or str(path).endswith(("/", os.sep)):
         page = page / PAGE_NAME
     if page.name == DATA_NAME:
         raise InitcheckError(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from pytest_initcheck.baseline.tolerances import Tolerance
+    from pytest_initcheck.checks.selection import Selection
     from pytest_initcheck.ignores import Ignore
 
 DEVICES = ("cpu", "cuda", "auto")
@@ -55,7 +56,8 @@ class Scope(NamedTuple):
 
     ``ignores`` are those of its markers, the nearest first, then those of the ini file; ``causal``
     is None where the model's own configuration is asked. ``expects_failure`` tells a test that is
-    marked xfail, ``variant`` which environments' baselines count for it, "" for all.
+    marked xfail, ``variant`` which environments' baselines count for it, "" for all; ``selection``
+    says which findings count, and None that all do.
     """
 
     nodeid: str
@@ -74,6 +76,7 @@ class Scope(NamedTuple):
     tolerance: tuple[Tolerance, ...] = ()
     expects_failure: bool = False
     variant: str = ""
+    selection: Selection | None = None
 
 
 def tolerances_of(settings: Settings | Scope) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from torch.nn.parameter import is_lazy
 
 from pytest_initcheck.capture import validate
 from pytest_initcheck.errors import InitcheckError
+from pytest_initcheck.inputs.optimizers import found_in
 
 WANTED = "pass the optimiser itself, or a list of those that the step uses"
 FORMS = (
@@ -42,10 +43,8 @@ def optimizers_of(optimizer: Any) -> list[Any]:
     Raises:
         InitcheckError: it is none, or holds none.
     """
-    if isinstance(optimizer, Mapping):
-        given = list(optimizer.values())
-    else:
-        given = list(optimizer) if isinstance(optimizer, (list, tuple)) else [optimizer]
+    is_several = isinstance(optimizer, (list, tuple, Mapping))
+    given = found_in(optimizer) if is_several else [optimizer]
     if not given:
         raise InitcheckError(f"optimizer is an empty {type(optimizer).__name__}; {WANTED}")
     for one in given:

@@ -14,6 +14,7 @@ from pytest_initcheck.checks.known_ignores import parse_known
 from pytest_initcheck.checks.step_rules import AGAIN
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.ignores import Given as GivenIgnores
+from pytest_initcheck.inputs.loaders import first_batch
 from pytest_initcheck.records import Finding
 from pytest_initcheck.stepping import arguments
 from pytest_initcheck.stepping.calling import Given, Step, step_of
@@ -60,8 +61,10 @@ def check_step(
             mapping with "loss". A LightningModule, or its ``training_step``, is stepped as its
             trainer would.
         model: the module whose weights the step trains, in the mode in which you train it.
-        optimizer: the optimiser itself, or a list, tuple or mapping of all that the step uses.
-        batch: whatever the step takes; each call gets fresh copies of its tensors.
+        optimizer: the optimiser itself, or a list, tuple or mapping of all that the step uses, as
+            ``configure_optimizers`` returns it.
+        batch: whatever the step takes; each call gets fresh copies of its tensors. Of a
+            ``DataLoader`` the first batch is taken.
         scaler: the ``torch.amp.GradScaler``, where the step takes it. Default None; one that the
             step has from elsewhere is seen all the same.
         steps: how often the step is called at least, from 2 up. Default 3: what begins at zero
@@ -76,7 +79,7 @@ def check_step(
     optimizers = arguments.optimizers_of(optimizer)
     arguments.check_numbers(steps, scaler)
     can_train = arguments.check_step_model(model, optimizers)
-    given = Given(model, optimizer, batch, scaler)
+    given = Given(model, optimizer, first_batch(batch)[0], scaler)
     job = _Job(train_step, given, optimizers, steps)
     try:
         findings, watcher = job.findings() if can_train else (frozen(model), None)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pytest_initcheck.inputs.lightning import stand_ins
 from pytest_initcheck.stepping.arguments import has_training_step
 from pytest_initcheck.stepping.calling import Given, Step, step_of
 from pytest_initcheck.stepping.observer import Watcher
@@ -32,8 +33,8 @@ def lightning_step(module: Any, given: Given, optimizers: list[Any], watcher: Wa
     """
     evaluate = step_of(module.training_step, given)
     automatic = getattr(module, "automatic_optimization", None)
+    _lend(module, optimizers)
     if automatic is False:
-        _lend(module, optimizers)
         return evaluate
 
     def step(index: int) -> Any:
@@ -88,11 +89,11 @@ def _loss(returned: Any) -> Tensor | None:
 
 
 def _lend(module: Any, optimizers: list[Any]) -> None:
-    """Without a trainer, a LightningModule has neither optimisers nor a backward of its own."""
+    """Without a trainer, a LightningModule has no optimisers, no backward, and no log."""
     if getattr(module, "_trainer", module) is not None:
         return
     one_or_all = optimizers[0] if len(optimizers) == 1 else optimizers
-    lent = {
+    lent = stand_ins(module) | {
         "optimizers": lambda *args, **kwargs: one_or_all,
         "manual_backward": lambda loss, *args, **kwargs: torch.autograd.backward(loss),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,11 +13,19 @@ DELAY = 2.0  # Seconds before the bar appears.
 
 
 def wanted(progress: bool | None) -> bool:
-    """Whether to show a bar: None shows it on a terminal outside CI."""
+    """Whether to show a bar: None shows it on a terminal or in a notebook, outside CI."""
     if progress is not None:
         return progress
     # Under pytest's capture, standard error is a file and no terminal.
-    return not os.environ.get("CI") and bool(getattr(sys.stderr, "isatty", lambda: False)())
+    is_seen = bool(getattr(sys.stderr, "isatty", lambda: False)()) or is_notebook()
+    return not os.environ.get("CI") and is_seen
+
+
+def is_notebook() -> bool:
+    """Whether a notebook's kernel runs this."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return type(shell).__name__ == "ZMQInteractiveShell"
 
 
 @contextlib.contextmanager
@@ -38,5 +47,14 @@ def _tqdm() -> Callable[..., Any] | None:
         from tqdm import tqdm
     except ImportError:
         return None
+    maker: Callable[..., Any] = _of_notebook() if is_notebook() else tqdm
+    return maker
+
+
+def _of_notebook() -> Callable[..., Any]:
+    with warnings.catch_warnings():
+        # Without widgets it is a bar of text, which needs no word.
+        warnings.simplefilter("ignore")
+        from tqdm.auto import tqdm
     maker: Callable[..., Any] = tqdm
     return maker

@@ -23,6 +23,7 @@ from pytest_initcheck.training.normal import check_sigma, draw_normal
 from pytest_initcheck.training.prepare import Prepared, prepare
 from pytest_initcheck.training.progress import bar
 from pytest_initcheck.training.seeds import planned
+from pytest_initcheck.training.sweep_result import Sweep
 
 Start = Callable[[nn.Module], Any]
 
@@ -39,7 +40,7 @@ def sweep(
     starts: Mapping[str, Start] | None = None,
     batched: bool = False,
     engine: Engine | None = None,
-) -> dict[str, RunRecord]:
+) -> Sweep:
     """Run the experiment once per cell: every start, sigma and optimiser, over the same seeds.
 
     Args:
@@ -90,7 +91,7 @@ def sweep_until(
     starts: Mapping[str, Start] | None = None,
     batched: bool = False,
     engine: Engine | None = None,
-) -> dict[str, RunRecord]:
+) -> Sweep:
     """`sweep`, which of a `Sequential` trains no more seeds once ``are_known`` holds of the cells.
 
     The question is asked of all cells together, so that they keep the same seeds.
@@ -112,10 +113,10 @@ def sweep_until(
     with isolated(), bar(total, "sweep", progress) as tick:
         if are_known is not None:
             courses = list(grid.courses(tick))
-            return grid.named(trained(courses, looks, lambda r: are_known(grid.named(r))))
+            return Sweep(grid.named(trained(courses, looks, lambda r: are_known(grid.named(r)))))
         # One optimiser after the other, so that the models of one are held at a time.
         alone = (trained([course], looks, lambda _: True) for course in grid.courses(tick))
-        return grid.named([record for records in alone for record in records])
+        return Sweep(grid.named([record for records in alone for record in records]))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -78,7 +78,7 @@ def with_line(folder: Path, kind: str, line: str) -> subprocess.CompletedProcess
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(PACKAGE, folder / "pytest_initcheck", ignore=ignored)
     file = folder / "pytest_initcheck" / "records" / "measured.py"
-    head, found, rest = file.read_text(encoding="utf-8").partition(f"class {kind}:")
+    head, found, rest = file.read_text(encoding="utf-8").partition(f"class {kind}")
     doc, rest = rest.split('"""\n\n', 1)
     file.write_text(f'{head}{found}{doc}"""\n\n    {line}\n{rest}', encoding="utf-8")
     path = os.pathsep.join([str(folder), str(Path(__file__).parents[1])])

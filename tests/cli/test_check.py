@@ -27,6 +27,13 @@ def needs(width): return good()
 def boom(): raise RuntimeError("no\\nweights here")
 def leave(): raise SystemExit(7)
 def other(): return [1]
+def sized(width, depth=1, act=nn.ReLU):
+    return nn.Sequential(nn.Linear(width, 8), *[act()] * depth, nn.Linear(8, 3))
+def batch():
+    torch.manual_seed(0)
+    return torch.randn(8, 20), torch.randint(0, 10, (8,))
+def focal(output, targets): return nn.functional.cross_entropy(output, targets) ** 2
+def step(model, batch): return nn.functional.cross_entropy(model(batch[0]), batch[1])
 
 class Tokens(nn.Module):
     def __init__(self, head=7):
@@ -119,7 +126,18 @@ def test_json_is_the_whole_output(zoo, capsys):
     data = json.loads(out)
     assert (code, data["verdict"], data["report"]) == (1, "fail", "r.html")
     assert data["findings"][0]["layer"] == "0"
-    assert data["record"]["before"]["layers"]
+    assert [layer["name"] for layer in data["layers"]] == ["0", "2"]
+    assert len(data["losses"]) == 6
+    assert "record" not in data
+    assert list(data)[:4] == ["format", "target", "verdict", "losses"]
+    assert len(out) < 6000
+
+
+def test_histograms_are_in_the_json_on_request(zoo, capsys):
+    out = check(capsys, f"{zoo}:good", "--json", "--histograms", "--report", "off")[1]
+    data = json.loads(out)
+    assert data["record"]["before"]["layers"][0]["weights"]["weight"]["histogram"]
+    assert data["report"] == ""
 
 
 def test_the_same_seed_gives_the_same_result(zoo, capsys):
@@ -137,15 +155,21 @@ WRONG = [
     (("no_such_module:x",), "there is no module 'no_such_module'"),
     (("no_such.module:x",), "there is no module 'no_such'"),
     (("{zoo}_broken:x",), "importing '{zoo}_broken' raised ModuleNotFoundError"),
-    (("{zoo}.py:good",), "pass the module's name: {zoo}:good"),
+    (("{zoo}_other.py:good",), "there is no file '{zoo}_other.py'"),
     (("{zoo}:number",), "is of type int"),
     (("{zoo}:needs",), "needs() missing 1 required positional argument"),
+    (("{zoo}:needs",), "pass them with --args VALUE NAME=VALUE"),
+    (("{zoo}:ready", "--args", "3"), "is a model already and takes no --args"),
+    (("{zoo}:good", "--loss", "hinge"), "--loss: loss_fn is 'hinge', which is no loss of torch"),
+    (("{zoo}:good", "--loss", "{zoo}:none"), "has no 'none'"),
+    (("{zoo}:good", "--batch", "{zoo}:boom"), "boom() raised RuntimeError: no weights here"),
+    (("timm:good",), "timm:good needs timm: pip install timm"),
+    (("torchvision:resnet7",), "torchvision:resnet7 raised ValueError"),
     (("{zoo}:boom",), "raised RuntimeError: no weights here"),
     (("{zoo}:leave",), "raised SystemExit"),
     (("{zoo}:other",), "returned an object of type list"),
-    (("{zoo}:good", "--classes", "11"), "has shape (8, 10), in which no axis holds 11 classes"),
-    (("{zoo}:good", "--input", "8,21"), "the model's forward raised RuntimeError"),
-    (("{zoo}:Tokens",), "--vocab"),
+    (("{zoo}:Holder.Inner", "--input", "8,5"), "no axis holds 10 classes; pass --classes with"),
+    (("{zoo}:Tokens",), "no axis holds 10 classes; pass --classes with"),
     (("{zoo}:good", "--report", "{zoo}.py/report.html"), "cannot write the report"),
     (("{zoo}:good", "--report", "run.json"), "run.json"),
 ]
@@ -154,7 +178,8 @@ WRONG = [
 @pytest.mark.parametrize(("arguments", "said"), WRONG, ids=lambda v: str(v)[:40])
 def test_what_is_wrong_is_one_line_and_status_2(zoo, capsys, tmp_path, arguments, said):
     before = sorted(tmp_path.iterdir())
-    given = ["--input", "8,20", "--classes", "10", *(a.format(zoo=zoo) for a in arguments)]
+    usual = ["--input", "8,20"] if "--input" not in arguments else []
+    given = [*usual, "--classes", "10", *(a.format(zoo=zoo) for a in arguments)]
     code, out, err = check(capsys, *given)
     assert (code, out) == (2, "")
     assert len(err.splitlines()) == 1
@@ -181,8 +206,12 @@ def test_regression_says_how_many_values_there_are(zoo, capsys, values):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["x:y"], "--input"),
-        (["x:y", "--input", "8"], "one of the arguments --classes --regression is required"),
+        ([], "TARGET"),
+        (["x:y", "--input", "8:text"], "'text' is no kind of numbers"),
+        (["x:y", "--input", "a b=8"], "'a b' is no name of an argument"),
+        (["x:y", "--classes", "2", "--classes", "3"], "--classes: given twice; give it once"),
+        (["x:y", "--seed", "2", "--seed", "2"], "--seed: given twice; give it once"),
+        (["x:y", "--optimizer", "adamx"], "invalid choice"),
         (["x:y", "--input", "8,x", "--classes", "2"], "'8,x' is not a shape"),
         (["x:y", "--input", "8,0", "--classes", "2"], "'8,0' is not a shape"),
         (["x:y", "--input", "", "--classes", "2"], "'' is not a shape"),
@@ -194,7 +223,6 @@ def test_regression_says_how_many_values_there_are(zoo, capsys, values):
         (["x:y", "--input", "8", "--classes", "2", "--seed", "-1"], "--seed"),
         (["x:y", "--input", "8", "--classes", "2", "--seed", "9" * 30], "from 0 up"),
         (["x:y", "--input", "8", "--classes", "2", "--dtype", "int8"], "invalid choice"),
-        (["x:y", "--input", "8", "--classes", "2", "--loss", "hinge"], "invalid choice"),
         (["x:y", "--input", "8", "--classes", "2", "--unknown"], "--unknown"),
     ],
 )

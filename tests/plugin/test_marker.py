@@ -90,7 +90,7 @@ def test_the_nearest_marker_wins_key_by_key(project):
         (
             "'off'",
             "takes keywords only (baseline, rtol, atol, least, tolerance, device, ignore, causal, "
-            "thorough, variant), not 'off'",
+            "thorough, select, strict, variant), not 'off'",
         ),
         ("baseline='off'", "baseline='off'): must be True or False"),
         ("rtol='much'", "rtol='much'): must be a number of at least 0"),

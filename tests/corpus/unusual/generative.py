@@ -7,8 +7,8 @@ from torch import nn
 from torch.nn import functional
 
 from ..architectures import Variational
-from ..case import FAIL, MILD, PASS
-from ..causes import DEAD, LOCKED, LOSS, NONFINITE, SIGNAL, SILENT, ZERO
+from ..case import FAIL, MILD, PASS, WARN
+from ..causes import DEAD, LEFT_OUT, LOCKED, LOSS, NONFINITE, SIGNAL, SILENT, ZERO
 from ..changes import fill
 from ..nets import classes, constant, mlp
 from .builders import Model, made, row, start
@@ -197,6 +197,8 @@ CASES = [
     row("constant bottleneck", made(Auto, fill(0.05, "encoder.2", "decoder.0"), same()), FAIL,
         LOCKED, "encoder.2"),
     row("variational", made(Described, None, same(), loss_fn=elbo), PASS),
+    row("variational without a loss for its code", made(lambda: Variational(20, 32, 4,
+        last=nn.Identity()), None, same()), WARN, LEFT_OUT),
     row("variational with a log-variance of 200", made(Described, lambda m: m.log.bias.fill_(200.0),
         same(), loss_fn=elbo), FAIL, NONFINITE, "log leave.0 leave.2"),
     row("generator", made(Adversary, None, noise, forward=fool), PASS),
