@@ -43,7 +43,7 @@ class Diagnosis:
     ``subject`` is what was diagnosed, ``remedies`` what `try_remedy` ran before. ``ignored`` are
     the findings that do not count, each with its reason; ``unused_ignores`` the ignores that
     match none, ``proved`` what `dependencies` returns, ``learning`` what `learns` says of the
-    start where the diagnosis was thorough."""
+    start where the diagnosis was thorough, ``chance`` the loss of a model that knows nothing."""
 
     record: ModelRecord
     after: ModelRecord
@@ -55,6 +55,7 @@ class Diagnosis:
     unused_ignores: list[Ignore] = field(default_factory=list)
     proved: Dependencies | None = field(default=None, repr=False, compare=False)
     learning: Learning | None = field(default=None, repr=False, compare=False)
+    chance: float | None = field(default=None, repr=False)
 
     @property
     def verdict(self) -> Verdict:
@@ -151,6 +152,7 @@ class Diagnosis:
             after=self.after,
             meta=dict(self.record.meta),
             shown=self.learning.shown if self.learning else {},
+            levels={} if self.chance is None else {"loss": {"chance": self.chance}},
         )
 
     def to_frame(self) -> pd.DataFrame:
@@ -245,6 +247,7 @@ def _diagnosed(subject: Subject) -> Diagnosis:
         unused_ignores=found.unused,
         proved=evidence.dependencies,
         learning=evidence.learning,
+        chance=evidence.loss.uninformed,
     )
 
 

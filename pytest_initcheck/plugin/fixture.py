@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from pytest_initcheck.errors import InitcheckFailure
 from pytest_initcheck.plugin.recording import Recording
@@ -34,16 +35,18 @@ class Initcheck(Recording):
     ) -> Diagnosis:
         """Fail where the verdict is "fail"; a warning passes and is shown in the report.
 
-        Takes the arguments of `diagnose`, raises its errors, and returns the diagnosis.
+        Takes the arguments of `diagnose`, raises its errors, and returns the diagnosis. All that
+        judge a start also take ``expect``, rules whose findings the test expects ("IC101",
+        "IC201 encoder.*"): these do not fail it, and it fails where one of them is not found.
 
         Raises:
-            InitcheckFailure: an error was found.
+            InitcheckFailure: an error was found that is not expected, or none that is.
         """
         __tracebackhide__ = True
         found = self._diagnose(name, model, batch, *args, **options)
         if found.verdict == "fail":
             errors = [f for f in found.findings if f.severity == "error"]
-            self._fail(found, errors or list(found.findings))
+            self._fail(found, errors or list(found.findings), options.get("expect"))
         return found
 
     @quiet
@@ -127,8 +130,7 @@ class Initcheck(Recording):
         )
         if found.outcome == "fails":
             nodeid, report = self._settings.nodeid, self._settings.report
-            text = health_text("fail", findings, findings, nodeid=nodeid, report=report)
-            raise InitcheckFailure(text)
+            self._raise(health_text("fail", findings, findings, nodeid=nodeid, report=report))
         return found
 
     @quiet
@@ -205,6 +207,7 @@ class Initcheck(Recording):
         check_accuracy(accuracy)
         target = Target(accuracy, probability, metric)
         record, decider = self._trained(name, target.share, experiment, seeds, **options)
+        record = replace(record, levels={target.name(record): {"target": accuracy}})
         self._judge(name, "run", record, reached(record, target, decider), decider)
         return record
 
@@ -243,8 +246,7 @@ class Initcheck(Recording):
         )
         if faults:
             nodeid, report = self._settings.nodeid, self._settings.report
-            text = health_text("fail", faults, faults, nodeid=nodeid, report=report)
-            raise InitcheckFailure(text)
+            self._raise(health_text("fail", faults, faults, nodeid=nodeid, report=report))
         return found
 
     @quiet
@@ -256,6 +258,7 @@ class Initcheck(Recording):
         batch: Any,
         *,
         name: str = "step",
+        expect: Any = None,
         **options: Any,
     ) -> StepReport:
         """Fail where your own training step does something wrong, on one batch, over several calls.
@@ -263,17 +266,19 @@ class Initcheck(Recording):
         Gradients that are not zeroed, weights that no optimiser holds, a scaler that always
         skips, eval mode, and so on; a warning passes and is shown in the report. Arguments and
         ``options`` are those of `pytest_initcheck.check_step`, which says in which forms a step
-        can be passed, and what is put back.
+        can be passed, and what is put back; ``expect`` is that of `assert_healthy`.
 
         Raises:
             InitcheckFailure: an error was found.
             InitcheckError: bad input, or the step raised.
         """
         from pytest_initcheck.ignores import parse
+        from pytest_initcheck.plugin.expected import Expectation
         from pytest_initcheck.session.failure import health_text
         from pytest_initcheck.stepping import check_step
 
         __tracebackhide__ = True
+        expectation = Expectation.of(expect)
         options["ignore"] = (*parse(options.get("ignore")), *self._settings.ignores)
         found = call(check_step, train_step, model, optimizer, batch, **options)
         self._recorder.add(
@@ -283,13 +288,15 @@ class Initcheck(Recording):
             verdict=found.verdict,
             findings=found.findings,
             ignored=found.ignored,
+            expected=expectation.reason(found.findings),
         )
         self._recorder.note_ignores(found.unused_ignores)
+        expectation.check(found.findings)
         errors = [finding for finding in found.findings if finding.severity == "error"]
+        errors = expectation.unexpected(errors)
         if errors:
             nodeid, report = self._settings.nodeid, self._settings.report
-            text = health_text("fail", errors, found.findings, nodeid=nodeid, report=report)
-            raise InitcheckFailure(text)
+            self._raise(health_text("fail", errors, found.findings, nodeid=nodeid, report=report))
         return found
 
     def _judge(
@@ -314,7 +321,7 @@ class Initcheck(Recording):
         )
         if found:
             show = show_command(self._settings.nodeid, self._settings.report)
-            raise InitcheckFailure(f"{verdict.text}\n{show}")
+            self._raise(f"{verdict.text}\n{show}")
 
     def _assert_aspect(
         self, aspect: str, name: str, model: Any, batch: Any, *args: Any, **options: Any
@@ -328,18 +335,28 @@ class Initcheck(Recording):
         asked = found.subject.checks if found.subject else None
         told = faults(found.findings, aspect, asked or registered())
         if told:
-            self._fail(found, told)
+            self._fail(found, told, options.get("expect"))
         return found
 
-    def _fail(self, found: Diagnosis, faults: Sequence[Finding]) -> None:
+    def _fail(self, found: Diagnosis, told: Sequence[Finding], expect: Any) -> None:
+        from pytest_initcheck.plugin.expected import Expectation
         from pytest_initcheck.session.failure import health_text
 
         __tracebackhide__ = True
+        faults = Expectation.of(expect).unexpected(told)
+        if not faults:
+            return
         settings = self._settings
         text = health_text(
             "fail", faults, found.findings, nodeid=settings.nodeid, report=settings.report
         )
-        raise InitcheckFailure(text)
+        self._raise(text)
+
+    def _raise(self, text: str) -> NoReturn:
+        __tracebackhide__ = True
+        failure = InitcheckFailure(text)
+        self._recorder.note_raised(failure)
+        raise failure
 
 
 @contextlib.contextmanager

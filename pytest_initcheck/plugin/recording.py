@@ -45,14 +45,24 @@ class Recording:
     def diagnose(
         self, model: Any, batch: Any, *args: Any, name: str = "diagnosis", **options: Any
     ) -> Diagnosis:
-        """`pytest_initcheck.diagnose`, recorded; takes its arguments and raises its errors."""
+        """`pytest_initcheck.diagnose`, recorded; takes its arguments and raises its errors.
+
+        ``expect`` names the rules whose findings the test expects, such as "IC101" or
+        "IC201 encoder.*": the test fails where one of them is not found, and the report shows the
+        faults as expected.
+        """
         return self._diagnose(name, model, batch, *args, **options)
 
-    def _diagnose(self, name: str, model: Any, batch: Any, *args: Any, **options: Any) -> Diagnosis:
+    def _diagnose(
+        self, name: str, model: Any, batch: Any, *args: Any, expect: Any = None, **options: Any
+    ) -> Diagnosis:
         from pytest_initcheck.checks.third_party import with_builtin
         from pytest_initcheck.diagnosis import diagnose
         from pytest_initcheck.ignores import parse
+        from pytest_initcheck.plugin.expected import Expectation
 
+        __tracebackhide__ = True
+        expectation = Expectation.of(expect)
         if options.get("checks") is None:
             options["checks"] = with_builtin(self._ask_team()) or None
         options["ignore"] = (*parse(options.get("ignore")), *self._settings.ignores)
@@ -68,8 +78,10 @@ class Recording:
             verdict=found.verdict,
             findings=found.findings,
             ignored=found.ignored,
+            expected=expectation.reason(found.findings),
         )
         self._recorder.note_ignores(found.unused_ignores)
+        expectation.check(found.findings)
         return found
 
     def _placed(self, options: dict[str, Any]) -> dict[str, Any]:

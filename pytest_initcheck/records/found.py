@@ -173,7 +173,8 @@ class Entry:
     """One recorded thing of one test: a diagnosis, a run, a sweep, an escape or plain metrics.
 
     ``ignored`` are the findings that do not count, each with its reason. ``looks`` are those after
-    which it was decided whether to take more seeds.
+    which it was decided whether to take more seeds. ``expected`` is how the test says that it
+    expects the faults that were found; empty where it does not.
     """
 
     name: str
@@ -184,6 +185,7 @@ class Entry:
     comparison: Comparison | None = None
     ignored: tuple[Finding, ...] = ()
     looks: tuple[Look, ...] = ()
+    expected: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

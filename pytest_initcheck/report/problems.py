@@ -75,7 +75,8 @@ def _finding(test: TestRecord, entry: Entry, finding: Finding) -> Problem:
     told = f"{where}: {finding.numbers}: {finding.cause}"
     text = _text(f"{told}; remedy: {finding.remedy}" if finding.remedy else told)
     level = LEVELS[finding.severity]
-    return Problem(test, entry, finding.id, level, text, finding, finding.ignored)
+    why = finding.ignored or (f"expected: {entry.expected}" if entry.expected else "")
+    return Problem(test, entry, finding.id, level, text, finding, why)
 
 
 def _text(text: str) -> str:

@@ -46,7 +46,7 @@ def terminal_lines(
     lines: list[str] = []
     place = "the report" if report_path is not None else "--initcheck-report=PATH"
     if any(test.entries for test in session.tests):
-        lines += _axis("health", summary.verdict_counts(session), "not judged")
+        lines += _axis("health", summary.state_counts(session), "not judged")
         (statuses,) = _axis("baselines", summary.status_counts(session), "not compared")
         bits = summary.bits_in_a_word(session)
         lines.append(statuses.replace(" match", f" match ({bits})") if bits else statuses)

@@ -188,7 +188,7 @@ def page_view(session: SessionRecord) -> PageView:
     return PageView(
         headline=_headline(session),
         outcomes=_counts("outcome", summary.outcome_counts(session), {}),
-        verdicts=_counts("verdict", summary.verdict_counts(session), {"none": "not judged"}),
+        verdicts=_counts("verdict", summary.state_counts(session), {"none": "not judged"}),
         statuses=_counts("comparison", summary.status_counts(session), {"none": "not compared"}),
         worst=tuple(_worst(f, by_test[id(f.test)]) for f in found[:MOST_WORST]),
         more_worst=max(len(found) - MOST_WORST, 0),
