@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,13 +109,16 @@ class Controller:
         """The plugin's section; nothing where no test used it."""
         if self.session is None:
             return
-        from pytest_initcheck.report import terminal_lines
+        from pytest_initcheck.report.terminal import coloured, terminal_lines
 
-        lines = terminal_lines(self.session.record(), self.written)
+        width = shutil.get_terminal_size().columns
+        lines = terminal_lines(self.session.record(), self.written, width)
         if lines or self.session.faults:
             terminalreporter.section("initcheck")
         for line in lines:
-            terminalreporter.write_line(line)
+            for part, colour in coloured(line):
+                terminalreporter.write(part, **({colour: True} if colour else {}))
+            terminalreporter.line("")
         for fault in self.session.faults:
             terminalreporter.write_line(f"ERROR: {fault}", red=True)
         for line in self.annotations:

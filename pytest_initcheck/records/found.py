@@ -83,12 +83,17 @@ class Finding:
         if self.measured is None:
             return self.quantity
         text = f"{self.quantity} {self.measured:.4g}"
-        if self.limit is None:
-            return text
+        return text if self.limit is None else f"{text}, allowed {self.allowed}"
+
+    @property
+    def allowed(self) -> str:
+        """What is allowed, in words; empty where there is no limit."""
+        if self.measured is None or self.limit is None:
+            return ""
         bound = "at least" if self.measured < self.limit else "at most"
         if self.measured == self.limit:
             bound = "more than"
-        return f"{text}, allowed {bound} {self.limit:.4g}"
+        return f"{bound} {self.limit:.4g}"
 
 
 def describe_units(units: tuple[int, ...], most: int = 8) -> str:

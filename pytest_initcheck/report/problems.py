@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -77,6 +78,12 @@ def _finding(test: TestRecord, entry: Entry, finding: Finding) -> Problem:
     level = LEVELS[finding.severity]
     why = finding.ignored or (f"expected: {entry.expected}" if entry.expected else "")
     return Problem(test, entry, finding.id, level, text, finding, why)
+
+
+def rerun_command(nodeid: str) -> str:
+    """The command that runs a test of pytest again, or a check of the command line."""
+    runs = "pytest" if "::" in nodeid or ".py" in nodeid else "initcheck check"
+    return f"{runs} {shlex.quote(nodeid)}"
 
 
 def _text(text: str) -> str:

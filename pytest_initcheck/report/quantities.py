@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar, get_args
@@ -11,6 +12,8 @@ from pytest_initcheck.serialization import No, hints, uses
 
 T = TypeVar("T")
 MOST_ITEMS = 16
+# A weight that started at zero and moved has no ratio to where it was.
+FROM_ZERO = "from 0"
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,8 @@ def text(kind: type, name: str, value: Any) -> str:
     """The value of a field in a few words; of values by parameter that of the main one."""
     if isinstance(value, Mapping):
         value = main_tensor(value)
+    if name == "update_ratio" and value == math.inf:
+        return FROM_ZERO
     if isinstance(value, tuple):
         more = f" and {len(value) - MOST_ITEMS} more" if len(value) > MOST_ITEMS else ""
         return ", ".join(map(str, value[:MOST_ITEMS])) + more

@@ -122,6 +122,8 @@ def ignored_count(session: SessionRecord) -> int:
 
 def clean(text: str) -> str:
     """The text without terminal colours; other control characters become visible."""
+    if text.isprintable():
+        return text
     plain = _ANSI.sub("", text).replace("\r\n", "\n")
     return "".join(
         c if c in "\n\t" or (ord(c) >= 32 and ord(c) != 127) else "\N{REPLACEMENT CHARACTER}"
