@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from pytest_initcheck.records import (
     Comparison,
@@ -59,10 +59,13 @@ def terminal_lines(
     lines: list[str] = []
     place = "the report" if report_path is not None else "--initcheck-report=PATH"
     if any(test.entries for test in session.tests):
-        lines += _axis("health", summary.state_counts(session), "not judged")
-        (statuses,) = _axis("baselines", summary.status_counts(session), "not compared")
+        lines += _axis(
+            "health", summary.in_words(summary.state_counts(session), "not judged"), width
+        )
+        statuses = summary.in_words(summary.status_counts(session), "not compared")
         bits = summary.bits_in_a_word(session)
-        lines.append(statuses.replace(" match", f" match ({bits})") if bits else statuses)
+        statuses = statuses.replace(" match", f" match ({bits})") if bits else statuses
+        lines += _axis("baselines", statuses, width)
         lines += _ignored(session)
         lines += _seeds(session)
         lines += _findings(session, width, place)
@@ -75,8 +78,8 @@ def terminal_lines(
     return [summary.printable(line) for line in lines]
 
 
-def _axis(title: str, counts: Mapping[str, int], none: str) -> list[str]:
-    return [f"{title + ':':<10} {summary.in_words(counts, none)}"]
+def _axis(title: str, counts: str, width: int) -> list[str]:
+    return textwrap.wrap(f"{title + ':':<10} {counts}", width, subsequent_indent=" " * 11)
 
 
 def _ignored(session: SessionRecord) -> list[str]:

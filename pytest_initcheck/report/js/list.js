@@ -92,8 +92,22 @@ function empty(item) {
   for (const part of [...item.node.firstElementChild.children].slice(1)) part.remove();
 }
 const itemOf = (node) => byAnchor.get(node.id);
+/* Many bodies at once are built one after the other, so that nothing waits for all of them. */
+const waiting = [];
+function buildNext() {
+  const end = performance.now() + 10;
+  do {
+    const item = waiting.shift();
+    if (item?.open && item.node) body(item);
+  } while (waiting.length && performance.now() < end);
+  if (waiting.length) setTimeout(buildNext);
+}
 const bodies = new IntersectionObserver((seen) => {
-  for (const { isIntersecting, target } of seen) if (isIntersecting && itemOf(target).open) { bodies.unobserve(target); body(itemOf(target)); }
+  for (const { isIntersecting, target } of seen) {
+    if (!isIntersecting) continue;
+    bodies.unobserve(target);
+    if (waiting.push(itemOf(target)) === 1) setTimeout(buildNext);
+  }
 }, { rootMargin: "400px" });
 
 /* Rows stand in chunks; one that is far away is a box of its height. */
