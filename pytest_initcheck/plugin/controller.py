@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -109,10 +108,9 @@ class Controller:
         """The plugin's section; nothing where no test used it."""
         if self.session is None:
             return
-        from pytest_initcheck.report.terminal import coloured, terminal_lines
+        from pytest_initcheck.report.terminal import coloured, known_width, terminal_lines
 
-        width = shutil.get_terminal_size().columns
-        lines = terminal_lines(self.session.record(), self.written, width)
+        lines = terminal_lines(self.session.record(), self.written, known_width())
         if lines or self.session.faults:
             terminalreporter.section("initcheck")
         for line in lines:

@@ -48,7 +48,8 @@ class Finding:
     depth, by layer, where it is one. ``remedy_code`` is the remedy as Python, where it is
     mechanical: it changes its ``remedy_target``, and there what ``remedy_names`` lists.
     ``counts_layers`` says that ``measured`` is the number of ``layers``.
-    ``ignored`` is the reason for which the finding is suppressed.
+    ``ignored`` is the reason for which the finding is suppressed, ``title`` what its rule is
+    called in a few words.
     """
 
     id: str
@@ -70,6 +71,7 @@ class Finding:
     remedy_names: tuple[str, ...] = ()
     counts_layers: bool = False
     ignored: str = ""
+    title: str = ""
 
     def __str__(self) -> str:
         where = f"layer {self.layer!r}" if self.layer else "model"

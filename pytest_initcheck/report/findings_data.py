@@ -55,7 +55,7 @@ def _finding(finding: Finding, layers: Mapping[str, LayerRecord], texts: Texts) 
     add = texts.add
     data: dict[str, Any] = {
         "id": add(finding.id),
-        "check": add(finding.check),
+        "check": add(finding.title or finding.check),
         "severity": finding.severity,
         "numbers": add(finding.numbers),
         "quantity": add(finding.quantity),
@@ -63,6 +63,7 @@ def _finding(finding: Finding, layers: Mapping[str, LayerRecord], texts: Texts) 
     }
     layer = layers.get(finding.layer)
     words = {
+        "about": finding.check if finding.title else "",
         "layer": finding.layer,
         "kind": layer.kind if layer else "",
         "shape": layer_words(layer)[1] if layer else "",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -48,15 +49,17 @@ HEADERS = (
 def terminal_lines(
     session: SessionRecord,
     report_path: str | os.PathLike[str] | None = None,
-    width: int = WIDTH,
+    width: int | None = None,
 ) -> list[str]:
     """The section at the end of a pytest run, without its heading.
 
     One line of counts per axis, how many findings are ignored, the worst findings and baseline
     changes one line each (at most five of each, then "and N more"), the session's notes, the path
-    of the report. Empty where no test recorded anything and there is no report.
+    of the report. Empty where no test recorded anything and there is no report. Without a
+    ``width``, as in a log, notes are not broken.
     """
     lines: list[str] = []
+    is_endless, width = width is None, width or WIDTH
     place = "the report" if report_path is not None else "--initcheck-report=PATH"
     if any(test.entries for test in session.tests):
         lines += _axis(
@@ -72,7 +75,7 @@ def terminal_lines(
         lines += _changes(session, width, place)
     for note in session.notes:
         text = f"note: {summary.shorten(note, MOST_NOTE)}"
-        lines += textwrap.wrap(text, width, subsequent_indent=INDENT, break_on_hyphens=False)
+        lines += [text] if is_endless else textwrap.wrap(text, width, subsequent_indent=INDENT)
     if report_path is not None:
         lines.append(f"report: {summary.clean(os.fspath(report_path))}")
     return [summary.printable(line) for line in lines]
@@ -182,6 +185,12 @@ def _kept(flagged: Sequence[bool], most: int = MOST_ROWS) -> list[int]:
             break
         near.add(place)
     return sorted(near)
+
+
+def known_width() -> int | None:
+    """The width of the terminal, or what COLUMNS says; None where nobody knows."""
+    columns = shutil.get_terminal_size((0, 0)).columns
+    return columns or None
 
 
 def coloured(line: str) -> Iterator[tuple[str, str]]:

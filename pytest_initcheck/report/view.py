@@ -228,7 +228,7 @@ def _plain_finding(finding: Finding, layers: Mapping[str, Any], why: str) -> Pla
     others = others_text(finding)
     return PlainFinding(
         id=shown(finding.id),
-        check=shown(finding.check),
+        check=shown(finding.title or finding.check),
         severity=finding.severity,
         place=shown(place + (f", also in {others}" if others else "")),
         numbers=shown(finding.numbers),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import shutil
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -54,6 +53,8 @@ def health_text(
     (default: that of the terminal). The other findings follow, worst first, at most
     ``MOST_FINDINGS`` of them.
     """
+    from pytest_initcheck.report.terminal import WIDTH, known_width
+
     first, *mine = worst_first(findings)
     others = [*mine, *(f for f in worst_first(every) if f not in findings)]
     told = [f"leads to {line}" for line in first.consequences] + [str(one) for one in others]
@@ -61,7 +62,7 @@ def health_text(
         told[MOST_FINDINGS:] = [f"and {len(told) - MOST_FINDINGS} more, see the report"]
     rows = [*_measured(first), ("cause", first.cause), *_fixes([first, *mine])]
     rows += [("more", line) for line in told]
-    width = width or shutil.get_terminal_size().columns - _BESIDE
+    width = width or (known_width() or WIDTH) - _BESIDE
     lines = [line for row in rows for line in _wrapped(*row, width)]
     head = f"{verdict}: {headline(first)}"
     code = code_lines(first, width=width)

@@ -27,6 +27,8 @@ function lineChart(chart) {
   const ends = new Scale(frame.from, frame.to, false).ticks(6).filter((x) => x >= frame.from && Number.isInteger(x));
   const marks = ends.map((x) => s("text", { class: "m", x: frame.over(x), y: 211 }, String(x)));
   for (const [label, value] of levels) frame.level(value, `${text(label)} ${number(value)}`, "level");
+  const decided = lines.find((line) => line.series === "statistic");
+  if (decided) frame.parts.push(...marker(frame, decided.xs.at(-1), `last look: ${decided.xs.at(-1)} ${chart.x}`, 180));
   const areas = bands.map((band) => s("path", { class: band.series, d: area(frame, band) }));
   const grouped = Map.groupBy ? Map.groupBy(lines, (line) => line.series) : groupBy(lines, (line) => line.series);
   const paths = [...grouped].map(([series, mine]) => s("path", { class: series, d: mine.map((line) => frame.path(line.xs, line.ys)).join("") }));
@@ -106,10 +108,10 @@ function depthChart({ title, names, lines, limit, most, begins, flagged }) {
     explorable(svg, `${title} from layer to layer`, names.length, (i) => frame.over(i), tell), legend([...new Set(kinds)]));
 }
 /* Where the trouble begins: a mark with the layer's name. */
-function beginning(frame, i, label, base) {
-  const x = frame.over(i), right = x > 285;
-  return [s("path", { class: "begin", d: `M${x} ${FRAME.top}V${base}` }),
-    s("text", { class: `begin ${right ? "r" : ""}`, x: x + (right ? -5 : 5), y: base + 16 }, `begins at ${shorten(label || "the model", 34)}`)];
+const beginning = (frame, i, label, base) => marker(frame, i, `begins at ${shorten(label || "the model", 34)}`, base + 16, "begin");
+function marker(frame, place, words, at, kind = "moment") {
+  const x = frame.over(place), right = x > 285;
+  return [s("path", { class: kind, d: `M${x} ${FRAME.top}V${frame.height}` }), s("text", { class: `${kind} ${right ? "r" : ""}`, x: x + (right ? -5 : 5), y: at }, words)];
 }
 const shorten = (words, most) => (words.length <= most ? words : `${words.slice(0, Math.floor(most / 2))}…${words.slice(words.length - Math.floor(most / 2) + 1)}`);
 

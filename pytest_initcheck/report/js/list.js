@@ -16,7 +16,7 @@ function searched(item) {
     const { test } = item, found = [test.id, test.outcome];
     for (const entry of test.entries) {
       found.push(entry.name, entry.kind, ...(entry.layers?.names || []));
-      for (const f of [...(entry.findings || []), ...(entry.ignored || [])]) found.push(f.id, f.check, f.layer, f.cause, f.remedy);
+      for (const f of [...(entry.findings || []), ...(entry.ignored || [])]) found.push(f.id, f.check, f.about, f.layer, f.cause, f.remedy);
     }
     item.places = found;
   }

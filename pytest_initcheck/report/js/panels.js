@@ -67,7 +67,7 @@ function baselinePart(baseline) {
 }
 function metricsPart(metrics) {
   const value = (x) => h("td", { class: "n" }, x === null ? "–" : number(x));
-  return [h("h5", {}, "Metrics"), scroll(unique("Metrics"), h("table", {}, h("thead", {}, h("tr", {}, cells(["metric", "mean ± sd", "least", "greatest", "baseline", "values"], "th"))),
+  return [h("h5", {}, "Metrics"), scroll(unique("Metrics"), h("table", { class: "metrics" }, h("thead", {}, h("tr", {}, cells(["metric", "mean ± sd", "least", "greatest", "baseline", "values"], "th"))),
     h("tbody", {}, metrics.map(([title, mean, low, high, known, values, expected, lost]) => h("tr", {}, h("th", { scope: "row" }, h("bdi", {}, text(title))), h("td", { class: "n" }, text(mean)), value(low), value(high), value(known), h("td", {}, dots(values, expected), lost ? h("span", { class: "bad" }, ` ${lost} of ${values.length} not finite`) : ""))))))];
 }
 
