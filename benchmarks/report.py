@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import random
 import shutil
 import sys
 import tempfile
@@ -22,10 +21,9 @@ from typing import Any, NamedTuple
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from support.records import mlp  # noqa: E402
-from support.report import PROVENANCE, many_layers, saturation  # noqa: E402
+from support.report import many_layers, many_tests  # noqa: E402
 
-from pytest_initcheck.records import Entry, RunRecord, SessionRecord, TestRecord  # noqa: E402
+from pytest_initcheck.records import SessionRecord  # noqa: E402
 from pytest_initcheck.report import read_run, render, run_json  # noqa: E402
 
 ACTIONS = {
@@ -52,27 +50,6 @@ class Allowed(NamedTuple):
 
 
 DEEP, MANY, STORED = Allowed(700e3, 0.5), Allowed(5e6, 3.0), Allowed(1.5e6, 3.0)
-
-
-def many_tests(count: int, seed: int = 0) -> SessionRecord:
-    """Diagnoses of small models, each other than the next; every tenth fails."""
-    rng = random.Random(seed)
-    models = [(mlp(rng, depth=4), mlp(rng, "after 5 steps", 4)) for _ in range(40)]
-    return SessionRecord(1, PROVENANCE, tuple(_test(i, *models[i % 40]) for i in range(count)))
-
-
-def _test(i: int, before: Any, after: Any) -> TestRecord:
-    is_bad = i % 10 == 0
-    entry = Entry(
-        name="diagnosis",
-        kind="diagnosis",
-        record=RunRecord(curves={"loss": ((2.3, 2.2, 2.1, 2.0),)}, before=before, after=after),
-        verdict="fail" if is_bad else "pass",
-        findings=(saturation("layers.3", "layers.2"),) if is_bad else (),
-    )
-    nodeid = f"tests/test_models_{i // 50}.py::test_model[{i}]"
-    outcome = "failed" if is_bad else "passed"
-    return TestRecord(nodeid=nodeid, outcome=outcome, duration=0.2, entries=(entry,))
 
 
 def measured(session: SessionRecord) -> tuple[str, float, float]:

@@ -11,15 +11,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.records import mlp, tensor
-from support.report import many_layers, saturation
+from support.report import many_layers, many_tests, saturation
 
 from pytest_initcheck import report
 from pytest_initcheck.records import (
     Comparison,
     Entry,
     RunRecord,
-    SessionRecord,
-    TestRecord,
 )
 from pytest_initcheck.report import pack
 from pytest_initcheck.report.charts import chart_data
@@ -177,29 +175,9 @@ def test_a_deep_model_takes_little_room():
     assert len(page.encode()) < 700_000
 
 
-def two_thousand(count=2000):
-    rng = random.Random(0)
-    models = [(mlp(rng, depth=4), mlp(rng, "after 5 steps", 4)) for _ in range(8)]
-    tests = []
-    for i in range(count):
-        before, after = models[i % 8]
-        record = RunRecord(curves={"loss": ((2.3, 2.2, 2.1),)}, before=before, after=after)
-        is_bad = i % 10 == 0
-        found = Entry(
-            name="diagnosis",
-            kind="diagnosis",
-            record=record,
-            verdict="fail" if is_bad else "pass",
-            findings=(saturation("layers.3"),) if is_bad else (),
-        )
-        outcome = "failed" if is_bad else "passed"
-        tests.append(TestRecord(nodeid=f"t_{i % 40}.py::t[{i}]", outcome=outcome, entries=(found,)))
-    return SessionRecord(1, {}, tuple(tests))
-
-
 @pytest.mark.slow
 def test_two_thousand_tests_stay_below_five_megabytes():
-    session = two_thousand()
+    session = many_tests()
     begin = time.process_time()
     page = report.render(session)
     # Speed is measured in benchmarks/report.py; this is what no machine excuses.

@@ -6,8 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from report.test_pack import two_thousand
-from support.report import session
+from support.report import many_tests, session
 
 pytestmark = pytest.mark.browser
 # npm install axe-core, then the path of its axe.min.js; it is no part of this repository.
@@ -92,7 +91,7 @@ def test_axe_core_finds_no_violation(show, scheme, width):
 
 @pytest.mark.slow
 def test_two_thousand_tests_need_few_nodes(show):
-    seen = show(two_thousand(), "many")
+    seen = show(many_tests(), "many")
     count = "document.querySelectorAll('*').length"
     assert seen.page.evaluate(count) < 3_000
     assert seen.page.locator("#shown").inner_text() == "2000 of 2000 tests"
@@ -101,9 +100,9 @@ def test_two_thousand_tests_need_few_nodes(show):
         seen.page.mouse.wheel(0, 5_000)
         seen.page.wait_for_timeout(200)
     assert seen.page.evaluate(count) < 20_000
-    seen.page.fill("#q", "t[1990]")
+    seen.page.fill("#q", "test_model[1990]")
     seen.page.wait_for_timeout(100)
-    assert seen.shown() == ["t[1990]"]
+    assert seen.shown() == ["test_model[1990]"]
     assert seen.faults == []
 
 
