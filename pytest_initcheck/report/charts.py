@@ -15,11 +15,11 @@ SHORT = 40  # of so many points each is held as a number
 DIGITS = 5
 
 
-def chart_data(view: CurveView, texts: Texts) -> dict[str, Any] | None:
-    """The chart's lines and bands; None where no value of it is finite."""
+def chart_data(view: CurveView, texts: Texts) -> dict[str, Any]:
+    """The chart's lines and bands; its title alone where no value of it is finite."""
     values = _finite(view)
     if not values:
-        return None
+        return {"title": texts.add(view.title), "lines": [], "bands": []}
     low, high = min(values), max(values)
     places: dict[tuple[float, ...], int] = {}
 

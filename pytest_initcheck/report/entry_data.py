@@ -59,8 +59,7 @@ def entry_data(entry: Entry, texts: Texts, budget: Budget, panels: Panels) -> di
 
 
 def _charts(views: Iterable[CurveView], texts: Texts) -> list[dict[str, Any]]:
-    charts = (chart_data(view, texts) for view in views)
-    return [chart for chart in charts if chart is not None]
+    return [chart_data(view, texts) for view in views]
 
 
 def _metrics(record: RunRecord, expected: RunRecord | None, texts: Texts) -> list[list[Any]]:

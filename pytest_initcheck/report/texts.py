@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -14,14 +16,29 @@ _PATH = re.compile(
     r"|(?<![\w./~\-])(?:~|/[^\s:'\"<>()|,;/]+)(?:/[^\s:'\"<>()|,;/]+)+"
     r"|\b[A-Za-z]:\\[^\s:'\"<>|,;]+"
 )
+_SECRET = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|(?:API|ACCESS|PRIVATE)_?KEY", re.IGNORECASE)
+LEAST_SECRET = 8
 _BEFORE = re.compile(r"^before\b")
 _WEIGHTS = re.compile(r"\bweights\.(?=\S)")
 _GRADIENTS = re.compile(r"\bgradients\.(?=\S)")
 
 
+@functools.cache
+def _secrets() -> re.Pattern[str] | None:
+    """What the environment holds under a name that speaks of a secret."""
+    found = [v for k, v in os.environ.items() if _SECRET.search(k) and len(v) >= LEAST_SECRET]
+    return re.compile("|".join(map(re.escape, sorted(found, key=len)[::-1]))) if found else None
+
+
 def shown(text: str) -> str:
-    """The text as the page shows it: no control characters, of absolute paths the last part."""
+    """The text as the page shows it: no control characters, of absolute paths the last part.
+
+    Values of environment variables that are secrets by their names are starred out.
+    """
     text = summary.printable(summary.clean(str(text)))
+    secrets = _secrets()
+    if secrets is not None:
+        text = secrets.sub("***", text)
     if "/" in text or "\\" in text:
         text = _PATH.sub(_last_part, text)
     return text

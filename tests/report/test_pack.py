@@ -126,6 +126,13 @@ def test_values_that_are_not_finite_leave_a_gap_and_a_note():
     assert "2 of 2 seeds became NaN" in view.note
 
 
+def test_a_curve_without_a_finite_value_keeps_its_place():
+    (view,) = curve_views(RunRecord(curves={"loss": ((math.nan, math.inf),)}), None, "run")
+    texts = Texts()
+    data = chart_data(view, texts)
+    assert (texts.all[data["title"]], data["lines"]) == ("loss", [])
+
+
 def test_many_long_curves_are_thinned_and_it_says_so():
     curves = tuple(tuple(float(i + s) for i in range(2000)) for s in range(100))
     (view,) = curve_views(RunRecord(curves={"w": curves}), None, "escape")

@@ -27,7 +27,7 @@ from pytest_initcheck.records import (
     TestRecord,
     UnitStats,
 )
-from pytest_initcheck.report.texts import difference_words, shown
+from pytest_initcheck.report.texts import _secrets, difference_words, shown
 from pytest_initcheck.report.view import page_view
 
 VOID = {"meta", "link", "img", "input", "br"}
@@ -343,6 +343,16 @@ def test_differences_are_told_in_the_terms_of_the_page(key, words):
 )
 def test_no_absolute_path_and_no_control_character_is_shown(text, told):
     assert shown(text) == told
+
+
+def test_secrets_of_the_environment_are_starred_out(monkeypatch):
+    monkeypatch.setenv("DEPLOY_TOKEN", "s3cr3t-value.1")
+    monkeypatch.setenv("SHORT_TOKEN", "abc")
+    _secrets.cache_clear()
+    told = page(replace(one(), message="401 for s3cr3t-value.1, abc"))
+    _secrets.cache_clear()
+    assert "s3cr3t" not in told
+    assert "401 for ***, abc" in told
 
 
 def test_weights_that_leave_zero_have_no_ratio():

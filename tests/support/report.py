@@ -23,6 +23,7 @@ from support.records import escape_record, layer, mlp, resnet, runs, tensor
 
 HOSTILE = (
     "<script>window.hacked=1</script><img src=x onerror=window.hacked=2>'\"&\x1b[31m\x00</noscript>"
+    "\u202e\u2066</script>"
 )
 HOSTILE_SVG = (
     '<svg xmlns="http://www.w3.org/2000/svg" width="40" height="40" onload="parent.hacked=3">'

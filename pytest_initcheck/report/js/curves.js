@@ -15,6 +15,7 @@ const legend = (kinds) => h("ul", { class: "legend", "aria-label": "Legend" }, k
 /* Places on the x axis: [first, −count] where they count up by one. */
 const places = (xs) => (xs.length === 2 && xs[1] < 0 ? Array.from({ length: -xs[1] }, (_, i) => xs[0] + i) : xs);
 function lineChart(chart) {
+  if (!chart.lines.length) return h("figure", { class: "line" }, h("figcaption", {}, name(text(chart.title), "strong")), h("p", { class: "empty" }, "no value is finite"));
   const axes = chart.xs.map(places);
   const lines = chart.lines.map(([series, x, packed]) => ({ series, xs: axes[x], ys: unpacked(packed, chart.range, chart.log) }));
   const bands = chart.bands.map(([series, x, low, high]) => ({ series, xs: axes[x], low: unpacked(low, chart.range, chart.log), high: unpacked(high, chart.range, chart.log) }));

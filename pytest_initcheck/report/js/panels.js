@@ -90,6 +90,7 @@ function layersPart(test, entry) {
   if (flagged.length > OPEN_LAYERS) parts.push(h("p", { class: "quiet" }, `and ${flagged.length - OPEN_LAYERS} more below`));
   const title = h("h5", {}, "All layers ", h("span", { class: "quiet" }, `${count}`, layers.moments.length > 1 ? [", ", h("bdi", {}, layers.moments.map(text).join(" → "))] : ""));
   const all = fold(title, () => [layers.facts ? facts(layers.facts) : "", layerTable(test, entry, marked), leftOutOf(layers) ? h("p", { class: "note" }, leftOut(layers)) : "",
+    h("p", { class: "quiet" }, "Biases beside weights are not drawn; run.json holds their numbers."),
     layers.names.map((_, i) => fold([name(text(layers.names[i]) || "(model)"), h("span", { class: "quiet" }, " histograms")], () => layerHistograms(test, entry, i, marked, common), "minor"))], "layers");
   all.id = `${entryId(test, entry)}-layers`;
   if (layers.unseen) parts.push(h("p", { class: "note" }, "Not observed: ", h("bdi", {}, layers.unseen.map(text).join(", "))));
