@@ -98,7 +98,7 @@ function depthChart({ title, names, lines, limit, most, begins, flagged }) {
       else if (value !== null && !order) dots.fine += `M${x} ${frame.up(value)}h0`;
     });
     frame.parts.push(s("path", { class: line.series, d: frame.path(line.ys.map((_, i) => i), line.ys.map((value) => (typeof value === "number" ? value : null))) }));
-    frame.parts.push(s("path", { class: "points", d: dots.fine, "stroke-width": small * 2 }), s("path", { class: "k-zero", d: dots.zero }), s("path", { class: "k-flagged", d: dots.flagged }), s("path", { class: "k-lost", d: dots.lost }));
+    frame.parts.push(s("path", { class: "points", d: dots.fine, "stroke-width": small * 2 }), s("path", { class: "k-zero", d: dots.zero }), s("path", { class: names.length > 60 ? "k-flagged dense" : "k-flagged", d: dots.flagged }), s("path", { class: "k-lost", d: dots.lost }));
   });
   if (begins >= 0) frame.parts.push(...beginning(frame, begins, names[begins], base));
   const kinds = [...lines.map((line) => line.series), ...(bound !== null ? ["allowed"] : []), ...(flagged?.size || lines[0].ys.some(out) ? ["flagged"] : []), ...(zeros ? ["zero"] : []), ...(lost ? ["lost"] : [])];
