@@ -19,6 +19,7 @@ from pytest_initcheck.errors import InitcheckError
 T = TypeVar("T")
 Path = tuple[str | int, ...]
 _ODD = ("nan", "inf", "-inf")
+_PLAIN = frozenset({str, int, bool, type(None)})
 _CALLED = {str: "a text", int: "a whole number", float: "a finite number", bool: "true or false"}
 
 
@@ -66,7 +67,8 @@ class Fault(InitcheckError):
 
 @dataclass(frozen=True, kw_only=True)
 class Member:
-    """A field as a codec writes it; ``omits`` tells the values that are left out."""
+    """A field as a codec writes it; ``omits`` tells the values that are left out, all of them
+    empty, zero or None where it ``is_empty_by_default``."""
 
     name: str
     key: str
@@ -75,6 +77,7 @@ class Member:
     is_nullable: bool = True
     is_inline: bool = False
     omits: Callable[[Any], bool] = lambda _: False
+    is_empty_by_default: bool = False
 
 
 class DuplicateKey(ValueError):
@@ -105,6 +108,12 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse(constant: str) -> Any:
     raise ValueError(f"{constant} is not a number that JSON can hold")
+
+
+def _are_numbers(values: tuple[Any, ...]) -> bool:
+    """Whether all are whole numbers, or all finite floats, which need no look at each."""
+    kinds = set(map(type, values))
+    return kinds == {int} or (kinds == {float} and math.isfinite(sum(values)))
 
 
 def encode(value: Any) -> Any:
@@ -165,12 +174,15 @@ def _members(kind: type) -> tuple[Member, ...]:
             kind=hints(kind)[f.name],
             is_required=f.default is f.default_factory is dataclasses.MISSING,
             omits=functools.partial(_is_default, f),
+            is_empty_by_default=f.default_factory is not dataclasses.MISSING or not f.default,
         )
         for f in dataclasses.fields(kind)
     )
 
 
 def _is_default(f: dataclasses.Field[Any], value: Any) -> bool:
+    if value is f.default:
+        return True
     if f.default is not dataclasses.MISSING:
         return bool(value is f.default or (type(value) is type(f.default) and value == f.default))
     return f.default_factory is not dataclasses.MISSING and not value
@@ -188,6 +200,13 @@ class Codec:
 
     def encode(self, value: Any) -> Any:
         """A value as JSON data."""
+        kind = type(value)
+        if kind in _PLAIN:
+            return value
+        if kind is float:
+            return value if math.isfinite(value) else str(value)
+        if kind is tuple and _are_numbers(value):
+            return list(value)
         if dataclasses.is_dataclass(value):
             return self.fields(value)
         if isinstance(value, Mapping):
@@ -203,9 +222,12 @@ class Codec:
         data: dict[str, Any] = {}
         for member in self.members(type(record)):
             value = getattr(record, member.name)
-            if not member.omits(value):
-                item = self.encode(value)
-                data |= item if member.is_inline else {member.key: item}
+            if (member.is_empty_by_default and value) or not member.omits(value):
+                item = value if type(value) in _PLAIN else self.encode(value)
+                if member.is_inline:
+                    data |= item
+                else:
+                    data[member.key] = item
         return data
 
     def decode(self, kind: Any, data: Any, path: Path) -> Any:

@@ -113,7 +113,7 @@ def test_zero_weights_give_zero_gradients(initcheck):
         if parameter is not last:
             assert torch.count_nonzero(parameter.grad) == 0, name
     assert torch.count_nonzero(last.grad) > 0
-    assert initcheck.diagnose(model, batch).verdict == "fail"
+    assert initcheck.diagnose(model, batch, expect="IC101").verdict == "fail"
 
 
 def test_zero_weights_fail_the_guard(initcheck):

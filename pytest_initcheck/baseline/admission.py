@@ -32,7 +32,7 @@ def storable(entry: Entry, provenance: Mapping[str, str]) -> Stored:
 
 def refusal(entry: Entry, allow: str = "") -> str:
     """Why the entry is no baseline; empty where it is one. ``allow`` is why it may be unhealthy."""
-    if entry.verdict == "fail" and not allow:
+    if entry.verdict == "fail" and not (allow or entry.expected):
         ids = ", ".join(dict.fromkeys(f.id for f in entry.findings if f.severity == "error"))
         found = f" ({ids})" if ids else ""
         return f"its start is not healthy{found}; repair it, ignore the findings, or give {ALLOW}"
@@ -50,5 +50,6 @@ def judgement(entry: Entry, allow: str) -> dict[str, str]:
     """What the provenance keeps of the entry's health."""
     if entry.verdict is None:
         return {}
-    reason = {ALLOWED: allow} if entry.verdict == "fail" and allow else {}
+    why = allow or entry.expected
+    reason = {ALLOWED: why} if entry.verdict == "fail" and why else {}
     return {VERDICT: entry.verdict, **reason}

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 
 from pytest_initcheck.checks.prose import number
-from pytest_initcheck.checks.remedy_code import deepened, redraw
+from pytest_initcheck.checks.remedy_code import deepened, drawn_with, redraw
 from pytest_initcheck.checks.rule import Rule
 from pytest_initcheck.evidence import Evidence
 from pytest_initcheck.evidence.gradient_flow import averaging, between, has_normalisation, producers
@@ -127,7 +127,7 @@ class Gradients:
             profile={n: value / start for n, value in shares.items()},
             code="" if is_sudden else deepened(evidence),
             cause=_sudden(evidence, maker, begins[0]) if is_sudden else "",
-            remedy=_LOOK if is_sudden else "",
+            remedy=_LOOK if is_sudden else _drawn(evidence, "add normalisation or residuals"),
         )
 
     def _profile(self, evidence: Evidence) -> Iterator[Finding]:
@@ -148,6 +148,7 @@ class Gradients:
                 limit=_PROFILE,
                 profile=along,
                 code=deepened(evidence),
+                remedy=_drawn(evidence, "add normalisation or residual connections"),
             )
         ratio = values[0] / values[-1]
         if ratio > _GROWTH and len(norms) >= _LAYERS and not has_normalisation(evidence):
@@ -160,7 +161,13 @@ class Gradients:
                 limit=_GROWTH,
                 profile={n: v / values[-1] for n, v in norms.items()},
                 code=redraw(evidence),
+                remedy=f"draw the weights with {drawn_with(evidence)}, which scales by fan-in",
             )
+
+
+def _drawn(evidence: Evidence, instead: str) -> str:
+    """What the code of the remedy does, and what else would help."""
+    return f"draw the weights with {drawn_with(evidence, deep=True)}, or {instead}"
 
 
 def _shares(evidence: Evidence) -> dict[str, float]:

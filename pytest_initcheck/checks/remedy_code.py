@@ -5,6 +5,7 @@ It is text, so that a reader sees and can paste exactly what `Diagnosis.try_reme
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from pytest_initcheck.checks.remedy import Remedy, combined
@@ -40,6 +41,17 @@ def _lines(evidence: Evidence, parameter: Parameter, deep: bool) -> list[str]:
     if is_table(evidence, parameter):
         return [f"{_INIT}normal_(parameter, std={parameter.shape[-1] ** -0.5:.3g})"]
     return [_initialiser(_nonlinearity_after(evidence, parameter.layer), deep)]
+
+
+def drawn_with(evidence: Evidence, *, deep: bool = False) -> str:
+    """The initialisers that `redraw` gives the matrices of all layers, as words of a remedy."""
+    lines = (
+        _initialiser(_nonlinearity_after(evidence, parameter.layer), deep)
+        for parameter in evidence.parameters.values()
+        if parameter.trainable and len(parameter.shape) > 1 and not is_table(evidence, parameter)
+    )
+    counts = Counter(line.replace("parameter", "weight") for line in lines)
+    return ", of other layers with ".join(line for line, _ in counts.most_common(2))
 
 
 def _initialiser(nonlinearity: str, deep: bool) -> str:

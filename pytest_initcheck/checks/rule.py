@@ -62,6 +62,7 @@ class Rule:
         mend = code if isinstance(code, Remedy) else Remedy(code)
         return Finding(
             id=self.id,
+            title=self.title,
             check=check,
             severity=severity,
             layer=layers[0] if layers else "",

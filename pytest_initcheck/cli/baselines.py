@@ -92,5 +92,5 @@ def report(arguments: argparse.Namespace) -> int:
     given = Path(arguments.run)
     path = given / "run.json" if given.is_dir() else given
     output = Path(arguments.output) if arguments.output else path.with_name("index.html")
-    print(f"report: {reports.write(reports.read_run(path), output)}")
+    print(f"report: {reports.write(reports.read_run(path), output, path)}")
     return OK

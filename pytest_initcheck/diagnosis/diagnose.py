@@ -50,7 +50,7 @@ class Diagnosis:
     the findings that do not count, each with its reason; ``unused_ignores`` the ignores that
     match none, ``proved`` what `dependencies` returns, ``learning`` what `learns` says of the
     start where the diagnosis was thorough, ``parts`` the losses that the loss is the sum of, each
-    at the same moments as ``losses``."""
+    at the same moments as ``losses``, ``chance`` the loss of a model that knows nothing."""
 
     record: ModelRecord
     after: ModelRecord
@@ -63,6 +63,7 @@ class Diagnosis:
     proved: Dependencies | None = field(default=None, repr=False, compare=False)
     learning: Learning | None = field(default=None, repr=False, compare=False)
     parts: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    chance: float | None = field(default=None, repr=False)
 
     @property
     def verdict(self) -> Verdict:
@@ -162,6 +163,7 @@ class Diagnosis:
                 **{name: (values,) for name, values in self.parts.items()},
                 **(self.learning.shown if self.learning else {}),
             },
+            levels={} if self.chance is None else {"loss": {"chance": self.chance}},
         )
 
     def to_frame(self) -> pd.DataFrame:
@@ -288,6 +290,7 @@ def _diagnosed(subject: Subject) -> Diagnosis:
             name: tuple(look.loss_parts.get(name, math.nan) for look in evidence.snapshots)
             for name in evidence.start.loss_parts
         },
+        chance=evidence.loss.uninformed,
     )
 
 

@@ -108,13 +108,15 @@ class Controller:
         """The plugin's section; nothing where no test used it."""
         if self.session is None:
             return
-        from pytest_initcheck.report import terminal_lines
+        from pytest_initcheck.report.terminal import coloured, known_width, terminal_lines
 
-        lines = terminal_lines(self.session.record(), self.written)
+        lines = terminal_lines(self.session.record(), self.written, known_width())
         if lines or self.session.faults:
             terminalreporter.section("initcheck")
         for line in lines:
-            terminalreporter.write_line(line)
+            for part, colour in coloured(line):
+                terminalreporter.write(part, **({colour: True} if colour else {}))
+            terminalreporter.line("")
         for fault in self.session.faults:
             terminalreporter.write_line(f"ERROR: {fault}", red=True)
         for line in self.annotations:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from pytest_initcheck.errors import InitcheckFailure
 from pytest_initcheck.plugin.recording import Recording
@@ -35,16 +36,23 @@ class Initcheck(Recording):
     ) -> Diagnosis:
         """Fail where the verdict is "fail"; a warning passes and is shown in the report.
 
-        Takes the arguments of `diagnose`, raises its errors, and returns the diagnosis.
+        Takes the arguments of `diagnose`, raises its errors, and returns the diagnosis. All that
+        judge a start also take ``expect``, rules whose findings the test expects ("IC101",
+        "IC201 encoder.*"): these do not fail it, and it fails where one of them is not found.
 
         Raises:
-            InitcheckFailure: an error was found.
+            InitcheckFailure: an error was found that is not expected, or none that is.
         """
         __tracebackhide__ = True
         found = self._diagnose(name, model, batch, *args, **options)
         if found.verdict == "fail":
             errors = [f for f in found.findings if f.severity == "error"]
-            self._fail(errors or found.findings, found.findings, found)
+            self._fail(
+                errors or found.findings,
+                found.findings,
+                expect=options.get("expect"),
+                diagnosis=found,
+            )
         return found
 
     @quiet
@@ -128,8 +136,7 @@ class Initcheck(Recording):
         )
         if found.outcome == "fails":
             nodeid, report = self._settings.nodeid, self._settings.report
-            text = health_text("fail", findings, findings, nodeid=nodeid, report=report)
-            raise InitcheckFailure(text)
+            self._raise(health_text("fail", findings, findings, nodeid=nodeid, report=report))
         return found
 
     @quiet
@@ -206,6 +213,7 @@ class Initcheck(Recording):
         check_accuracy(accuracy)
         target = Target(accuracy, probability, metric)
         record, decider = self._trained(name, target.share, experiment, seeds, **options)
+        record = replace(record, levels={target.name(record): {"target": accuracy}})
         self._judge(name, "run", record, reached(record, target, decider), decider)
         return record
 
@@ -254,6 +262,7 @@ class Initcheck(Recording):
         batch: Any,
         *,
         name: str = "step",
+        expect: Any = None,
         **options: Any,
     ) -> StepReport:
         """Fail where your own training step does something wrong, on one batch, over several calls.
@@ -261,20 +270,23 @@ class Initcheck(Recording):
         Gradients that are not zeroed, weights that no optimiser holds, a scaler that always
         skips, eval mode, and so on; a warning passes and is shown in the report. Arguments and
         ``options`` are those of `pytest_initcheck.check_step`, which says in which forms a step
-        can be passed, and what is put back.
+        can be passed, and what is put back; ``expect`` is that of `assert_healthy`.
 
         Raises:
             InitcheckFailure: an error was found.
             InitcheckError: bad input, or the step raised.
         """
         from pytest_initcheck.ignores import parse
+        from pytest_initcheck.plugin.expected import Expectation
         from pytest_initcheck.stepping import check_step
 
         __tracebackhide__ = True
+        expectation = Expectation.of(expect)
         options["ignore"] = (*parse(options.get("ignore")), *self._settings.ignores)
         found = self._counted(call(check_step, train_step, model, optimizer, batch, **options))
-        self._record(name, "step", found)
+        self._record(name, "step", found, expectation)
         errors = [finding for finding in found.findings if finding.severity == "error"]
+        errors = expectation.unexpected(errors)
         if errors:
             self._fail(errors, found.findings)
         return found
@@ -301,7 +313,7 @@ class Initcheck(Recording):
         )
         if found:
             show = show_command(self._settings.nodeid, self._settings.report)
-            raise InitcheckFailure(f"{verdict.text}\n{show}")
+            self._raise(f"{verdict.text}\n{show}")
 
     def _assert_aspect(
         self, aspect: str, name: str, model: Any, batch: Any, *args: Any, **options: Any
@@ -315,22 +327,34 @@ class Initcheck(Recording):
         asked = found.subject.checks if found.subject else None
         told = faults(found.findings, aspect, asked or registered())
         if told:
-            self._fail(told, found.findings, found)
+            self._fail(told, found.findings, expect=options.get("expect"), diagnosis=found)
         return found
 
     def _fail(
         self,
         faults: Sequence[Finding],
         found: Sequence[Finding],
+        *,
+        expect: Any = None,
         diagnosis: Diagnosis | None = None,
     ) -> None:
+        from pytest_initcheck.plugin.expected import Expectation
         from pytest_initcheck.session.failure import health_text
 
         __tracebackhide__ = True
+        faults = Expectation.of(expect).unexpected(faults)
+        if not faults:
+            return
         settings = self._settings
         text = health_text("fail", faults, found, nodeid=settings.nodeid, report=settings.report)
         script = leave(self._repro, settings.nodeid, diagnosis) if diagnosis else ""
-        raise InitcheckFailure(f"{text}\n{script}" if script else text)
+        self._raise(f"{text}\n{script}" if script else text)
+
+    def _raise(self, text: str) -> NoReturn:
+        __tracebackhide__ = True
+        failure = InitcheckFailure(text)
+        self._recorder.note_raised(failure)
+        raise failure
 
 
 @contextlib.contextmanager

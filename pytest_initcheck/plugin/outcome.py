@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_initcheck.errors import InitcheckError, InitcheckFailure
+from pytest_initcheck.plugin.expected import CAUGHT, XFAIL
 from pytest_initcheck.records import TestRecord
 from pytest_initcheck.report import summary
 from pytest_initcheck.session.collector import PASSED, to_text
@@ -31,6 +32,7 @@ class TestOutcome:
     reports: dict[str, pytest.TestReport] = field(default_factory=dict)
     message: str = ""
     deferred: InitcheckFailure | None = None
+    ended: BaseException | None = None
 
     @classmethod
     def of(cls, settings: Scope, known: dict[str, Baselines], root: Path) -> TestOutcome:
@@ -67,6 +69,8 @@ class TestOutcome:
         """Keep the outcome of a phase; make the text of a failure readable."""
         assert report.when is not None
         self.reports[report.when] = report
+        if call.excinfo is not None and self.ended is None:
+            self.ended = call.excinfo.value
         if call.excinfo is None or report.outcome != "failed":
             return
         error = call.excinfo.value
@@ -83,6 +87,10 @@ class TestOutcome:
         """The test's record, as the string that travels on its last report."""
         duration = sum(report.duration for report in self.reports.values())
         outcome = self._outcome()
+        is_expected = outcome == "xfailed"
+        self.recorder.expect_caught(
+            None if is_expected else self.ended, XFAIL if is_expected else CAUGHT
+        )
         obsolete = self.recorder.obsolete() if outcome in PASSED else []
         test = replace(self._record(), outcome=outcome, duration=duration)
         return to_text(test, obsolete, self.recorder.matched)

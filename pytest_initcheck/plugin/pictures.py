@@ -11,6 +11,7 @@ from pytest_initcheck.records import Picture
 
 # A scatter of many points is larger as SVG than as PNG, and a report must stay light.
 LARGEST_SVG = 60_000
+COLOURS = 64
 
 
 def drawn(title: str, figure: Any) -> Picture:
@@ -29,8 +30,19 @@ def drawn(title: str, figure: Any) -> Picture:
     svg = _saved(figure, "svg", {"Date": None}).decode("utf-8")
     if len(svg) <= LARGEST_SVG:
         return Picture(str(title), "image/svg+xml", svg)
-    png = _saved(figure, "png", {"Software": None})
+    png = _few_colours(_saved(figure, "png", {"Software": None}))
     return Picture(str(title), "image/png", base64.b64encode(png).decode("ascii"))
+
+
+def _few_colours(png: bytes) -> bytes:
+    """The picture with a palette, a third as large: matplotlib brings what does it."""
+    from PIL import Image
+
+    stream = io.BytesIO()
+    with Image.open(io.BytesIO(png)) as picture:
+        small = picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+    small.save(stream, format="png", optimize=True)
+    return stream.getvalue()
 
 
 def _saved(figure: Any, form: str, metadata: dict[str, None]) -> bytes:

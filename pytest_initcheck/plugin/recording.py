@@ -15,6 +15,7 @@ from pytest_initcheck.session.deciding import Deciders
 if TYPE_CHECKING:
     from pytest_initcheck.diagnosis import Diagnosis
     from pytest_initcheck.landscape import Escape
+    from pytest_initcheck.plugin.expected import Expectation
     from pytest_initcheck.records import Comparison, RunRecord
     from pytest_initcheck.session.deciding import Decider, ShareClaim
     from pytest_initcheck.session.recorder import TestRecorder
@@ -52,14 +53,24 @@ class Recording:
     def diagnose(
         self, model: Any, batch: Any, *args: Any, name: str = "diagnosis", **options: Any
     ) -> Diagnosis:
-        """`pytest_initcheck.diagnose`, recorded; takes its arguments and raises its errors."""
+        """`pytest_initcheck.diagnose`, recorded; takes its arguments and raises its errors.
+
+        ``expect`` names the rules whose findings the test expects, such as "IC101" or
+        "IC201 encoder.*": the test fails where one of them is not found, and the report shows the
+        faults as expected.
+        """
         return self._diagnose(name, model, batch, *args, **options)
 
-    def _diagnose(self, name: str, model: Any, batch: Any, *args: Any, **options: Any) -> Diagnosis:
+    def _diagnose(
+        self, name: str, model: Any, batch: Any, *args: Any, expect: Any = None, **options: Any
+    ) -> Diagnosis:
         from pytest_initcheck.checks.third_party import with_builtin
         from pytest_initcheck.diagnosis import diagnose
         from pytest_initcheck.ignores import parse
+        from pytest_initcheck.plugin.expected import Expectation
 
+        __tracebackhide__ = True
+        expectation = Expectation.of(expect)
         if options.get("checks") is None:
             options["checks"] = with_builtin(self._ask_team()) or None
         options["ignore"] = (*parse(options.get("ignore")), *self._settings.ignores)
@@ -68,10 +79,12 @@ class Recording:
         if options.get("thorough") is None:
             options["thorough"] = self._settings.thorough
         found = self._counted(call(diagnose, model, batch, *args, **self._placed(options)))
-        self._record(name, "diagnosis", found)
+        self._record(name, "diagnosis", found, expectation)
         return found
 
-    def _record(self, name: str, kind: str, found: Diagnosis | StepReport) -> None:
+    def _record(
+        self, name: str, kind: str, found: Diagnosis | StepReport, expectation: Expectation
+    ) -> None:
         self._recorder.add(
             name,
             kind,
@@ -79,8 +92,10 @@ class Recording:
             verdict=found.verdict,
             findings=found.findings,
             ignored=found.ignored,
+            expected=expectation.reason(found.findings),
         )
         self._recorder.note_ignores(found.unused_ignores)
+        expectation.check(found.findings)
 
     def _counted(self, judged: Judged) -> Judged:
         """What was found, with what counts of it for this test."""

@@ -49,7 +49,8 @@ class Finding:
     depth, by layer, where it is one. ``remedy_code`` is the remedy as Python, where it is
     mechanical: it changes its ``remedy_target``, and there what ``remedy_names`` lists.
     ``counts_layers`` says that ``measured`` is the number of ``layers``.
-    ``ignored`` is the reason for which the finding is suppressed.
+    ``ignored`` is the reason for which the finding is suppressed, ``title`` what its rule is
+    called in a few words.
     """
 
     id: str
@@ -71,6 +72,7 @@ class Finding:
     remedy_names: tuple[str, ...] = ()
     counts_layers: bool = False
     ignored: str = ""
+    title: str = ""
 
     def __str__(self) -> str:
         where = f"layer {self.layer!r}" if self.layer else "model"
@@ -84,12 +86,17 @@ class Finding:
         if self.measured is None:
             return self.quantity
         text = f"{self.quantity} {self.measured:.4g}"
-        if self.limit is None:
-            return text
+        return text if self.limit is None else f"{text}, allowed {self.allowed}"
+
+    @property
+    def allowed(self) -> str:
+        """What is allowed, in words; empty where there is no limit."""
+        if self.measured is None or self.limit is None:
+            return ""
         bound = "at least" if self.measured < self.limit else "at most"
         if self.measured == self.limit:
             bound = "more than"
-        return f"{text}, allowed {bound} {self.limit:.4g}"
+        return f"{bound} {self.limit:.4g}"
 
 
 def describe_units(units: tuple[int, ...], most: int = 8) -> str:
@@ -179,7 +186,8 @@ class Entry:
     """One recorded thing of one test: a diagnosis, a run, a sweep, an escape or plain metrics.
 
     ``ignored`` are the findings that do not count, each with its reason. ``looks`` are those after
-    which it was decided whether to take more seeds.
+    which it was decided whether to take more seeds. ``expected`` is how the test says that it
+    expects the faults that were found; empty where it does not.
     """
 
     name: str
@@ -190,6 +198,7 @@ class Entry:
     comparison: Comparison | None = None
     ignored: tuple[Finding, ...] = ()
     looks: tuple[Look, ...] = ()
+    expected: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -259,6 +259,8 @@ class RunRecord(Displayed):
     metric to one value per seed; ``before`` and ``after`` pool the models of all seeds, the former
     also those that a `Sequential` did not train. ``shown`` are curves that a report shows and no
     baseline keeps; ``engine`` says how the seeds were trained, where not plainly, and why.
+    ``levels`` are values that a curve is read against, by curve and name: the loss of chance, the
+    accuracy to reach.
     """
 
     seeds: Annotated[tuple[int, ...], Use(compared=_SETTINGS, shown="seeds")] = ()
@@ -271,6 +273,7 @@ class RunRecord(Displayed):
     meta: Annotated[dict[str, str], Use(compared=_SETTINGS)] = field(default_factory=dict)
     shown: Annotated[dict[str, tuple[Curve, ...]], _FOR_SHOW] = field(default_factory=dict)
     engine: Annotated[str, Use(kept=_NO_RESULT, compared=_NO_RESULT, shown="engine")] = ""
+    levels: Annotated[dict[str, dict[str, float]], _FOR_SHOW] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         parts = [f"{len(self.seeds)} seeds"] if self.seeds else []

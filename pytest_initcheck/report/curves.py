@@ -1,18 +1,16 @@
-"""Curves over seeds and over depth, as data that a line chart draws."""
+"""Curves over seeds, as data that a line chart draws."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pytest_initcheck.records import Curve, LayerRecord, ModelRecord, RunRecord
-from pytest_initcheck.report.quantities import main_tensor
+from pytest_initcheck.records import Curve, RunRecord
 
 MOST_SEEDS = 32
 MOST_POINTS = 1600
 LOG_RATIO = 100.0
-ORDER = ("mean", "seed", "band", "baseline", "base-band", "statistic", "accepts", "rejects")
 # What the points of a curve are, by the kind of the entry.
 _UNITS = {"run": "epoch", "sweep": "epoch", "watch": "look"}
 Point = tuple[float, float]
@@ -45,20 +43,26 @@ class CurveView:
     bands: tuple[Band, ...] = ()
     log: bool = False
     note: str = ""
-    names: tuple[str, ...] = ()
+    levels: tuple[tuple[str, float], ...] = ()
 
 
 def curve_views(record: RunRecord, expected: RunRecord | None, kind: str) -> tuple[CurveView, ...]:
     """One chart per recorded curve: each seed thin, their mean, a band of one sd, the baseline."""
     known = expected.curves if expected else {}
     return tuple(
-        _curve(name, curves, known.get(name, ()), kind)
+        _curve(name, curves, known.get(name, ()), kind, record.levels.get(name, {}))
         for name, curves in {**record.curves, **record.shown}.items()
         if any(curves)
     )
 
 
-def _curve(name: str, curves: Sequence[Curve], expected: Sequence[Curve], kind: str) -> CurveView:
+def _curve(
+    name: str,
+    curves: Sequence[Curve],
+    expected: Sequence[Curve],
+    kind: str,
+    levels: Mapping[str, float],
+) -> CurveView:
     unit = _UNITS.get(kind, "step")
     first = 1 if unit == "epoch" else 0
     shown = curves[:MOST_SEEDS] if len(curves) > 1 else ()
@@ -79,6 +83,7 @@ def _curve(name: str, curves: Sequence[Curve], expected: Sequence[Curve], kind: 
         bands=tuple(band for band in bands if band.low),
         log=_wants_log([value for curve in (*curves, *expected) for value in curve]),
         note=_note(curves, len(shown), step),
+        levels=tuple((what, value) for what, value in levels.items() if math.isfinite(value)),
     )
 
 
@@ -144,61 +149,3 @@ def _deviation(values: Sequence[float]) -> float:
 def _wants_log(values: Sequence[float]) -> bool:
     finite = [value for value in values if math.isfinite(value)]
     return bool(finite) and min(finite) > 0 and max(finite) / min(finite) > LOG_RATIO
-
-
-def series_of(views: Sequence[CurveView]) -> tuple[str, ...]:
-    """The series that occur in the charts, in the order in which a legend names them."""
-    there = {line.series for view in views for line in view.lines}
-    there |= {band.series for view in views for band in view.bands}
-    return tuple(name for name in ORDER if name in there)
-
-
-def depth_views(record: RunRecord, expected: RunRecord | None) -> tuple[CurveView, ...]:
-    """How activations and gradients grow or shrink with depth; nothing below three layers."""
-    models = {
-        "before": record.before,
-        "after": record.after,
-        "base-before": expected.before if expected else None,
-        "base-after": expected.after if expected else None,
-    }
-    there = {name: model for name, model in models.items() if model is not None}
-    first = record.before or record.after
-    if first is None or len(first.layers) < 3:
-        return ()
-    names = tuple(layer.name for layer in first.layers)
-    charts = (
-        ("activation std by depth", _activation_std),
-        ("gradient rms by depth", _gradient_rms),
-    )
-    views = [_depth(title, names, there, value) for title, value in charts]
-    return tuple(view for view in views if view.lines)
-
-
-def _depth(
-    title: str,
-    names: tuple[str, ...],
-    models: dict[str, ModelRecord],
-    value: Callable[[LayerRecord], float | None],
-) -> CurveView:
-    lines = []
-    for series, model in models.items():
-        layers = {layer.name: layer for layer in model.layers}
-        points = [
-            (float(i), found)
-            for i, name in enumerate(names)
-            if name in layers and (found := value(layers[name])) is not None
-        ]
-        if points:
-            lines.append(Line(series, tuple(points)))
-    values = [y for line in lines for _, y in line.points]
-    log = any(y > 0 for y in values) and min(values) >= 0
-    return CurveView(title=title, x_label="layer", lines=tuple(lines), log=log, names=names)
-
-
-def _activation_std(layer: LayerRecord) -> float | None:
-    return layer.activations.std if layer.activations else None
-
-
-def _gradient_rms(layer: LayerRecord) -> float | None:
-    gradient = main_tensor(layer.gradients)
-    return gradient.rms if gradient else None

@@ -45,7 +45,7 @@ def _counts(session: SessionRecord) -> Iterator[str]:
         yield "No test recorded anything."
         return
     outcomes = summary.in_words(summary.outcome_counts(session), summary.NONE)
-    health = summary.in_words(summary.verdict_counts(session), "not judged")
+    health = summary.in_words(summary.state_counts(session), "not judged")
     baselines = summary.in_words(summary.status_counts(session), "not compared")
     rows = [("tests", outcomes), ("health", health), ("baselines", baselines)]
     ignored = summary.ignored_count(session)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -75,7 +76,14 @@ def _finding(test: TestRecord, entry: Entry, finding: Finding) -> Problem:
     told = f"{where}: {finding.numbers}: {finding.cause}"
     text = _text(f"{told}; remedy: {finding.remedy}" if finding.remedy else told)
     level = LEVELS[finding.severity]
-    return Problem(test, entry, finding.id, level, text, finding, finding.ignored)
+    why = finding.ignored or (f"expected: {entry.expected}" if entry.expected else "")
+    return Problem(test, entry, finding.id, level, text, finding, why)
+
+
+def rerun_command(nodeid: str) -> str:
+    """The command that runs a test of pytest again, or a check of the command line."""
+    runs = "pytest" if "::" in nodeid or ".py" in nodeid else "initcheck check"
+    return f"{runs} {shlex.quote(nodeid)}"
 
 
 def _text(text: str) -> str:

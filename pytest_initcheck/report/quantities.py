@@ -12,6 +12,8 @@ from pytest_initcheck.serialization import No, hints, uses
 
 T = TypeVar("T")
 MOST_ITEMS = 16
+# A weight that started at zero and moved has no ratio to where it was.
+FROM_ZERO = "from 0"
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from pytest_initcheck.records import RANK, Entry, Finding, SessionRecord, TestRecord
 
 VERDICTS = ("fail", "warn", "pass")
+# Verdicts, with the faults that a test expects apart: only "fail" is for a person to act on.
+EXPECTED = "expected"
+STATES = ("fail", "warn", EXPECTED, "pass")
 STATUSES = ("unreadable", "changed", "missing", "new", "obsolete", "match")
 NONE = "none"
 BAD_OUTCOMES = ("crashed", "error", "failed")
@@ -33,6 +36,19 @@ def worst(values: Iterable[str | None], order: Sequence[str]) -> str:
 def test_verdict(test: TestRecord) -> str:
     """The worst health verdict of the test's entries, or "none"."""
     return worst((entry.verdict for entry in test.entries), VERDICTS)
+
+
+def entry_state(entry: Entry) -> str:
+    """The entry's verdict; "expected" where all of its errors are expected or ignored."""
+    is_ignored = any(finding.severity == "error" for finding in entry.ignored)
+    if (entry.verdict == "fail" and entry.expected) or (entry.verdict == "pass" and is_ignored):
+        return EXPECTED
+    return entry.verdict or NONE
+
+
+def test_state(test: TestRecord) -> str:
+    """The worst state of the test's entries, or "none"."""
+    return worst(map(entry_state, test.entries), STATES)
 
 
 def test_status(test: TestRecord) -> str:
@@ -60,9 +76,9 @@ def in_words(counts: Mapping[str, int], none: str) -> str:
     return ", ".join(told)
 
 
-def verdict_counts(session: SessionRecord) -> dict[str, int]:
-    """How many tests have each health verdict."""
-    return tally(map(test_verdict, session.tests), VERDICTS)
+def state_counts(session: SessionRecord) -> dict[str, int]:
+    """How many tests have each state of health."""
+    return tally(map(test_state, session.tests), STATES)
 
 
 def status_counts(session: SessionRecord) -> dict[str, int]:
@@ -86,11 +102,12 @@ def outcome_counts(session: SessionRecord) -> dict[str, int]:
 
 
 def worst_findings(session: SessionRecord) -> list[Located]:
-    """All findings: those of failed tests first, then by severity, then as they came."""
+    """All findings that no test expects: those of failed tests first, then by severity."""
     found = [
         Located(test, entry, finding)
         for test in session.tests
         for entry in test.entries
+        if not entry.expected
         for finding in entry.findings
         if finding.severity != "info"
     ]
@@ -105,6 +122,8 @@ def ignored_count(session: SessionRecord) -> int:
 
 def clean(text: str) -> str:
     """The text without terminal colours; other control characters become visible."""
+    if text.isprintable():
+        return text
     plain = _ANSI.sub("", text).replace("\r\n", "\n")
     return "".join(
         c if c in "\n\t" or (ord(c) >= 32 and ord(c) != 127) else "\N{REPLACEMENT CHARACTER}"

@@ -1,37 +1,30 @@
-"""What the page shows, as plain data: built from a session, drawn by the template."""
+"""What the page shows: the counts and the plain list as values, all else as its script's data."""
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import re
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-from pytest_initcheck.records import (
-    RANK,
-    Comparison,
-    Difference,
-    Entry,
-    Finding,
-    Picture,
-    SessionRecord,
-    TestRecord,
-    describe_units,
-)
-from pytest_initcheck.report import summary
-from pytest_initcheck.report.curves import CurveView, curve_views, depth_views, series_of
-from pytest_initcheck.report.layers import Budget, LayersView, layers_view
-from pytest_initcheck.report.looks import look_views, path_text
-from pytest_initcheck.report.metrics import MetricRow, OverviewView, metric_rows, overview
-from pytest_initcheck.report.panels import Panels, PanelView
-from pytest_initcheck.report.panels.panel import svg_source
+from pytest_initcheck.records import Finding, SessionRecord, TestRecord
+from pytest_initcheck.report import headline, summary
+from pytest_initcheck.report.entry_data import entry_data, picture_data
+from pytest_initcheck.report.findings_data import address, known_layers, layer_words, others_text
+from pytest_initcheck.report.layers import Budget, titles
+from pytest_initcheck.report.metrics import overview
+from pytest_initcheck.report.panels import Panels
+from pytest_initcheck.report.problems import changed, rerun_command
+from pytest_initcheck.report.texts import Texts, shown
 
-MOST_WORST = 8
-MOST_DIFFERENCES = 40
-MOST_FINDINGS = 60
 MOST_MESSAGE = 20_000
-_ADDRESS = re.compile(r"https?://[^\s<>\"']+")
+_LABELS = {
+    "state": {"none": "not judged"},
+    "comparison": {"none": "not compared"},
+}
+# Counts that stand on the page even where they are 0.
+_KEPT = ("fail", "warn", "pass", "changed", "missing", "match")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,176 +39,105 @@ class Count:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FindingView:
-    """One finding, in words."""
+class PlainFinding:
+    """A finding in plain text, for who runs no script."""
 
     id: str
     check: str
     severity: str
-    layer: str
-    units: str
+    place: str
     numbers: str
     cause: str
     remedy: str
     reference: str
     link: str
-    others: str
-    ignored: str
-    leads: tuple[str, ...]
-    profile: dict[str, float]
-    limit: float | None
-    code: str
-
-
-@dataclass(frozen=True)
-class WorstView:
-    """One line of the summary's list, with a link to its test."""
-
-    finding: FindingView
-    test: str
-    anchor: str
-    expected: bool
+    note: str
 
 
 @dataclass(frozen=True, kw_only=True)
-class ComparisonView:
-    """An entry against its baseline."""
+class PlainTest:
+    """A test in plain text: its verdicts and findings."""
 
-    status: str
-    headline: str
-    differences: tuple[Difference, ...]
-    more: int
-    notes: tuple[str, ...]
-    file: str
-    provenance: tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True)
-class PictureView:
-    """A picture as the source of an ``img``, where its scripts cannot run; "" if it is broken."""
-
-    title: str
-    source: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class EntryView:
-    """One recorded thing of a test."""
-
-    name: str
-    kind: str
-    anchor: str
-    verdict: str
-    status: str
-    findings: tuple[FindingView, ...]
-    more_findings: int
-    ignored: tuple[FindingView, ...]
-    more_ignored: int
-    comparison: ComparisonView | None
-    path: str
-    looks: tuple[CurveView, ...]
-    curves: tuple[CurveView, ...]
-    metrics: tuple[MetricRow, ...]
-    layers: LayersView | None
-    depth: tuple[CurveView, ...]
-    panels: tuple[PanelView, ...]
-    open: bool
-
-    @property
-    def curve_series(self) -> tuple[str, ...]:
-        """The series that the legend of the curves names."""
-        return series_of(self.curves)
-
-    @property
-    def look_series(self) -> tuple[str, ...]:
-        """The series that the legend of the looks names."""
-        return series_of(self.looks)
-
-
-@dataclass(frozen=True, kw_only=True)
-class TestView:
-    """One test, closed until it is opened."""
-
-    anchor: str
-    file: str
     name: str
     outcome: str
-    verdict: str
+    state: str
     status: str
-    duration: float
-    rank: int
-    position: int
-    findings: int
-    ignored: int
-    message: str
-    entries: tuple[EntryView, ...]
-    overview: OverviewView | None
-    pictures: tuple[PictureView, ...]
-    search: str
+    findings: tuple[PlainFinding, ...]
+    changes: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class PageView:
-    """The whole page."""
+    """The whole page; ``data`` is the JSON that its script reads."""
 
     headline: str
+    aside: str
+    is_bad: bool
+    is_whole: bool
     outcomes: tuple[Count, ...]
-    verdicts: tuple[Count, ...]
+    states: tuple[Count, ...]
     statuses: tuple[Count, ...]
-    worst: tuple[WorstView, ...]
-    more_worst: int
-    tests: tuple[TestView, ...]
+    tests: tuple[PlainTest, ...]
     provenance: tuple[tuple[str, str], ...]
     notes: tuple[str, ...]
+    data: str
 
 
 @dataclass
 class PageState:
-    """What the tests of one page share: how much it may still hold, and its panels."""
+    """What the tests of one page share: its texts, how much it may hold, and its panels."""
 
-    budget: Budget = field(default_factory=Budget)
+    budget: Budget
+    texts: Texts = field(default_factory=Texts)
     panels: Panels = field(default_factory=Panels.available)
 
 
 def page_view(session: SessionRecord) -> PageView:
     """All that the page shows; tests come worst first."""
-    anchors = _anchors(session.tests)
-    state = PageState()
-    ranked = sorted(range(len(session.tests)), key=lambda i: (_rank(session.tests[i]), i))
-    tests = tuple(_test(session.tests[i], i, anchors[i], state) for i in ranked)
-    found = summary.worst_findings(session)
-    by_test = {id(test): anchor for test, anchor in zip(session.tests, anchors, strict=True)}
+    tests = session.tests
+    ranked = sorted(range(len(tests)), key=lambda i: (_rank(tests[i]), i))
+    state = PageState(Budget.of(session))
+    anchors = _anchors(tests)
+    data = {
+        "tests": [_test(tests[i], i, anchors[i], state) for i in ranked],
+        "columns": state.texts.add_all(titles()),
+        "width": state.budget.width,
+        "texts": state.texts.all,
+    }
     return PageView(
-        headline=_headline(session),
-        outcomes=_counts("outcome", summary.outcome_counts(session), {}),
-        verdicts=_counts("verdict", summary.verdict_counts(session), {"none": "not judged"}),
-        statuses=_counts("comparison", summary.status_counts(session), {"none": "not compared"}),
-        worst=tuple(_worst(f, by_test[id(f.test)]) for f in found[:MOST_WORST]),
-        more_worst=max(len(found) - MOST_WORST, 0),
-        tests=tests,
+        headline=shown(headline.sentence(session)),
+        aside=shown(headline.aside(session)),
+        is_bad=any(map(headline.has_problem, tests)),
+        is_whole=bool(tests) and all(test.outcome == "passed" for test in tests),
+        outcomes=_counts("outcome", summary.outcome_counts(session)),
+        states=_counts("state", summary.state_counts(session)),
+        statuses=_counts("comparison", summary.status_counts(session)),
+        tests=tuple(_plain_test(tests[i]) for i in ranked),
         provenance=tuple(session.provenance.items()),
         notes=(*session.notes, *state.panels.notes),
+        data=_as_json(data),
     )
 
 
-def _headline(session: SessionRecord) -> str:
-    if not session.tests:
-        return "No test recorded anything"
-    counts = summary.outcome_counts(session)
-    n = len(session.tests)
-    words = ", ".join(f"{count} {key}" for key, count in counts.items())
-    return f"{n} test{'s' if n != 1 else ''}: {words}"
+def _as_json(data: Any) -> str:
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    # Inside of a script element nothing else can end it or start a comment.
+    return text.replace("<", "\\u003c")
 
 
-def _counts(axis: str, counts: Mapping[str, int], labels: Mapping[str, str]) -> tuple[Count, ...]:
+def _counts(axis: str, counts: Mapping[str, int]) -> tuple[Count, ...]:
     total = sum(counts.values()) or 1
-    kept = ("fail", "warn", "pass", "changed", "missing", "new", "match")
+    labels = _LABELS.get(axis, {})
     return tuple(
         Count(
-            axis=axis, value=value, label=labels.get(value, value), count=count, share=count / total
+            axis=axis,
+            value=shown(value),
+            label=shown(labels.get(value, value)),
+            count=count,
+            share=count / total,
         )
         for value, count in counts.items()
-        if count or value in kept
+        if count or value in _KEPT
     )
 
 
@@ -231,44 +153,38 @@ def _anchors(tests: Iterable[TestRecord]) -> list[str]:
 
 
 def _rank(test: TestRecord) -> int:
-    verdict = (*summary.VERDICTS, summary.NONE).index(summary.test_verdict(test))
+    state = (*summary.STATES, summary.NONE).index(summary.test_state(test))
     status = (*summary.STATUSES, summary.NONE).index(summary.test_status(test))
-    return (0 if summary.is_bad(test) else 100) + verdict * 10 + status
+    calm = 200 if not headline.has_problem(test) else 0 if summary.is_bad(test) else 100
+    return calm + state * 10 + status
 
 
-def _worst(located: summary.Located, anchor: str) -> WorstView:
-    view = finding_view(located.finding)
-    return WorstView(view, located.test.nodeid, anchor, not summary.is_bad(located.test))
-
-
-def _test(test: TestRecord, position: int, anchor: str, state: PageState) -> TestView:
-    file, _, name = test.nodeid.partition("::")
-    alone = len(test.entries) == 1
-    entries = tuple(
-        _entry(entry, f"{anchor}-e{i}", alone, state) for i, entry in enumerate(test.entries)
-    )
-    words = [test.nodeid, test.outcome]
-    for entry in entries:
-        words += [entry.name, entry.kind]
-        words += [f"{f.id} {f.check} {f.layer}" for f in (*entry.findings, *entry.ignored)]
-    return TestView(
-        anchor=anchor,
-        file=file if name else "",
-        name=name or file,
-        outcome=test.outcome,
-        verdict=summary.test_verdict(test),
-        status=summary.test_status(test),
-        duration=test.duration,
-        rank=_rank(test),
-        position=position,
-        findings=sum(len(entry.findings) for entry in test.entries),
-        ignored=sum(len(entry.ignored) for entry in test.entries),
-        message=_message(test.message),
-        entries=entries,
-        overview=overview(test.entries),
-        pictures=tuple(_picture(picture) for picture in test.pictures),
-        search=" ".join(dict.fromkeys(words)).casefold()[:2000],
-    )
+def _test(test: TestRecord, position: int, anchor: str, state: PageState) -> dict[str, Any]:
+    add = state.texts.add
+    data: dict[str, Any] = {
+        "anchor": anchor,
+        "id": add(test.nodeid),
+        "outcome": add(test.outcome),
+        "state": summary.test_state(test),
+        "status": summary.test_status(test),
+        "run": position,
+        "time": round(test.duration, 3) if 0 <= test.duration < 1e9 else None,
+        "rerun": add(rerun_command(test.nodeid)),
+        "entries": [
+            entry_data(entry, state.texts, state.budget, state.panels) for entry in test.entries
+        ],
+    }
+    if headline.has_problem(test):
+        data["problem"] = 1
+    if test.message:
+        data["message"] = add(_message(test.message))
+    if test.pictures:
+        data["pictures"] = [picture_data(picture, state.texts) for picture in test.pictures]
+    table = overview(test.entries)
+    if table is not None:
+        columns, rows = table.columns, [row.cells for row in table.rows]
+        data["overview"] = [state.texts.add_all(columns), [state.texts.add_all(r) for r in rows]]
+    return data
 
 
 def _message(text: str) -> str:
@@ -278,103 +194,47 @@ def _message(text: str) -> str:
     return f"{text[:MOST_MESSAGE]}\n… {len(text) - MOST_MESSAGE} more characters are in run.json"
 
 
-def _entry(entry: Entry, anchor: str, alone: bool, state: PageState) -> EntryView:
-    record, comparison = entry.record, entry.comparison
-    expected = comparison.expected if comparison else None
-    findings = sorted(entry.findings, key=lambda f: RANK[f.severity])
-    status = comparison.status if comparison else summary.NONE
-    return EntryView(
-        name=entry.name,
-        kind=entry.kind,
-        anchor=anchor,
-        verdict=entry.verdict or summary.NONE,
-        status=status,
-        findings=tuple(finding_view(finding) for finding in findings[:MOST_FINDINGS]),
-        more_findings=max(len(findings) - MOST_FINDINGS, 0),
-        ignored=tuple(finding_view(finding) for finding in entry.ignored[:MOST_FINDINGS]),
-        more_ignored=max(len(entry.ignored) - MOST_FINDINGS, 0),
-        comparison=_comparison(comparison) if comparison else None,
-        path=path_text(entry.looks),
-        looks=look_views(entry.looks),
-        curves=curve_views(record, expected, entry.kind),
-        metrics=metric_rows(record, expected),
-        layers=layers_view(record, expected, entry.findings, state.budget),
-        depth=depth_views(record, expected),
-        panels=state.panels.of(entry),
-        open=alone or status == "changed" or entry.verdict == "fail",
+def _plain_test(test: TestRecord) -> PlainTest:
+    return PlainTest(
+        name=shown(test.nodeid),
+        outcome=shown(test.outcome),
+        state=summary.test_state(test),
+        status=summary.test_status(test),
+        findings=tuple(_plain_findings(test)),
+        changes=tuple(_changes(test)),
     )
 
 
-def finding_view(finding: Finding) -> FindingView:
-    """The finding in words; only a web address becomes a link."""
-    others = [name for name in finding.layers if name != finding.layer]
-    shown = ", ".join(others[:6]) + (f" and {len(others) - 6} more" if len(others) > 6 else "")
-    address = _ADDRESS.search(finding.reference)
-    return FindingView(
-        id=finding.id,
-        check=finding.check,
+def _changes(test: TestRecord) -> Iterator[str]:
+    for entry in test.entries:
+        if headline.baseline_fault(entry) and entry.comparison is not None:
+            yield shown(f"{entry.name}: {changed(entry.comparison)}")
+
+
+def _plain_findings(test: TestRecord) -> Iterator[PlainFinding]:
+    for entry in test.entries:
+        layers = known_layers(entry)
+        for finding in (*entry.findings, *entry.ignored):
+            why = f"ignored: {finding.ignored}" if finding.ignored else ""
+            if entry.expected and not why:
+                why = f"expected: {entry.expected}"
+            yield _plain_finding(finding, layers, why)
+
+
+def _plain_finding(finding: Finding, layers: Mapping[str, Any], why: str) -> PlainFinding:
+    layer = layers.get(finding.layer)
+    words = f" ({' '.join(filter(None, layer_words(layer)))})" if layer else ""
+    place = f"layer {finding.layer}{words}" if finding.layer else "the whole model"
+    others = others_text(finding)
+    return PlainFinding(
+        id=shown(finding.id),
+        check=shown(finding.title or finding.check),
         severity=finding.severity,
-        layer=finding.layer,
-        units=describe_units(finding.units) if finding.units else "",
-        numbers=finding.numbers,
-        cause=finding.cause,
-        remedy=finding.remedy,
-        reference=finding.reference,
-        link=address[0] if address else "",
-        others=shown,
-        ignored=finding.ignored,
-        leads=finding.consequences,
-        profile=finding.profile,
-        limit=finding.limit,
-        code=finding.remedy_code,
+        place=shown(place + (f", also in {others}" if others else "")),
+        numbers=shown(finding.numbers),
+        cause=shown(finding.cause),
+        remedy=shown(finding.remedy),
+        reference=shown(finding.reference),
+        link=address(finding),
+        note=shown(why),
     )
-
-
-_HEADLINES = {
-    "match": "All {n} compared values lie within their tolerance.",
-    "changed": "{bad} of {n} compared values left their tolerance, worst first.",
-    "missing": "No stored baseline{place}; --initcheck-update creates it once the test passes.",
-    "new": "The baseline was written in this run.",
-    "unreadable": "The stored baseline cannot be read, and is left as it is.",
-    "obsolete": "The stored baseline has no test any more.",
-}
-
-
-_BITS: dict[tuple[str, bool | None], str] = {
-    ("match", True): " They are equal bit for bit, in the same environment.",
-    ("match", False): " Not all are equal bit for bit, in the same environment.",
-}
-
-
-def _comparison(comparison: Comparison) -> ComparisonView:
-    bad = len(comparison.differences)
-    place = f" in {comparison.file}" if comparison.file else ""
-    headline = _HEADLINES[comparison.status].format(
-        n=max(comparison.compared, bad), bad=bad, place=place
-    )
-    headline += _BITS.get((comparison.status, comparison.bit_identical), "")
-    return ComparisonView(
-        status=comparison.status,
-        headline=headline,
-        differences=comparison.differences[:MOST_DIFFERENCES],
-        more=max(bad - MOST_DIFFERENCES, 0),
-        notes=comparison.notes,
-        file=comparison.file,
-        provenance=tuple(comparison.provenance.items()),
-    )
-
-
-def _picture(picture: Picture) -> PictureView:
-    data = picture.data
-    if picture.media == "image/svg+xml":
-        return PictureView(picture.title, svg_source(data))
-    if not _is_base64(data):
-        return PictureView(picture.title, "")
-    return PictureView(picture.title, f"data:{picture.media};base64,{data}")
-
-
-def _is_base64(text: str) -> bool:
-    try:
-        return bool(base64.b64decode(text, validate=True))
-    except ValueError:
-        return False

@@ -83,29 +83,31 @@ def parse_run(text: str, name: str = DATA_NAME) -> SessionRecord:
         raise InitcheckError(f"{name}: {error}") from None
 
 
-def write(session: SessionRecord, path: str | os.PathLike[str]) -> Path:
+def write(session: SessionRecord, path: str | os.PathLike[str], source: Path | None = None) -> Path:
     """Write the page to ``path`` and ``run.json`` beside it; return the page's path.
 
-    ``path`` is a file, or an existing folder, which then gets ``report.html``. The page is made
-    from the data as it stands in run.json, so that ``initcheck report run.json`` gives the same
-    bytes. Each file appears whole or not at all.
+    ``path`` is a file, or an existing folder, which then gets ``report.html``. The page shows
+    what stands in run.json, so that ``initcheck report run.json`` gives the same bytes. Each file
+    appears whole or not at all. ``source`` is the file that the session was read from, which is
+    left as it is.
 
     Raises:
         InitcheckError: the path cannot be written.
     """
     page = page_path(path)
-    text = run_json(session)
+    beside = page.with_name(DATA_NAME)
     try:
-        files.replace(page.with_name(DATA_NAME), text)
-        _write_page(page, text)
+        if source is None or not beside.exists() or not beside.samefile(source):
+            files.replace(beside, run_json(session))
+        _write_page(page, session)
     except OSError as error:
         raise InitcheckError(f"cannot write the report {page}: {error.strerror or error}") from None
     return page
 
 
-def _write_page(page: Path, text: str) -> None:
+def _write_page(page: Path, session: SessionRecord) -> None:
     try:
-        files.replace(page, render(parse_run(text)))
+        files.replace(page, render(session))
     except BaseException:
         # An older page would now lie beside data that it does not show.
         page.unlink(missing_ok=True)

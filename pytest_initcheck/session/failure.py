@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 from pytest_initcheck.records import Comparison, Finding, Verdict, describe_units
 
 MOST_FINDINGS = 8
 MOST_PROBLEMS = 4
+MOST_OTHERS = 6
+LABELS = 10
+# What pytest puts before each line of a failure.
+_BESIDE = 9
 _ORDER = {"error": 0, "warning": 1, "info": 2}
 
 
@@ -37,32 +43,73 @@ def health_text(
     *,
     nodeid: str,
     report: Path | None = None,
+    width: int | None = None,
 ) -> str:
     """Why an assertion on a model fails.
 
     ``findings`` are those that the assertion is about (at least one), ``every`` all of the
-    diagnosis, which may hold them too. The first line tells the worst one, measured against
-    allowed; the others follow, worst first, at most ``MOST_FINDINGS``.
+    diagnosis, which may hold them too. The first line tells the worst one, so that pytest's
+    summary keeps rule, layer, measured and allowed; the lines after it are wrapped to ``width``
+    (default: that of the terminal). The other findings follow, worst first, at most
+    ``MOST_FINDINGS`` of them.
     """
+    from pytest_initcheck.report.terminal import WIDTH, known_width
+
     first, *mine = worst_first(findings)
     others = [*mine, *(f for f in worst_first(every) if f not in findings)]
-    told = profile_lines(first)
-    told += [f"which leads to: {line}" for line in first.consequences]
-    told += [str(finding) for finding in others]
-    lines = [f"{verdict}: {headline(first)}", f"cause: {first.cause}"]
-    lines += [f"  {line}" for line in told[:MOST_FINDINGS]]
+    told = [f"leads to {line}" for line in first.consequences] + [str(one) for one in others]
     if len(told) > MOST_FINDINGS:
-        lines.append(f"  and {len(told) - MOST_FINDINGS} more, see the report")
-    lines += [*remedies([first, *mine]), *code_lines(first)]
-    lines.append(show_command(nodeid, report))
-    return "\n".join(lines)
+        told[MOST_FINDINGS:] = [f"and {len(told) - MOST_FINDINGS} more, see the report"]
+    rows = [*_measured(first), ("cause", first.cause), *_fixes([first, *mine])]
+    rows += [("more", line) for line in told]
+    width = width or (known_width() or WIDTH) - _BESIDE
+    lines = [line for row in rows for line in _wrapped(*row, width)]
+    head = f"{verdict}: {headline(first)}"
+    code = code_lines(first, width=width)
+    return "\n".join([head, *lines, *code, show_command(nodeid, report)])
+
+
+def _measured(finding: Finding) -> Iterator[tuple[str, str]]:
+    """What was measured, what is allowed, where, and how it runs along the depth."""
+    if finding.measured is None:
+        yield "measured", finding.quantity
+    else:
+        yield "measured", f"{finding.quantity} {finding.measured:.4g}"
+    if finding.measured is not None and finding.limit is not None:
+        yield "allowed", finding.allowed
+    others = [repr(name) for name in finding.layers if name != finding.layer]
+    where = f"layer {finding.layer!r}" if finding.layer else "the model as a whole"
+    where += f", {describe_units(finding.units)}" if finding.units else ""
+    more = f" and {len(others) - MOST_OTHERS} more" if len(others) > MOST_OTHERS else ""
+    yield "where", where + (f"; also {', '.join(others[:MOST_OTHERS])}{more}" if others else "")
+    yield from (("profile", line.partition(": ")[2]) for line in profile_lines(finding))
+
+
+def _fixes(findings: Sequence[Finding]) -> Iterator[tuple[str, str]]:
+    """What to do about the first few, and who says so."""
+    yield from (("fix", text) for text in list(dict.fromkeys(_told(findings, "remedy")))[:3])
+    yield from (("source", text) for text in list(dict.fromkeys(_told(findings, "reference")))[:3])
+
+
+def _told(findings: Sequence[Finding], field: str) -> Iterator[str]:
+    yield from filter(None, (getattr(finding, field) for finding in findings))
+
+
+def _wrapped(label: str, text: str, width: int) -> list[str]:
+    """The text beside its label, in a column of its own; what cannot be broken stays whole."""
+    room = max(width - LABELS, 24)
+    lines = textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False) or [""]
+    return [f"{name:<{LABELS}}{line}" for name, line in zip_longest([label], lines, fillvalue="")]
 
 
 def headline(finding: Finding) -> str:
-    """Layer, units, measured against allowed, and which rule that is."""
+    """Rule, layer, measured against allowed: what a summary of one line has to keep."""
     where = f"layer {finding.layer!r}" if finding.layer else "model"
-    units = f", {describe_units(finding.units)}" if finding.units else ""
-    return f"{where}{units}: {finding.numbers} [{finding.id} {finding.check}]"
+    where += f", {describe_units(finding.units, 3)}" if finding.units else ""
+    numbers = finding.numbers
+    if finding.measured is not None and finding.limit is not None:
+        numbers = f"{finding.measured:.4g}, allowed {finding.allowed}"
+    return f"{finding.id} {finding.check}, {where}: {numbers}"
 
 
 def remedies(findings: Sequence[Finding], most: int = 3) -> list[str]:
@@ -77,12 +124,14 @@ def remedies(findings: Sequence[Finding], most: int = 3) -> list[str]:
 
 def profile_lines(finding: Finding) -> list[str]:
     """The finding's quantity from layer to layer, as one line; none where it has no profile."""
-    from pytest_initcheck.report.profile import profile_text
+    from pytest_initcheck.report.profile import profile_text, sparkline
 
-    return [f"profile: {profile_text(finding.profile)}"] if len(finding.profile) > 1 else []
+    if len(finding.profile) < 2:
+        return []
+    return [f"profile: {sparkline(list(finding.profile.values()))} {profile_text(finding.profile)}"]
 
 
-def code_lines(finding: Finding, most: int = 12) -> list[str]:
+def code_lines(finding: Finding, most: int = 12, width: int = 162) -> list[str]:
     """The remedy as code, indented, with a heading; none where it is no code."""
     code = finding.remedy_code.splitlines()
     if not code:
@@ -90,18 +139,24 @@ def code_lines(finding: Finding, most: int = 12) -> list[str]:
     more = [f"  … and {len(code) - most} lines more, see the report"] if len(code) > most else []
     head = "as code (Diagnosis.try_remedy() runs it on a model that is put back):"
     # The page has the code whole; here the names of fifty layers would bury the rest.
-    return [head, *(f"  {_cut(line)}" for line in code[:most]), *more]
+    return [head, *(f"  {_cut(line, width - 2)}" for line in code[:most]), *more]
 
 
-def _cut(line: str, most: int = 160) -> str:
+def _cut(line: str, most: int) -> str:
     return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
 def show_command(nodeid: str, report: Path | None) -> str:
     """Where the pictures are, or the command that draws them."""
     if report is not None:
-        return f"report: {report}"
+        return f"report: {_near(report)}"
     return f"report: pytest {shlex.quote(nodeid)} --initcheck-report=initcheck.html"
+
+
+def _near(report: Path) -> Path:
+    """The path from where pytest was started, which says nothing of the machine."""
+    here = Path.cwd()
+    return report.relative_to(here) if report.is_relative_to(here) else report
 
 
 def baseline_text(problems: Sequence[BaselineProblem], nodeid: str, blocked: str = "") -> str:

@@ -45,6 +45,7 @@ class TestRecorder:
     pictures: list[Picture] = field(default_factory=list)
     problems: list[BaselineProblem] = field(default_factory=list)
     matched: dict[Placed, bool] = field(default_factory=dict)
+    raised: dict[str, Exception] = field(default_factory=dict)
 
     def add(
         self,
@@ -59,6 +60,7 @@ class TestRecorder:
         atol: float | None = None,
         variant: str | None = None,
         decider: Decider | None = None,
+        expected: str = "",
     ) -> Entry:
         """Record one thing under ``name`` ("name-2" where that is taken) and compare it.
 
@@ -73,6 +75,7 @@ class TestRecorder:
             findings=tuple(findings),
             ignored=tuple(ignored),
             looks=tuple(decider.looks) if decider else (),
+            expected=expected,
         )
         if self.baselines is not None:
             given = {"rtol": rtol, "atol": atol, "variant": variant}
@@ -116,6 +119,22 @@ class TestRecorder:
         settings = self.settings
         given = (settings.rtol, settings.atol)
         return settings.exact or bool(settings.tolerance) or given != (None, None)
+
+    def note_raised(self, error: Exception) -> None:
+        """Remember that the last entry raised this failure, which the test may catch."""
+        self.raised[self.entries[-1].name] = error
+
+    def expect_caught(self, ended: BaseException | None, reason: str) -> None:
+        """Mark the entries whose failures did not end the test as expected, for that reason."""
+        chain: list[BaseException] = []
+        while ended is not None and ended not in chain:
+            chain.append(ended)
+            ended = ended.__cause__ or ended.__context__
+        caught = {name for name, error in self.raised.items() if error not in chain}
+        self.entries = [
+            replace(entry, expected=entry.expected or reason) if entry.name in caught else entry
+            for entry in self.entries
+        ]
 
     def note_ignores(self, unused: Sequence[Ignore]) -> None:
         """Remember which ignores of markers and ini file a diagnosis of this test has matched."""

@@ -28,11 +28,11 @@ def test_text_of_an_assertion(models):
     assert result.ret == 1
     result.stdout.fnmatch_lines(
         [
-            "E*InitcheckFailure: fail: layer '0'*[[]IC101 zero[]]",
-            "E*cause: *",
-            "E*remedy: *",
+            "E*InitcheckFailure: fail: IC101 zero, layer '0': 0, allowed more than 0",
+            "E*cause     the weights are zero and so is their gradient*",
+            "E*fix       draw the weights*",
             "E*report: pytest test_a.py::test_bad --initcheck-report=*",
-            "FAILED test_a.py::test_bad - fail: layer '0'*",
+            "FAILED test_a.py::test_bad - fail: IC101 zero, layer '0'*",
         ]
     )
     shows_no_internals(result)
@@ -41,7 +41,7 @@ def test_text_of_an_assertion(models):
 def test_report_is_named_where_there_is_one(models):
     models.test(test_a=BAD)
     result = models.run(OFF, "--initcheck-report=out/page.html")
-    result.stdout.fnmatch_lines([f"E*report: {models.path}/out/page.html"])
+    result.stdout.fnmatch_lines(["E*report: out/page.html"])
 
 
 def test_health_comes_first_and_the_baseline_is_a_section(models):
@@ -50,7 +50,7 @@ def test_health_comes_first_and_the_baseline_is_a_section(models):
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         [
-            "E*InitcheckFailure: fail: layer '0'*",
+            "E*InitcheckFailure: fail: IC101 zero, layer '0'*",
             "*- initcheck baseline -*",
             "missing: no baseline for 'healthy'*",
             "not created: its start is not healthy (IC101); repair it, ignore the findings, *",

@@ -63,5 +63,5 @@ def test_pictures_are_in_the_report(models):
     (test,) = models.data()["tests"]
     assert [picture["title"] for picture in test["pictures"]] == ["the <line>"]
     page = (models.path / "report/page.html").read_text()
-    assert "the &lt;line&gt;" in page
+    assert "the \\u003cline>" in page
     assert "the <line>" not in page

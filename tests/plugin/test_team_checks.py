@@ -29,9 +29,9 @@ def test_finding_of_a_team_fails_the_test(models):
     assert result.ret == 1
     result.stdout.fnmatch_lines(
         [
-            "E*fail: layer '0': noise 2, allowed at most 1 [[]T1 loud[]]",
-            "E*cause: too loud",
-            "E*remedy: hush",
+            "E*fail: T1 loud, layer '0': 2, allowed at most 1",
+            "E*cause     too loud",
+            "E*fix       hush",
         ]
     )
 

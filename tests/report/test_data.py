@@ -179,6 +179,17 @@ def test_report_makes_its_folders_and_leaves_nothing_else(tmp_path):
     assert stat.S_IMODE(page.stat().st_mode) & stat.S_IRUSR
 
 
+def test_what_was_read_is_not_written_again(tmp_path):
+    report.write(session(), tmp_path / "r.html")
+    data = tmp_path / "run.json"
+    before = data.stat().st_mtime_ns
+    report.write(report.read_run(data), tmp_path / "again.html", data)
+    assert data.stat().st_mtime_ns == before
+    assert (tmp_path / "again.html").read_bytes() == (tmp_path / "r.html").read_bytes()
+    other = report.write(report.read_run(data), tmp_path / "other" / "r.html", data)
+    assert other.with_name("run.json").read_bytes() == data.read_bytes()
+
+
 def test_existing_folder_gets_report_html(tmp_path):
     assert report.write(session(), tmp_path) == tmp_path / "report.html"
 

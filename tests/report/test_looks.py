@@ -1,5 +1,6 @@
 """The path of a decision over seeds, in the terminal and on the page."""
 
+import json
 import math
 
 import pytest
@@ -13,7 +14,6 @@ from pytest_initcheck.records import (
     SessionRecord,
     TestRecord,
 )
-from pytest_initcheck.report.charts import line_svg
 from pytest_initcheck.report.looks import look_views, path_text
 from pytest_initcheck.report.markdown import markdown
 from pytest_initcheck.report.view import page_view
@@ -79,17 +79,17 @@ def test_the_summary_has_one_row():
 
 def test_the_page_draws_the_statistic_against_its_bounds():
     path = [looked(4, "open", 2.0), looked(8, "changed", math.inf)]
-    (entry,) = page_view(session(path)).tests[0].entries
-    (view,) = entry.looks
-    assert entry.look_series == ("statistic", "accepts", "rejects")
+    (view,) = look_views(path)
     points = {line.series: line.points for line in view.lines}
     assert points["statistic"][0] == (4.0, 2.0)
     assert points["statistic"][1][1] > 5.5, "above every bound"
     assert [x for x, _ in points["rejects"]] == [4.0, 8.0, 16.0]
     assert view.note == "4 seeds: 2, open; 8 seeds: inf, changed"
-    svg = str(line_svg(view))
-    assert "<loss>" not in svg
-    assert svg.count('class="rejects"') == 1
+    data = json.loads(page_view(session(path)).data)
+    (entry,) = data["tests"][0]["entries"]
+    (chart,) = entry["looks"]
+    assert [line[0] for line in chart["lines"]] == ["statistic", "accepts", "rejects"]
+    assert data["texts"][entry["path"]] == path_text(path)
 
 
 def test_each_question_has_a_chart():

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from pytest_initcheck.records import Entry, RunRecord, SessionRecord, TestRecord
 from pytest_initcheck.report import FORMAT, render
 from pytest_initcheck.report.panels import Panels
+from pytest_initcheck.report.view import page_view
 
 ENTRY = Entry(
     name="run", kind="run", record=RunRecord(seeds=tuple(range(20)), meta={"epochs": "3"})
@@ -27,16 +30,25 @@ PANEL = """
 POINT = "ours = acme:Shown"
 
 
+TEST = TestRecord(nodeid="test_a.py::test_a", outcome="passed", entries=(ENTRY,))
+
+
 def page() -> str:
-    test = TestRecord(nodeid="test_a.py::test_a", outcome="passed", entries=(ENTRY,))
-    return render(SessionRecord(FORMAT, {}, (test,)))
+    return render(SessionRecord(FORMAT, {}, (TEST,)))
+
+
+def panels():
+    """The texts of the page, and the panels that refer to them."""
+    data = json.loads(page_view(SessionRecord(FORMAT, {}, (TEST,))).data)
+    return data["texts"], data["tests"][0]["entries"][0]["panels"]
 
 
 def test_how_it_was_measured_is_a_panel():
-    html = page()
-    assert "<summary>How it was measured</summary>" in html
-    assert "14, 15 and 4 more</dd>" in html
-    assert "<dt>epochs</dt><dd>3</dd>" in html
+    texts, ((title, ((kind, pairs),)),) = panels()
+    assert (texts[title], kind) == ("How it was measured", "facts")
+    told = {texts[key]: texts[value] for key, value in pairs}
+    assert told["seeds"].endswith("14, 15 and 4 more")
+    assert told["epochs"] == "3"
 
 
 def test_a_panel_that_shows_nothing_is_left_out():
@@ -45,14 +57,13 @@ def test_a_panel_that_shows_nothing_is_left_out():
 
 def test_a_panel_of_a_distribution_is_shown_and_escaped(distributions):
     distributions.add("acme", panels=POINT, code=PANEL)
-    html = page()
-    assert "<summary>Ours &lt;b&gt;</summary>" in html
-    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
-    assert "<script>alert" not in html
-    assert "<dt>n</dt><dd>3</dd>" in html
-    assert '<th scope="row">x&lt;</th><td class="n">1.5</td>' in html
-    assert 'src="data:image/svg+xml;base64,' in html
-    assert html.index("How it was measured") < html.index("Ours &lt;b&gt;")
+    texts, (first, (title, parts)) = panels()
+    assert [texts[first[0]], texts[title]] == ["How it was measured", "Ours <b>"]
+    assert [part[0] for part in parts] == ["text", "facts", "table", "drawing"]
+    assert texts[parts[0][1]] == "<script>alert(1)</script>"
+    assert texts[parts[1][1][1][1]] == "3"
+    assert [texts[cell] for cell in parts[2][2][0]] == ["x<", "1.5"]
+    assert "<script>alert" not in page()
 
 
 @pytest.mark.parametrize(
@@ -79,6 +90,6 @@ def test_a_broken_panel_is_a_note_that_names_its_distribution(distributions, poi
 def test_a_panel_that_fails_says_so_in_its_place(distributions, line):
     code = PANEL.partition("yield")[0] + line
     distributions.add("acme", panels=POINT, code=code)
-    html = page()
-    assert "&#39;ours&#39; of the distribution acme could not draw this" in html
-    assert "<dt>epochs</dt>" in html
+    texts, (_, (_, ((kind, told),))) = panels()
+    assert kind == "text"
+    assert "'ours' of the distribution acme could not draw this" in texts[told]

@@ -1,16 +1,20 @@
-"""The profile of a finding along the depth: in the page, in words, and in the failure."""
+"""The profile of a finding along the depth: in words, in the failure, and on the page."""
 
 from __future__ import annotations
 
 import math
-import re
+import random
+from dataclasses import replace
 
 import pytest
 import torch
+from support.records import mlp
+from support.report import vanishing
 from torch import nn
 
 from pytest_initcheck import diagnose
-from pytest_initcheck.report.profile import profile_svg, profile_text
+from pytest_initcheck.records import Entry, RunRecord, SessionRecord, TestRecord
+from pytest_initcheck.report.profile import profile_text
 
 
 def deep(depth=30, width=64):
@@ -26,10 +30,6 @@ def data():
     return torch.randn(64, 20), torch.randint(0, 5, (64,))
 
 
-def heights(svg):
-    return [float(y) for y in re.findall(r'<circle cx="\d+" cy="([\d.]+)"', svg)]
-
-
 def test_a_deep_network_that_vanishes_is_one_finding_with_its_profile():
     found = [f for f in diagnose(deep(), data()).findings if f.severity != "info"]
     assert [f.id for f in found] == ["IC402"]
@@ -41,32 +41,9 @@ def test_a_deep_network_that_vanishes_is_one_finding_with_its_profile():
     assert values[begins] > 1e-5 > values[begins + 3]
 
 
-def test_the_line_falls_where_the_values_do_and_the_limit_is_drawn():
-    svg = profile_svg({"first": 1.0, "middle": 1e-3, "last": 1e-6}, 1e-5)
-    down = heights(svg)
-    assert down == sorted(down)
-    assert down[2] - down[1] == pytest.approx(down[1] - down[0], abs=0.2)
-    assert 'class="limit"' in svg
-    assert 'class="limit"' not in profile_svg({"a": 1.0, "b": 0.5}, 1e-9 * 0)
-
-
-@pytest.mark.parametrize("profile", [{}, {"a": 1.0}, {"a": 0.0, "b": math.nan, "c": math.inf}])
-def test_nothing_is_drawn_of_fewer_than_two_values(profile):
-    assert profile_svg(profile, 1.0) == ""
-
-
-@pytest.mark.parametrize("limit", [math.inf, math.nan, -1.0, 0.0])
-def test_a_limit_that_no_scale_has_is_not_drawn(limit):
-    drawn = profile_svg({"0": 1.0, "1": 1e-3}, limit)
-    assert 'class="mean"' in drawn
-    assert 'class="limit"' not in drawn
-
-
-def test_names_are_escaped_and_long_profiles_thinned():
-    svg = profile_svg({f"<b>{i}": 0.5**i for i in range(400)}, None)
-    assert "<b>" not in svg
-    assert len(heights(svg)) == 120
+def test_the_words_are_thinned():
     assert profile_text({str(i): 1.0 for i in range(400)}).count(",") == 7
+    assert profile_text({"": 1.0, "a": 0.0}) == "model: 1, a: 0"
 
 
 def test_the_failure_tells_profile_and_code(pytester):
@@ -84,4 +61,46 @@ def test_the_failure_tells_profile_and_code(pytester):
     )
     result = pytester.runpytest_inprocess("--initcheck-baselines=off", "-p", "no:hypothesispytest")
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*profile: 0: 1, *", "*as code*", "*kaiming_normal_*"])
+    result.stdout.fnmatch_lines(["*profile*0: 1, *", "*as code*", "*kaiming_normal_*"])
+
+
+def profiled(profile, limit=1e-5, layer="layers.1"):
+    found = replace(vanishing(), profile=profile, limit=limit, layer=layer, layers=(layer,))
+    record = RunRecord(before=mlp(random.Random(0), depth=2))
+    entry = Entry(name="d", kind="diagnosis", record=record, verdict="fail", findings=(found,))
+    test = TestRecord(nodeid="a.py::t", outcome="failed", entries=(entry,))
+    return SessionRecord(1, {}, (test,))
+
+
+@pytest.mark.browser
+def test_zeros_have_a_row_of_their_own_and_nothing_is_clamped(show):
+    values = {f"layers.{i}": 10.0 ** -(i + 1) if i < 22 else 0.0 for i in range(30)}
+    seen = show(profiled(values, layer="layers.5"), "zeros")
+    test = seen.open_test("t")
+    chart = test.locator(".findings .depth").first
+    assert chart.locator("svg.l .k-zero").get_attribute("d").count("M") == 8
+    assert "begins at layers.5" in chart.locator("text.begin").text_content()
+    box = chart.locator(".chart")
+    box.focus()
+    told = []
+    for key in ("Home", *["ArrowRight"] * 21, "End"):
+        seen.page.keyboard.press(key)
+        told.append(seen.page.locator("#tip").inner_text())
+    assert told[0] == "layers.0\nstart: 0.1"
+    assert told[20] == "layers.20\nstart: 1e−21"
+    assert told[-1] == "layers.29\nstart: 0"
+    assert "layers.29" in seen.page.locator("#live").inner_text()
+    ticks = chart.locator("svg text.r").all_text_contents()
+    assert "0" in ticks
+    assert any("e−" in tick for tick in ticks)
+    assert seen.faults == []
+
+
+@pytest.mark.browser
+def test_what_is_not_finite_is_told(show):
+    seen = show(profiled({"layers.0": math.nan, "layers.1": math.inf}), "nan")
+    test = seen.open_test("t")
+    assert "no value is finite" in test.locator(".findings").inner_text()
+    seen = show(profiled({"layers.0": 1.0, "layers.1": math.inf, "layers.2": 1e-9}), "inf")
+    assert "not finite" in seen.open_test("t").locator(".findings .legend").inner_text()
+    assert seen.faults == []

@@ -20,14 +20,19 @@ from pytest_initcheck.records import (
     TestRecord,
     UnitStats,
 )
+from pytest_initcheck.report.profile import sparkline
+from pytest_initcheck.report.terminal import coloured
 
 
 def test_the_section_counts_two_axes_and_names_the_worst():
     lines = report.terminal_lines(session(), "out/report.html")
     assert lines[0] == "health:    2 fail, 3 pass, 2 not judged"
     assert lines[1] == "baselines: 1 changed, 1 missing, 1 new, 3 match, 1 not compared"
-    assert "test_deep_variant" in lines[2]
-    assert "IC301" in lines[2]
+    assert lines[2] == (
+        "error IC301 saturated units, layer 'layers.3': 0.97, allowed at most 0.5 (share of "
+        "saturated units)"
+    )
+    assert lines[3] == "      test_initialisation.py::test_deep_variant"
     assert any("baseline missing" in line for line in lines)
     assert not any("--initcheck-update" in line for line in lines), "its test fails otherwise"
     assert any("10.6" in line or "after/layers.0/weight/std" in line for line in lines)
@@ -90,6 +95,54 @@ def test_without_a_report_no_line_points_to_one():
     )
     lines = report.terminal_lines(SessionRecord(1, {}, (test,)))
     assert lines[-1] == "and 4 more findings, see --initcheck-report=PATH"
+
+
+def test_every_line_fits_the_terminal():
+    notes = ("worker gw1 crashed: " + "its test has no records " * 9,)
+    lines = report.terminal_lines(replace(session(), notes=notes), "r.html", width=60)
+    assert max(map(len, lines)) <= 60
+    assert sum(line.startswith("      ") for line in lines) >= 4
+
+
+def test_only_verdicts_are_coloured():
+    def painted(line):
+        return [(part, colour) for part, colour in coloured(line) if colour]
+
+    assert painted("health:    2 fail, 1 expected, 3 pass") == [
+        ("2 fail", "red"),
+        ("3 pass", "green"),
+    ]
+    assert painted("baselines: 1 changed, 4 match") == [("1 changed", "red"), ("4 match", "green")]
+    assert painted("error IC101 zero, layer 'fail': 0, allowed more than 0") == [("error", "red")]
+    assert painted("note: 2 fail") == []
+    for line in report.terminal_lines(session(), "r.html"):
+        assert "".join(part for part, _ in coloured(line)) == line
+
+
+def test_the_table_of_a_deep_model_keeps_the_fault_in_view():
+    rng = random.Random(0)
+    record = mlp(rng, depth=90)
+    lines = report.table(record, [saturation("layers.50")])
+    assert len(lines) < 32
+    names = [line.split()[0] for line in lines[1:]]
+    assert names[0] == "layers.0"
+    assert names[-1] == "layers.89"
+    assert {"layers.49", "layers.50", "layers.51"} <= set(names)
+    left = [int(line.split()[1]) for line in lines if line.startswith("…")]
+    assert sum(left) + sum(name.startswith("layers") for name in names) == 90
+
+
+@pytest.mark.parametrize(
+    ("values", "bars"),
+    [
+        ([1.0, 1e-3, 1e-6], "█▅▁"),
+        ([1.0, 0.0, float("nan")], "█·×"),
+        ([2.0, 2.0], "██"),
+        ([0.0, 0.0], "··"),
+    ],
+)
+def test_depth_as_a_line_of_bars(values, bars):
+    assert sparkline(values) == bars
 
 
 def test_control_characters_and_surrogates_are_not_printed():

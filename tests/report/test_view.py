@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
 from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
-from support.records import layer, mlp, resnet, runs
+from support.records import layer, mlp, resnet
 from support.report import HOSTILE_SVG, changed, hostile, saturation, session
 
 from pytest_initcheck import report
@@ -26,6 +27,7 @@ from pytest_initcheck.records import (
     TestRecord,
     UnitStats,
 )
+from pytest_initcheck.report.texts import _secrets, difference_words, shown
 from pytest_initcheck.report.view import page_view
 
 VOID = {"meta", "link", "img", "input", "br"}
@@ -66,6 +68,14 @@ class Outline(HTMLParser):
 
     def values(self, key: str) -> list[str]:
         return [value for _, name, value in self.attributes if name == key]
+
+
+def data(view):
+    return json.loads(view.data)
+
+
+def anchors(record: SessionRecord) -> set[str]:
+    return {test["anchor"] for test in data(page_view(record))["tests"]}
 
 
 def page(*tests: TestRecord, notes: tuple[str, ...] = ()) -> str:
@@ -111,7 +121,7 @@ def test_ids_are_unique_and_links_inside_the_page_have_a_target():
 
 def test_the_two_axes_are_counted_apart():
     view = page_view(session())
-    assert {c.value: c.count for c in view.verdicts} == {"fail": 2, "warn": 0, "pass": 3, "none": 2}
+    assert {c.value: c.count for c in view.states} == {"fail": 2, "warn": 0, "pass": 3, "none": 2}
     assert {c.value: c.count for c in view.statuses} == {
         "changed": 1,
         "missing": 1,
@@ -119,21 +129,87 @@ def test_the_two_axes_are_counted_apart():
         "match": 3,
         "none": 1,
     }
-    assert view.headline == "7 tests: 1 crashed, 1 failed, 5 passed"
+
+
+def test_one_sentence_tells_what_to_act_on():
+    view = page_view(session())
+    assert view.headline == (
+        "1 model cannot learn, 1 run misses its target, 1 baseline changed, 1 test crashed"
+    )
+    assert view.aside == "7 tests: 1 crashed, 1 failed, 5 passed · 1 warning"
+    assert view.is_bad
+    told = report.render(session())
+    assert f'<h1 class="bad">{view.headline}</h1>' in told
+
+
+def state(verdict, *findings, expected="", outcome="passed", comparison=None, ignored=()):
+    entry = Entry(
+        name="d",
+        kind="diagnosis",
+        record=RunRecord(),
+        verdict=verdict,
+        findings=findings,
+        expected=expected,
+        comparison=comparison,
+        ignored=ignored,
+    )
+    return TestRecord(nodeid="a.py::t", outcome=outcome, entries=(entry,))
+
+
+def headline(*tests):
+    return page_view(SessionRecord(1, {}, tests)).headline
+
+
+def test_what_is_expected_or_ignored_is_no_news():
+    caught = state("fail", saturation(), expected="the test catches its failure")
+    ignored = state("pass", ignored=(replace(saturation(), ignored="meant"),))
+    view = page_view(SessionRecord(1, {}, (caught, ignored)))
+    assert (view.headline, view.is_bad) == ("All 2 tests passed", False)
+    assert view.aside == "2 tests: 2 passed · 2 expected faults · 1 ignored finding"
+    assert {c.value: c.count for c in view.states if c.count} == {"expected": 2}
+    assert [test["state"] for test in data(view)["tests"]] == ["expected"] * 2
+
+
+def test_the_sentence_counts_what_somebody_has_to_act_on():
+    bad = state("fail", saturation(), outcome="failed")
+    missing = replace(bad.entries[0], comparison=Comparison(status="missing"))
+    assert headline(bad, bad) == "2 models cannot learn"
+    assert headline(replace(bad, entries=(missing,))) == "1 model cannot learn"
+    healthy = state("pass", outcome="failed", comparison=Comparison(status="missing"))
+    assert headline(healthy, healthy) == "2 baselines are missing"
+    assert headline(state("pass", outcome="failed")) == "1 test fails by its own assertions"
+    assert headline(state("pass")) == "The test passed"
+    assert headline(state("warn", outcome="skipped")) == "Nothing to act on: 1 skipped"
+
+
+def test_health_comes_before_the_baseline():
+    text = page(state("fail", saturation(), comparison=Comparison(status="missing")))
+    assert "fix the health first" in text
+    assert "--initcheck-update creates" not in text
+    text = page(state("pass", comparison=Comparison(status="missing")))
+    assert "--initcheck-update creates it once the test passes" in text
+
+
+@pytest.mark.parametrize(
+    ("verdict", "words"),
+    [
+        ("pass", "new: its baseline (made with torch 2.13.0) was healthy"),
+        ("fail", "as in its baseline (made with torch 2.13.0): it is not new"),
+    ],
+)
+def test_the_baseline_tells_since_when(verdict, words):
+    known = Comparison(status="match", provenance={"torch": "2.13.0", "verdict": verdict})
+    assert words in page(state("fail", saturation(), comparison=known))
 
 
 def test_ignored_findings_are_shown_apart_with_their_reason():
     ignored = replace(saturation(), ignored="<b>meant</b> to be so")
     run = SessionRecord(1, {}, (one(verdict="pass", ignored=(ignored,) * 70),))
-    view = page_view(run)
-    assert view.worst == ()
-    assert (view.tests[0].findings, view.tests[0].ignored) == (0, 70)
-    assert view.tests[0].entries[0].more_ignored == 10
-    assert ignored.id.casefold() in view.tests[0].search
+    (entry,) = data(page_view(run))["tests"][0]["entries"]
+    assert "findings" not in entry
+    assert (len(entry["ignored"]), entry["moreIgnored"]) == (60, 10)
     text = report.render(run)
-    assert "&lt;b&gt;meant&lt;/b&gt; to be so" in text
-    assert "<h5>Findings</h5>" not in text
-    assert "and 10 more in run.json" in text
+    assert "ignored: &lt;b&gt;meant&lt;/b&gt; to be so" in text
     assert Outline(text).faults == []
     assert "ignored:   70 findings" in report.terminal_lines(run)
 
@@ -156,49 +232,50 @@ def test_a_test_is_as_bad_as_its_worst_entry():
         ),
         Entry(name="c", kind="run", record=RunRecord(), verdict=None),
     )
-    (test,) = page_view(
-        SessionRecord(1, {}, (TestRecord(nodeid="a.py::t", entries=entries),))
-    ).tests
-    assert (test.verdict, test.status) == ("fail", "missing")
+    view = page_view(SessionRecord(1, {}, (TestRecord(nodeid="a.py::t", entries=entries),)))
+    assert (view.tests[0].state, view.tests[0].status) == ("fail", "missing")
 
 
 def test_tests_and_findings_come_worst_first():
     view = page_view(session())
-    assert [t.outcome for t in view.tests[:2]] == ["failed", "crashed"]
-    assert [t.name for t in view.tests[2:4]] == ["test_bad_sigmas_are_found", "test_sigma[0.1]"]
-    assert [w.expected for w in view.worst] == [False, False, True, True]
-    assert [w.finding.severity for w in view.worst] == ["error", "warning", "error", "warning"]
+    assert [test.outcome for test in view.tests[:2]] == ["failed", "crashed"]
+    names = [test.name.partition("::")[2] for test in view.tests[2:4]]
+    assert names == ["test_bad_sigmas_are_found", "test_sigma[0.1]"]
+    found = data(view)["tests"][0]["entries"][0]["findings"]
+    assert [finding["severity"] for finding in found] == ["error", "warning"]
 
 
 def test_links_to_a_test_survive_other_tests_coming_and_going():
-    whole = {t.name: t.anchor for t in page_view(session()).tests}
+    whole = anchors(session())
     fewer = replace(session(), tests=session().tests[3:])
-    assert all(whole[t.name] == t.anchor for t in page_view(fewer).tests)
+    assert anchors(fewer) <= whole
 
 
 def test_two_tests_of_one_name_have_two_anchors():
     tests = (TestRecord(nodeid="a.py::t"), TestRecord(nodeid="a.py::t"))
-    anchors = [t.anchor for t in page_view(SessionRecord(1, {}, tests)).tests]
-    assert len(set(anchors)) == 2
+    assert len(anchors(SessionRecord(1, {}, tests))) == 2
 
 
-def test_a_finding_shows_all_that_it_knows():
+def test_a_finding_shows_all_that_it_knows_without_a_script():
     text = Outline(page(one(findings=(saturation("fc1", "fc2"),)))).text
     for words in (
         "error",
         "saturated units",
-        "fc1",
-        "units 0, 1, 2",
-        "and 21 more",
+        "layer fc1",
+        "also in fc2",
         "IC301",
         "share of saturated units 0.97, allowed at most 0.5",
         "flat ends",
-        "Remedy",
-        "N(0, 1/fan_in)",
-        "also in fc2",
+        "Fix: draw the weights from N(0, 1/fan_in)",
         "Glorot and Bengio",
     ):
         assert words in text
+
+
+def test_the_layer_is_named_with_kind_and_shape():
+    record = RunRecord(before=mlp(random.Random(0), depth=2))
+    text = Outline(page(one(record, findings=(saturation("layers.1"),)))).text
+    assert "layer layers.1 (Linear 256 × 256)" in text
 
 
 def test_only_a_web_address_becomes_a_link():
@@ -211,68 +288,108 @@ def test_only_a_web_address_becomes_a_link():
     assert outside == ["https://example.org/a.html"]
 
 
-def test_a_comparison_is_a_table_with_notes_and_provenance():
+def texts_of(*tests: TestRecord) -> list[str]:
+    return data(page_view(SessionRecord(1, {}, tests)))["texts"]
+
+
+def test_a_comparison_has_its_differences_notes_and_provenance():
     comparison = replace(changed(RunRecord()), provenance={"torch": "2.13.0"})
-    text = Outline(page(one(comparison=comparison))).text
-    assert "3 of 214 compared values left their tolerance" in text
-    assert "after/layers.0/weight/std 0.0661 0.0512 ± 0.0014 10.6×" in text
-    assert "the baseline was made on device cpu" in text
-    assert "baselines/suites/test_sigma.json" in text
-    assert "torch 2.13.0" in text
+    view = page_view(SessionRecord(1, {}, (one(comparison=comparison),)))
+    texts = data(view)["texts"]
+    baseline = data(view)["tests"][0]["entries"][0]["baseline"]
+    *words, excess = baseline["differences"][0]
+    assert [texts[word] for word in words] == [
+        "after/layers.0/weight/std",
+        "0.0661",
+        "0.0512",
+        "± 0.0014",
+    ]
+    assert excess == 10.6
+    for words in (
+        "3 of 214 compared values left their tolerance, worst first.",
+        "the baseline was made on device cpu with torch 2.13.0",
+        "baselines/suites/test_sigma.json",
+        "2.13.0",
+    ):
+        assert words in texts
 
 
-def test_a_missing_baseline_says_how_to_create_it():
-    assert "--initcheck-update" in Outline(page(one(comparison=Comparison(status="missing")))).text
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("before layer 'fc1' weights.weight std", "start layer 'fc1' weight std"),
+        ("after layer 'a' gradients.weight mean", "after layer 'a' gradient of weight mean"),
+        ("metric loss before", "metric loss before"),
+    ],
+)
+def test_differences_are_told_in_the_terms_of_the_page(key, words):
+    assert difference_words(key) == words
 
 
-def test_an_excess_without_limit_is_shown():
-    worst = replace(changed(RunRecord()).differences[0], excess=math.inf)
-    comparison = Comparison(status="changed", differences=(worst,), compared=1)
-    assert "inf×" in Outline(page(one(comparison=comparison))).text
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("report: /srv/me/tests/page.html", "report: …/page.html"),
+        ("path=/var/a b", "path=…/a b"),
+        ("error:/srv/x/y.py:3", "error:…/y.py:3"),
+        (r"in C:\Users\me\x.py", "in …/x.py"),
+        ("~/secret/file", "…/file"),
+        ("file:" + "///etc/passwd!", "…/passwd!"),
+        ("see https://arxiv.org/abs/1502.01852", "see https://arxiv.org/abs/1502.01852"),
+        ("after/layers.0/weight/std 3 / 4", "after/layers.0/weight/std 3 / 4"),
+        ("suites/test_a.py::test", "suites/test_a.py::test"),
+        ("\x00a\x1b[31mb\udcff", "\ufffdab\\udcff"),
+    ],
+)
+def test_no_absolute_path_and_no_control_character_is_shown(text, told):
+    assert shown(text) == told
 
 
-def overlays(record: RunRecord, expected: RunRecord | None) -> set[str]:
-    comparison = Comparison(status="match", expected=expected)
-    found = page(one(record, comparison=comparison))
-    return {name for name in "baef" if f'<path class="{name}" d="M0' in found}
+def test_secrets_of_the_environment_are_starred_out(monkeypatch):
+    monkeypatch.setenv("DEPLOY_TOKEN", "s3cr3t-value.1")
+    monkeypatch.setenv("SHORT_TOKEN", "abc")
+    _secrets.cache_clear()
+    told = page(replace(one(), message="401 for s3cr3t-value.1, abc"))
+    _secrets.cache_clear()
+    assert "s3cr3t" not in told
+    assert "401 for ***, abc" in told
+
+
+def test_weights_that_leave_zero_have_no_ratio():
+    moved = replace(layer(random.Random(0), "a"), update_ratio={"weight": math.inf})
+    found = page(one(RunRecord(before=ModelRecord(layers=(moved,)))))
+    assert "from 0" in found
+    assert "\tinf" not in found
 
 
 def test_histograms_overlay_start_after_and_the_baseline_of_both():
     rng = random.Random(0)
     now = RunRecord(before=mlp(rng), after=mlp(rng, "after 5 steps"))
-    assert overlays(RunRecord(before=now.before), None) == {"b"}
-    assert overlays(now, None) == {"a", "b"}
-    assert overlays(now, RunRecord(after=now.after)) == {"a", "b", "f"}
-    assert overlays(now, now) == {"a", "b", "e", "f"}
+    assert overlays(RunRecord(before=now.before), None) == {0}
+    assert overlays(now, None) == {0, 1}
+    assert overlays(now, RunRecord(after=now.after)) == {0, 1, 3}
+    assert overlays(now, now) == {0, 1, 2, 3}
+
+
+def overlays(record: RunRecord, expected: RunRecord | None) -> set[int]:
+    comparison = Comparison(status="match", expected=expected)
+    view = page_view(SessionRecord(1, {}, (one(record, comparison=comparison),)))
+    charts = data(view)["tests"][0]["entries"][0]["layers"]["charts"]
+    return {series[0] for each in charts for chart in each for series in chart[2]}
 
 
 def test_every_tensor_has_its_histogram():
-    found = page(one(RunRecord(before=mlp(random.Random(0), depth=1))))
-    captions = [
-        w for w in ("weight</b>", "activations</b>", "gradient of weight</b>") if w in found
-    ]
-    assert len(captions) == 3
-    assert found.count('<svg class="h"') == 3
+    view = page_view(SessionRecord(1, {}, (one(RunRecord(before=mlp(random.Random(0), depth=1))),)))
+    (charts,) = data(view)["tests"][0]["entries"][0]["layers"]["charts"]
+    captions = [data(view)["texts"][chart[1]] for chart in charts]
+    assert captions == ["weight", "activations", "gradient of weight"]
 
 
-def test_runs_show_metrics_over_seeds_beside_the_baseline():
-    rng = random.Random(4)
-    text = Outline(page(one(runs(rng, 0.7, epochs=5), comparison=changed(runs(rng, 0.7))))).text
-    assert "accuracy 0." in text
-    assert "±" in text
-    assert "seeds 0, 1, 2, 3, 4, 5, 6, 7" in text
-
-
-def test_a_sweep_has_an_overview_of_its_records():
-    text = Outline(report.render(session())).text
-    assert "record health baseline findings accuracy final loss" in text
-
-
-def test_a_picture_is_an_image_and_no_part_of_the_page():
+def test_a_picture_is_data_and_no_part_of_the_page():
     picture = Picture("w", "image/svg+xml", HOSTILE_SVG)
     found = page(TestRecord(nodeid="a.py::t", pictures=(picture,)))
-    assert 'src="data:image/svg+xml;base64,' in found
     assert "onload" not in found
+    assert '"svg"' in found
 
 
 def test_hostile_strings_are_text():
@@ -280,7 +397,7 @@ def test_hostile_strings_are_text():
     assert {"script", "img"} >= {t for t, k, v in outline.attributes if k == "src"}
     assert not [k for _, k, _ in outline.attributes if k.startswith("on")]
     assert not [v for v in outline.values("href") if v.startswith("javascript")]
-    assert report.render(hostile()).count("<script>") == 1
+    assert report.render(hostile()).count("<script") == 2
 
 
 odd = TensorStats(
@@ -376,9 +493,7 @@ def test_odd_findings_make_a_page():
 
 def test_tests_without_records_and_empty_sessions_make_a_page():
     assert "No test recorded anything" in Outline(page()).text
-    assert (
-        "it recorded nothing" in Outline(page(TestRecord(nodeid="a.py::t", outcome="crashed"))).text
-    )
+    assert "crashed" in Outline(page(TestRecord(nodeid="a.py::t", outcome="crashed"))).text
     assert "worker gw0 died" in Outline(page(notes=("worker gw0 died",))).text
 
 
@@ -387,8 +502,7 @@ def test_three_hundred_layers_with_long_names():
     base = layer(rng, "x", size=50)
     layers = tuple(replace(base, name=f"{'ネット.' * 120}{i}") for i in range(300))
     found = page(one(RunRecord(before=ModelRecord(layers=layers))))
-    assert found.count('<svg class="h"') == 900
-    assert len(found.encode()) < 1_800_000
+    assert len(found.encode()) < 1_000_000
 
 
 def test_long_lists_are_capped_and_say_so():
@@ -396,20 +510,15 @@ def test_long_lists_are_capped_and_say_so():
         replace(changed(RunRecord()).differences[0], key=f"k{i}") for i in range(99)
     )
     findings = tuple(replace(saturation(), layer=f"l{i}") for i in range(99))
-    found = page(
-        one(
-            findings=findings,
-            comparison=Comparison(status="changed", differences=differences, compared=99),
-        )
-    )
-    text = Outline(found).text
-    assert "and 59 more in run.json" in text
-    assert "and 39 more in run.json" in text
-    assert "and 91 more, listed with their tests" in text
+    comparison = Comparison(status="changed", differences=differences, compared=99)
+    record = one(findings=findings, comparison=comparison)
+    (entry,) = data(page_view(SessionRecord(1, {}, (record,))))["tests"][0]["entries"]
+    assert (len(entry["baseline"]["differences"]), entry["baseline"]["more"]) == (40, 59)
+    assert (len(entry["findings"]), entry["moreFindings"]) == (60, 39)
 
 
 def test_a_huge_message_is_cut_and_colours_are_removed():
     found = page(replace(one(), message="\x1b[31mred\x1b[0m " + "x" * 50_000))
     assert "\x1b" not in found
     assert "more characters are in run.json" in found
-    assert len(found) < 80_000
+    assert len(found) < 150_000

@@ -63,8 +63,8 @@ def test_a_broken_start_fails_in_words(copies, other, layer, rule):
     assert output.endswith("pytest ended with 1"), output
     first = next(text for text in output.splitlines() if "InitcheckFailure: fail: " in text)
     assert layer in first
-    assert f"[{rule}]" in first
-    for word in ("cause: ", "remedy: ", "report: pytest "):
+    assert f"fail: {rule}, " in first
+    for word in ("measured  ", "cause     ", "fix       ", "report: pytest "):
         assert f"E       {word}" in output
     assert "pytest_initcheck/" not in output, "frames of the plugin hide what is wrong"
 

@@ -23,6 +23,7 @@ from support.records import escape_record, layer, mlp, resnet, runs, tensor
 
 HOSTILE = (
     "<script>window.hacked=1</script><img src=x onerror=window.hacked=2>'\"&\x1b[31m\x00</noscript>"
+    "\u202e\u2066</script>"
 )
 HOSTILE_SVG = (
     '<svg xmlns="http://www.w3.org/2000/svg" width="40" height="40" onload="parent.hacked=3">'
@@ -393,3 +394,25 @@ def many_layers(layers: int = 100, seed: int = 5) -> SessionRecord:
             ),
         ),
     )
+
+
+def many_tests(count: int = 2000, seed: int = 0) -> SessionRecord:
+    """Diagnoses of small models, each other than the next; every tenth fails."""
+    rng = random.Random(seed)
+    models = [(mlp(rng, depth=4), mlp(rng, "after 5 steps", 4)) for _ in range(min(count, 40))]
+    tests = tuple(_one_of_many(i, *models[i % len(models)]) for i in range(count))
+    return SessionRecord(1, PROVENANCE, tests)
+
+
+def _one_of_many(i: int, before: ModelRecord, after: ModelRecord) -> TestRecord:
+    is_bad = i % 10 == 0
+    entry = Entry(
+        name="diagnosis",
+        kind="diagnosis",
+        record=RunRecord(curves={"loss": ((2.3, 2.2, 2.1, 2.0),)}, before=before, after=after),
+        verdict="fail" if is_bad else "pass",
+        findings=(saturation("layers.3", "layers.2"),) if is_bad else (),
+    )
+    nodeid = f"tests/test_models_{i // 50}.py::test_model[{i}]"
+    outcome = "failed" if is_bad else "passed"
+    return TestRecord(nodeid=nodeid, outcome=outcome, duration=0.2, entries=(entry,))
