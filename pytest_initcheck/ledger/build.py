@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules import module as hooks
 from torch.nn.parameter import is_lazy
 
+from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.evidence.construction import Built, ConstructionFacts, Write
 from pytest_initcheck.ledger.draws import with_draws
 from pytest_initcheck.ledger.recorder import Recorder
@@ -23,7 +25,11 @@ def build(factory: Callable[[], Any]) -> tuple[Any, ConstructionFacts]:
     """What ``factory()`` returns, and how the tensors of the model came to their values.
 
     Nothing is recorded of what is no ``nn.Module``. Whatever the factory raises is raised.
+
+    Raises:
+        InitcheckError: the factory cannot be called without arguments.
     """
+    _check(factory)
     recorder = Recorder()
     with _places() as places, recorder:
         model = factory()
@@ -31,6 +37,22 @@ def build(factory: Callable[[], Any]) -> tuple[Any, ConstructionFacts]:
         return model, ConstructionFacts()
     found = list(_built(model, recorder.memories, places))
     return model, ConstructionFacts(tensors=tuple(with_draws(found, model)))
+
+
+def _check(factory: Callable[[], Any]) -> None:
+    try:
+        signature = inspect.signature(factory)
+    except (TypeError, ValueError):
+        # Some callables have none that can be read.
+        return
+    try:
+        signature.bind()
+    except TypeError as error:
+        name = getattr(factory, "__name__", type(factory).__name__)
+        raise InitcheckError(
+            f"model is {name}, which cannot be called without arguments ({error}); pass a model, "
+            f"or what builds one: lambda: {name}(…)"
+        ) from None
 
 
 @contextlib.contextmanager

