@@ -122,14 +122,15 @@ def paths_by_hand() -> None:
     """Some noisy paths on the quartic, as one would write them, without asking where they end."""
     for seed in range(BY_HAND):
         source = torch.Generator().manual_seed(seed)
+        noise = 10 * torch.randn(101, 1, generator=source, dtype=torch.float64).float()
         w = torch.tensor([6.0], requires_grad=True)
         optimizer = momentum([w])
         path = [w.item()]
-        for _ in range(100):
+        for step in range(100):
             optimizer.zero_grad()
             quartic(w).backward()
             assert w.grad is not None
-            w.grad += 10 * torch.randn(1, generator=source)
+            w.grad += noise[step]
             optimizer.step()
             path.append(w.item())
 

@@ -82,22 +82,28 @@ def pooled_histogram(histograms: Sequence[Histogram | None]) -> Histogram | None
     low, high = min(one.low for one in known), max(one.high for one in known)
     bins = max(len(one.counts) for one in known)
     edges = [low + (high - low) * i / bins for i in range(bins)]
-    below = [round(sum(_below(one, edge) for one in known)) for edge in edges]
+    counted = [_below(one, edges) for one in known]
+    below = [round(sum(each)) for each in zip(*counted, strict=True)]
     below[0] = 0
     below.append(sum(sum(one.counts) for one in known))
     return Histogram(low, high, tuple(b - a for a, b in itertools.pairwise(below)))
 
 
-def _below(histogram: Histogram, edge: float) -> float:
-    """How many of the histogram's values lie below ``edge``."""
-    if edge <= histogram.low:
-        return 0.0
-    if edge >= histogram.high:
-        return float(sum(histogram.counts))
+def _below(histogram: Histogram, places: Sequence[float]) -> list[float]:
+    """How many of the histogram's values lie below each of the places."""
     edges = histogram.edges
-    place = min(bisect_right(edges, edge) - 1, len(histogram.counts) - 1)
-    part = (edge - edges[place]) / (edges[place + 1] - edges[place])
-    return sum(histogram.counts[:place]) + min(part, 1.0) * histogram.counts[place]
+    before = [0, *itertools.accumulate(histogram.counts)]
+
+    def below(place: float) -> float:
+        if place <= histogram.low:
+            return 0.0
+        if place >= histogram.high:
+            return float(before[-1])
+        bin_ = min(bisect_right(edges, place) - 1, len(histogram.counts) - 1)
+        part = (place - edges[bin_]) / (edges[bin_ + 1] - edges[bin_])
+        return before[bin_] + min(part, 1.0) * histogram.counts[bin_]
+
+    return [below(place) for place in places]
 
 
 def _pooled_units(units: Sequence[UnitStats | None]) -> UnitStats | None:
