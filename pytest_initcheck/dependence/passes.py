@@ -200,10 +200,9 @@ def _shake(model: nn.Module) -> None:
             if _is_plain(parameter):
                 noise = torch.randn(parameter.shape, generator=draw).mul_(0.01).add_(1)
                 parameter.mul_(noise.to(parameter))
-                if int(torch.count_nonzero(parameter)) < parameter.numel():
-                    # Columns that were added to a trained layer start at zero.
-                    drawn = _noise(parameter, draw).to(parameter)
-                    parameter.copy_(torch.where(parameter == 0, drawn, parameter))
+                # Columns that were added to a trained layer start at zero.
+                drawn = _noise(parameter, draw).to(parameter)
+                parameter.copy_(torch.where(parameter == 0, drawn, parameter))
 
 
 def _sleeps(parameter: Tensor) -> bool:
