@@ -7,10 +7,11 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom, nct, t
+from support.shares import chance_of_failing
 
 from pytest_initcheck import InitcheckError, Sequential
 from pytest_initcheck.sequential import LOST, NEVER, POWER, Stage, degrees, error, share_stage
-from pytest_initcheck.statistics import chance_of_failing, failing_count
+from pytest_initcheck.statistics import failing_count
 
 designs = st.builds(
     lambda least, more: Sequential(at_most=least + more, at_least=least),

@@ -9,6 +9,7 @@ import numpy
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from support.shares import chance_of_failing
 
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.statistics import (
@@ -29,11 +30,6 @@ values = st.floats(-1e6, 1e6)
 
 
 # Shares
-
-
-def chance_of_failing(share, n, probability, confidence=0.95):
-    """The power of `share_at_least`: the probability that a true ``share`` fails it."""
-    return at_most_chance(failing_count(n, probability, confidence), n, share)
 
 
 def test_wilson_gives_published_values():

@@ -317,7 +317,7 @@ def test_reformatted_json_is_fine():
 
 def test_a_huge_line_is_located_at_once():
     text = '{"format": 1, "tests": {"t": {"m": [' + "1, " * (4 << 20) + "1]}}}"
-    began = time.monotonic()
+    began = time.process_time()
     for whole in (text, text.replace('"t":', '\n"t":')):
         assert re.match(r"a\.json:\d: ", complaint(lambda whole=whole: parse(whole, "a.json")))
-    assert time.monotonic() - began < 15, "without a bound it takes a minute"
+    assert time.process_time() - began < 15, "without a bound it takes a minute"
