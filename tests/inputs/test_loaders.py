@@ -106,9 +106,7 @@ def test_a_data_set_that_raises_is_told_as_its_own(net, data):
         def __getitem__(self, index):
             raise OSError("no such picture")
 
-    with pytest.raises(
-        InitcheckError, match="the DataLoader raised OSError: no such picture; "
-    ):
+    with pytest.raises(InitcheckError, match="the DataLoader raised OSError: no such picture; "):
         diagnose(net, DataLoader(Broken(*data), 4))
 
 
