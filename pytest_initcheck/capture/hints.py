@@ -21,7 +21,8 @@ def seen(value: Any) -> str:
     if isinstance(value, Tensor):
         return f"{str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}"
     if isinstance(value, Mapping):
-        return f"a {type(value).__name__} of {', '.join(map(repr, list(value)[:8]))}"
+        fields = ", ".join(map(repr, list(value)[:8]))
+        return f"a {type(value).__name__}{f' of {fields}' if fields else ''}"
     if isinstance(value, (tuple, list)) and tensors_of(value):
         more = ", …" * (len(value) > _MOST)
         return f"a {type(value).__name__} of {', '.join(map(seen, value[:_MOST]))}{more}"

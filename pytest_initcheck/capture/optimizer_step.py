@@ -29,10 +29,14 @@ ELEMENTWISE: tuple[type, ...] = (
 )
 
 
+def needs_closure(optimizer: Any) -> bool:
+    """Whether an optimiser evaluates the loss itself, as LBFGS does."""
+    closure = inspect.signature(optimizer.step).parameters.get("closure")
+    return closure is not None and closure.default is inspect.Parameter.empty
+
+
 def take_step(optimizer: optim.Optimizer, program: Program) -> None:
     """One step; optimisers that evaluate the loss themselves, such as LBFGS, get a closure."""
-    closure = inspect.signature(optimizer.step).parameters.get("closure")
-    needs_closure = closure is not None and closure.default is inspect.Parameter.empty
 
     def evaluate() -> Tensor:
         optimizer.zero_grad()
@@ -42,7 +46,7 @@ def take_step(optimizer: optim.Optimizer, program: Program) -> None:
 
     try:
         with torch.enable_grad():
-            optimizer.step(evaluate) if needs_closure else optimizer.step()  # type: ignore[arg-type]
+            optimizer.step(evaluate) if needs_closure(optimizer) else optimizer.step()  # type: ignore[arg-type]
     except InitcheckError:
         raise
     except Exception as error:

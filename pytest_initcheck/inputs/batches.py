@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
+from pytest_initcheck.capture.hints import seen
 from pytest_initcheck.capture.program import TARGET_NAMES
 from pytest_initcheck.capture.tree import tensors_of
 from pytest_initcheck.capture.whole import Whole, fields_of
@@ -45,6 +46,8 @@ def arranged(batch: Any, model: nn.Module, loss_takes: Takes | None) -> Arranged
     Raises:
         InitcheckError: it has a form in which it cannot be told what the model gets.
     """
+    if batch is None or (isinstance(batch, (tuple, list, Mapping)) and not batch):
+        raise InitcheckError(f"the batch is {seen(batch)} without data; pass (inputs, targets)")
     asked = forward_of(model)
     found = _with_tensors(batch)
     form = _form(found.batch, asked, loss_takes)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from pytest_initcheck.capture.program import refused
 from pytest_initcheck.capture.randomness import isolated
 from pytest_initcheck.capture.whole import fields_of
 from pytest_initcheck.errors import InitcheckError
@@ -70,6 +71,9 @@ def _next(iterator: Iterator[Any], name: str) -> Any:
         raise InitcheckError(
             f"the {name} yields no batch; pass one with data (drop_last=True drops a short one)"
         ) from None
+    except Exception as error:
+        wanted = "a batch itself: its first one cannot be made here, in this process"
+        raise refused(f"the {name}", error, wanted) from error
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pytest_initcheck.capture.optimizer_step import needs_closure
 from pytest_initcheck.capture.program import Optimizer, refused
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.inputs.signature import takes
@@ -22,6 +23,12 @@ class Several(torch.optim.Optimizer):
     """Several optimisers that step one after the other, each on its own groups."""
 
     def __init__(self, optimizers: list[torch.optim.Optimizer]) -> None:
+        for each in optimizers:
+            if needs_closure(each):
+                raise InitcheckError(
+                    f"{type(each).__name__} evaluates the loss itself and cannot step beside "
+                    "others; pass it alone"
+                )
         # Parameters may be in several of them, which the base class refuses.
         self.optimizers = optimizers
         self.defaults = {}
@@ -118,6 +125,8 @@ def _flat(given: Any) -> Iterator[Any]:
 
 
 def _is_schedule(value: Any) -> bool:
+    if isinstance(value, type):
+        return False
     has_rates = hasattr(value, "get_last_lr") or hasattr(value, "_last_lr")
     return has_rates or (hasattr(value, "step") and not hasattr(value, "param_groups"))
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from pytest_initcheck.capture.optimizer_step import needs_closure
 from pytest_initcheck.inputs.lightning import stand_ins
 from pytest_initcheck.stepping.arguments import has_training_step
 from pytest_initcheck.stepping.calling import Given, Step, step_of
@@ -71,16 +71,11 @@ def _finish(evaluate: Step, index: int, optimizers: list[Any], watcher: Watcher)
         optimizer.zero_grad()
     loss.backward()
     for optimizer in optimizers:
-        if _needs_closure(optimizer):
+        if needs_closure(optimizer):
             _automatic(evaluate, index, optimizer, [])
         else:
             optimizer.step()
     return result
-
-
-def _needs_closure(optimizer: Any) -> bool:
-    closure = inspect.signature(optimizer.step).parameters.get("closure")
-    return closure is not None and closure.default is inspect.Parameter.empty
 
 
 def _loss(returned: Any) -> Tensor | None:

@@ -101,6 +101,15 @@ def test_a_loader_without_a_batch_is_refused(net, data):
         diagnose(net, empty)
 
 
+def test_a_data_set_that_raises_is_told_as_its_own(net, data):
+    class Broken(TensorDataset):
+        def __getitem__(self, index):
+            raise OSError("no such picture")
+
+    with pytest.raises(InitcheckError, match="the DataLoader raised OSError: no such picture; "):
+        diagnose(net, DataLoader(Broken(*data), 4))
+
+
 def test_what_holds_tensors_is_a_batch_itself(data):
     graph = Ordered(data[0])
     assert first_batch(graph) == (graph, "")

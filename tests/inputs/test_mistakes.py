@@ -100,6 +100,11 @@ MISTAKES = {
         "float32 (1, 6)", "at least 2"),
     "an empty batch": (net, lambda: (x()[:0], y()[:0]), {}, "empty", "at least one sample"),
     "texts": (net, lambda: (["a text"] * 8, y()), {}, "a list", "tokenizer(texts, return_tensors"),
+    "no batch": (net, lambda: None, {}, "None", "pass (inputs, targets)"),
+    "an empty list": (net, list, {}, "a list", "pass (inputs, targets)"),
+    "an empty mapping": (net, dict, {}, "a dict", "pass (inputs, targets)"),
+    "LBFGS beside another": (
+        net, pair, {"optimizer": [torch.optim.LBFGS, torch.optim.SGD]}, "LBFGS", "pass it alone"),
     "a data set": (net, lambda: TensorDataset(x(), y()), {}, "TensorDataset of 8", "DataLoader("),
     "a missing field": (
         Tagger, lambda: {"input_ids": IDS, "labels": y()}, {}, "'input_ids'", "attention_mask"),

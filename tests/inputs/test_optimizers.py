@@ -85,6 +85,11 @@ def test_several_step_one_after_the_other(net, data):
     assert "2 that step one after the other" in found.record.meta["taken"]
 
 
+def test_classes_and_functions_may_be_several(net, data):
+    found = diagnose(net, data, optimizer=[Adam, lambda p: SGD(p, lr=0.1)])
+    assert found.record.meta["optimizer"] == "Adam + SGD"
+
+
 def test_schedules_are_said_not_to_step(net, data):
     found = diagnose(net, data, optimizer=configured(net, FORMS["nested"]))
     assert found.record.meta["taken"].endswith("StepLR not stepped")
