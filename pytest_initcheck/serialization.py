@@ -19,6 +19,7 @@ from pytest_initcheck.errors import InitcheckError
 T = TypeVar("T")
 Path = tuple[str | int, ...]
 _ODD = ("nan", "inf", "-inf")
+_RECORD = object()
 _PLAIN = frozenset({str, int, bool, type(None)})
 _CALLED = {str: "a text", int: "a whole number", float: "a finite number", bool: "true or false"}
 
@@ -160,6 +161,13 @@ def without_none(kind: Any) -> Any:
     return next(arg for arg in typing.get_args(kind) if arg is not type(None))
 
 
+@functools.cache
+def _shape(kind: Any) -> tuple[Any, tuple[Any, ...], Any]:
+    """Origin and arguments of a type, and the type without None: asked for every value."""
+    origin = _RECORD if dataclasses.is_dataclass(kind) else typing.get_origin(kind)
+    return origin, typing.get_args(kind), without_none(kind)
+
+
 def undeclared(kind: Any) -> Any:
     """A type without what is declared about it."""
     return typing.get_args(kind)[0] if typing.get_origin(kind) is Annotated else kind
@@ -191,8 +199,11 @@ def _is_default(f: dataclasses.Field[Any], value: Any) -> bool:
 class Codec:
     """Walks records, and types beside their data. A subclass writes less, or reads more strictly.
 
-    Every fault names the place in the data and what was expected there.
+    Every fault names the place in the data and what was expected there. ``has_limits`` says that
+    numbers are looked at one by one.
     """
+
+    has_limits = False
 
     def members(self, kind: type) -> tuple[Member, ...]:
         """The fields of a record that are written."""
@@ -232,16 +243,20 @@ class Codec:
 
     def decode(self, kind: Any, data: Any, path: Path) -> Any:
         """The value of type ``kind`` in JSON data that stands at ``path``."""
-        origin, args = typing.get_origin(kind), typing.get_args(kind)
+        origin, args, inner = _shape(kind)
         if origin is Annotated:
             return self.limited(self.decode(args[0], data, path), args[1:], path)
-        if (inner := without_none(kind)) is not kind:
+        if inner is not kind:
             return None if data is None else self.decode(inner, data, path)
-        if dataclasses.is_dataclass(kind):
-            return self.record(typing.cast(type, kind), data, path)
+        if origin is _RECORD:
+            return self.record(kind, data, path)
         if origin is tuple:
-            items = enumerate(self.typed(data, list, "a list", path))
-            return tuple(self.decode(args[0], item, (*path, i)) for i, item in items)
+            items = self.typed(data, list, "a list", path)
+            if not self.has_limits and items and type(items[0]) is undeclared(args[0]):
+                numbers = tuple(items)
+                if _are_numbers(numbers):
+                    return numbers
+            return tuple(self.decode(args[0], item, (*path, i)) for i, item in enumerate(items))
         if origin is dict:
             pairs = self.typed(data, dict, "an object", path).items()
             return {key: self.decode(args[1], item, (*path, key)) for key, item in pairs}

@@ -68,6 +68,8 @@ def _default(field: dataclasses.Field[Any]) -> Any:
 class Layout(Codec):
     """Writes records as a baseline's data, and reads them back strictly."""
 
+    has_limits = True
+
     def members(self, kind: type) -> tuple[Member, ...]:
         """What a baseline keeps of a record, without what stands on lines of its own."""
         return _members(kind)

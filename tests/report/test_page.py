@@ -195,6 +195,27 @@ def test_a_broken_address_is_harmless(show, hash):
     assert shown.is_visible()
 
 
+def test_it_works_in_the_frame_of_a_notebook(show, tmp_path):
+    import html
+
+    from pytest_initcheck import report
+
+    frame = tmp_path / "frame.html"
+    inner = html.escape(report.render(session()))
+    frame.write_text(
+        f'<iframe srcdoc="{inner}" sandbox="allow-scripts" width="900" height="700"></iframe>',
+        encoding="utf-8",
+    )
+    seen = show(session())
+    seen.page.goto(frame.as_uri())
+    inside = seen.page.frame_locator("iframe")
+    inside.locator(".tools [data-axis=state][data-value=fail]").click()
+    assert inside.locator("#shown").inner_text() == "2 of 7 tests"
+    inside.locator(".card h3 a").first.click()
+    inside.locator("article.test.here .body").wait_for()
+    assert [fault for fault in seen.faults if "Error" in fault] == []
+
+
 def test_sorting_reorders_the_tests(show):
     seen = show(session())
     seen.page.select_option("#sort", "slow")

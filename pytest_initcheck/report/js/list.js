@@ -49,7 +49,12 @@ function store(push) {
   for (const axis of AXES) if (state[axis].length) given.set(axis, state[axis].join(","));
   for (const key of KEYS_OF_STATE) if (state[key] !== plain[key]) given.set(key, state[key]);
   const hash = "#" + given.toString().replaceAll("%2C", ",");
-  if (hash !== (location.hash || "#")) history[push ? "pushState" : "replaceState"](null, "", hash);
+  if (hash === (location.hash || "#")) return;
+  try {
+    history[push ? "pushState" : "replaceState"](null, "", hash);
+  } catch {
+    /* In the frame of a notebook the page has no address of its own: it works without. */
+  }
 }
 
 /* One test as a closed row; its body is built when it is opened and comes near the window. */

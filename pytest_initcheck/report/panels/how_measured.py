@@ -28,6 +28,12 @@ def _facts(entry: Entry) -> tuple[tuple[str, str], ...]:
         for name, title, _ in named(RunRecord)
         if (value := getattr(record, name)) not in (None, (), "")
     ]
+    facts += [
+        (f"{name} of {curve}", f"{value:.4g}")
+        for curve, levels in record.levels.items()
+        if curve not in {**record.curves, **record.shown}  # Else it is drawn beside the curve.
+        for name, value in levels.items()
+    ]
     facts += record.meta.items()
     known = dict(facts)
     for model in (m for m in (record.before, record.after) if m is not None):
