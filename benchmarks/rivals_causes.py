@@ -58,6 +58,7 @@ OF_ID = {
     "IC805": {"leaking samples"},
     "IC806": {"sees the future"},
     "IC807": {"unread input"},
+    "IC823": {"left out"},
     "IC808": {"NaN of the optimiser"},
     "IC809": {"other tensors"},
     "IC810": {"stuck after the steps"},

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_initcheck.plugin import selecting
+from pytest_initcheck.plugin.ignore_fault import ignore_fault
 from pytest_initcheck.plugin.options import (
     DEFAULT_BASELINES,
     first,
-    ignore_fault,
     placed,
     tolerance_fault,
     tolerances,

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
+from pytest_initcheck.plugin.ignore_fault import ignore_fault
+
 if TYPE_CHECKING:
     from pytest_initcheck.checks.selection import Selection
 
@@ -122,7 +124,6 @@ def _parsed(line: str) -> PathRule:
 
 
 def _fault(line: str) -> str:
-    from pytest_initcheck.plugin.options import ignore_fault
 
     rule = _parsed(line)
     if not rule.pattern or rule.word not in _WORDS:

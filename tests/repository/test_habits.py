@@ -44,6 +44,7 @@ def sessions() -> dict[str, tuple[str, ...]]:
 
 def test_nox_has_the_sessions_that_are_promised():
     wanted = {"lint", "types", "tests", "oldest", "docs", "benchmarks", "coverage", "mutation"}
+    wanted |= {"libraries"}
     assert set(sessions()) == wanted
 
 
