@@ -275,6 +275,9 @@ def _diagnosed(subject: Subject) -> Diagnosis:
     with validate.thawed(subject.model) as was_frozen:
         evidence = _with_told(gather(subject, is_frozen=was_frozen), subject)
     findings = judge(evidence, [Optimiser()] if was_frozen else subject.checks)
+    if subject.construction is not None:
+        told = subject.construction.told
+        findings = [replace(finding, written=told(finding.layer)) for finding in findings]
     found = sort_out(findings, subject.ignore)
     return Diagnosis(
         record=evidence.before,

@@ -111,3 +111,10 @@ class ConstructionFacts:
     def of_layer(self, layer: str) -> tuple[Built, ...]:
         """The tensors that a module holds itself."""
         return tuple(built for built in self.tensors if built.layer == layer)
+
+    def told(self, layer: str) -> str:
+        """ "weight: normal_(std=0.02) at models.py:57; bias: zeros_() at models.py:58"."""
+        own = [b for b in self.of_layer(layer) if b.kind == "parameter" and b.is_known]
+        names = [built.name.removeprefix(f"{layer}.") for built in own]
+        pairs = zip(names, own, strict=True)
+        return "; ".join(f"{name}: {str(built) or 'never written'}" for name, built in pairs)

@@ -50,7 +50,8 @@ class Finding:
     mechanical: it changes its ``remedy_target``, and there what ``remedy_names`` lists.
     ``counts_layers`` says that ``measured`` is the number of ``layers``.
     ``ignored`` is the reason for which the finding is suppressed, ``title`` what its rule is
-    called in a few words.
+    called in a few words; ``written`` which calls wrote the layer's parameters, and from which
+    lines, where the model was built by the diagnosis.
     """
 
     id: str
@@ -73,6 +74,7 @@ class Finding:
     counts_layers: bool = False
     ignored: str = ""
     title: str = ""
+    written: str = ""
 
     def __str__(self) -> str:
         where = f"layer {self.layer!r}" if self.layer else "model"

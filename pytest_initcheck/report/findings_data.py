@@ -69,6 +69,7 @@ def _finding(finding: Finding, layers: Mapping[str, LayerRecord], texts: Texts) 
         "shape": layer_words(layer)[1] if layer else "",
         "units": describe_units(finding.units) if finding.units else "",
         "others": others_text(finding),
+        "written": finding.written,
         "remedy": finding.remedy,
         "code": finding.remedy_code,
         "reference": finding.reference,

@@ -82,6 +82,8 @@ def _measured(finding: Finding) -> Iterator[tuple[str, str]]:
     where += f", {describe_units(finding.units)}" if finding.units else ""
     more = f" and {len(others) - MOST_OTHERS} more" if len(others) > MOST_OTHERS else ""
     yield "where", where + (f"; also {', '.join(others[:MOST_OTHERS])}{more}" if others else "")
+    if finding.written:
+        yield "written", finding.written
     yield from (("profile", line.partition(": ")[2]) for line in profile_lines(finding))
 
 

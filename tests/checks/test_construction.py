@@ -157,3 +157,17 @@ def test_as_text_it_tells_every_tensor():
     assert text.startswith("verdict: fail\nerror IC901")
     assert "gain: never written" in text
     assert "first.weight: kaiming_uniform_(a=2.236" in text
+
+
+def test_a_finding_on_a_layer_tells_the_lines_that_wrote_it():
+    class Zero(zoo.Net):
+        def build(self):
+            for layer in (self.first, self.last):
+                nn.init.zeros_(layer.weight)
+                nn.init.zeros_(layer.bias)
+
+    first = diagnose(Zero, labelled(8, 4)).findings[0]
+
+    assert first.written.startswith("weight: zeros_() at test_construction.py:")
+    assert "; bias: zeros_() at test_construction.py:" in first.written
+    assert diagnose(Zero(), labelled(8, 4)).findings[0].written == ""

@@ -33,6 +33,9 @@ function findingBlock(finding, since) {
   if (finding.leads) parts.push(fold(`It leads to ${finding.leads.length} more`, () => finding.leads.map((line) => h("p", {}, h("bdi", {}, text(line))))));
   if (finding.primer !== undefined) parts.push(fold("New to this?", () => h("p", {}, text(finding.primer))));
   if (finding.ignored !== undefined) parts.push(h("p", { class: "reason" }, h("b", {}, "Ignored"), " ", h("bdi", {}, text(finding.ignored))));
+  if (finding.written !== undefined) {
+    parts.push(h("p", { class: "quiet" }, h("b", {}, "Written by"), " ", h("bdi", {}, text(finding.written))));
+  }
   if (finding.reference !== undefined) {
     parts.push(h("p", { class: "quiet" }, finding.link !== undefined ? h("a", { href: text(finding.link), rel: "noreferrer noopener" }, h("bdi", {}, text(finding.reference))) : h("bdi", {}, text(finding.reference))));
   }
