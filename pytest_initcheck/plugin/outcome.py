@@ -48,6 +48,7 @@ class TestOutcome:
     def raise_baseline_problem(self) -> None:
         """Fail the test where a record does not fit its baseline."""
         __tracebackhide__ = True
+        self.recorder.expect_caught(None, CAUGHT)  # The test has ended well so far.
         text = self.recorder.baseline_problem()
         if text:
             self.deferred = InitcheckFailure(text)

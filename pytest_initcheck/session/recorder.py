@@ -135,6 +135,11 @@ class TestRecorder:
             replace(entry, expected=entry.expected or reason) if entry.name in caught else entry
             for entry in self.entries
         ]
+        # What is expected may be stored.
+        self.problems = [
+            replace(problem, blocked="") if problem.name in caught else problem
+            for problem in self.problems
+        ]
 
     def note_ignores(self, unused: Sequence[Ignore]) -> None:
         """Remember which ignores of markers and ini file a diagnosis of this test has matched."""

@@ -92,10 +92,18 @@ def test_what_is_expected_and_not_found_fails(models, call, words):
     result.stdout.fnmatch_lines([f"E*{words}*"])
 
 
-def test_what_is_expected_may_be_stored(models):
-    models.test(
-        test_a=f"{HEAD}\n    def test_bad(initcheck):\n"
-        "        initcheck.assert_healthy(bad(), batch(), expect='IC101')\n"
-    )
+@pytest.mark.parametrize(
+    "body",
+    [
+        "initcheck.assert_healthy(bad(), batch(), expect='IC101')",
+        "with pytest.raises(InitcheckFailure):\n"
+        "            initcheck.assert_healthy(bad(), batch())",
+    ],
+)
+def test_what_is_expected_may_be_stored(models, body):
+    models.test(test_a=f"{HEAD}\n    def test_bad(initcheck):\n        {body}\n")
+    result = models.run()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["create: pytest *test_bad --initcheck-update"])
     models.run("--initcheck-update").assert_outcomes(passed=1)
     models.run().assert_outcomes(passed=1)
