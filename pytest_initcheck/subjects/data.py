@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from pytest_initcheck.capture.tree import tensors_of
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.subjects.spec import Asked, InputSpec
 
@@ -89,8 +90,7 @@ def class_axis(shape: tuple[int, ...], classes: int) -> int:
 
 def guessed_classes(shape: tuple[int, ...], inputs: Any) -> int | None:
     """How many classes an output seems to be the logits of; None for one of values."""
-    of_inputs = tuple(inputs.shape) if isinstance(inputs, Tensor) else ()
-    if shape == of_inputs or len(shape) < 2:
+    if len(shape) < 2 or shape in [tuple(tensor.shape) for tensor in tensors_of(inputs)]:
         return None
     count = shape[1] if len(shape) > 3 else shape[-1]
     return count if count > 1 else None

@@ -48,10 +48,12 @@ def _of_timm(model: nn.Module) -> tuple[int, ...] | None:
 
 def _of_layers(model: nn.Module) -> Iterator[tuple[InputSpec, str]]:
     for name, layer in model.named_modules():
-        why = f"{name or 'the model'!s}, a {type(layer).__name__}"
+        kind_of = type(layer).__name__
+        why = f"{name or 'the model'}, {'an' if kind_of[0] in 'AEIOU' else 'a'} {kind_of}"
         shapes = list(_shapes(layer))
         kind = "int64" if isinstance(layer, nn.Embedding) else ""
-        for shape in shapes:
+        # A lazy layer does not say what it takes.
+        for shape in shapes if all(map(min, shapes)) else ():
             yield InputSpec(shape, "", kind), why
         if shapes:
             return

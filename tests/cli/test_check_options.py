@@ -44,6 +44,14 @@ class Pair(Mlp):
         output = super().forward(x)
         return output, output.square()
 
+class Denoiser(Two):
+    def forward(self, x, t):
+        return x - super().forward(x, t).repeat(1, 2)[:, :6]
+
+class Lazy(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.LazyLinear(3))
+
 class Auto(nn.Sequential):
     def __init__(self):
         super().__init__(nn.Linear(12, 6), nn.Tanh(), nn.Linear(6, 12))
@@ -107,9 +115,13 @@ def run(models, capsys):
     ("target", "guessed"),
     [
         ("Mlp", ["inputs float32 (32, 20) (0, a Linear)", "10 classes (the output's (32, 10))"]),
-        ("Tokens", ["inputs int64 (8, 16) (embed, a Embedding)", "50 classes"]),
+        ("Tokens", ["inputs int64 (8, 16) (embed, an Embedding)", "50 classes"]),
         ("Images", ["inputs float32 (8, 3, 96, 96) (0, a Conv2d)", "5 classes"]),
         ("Two", ["inputs a=float32 (32, 6), b=float32 (32, 6)", "4 classes"]),
+        (
+            "Denoiser",
+            ["inputs x=float32 (32, 6), t=float32 (32, 6)", "normal values of the output's"],
+        ),
         ("Auto", ["inputs float32 (32, 12)", "normal values of the output's (32, 12)"]),
         ("Lit", ["example_input_array", "10 classes (the output's (4, 10))"]),
     ],
@@ -240,6 +252,8 @@ def test_what_cannot_be_guessed_is_asked_for(models, capsys):
     assert main(["check", f"{models}:Theirs"]) == 2
     said = capsys.readouterr().err
     assert "cannot be told from its layers (tried 32,6 | 32,16,6); pass --input x=SHAPE" in said
+    assert main(["check", f"{models}:Lazy"]) == 2
+    assert "Lazy takes cannot be told from its layers; pass --input" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
