@@ -72,7 +72,8 @@ def direction(model: nn.Module, starts: Mapping[str, Tensor]) -> float | None:
     found = [_products(*each) for trio in pairs for each in pieces(*trio)]
     product, step, slope = torch.stack([part.cpu() for part in found]).sum(0).tolist()
     size = (step * slope) ** 0.5
-    return product / size if 0 < size < float("inf") else None
+    # What rounding adds in single precision is no part of a cosine.
+    return max(-1.0, min(1.0, product / size)) if 0 < size < float("inf") else None
 
 
 def _products(after: Tensor, before: Tensor, slope: Tensor) -> Tensor:
