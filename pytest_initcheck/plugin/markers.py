@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_initcheck.plugin import selecting
+from pytest_initcheck.plugin.faults import ignore_fault, select_fault
 from pytest_initcheck.plugin.options import (
     DEFAULT_BASELINES,
     first,
-    ignore_fault,
     placed,
     tolerance_fault,
     tolerances,
 )
 from pytest_initcheck.plugin.paths import below
-from pytest_initcheck.plugin.selecting import PathRule, select_fault
+from pytest_initcheck.plugin.selecting import PathRule
 from pytest_initcheck.session.settings import DEVICES, Scope, Settings
 
 if TYPE_CHECKING:

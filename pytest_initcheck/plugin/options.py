@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_initcheck.plugin import ci_options, models, repro, selecting, update_options
+from pytest_initcheck.plugin.faults import ignore_fault
 from pytest_initcheck.plugin.paths import below, path_option
 from pytest_initcheck.session.settings import DEVICES, Settings
 
@@ -268,18 +269,6 @@ def _refuse_places(settings: Settings) -> None:
         other = taken.setdefault(path, option)
         if other != option:
             raise pytest.UsageError(f"{other} and {option} name one file, {path}: choose two")
-
-
-def ignore_fault(value: Any) -> str:
-    """What is wrong with ignores; empty where nothing is."""
-    from pytest_initcheck.errors import InitcheckError
-    from pytest_initcheck.ignores import parse
-
-    try:
-        parse(value)
-    except InitcheckError as error:
-        return str(error)
-    return ""
 
 
 def tolerance_fault(value: Any) -> str:
