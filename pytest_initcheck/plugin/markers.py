@@ -10,7 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_initcheck.plugin import selecting
+<<<<<<< HEAD
 from pytest_initcheck.plugin.ignore_fault import ignore_fault
+=======
+from pytest_initcheck.plugin.faults import ignore_fault, select_fault
+>>>>>>> w/in
 from pytest_initcheck.plugin.options import (
     DEFAULT_BASELINES,
     first,
@@ -19,7 +23,7 @@ from pytest_initcheck.plugin.options import (
     tolerances,
 )
 from pytest_initcheck.plugin.paths import below
-from pytest_initcheck.plugin.selecting import PathRule, select_fault
+from pytest_initcheck.plugin.selecting import PathRule
 from pytest_initcheck.session.settings import DEVICES, Scope, Settings
 
 if TYPE_CHECKING:

@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
+<<<<<<< HEAD
 from pytest_initcheck.plugin.ignore_fault import ignore_fault
+=======
+from pytest_initcheck.plugin.faults import ignore_fault, select_fault
+>>>>>>> w/in
 
 if TYPE_CHECKING:
     from pytest_initcheck.checks.selection import Selection
@@ -103,18 +107,6 @@ def ignores_of(rules: Iterable[PathRule]) -> Iterator[str]:
     yield from (rule.value for rule in rules if rule.word == "ignore")
 
 
-def select_fault(value: object) -> str:
-    """What is wrong with a selection; empty where nothing is."""
-    from pytest_initcheck.checks.selection import parse_select
-    from pytest_initcheck.errors import InitcheckError
-
-    try:
-        parse_select(value)  # type: ignore[arg-type]
-    except (InitcheckError, TypeError) as error:
-        return str(error)
-    return ""
-
-
 def _parsed(line: str) -> PathRule:
     pattern, _, rest = line.partition(": ")
     word, _, value = rest.strip().partition(" ")
@@ -124,7 +116,10 @@ def _parsed(line: str) -> PathRule:
 
 
 def _fault(line: str) -> str:
+<<<<<<< HEAD
 
+=======
+>>>>>>> w/in
     rule = _parsed(line)
     if not rule.pattern or rule.word not in _WORDS:
         return _FORM

@@ -16,6 +16,8 @@ _COLUMNS = [
     "layer", "kind", "nonlinearity", "moment", "tensor", "n", "mean", "std", "min", "max",
     "zero_share", "nonfinite", "dead_share", "saturated_share", "update_ratio", "dtype", "shape",
 ]  # fmt: skip
+# Okabe, Ito: Color universal design (2008); without yellow, which is too light for lines.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _PANELS = ("weights", "activations", "gradients")
 
 
@@ -69,6 +71,9 @@ def models_figure(before: ModelRecord, after: ModelRecord, title: str) -> Figure
                 _draw(axis, _panel(layer, panel), label)
             axis.set_title(f"{name or 'model'} {panel}", fontsize=8)
             axis.tick_params(labelsize=6)
+        row[0].set_ylabel("share of values", fontsize=7)
+    for axis in axes[-1]:
+        axis.set_xlabel("value", fontsize=7)
     figure.suptitle(title, fontsize=10)
     if names:
         axes[0][0].legend(fontsize=6)
@@ -93,6 +98,12 @@ def _draw(axis: Axes, stats: TensorStats | None, label: str) -> None:
         return
     total = max(sum(stats.histogram.counts), 1)
     heights = [count / total for count in stats.histogram.counts]
+    is_before = label == "before"
     axis.stairs(
-        heights, list(stats.histogram.edges), label=label, fill=label == "before", alpha=0.6
+        heights,
+        list(stats.histogram.edges),
+        label=label,
+        fill=is_before,
+        color=COLOURS[0 if is_before else 1],
+        alpha=0.6 if is_before else 1.0,
     )

@@ -7,14 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pytest_initcheck.records import Comparison, Curve, RunRecord
-from pytest_initcheck.report.export import models_figure
+from pytest_initcheck.report.export import COLOURS, models_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe, Ito: Color universal design (2008); without yellow, which is too light for lines.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _STYLES = ("-", "--", "-.", ":")
 _MOST = 12
 

@@ -82,6 +82,12 @@ def test_curves_are_named_with_their_axis(shown, kind, name):
     assert all(axis.get_xlabel() == "epoch" for axis in axes)
 
 
+def test_histograms_say_what_their_axes_are(shown):
+    axes = shown["diagnosis"].plot().axes
+    assert axes[0].get_ylabel() == "share of values"
+    assert axes[-1].get_xlabel() == "value"
+
+
 def test_lines_of_a_sweep_differ_in_colour_and_in_style(shown):
     lines = shown["sweep"].plot().axes[0].lines
     assert [line.get_label() for line in lines] == ["sigma=0.1", "sigma=0.2"]

@@ -26,7 +26,7 @@ ALWAYS = {
         f"pytest_initcheck.plugin.{name}"
         for name in ("ci_options", "hooks", "markers", "options", "paths", "update_options")
     ),
-    *(f"pytest_initcheck.plugin.{name}" for name in ("models", "repro", "selecting")),
+    *(f"pytest_initcheck.plugin.{name}" for name in ("faults", "models", "repro", "selecting")),
     "pytest_initcheck.session",
     "pytest_initcheck.session.settings",
 }
