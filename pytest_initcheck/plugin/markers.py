@@ -10,11 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_initcheck.plugin import selecting
-<<<<<<< HEAD
-from pytest_initcheck.plugin.ignore_fault import ignore_fault
-=======
 from pytest_initcheck.plugin.faults import ignore_fault, select_fault
->>>>>>> w/in
 from pytest_initcheck.plugin.options import (
     DEFAULT_BASELINES,
     first,

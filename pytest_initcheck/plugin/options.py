@@ -11,11 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_initcheck.plugin import ci_options, models, repro, selecting, update_options
-<<<<<<< HEAD
-from pytest_initcheck.plugin.ignore_fault import ignore_fault
-=======
 from pytest_initcheck.plugin.faults import ignore_fault
->>>>>>> w/in
 from pytest_initcheck.plugin.paths import below, path_option
 from pytest_initcheck.session.settings import DEVICES, Settings
 

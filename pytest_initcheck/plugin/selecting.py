@@ -8,11 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-<<<<<<< HEAD
-from pytest_initcheck.plugin.ignore_fault import ignore_fault
-=======
 from pytest_initcheck.plugin.faults import ignore_fault, select_fault
->>>>>>> w/in
 
 if TYPE_CHECKING:
     from pytest_initcheck.checks.selection import Selection
@@ -116,10 +112,6 @@ def _parsed(line: str) -> PathRule:
 
 
 def _fault(line: str) -> str:
-<<<<<<< HEAD
-
-=======
->>>>>>> w/in
     rule = _parsed(line)
     if not rule.pattern or rule.word not in _WORDS:
         return _FORM

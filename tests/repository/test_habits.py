@@ -43,13 +43,8 @@ def sessions() -> dict[str, tuple[str, ...]]:
 
 
 def test_nox_has_the_sessions_that_are_promised():
-<<<<<<< HEAD
-    wanted = {"lint", "types", "tests", "oldest", "docs", "benchmarks", "coverage", "mutation"}
-    wanted |= {"libraries"}
-=======
     wanted = {"lint", "types", "tests", "oldest", "libraries", "docs"}
     wanted |= {"benchmarks", "coverage", "mutation"}
->>>>>>> w/in
     assert set(sessions()) == wanted
 
 
