@@ -74,13 +74,19 @@ class Project(testing.Project):
 
 
 @pytest.fixture
-def project(pytester):
+def wide(monkeypatch):
+    """Lines of inner runs are not wrapped, so that a test can say what stands in one."""
+    monkeypatch.setenv("COLUMNS", "400")
+
+
+@pytest.fixture
+def project(pytester, wide):
     """A project without models; what it records are metrics, which need no torch."""
     return Project(pytester)
 
 
 @pytest.fixture
-def models(pytester, warm):
+def models(pytester, warm, wide):
     """A project with a module ``nets`` that has ``net()`` and ``batch()``."""
     pytester.makepyfile(nets=MODEL)
     return Project(pytester)

@@ -63,7 +63,7 @@ def check(config: pytest.Config) -> None:
         ("--initcheck-select", config.getoption("--initcheck-select")),
         ("initcheck_select (ini file)", config.getini("initcheck_select")),
     ):
-        if value is not None and (fault := select_fault(value)):
+        if value and (fault := select_fault(value)):
             raise pytest.UsageError(f"{name}: {fault}")
     for line in config.getini(PER_PATH):
         if fault := _fault(line):
@@ -78,10 +78,11 @@ def rules_for(config: pytest.Config, nodeid: str) -> list[PathRule]:
 
 def selection(
     config: pytest.Config, rules: Iterable[PathRule], select: object, strict: bool | None
-) -> Selection:
-    """What counts for a test: command line over marker over paths over ini file."""
-    from pytest_initcheck.checks.selection import Selection, parse_select
+) -> Selection | None:
+    """What counts for a test: command line over marker over paths over ini file.
 
+    None where everything does: then the checks need not be imported.
+    """
     asked = config.getoption("--initcheck-select")
     by_path = {rule.word: rule.value for rule in rules}
     given = [asked, select, by_path.get("select"), config.getini("initcheck_select")]
@@ -90,6 +91,10 @@ def selection(
     is_strict = next(
         (flag for flag in flags if flag is not None), config.getini("initcheck_strict")
     )
+    if not chosen and not is_strict:
+        return None
+    from pytest_initcheck.checks.selection import Selection, parse_select
+
     return Selection(parse_select(chosen), bool(is_strict))
 
 

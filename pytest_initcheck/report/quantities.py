@@ -30,9 +30,6 @@ def number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3g}"
 
 
-FROM_ZERO = "from 0"
-
-
 def percent(value: float | None) -> str:
     """A share as a percentage; "-" where there is none."""
     return "-" if value is None else f"{value:.0%}"

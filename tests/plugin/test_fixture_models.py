@@ -176,7 +176,7 @@ def test_warning_passes_and_is_shown(models):
     )
     result = run(models, "assert initcheck.assert_healthy(net(), batch()).verdict == 'warn'")
     assert result.ret == 0
-    result.stdout.fnmatch_lines(["*warn*", "*T1 mild: layer '0'*"])
+    result.stdout.fnmatch_lines(["*warn*", "*T1 mild, layer '0'*"])
 
 
 def test_same_seed_gives_the_same_data(models):

@@ -36,7 +36,7 @@ def test_a_check_of_a_distribution_is_part_of_every_diagnosis(models, distributi
     models.test(test_a=DIAGNOSES)
     result = models.run(OFF)
     assert result.ret == 1
-    result.stdout.fnmatch_lines(["E*layer '0': noise 2, allowed at most 1 [[]ACME1 loud[]]"])
+    result.stdout.fnmatch_lines(["E*ACME1 loud, layer '0': 2, allowed at most 1"])
 
 
 def test_it_runs_beside_those_of_a_team(models, distributions):

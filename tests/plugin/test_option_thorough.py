@@ -81,7 +81,7 @@ def test_the_ini_file_fails_a_test_and_the_report_shows_the_trials(models, worke
     )
     result = models.run(OFF, "--initcheck-report=report/page.html", *workers)
     assert result.ret == 1
-    result.stdout.fnmatch_lines(["*which leads to: error IC820 fit: model: lowest loss in *"])
+    result.stdout.fnmatch_lines(["*leads to error IC820 fit: model: lowest loss in *"])
     ((_, entry),) = models.entries().items()
     assert [name for name in entry["record"]["shown"] if name.startswith("loss, Adam")]
     assert "loss, Adam, lr 0.003" in (models.path / "report/page.html").read_text()
