@@ -49,7 +49,7 @@ class Write:
 @dataclass(frozen=True, kw_only=True)
 class Draw:
     """What random values are like. ``outlier`` is how many standard deviations the value furthest
-    from the mean lies from it; ``distinct`` the number of different values among the first 65,536;
+    from the mean lies from it; ``distinct`` the number of different values among the first 1,024;
     ``rows`` and ``columns`` after how many all of them come again, 0 where they do not."""
 
     outlier: float

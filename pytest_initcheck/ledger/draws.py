@@ -14,8 +14,8 @@ from pytest_initcheck.evidence.construction import Built, Draw
 
 # Of fewer values nothing is to be said.
 _FEW = 64
-# Enough to tell a continuous law from a handful of values, and to see a repeated row.
-_SAMPLE = 1 << 16
+# Enough to tell a continuous law from a handful of values, and a deviation to a hundredth.
+_SAMPLE, _MEASURED = 1 << 10, 1 << 14
 
 
 def with_draws(tensors: Sequence[Built], model: nn.Module) -> Iterator[Built]:
@@ -56,14 +56,15 @@ def draw_of(tensor: Tensor) -> Draw | None:
     if tensor.numel() < _FEW or not tensor.is_floating_point() or tensor.layout != torch.strided:
         return None
     values = tensor.detach()
-    std, mean = torch.std_mean(values.double() if values.numel() < _SAMPLE else values.float())
+    flat = values.reshape(-1)
+    std, mean = torch.std_mean(flat[:: max(flat.numel() // _MEASURED, 1)].float())
     low, high = torch.aminmax(values)
     reach = max(float(high) - float(mean), float(mean) - float(low))
     if not math.isfinite(reach) or not float(std) > 0:
         return None
     return Draw(
         outlier=reach / float(std),
-        distinct=int(values.reshape(-1)[:_SAMPLE].unique().numel()),
+        distinct=int(flat[:_SAMPLE].unique().numel()),
         rows=_period(values),
         columns=_period(values.transpose(0, 1)) if values.dim() > 1 else 0,
     )
@@ -71,19 +72,12 @@ def draw_of(tensor: Tensor) -> Draw | None:
 
 def _period(values: Tensor) -> int:
     """After how many rows all of them come again; 0 where they do not."""
-    if values.dim() < 2:
+    if values.dim() < 2 or values[0].numel() < 2:
         return 0
-    rows = values.flatten(1)
-    if rows.shape[1] < 2:
-        return 0
-    first = rows[0]
     # Nearly every draw is told apart by one number of each row.
-    alike = (rows[1:, 0] == first[0]).nonzero().reshape(-1) + 1
+    firsts = values[(slice(None), *(0,) * (values.dim() - 1))]
+    alike = (firsts[1:] == firsts[0]).nonzero().reshape(-1) + 1
     for start in alike.tolist():
-        if rows.shape[0] % start == 0 and torch.equal(rows[start:], rows[:-start]):
-            return 0 if _is_flat(first) else int(start)
+        if len(values) % start == 0 and torch.equal(values[start:], values[:-start]):
+            return 0 if bool((values[0] == values[0].reshape(-1)[0]).all()) else int(start)
     return 0
-
-
-def _is_flat(row: Tensor) -> bool:
-    return bool((row == row[0]).all())
