@@ -19,7 +19,7 @@ class Construction:
     name = "construction"
     rules: tuple[Rule, ...] = (
         Rule(
-            id="IC901",
+            id="IC111",
             title="never written",
             cause="no call wrote to it after its memory was made: it holds what happened to lie "
             "there, and another machine, or another day, gives another start",
@@ -34,7 +34,7 @@ class Construction:
             "to_empty(): reset_parameters() of every module, buffers included",
         ),
         Rule(
-            id="IC902",
+            id="IC112",
             title="written to a temporary",
             cause="the draw went into a tensor that was computed from the parameter and is gone "
             "by now: the parameter is as if the call had not been",
@@ -48,7 +48,7 @@ class Construction:
             "parametrisation assign the whole tensor: module.weight = value",
         ),
         Rule(
-            id="IC903",
+            id="IC113",
             title="a narrower draw undone",
             cause="what was drawn for this weight in particular was drawn over by a call that "
             "writes to more weights: the particular choice has no effect",

@@ -24,7 +24,7 @@ class Draws:
     name = "draws"
     rules: tuple[Rule, ...] = (
         Rule(
-            id="IC911",
+            id="IC114",
             title="an impossible outlier",
             cause="a value lies where no draw of this size has one: the initialiser made it by an "
             "overflow, a division or a clamp, and it outweighs all others",
@@ -42,7 +42,7 @@ class Draws:
             "its std, half precision",
         ),
         Rule(
-            id="IC912",
+            id="IC115",
             title="a draw that repeats itself",
             cause="the rows, or the columns, come again after a period: parts were drawn from one "
             "seed, as shards are on each rank, and what is equal stays equal",
@@ -54,7 +54,7 @@ class Draws:
             remedy="draw the whole weight from one stream, or give every shard a seed of its own",
         ),
         Rule(
-            id="IC913",
+            id="IC116",
             title="two draws of the same values",
             cause="two weights were drawn and hold the same values: the seed was set anew between "
             "the draws",
@@ -67,7 +67,7 @@ class Draws:
             remedy="set the seed once, outside of the modules",
         ),
         Rule(
-            id="IC914",
+            id="IC117",
             title="a draw that rounding took away",
             cause="hardly a value differs from the next: the deviation lies below what the dtype "
             "tells apart around the mean",

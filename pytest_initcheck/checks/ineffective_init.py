@@ -34,7 +34,7 @@ class Leftovers:
             title="weights that are overwritten",
             cause="the weight is computed from weight_g and weight_v before each forward pass: "
             "what an initialiser wrote to it is lost",
-            follows=frozenset({"IC902"}),
+            follows=frozenset({"IC112"}),
             limit="weight equal to weight_g · weight_v / ‖weight_v‖ before the first forward pass",
             reference="PyTorch documentation: torch.nn.utils.weight_norm",
             quantity="modules whose weight differs from what weight_g and weight_v make",

@@ -35,7 +35,7 @@ class Memory:
             f"{number(_SPREAD)} times the median",
             reference="IEEE 754: the exponents of arbitrary bytes spread over the whole range; "
             "PyTorch documentation: torch.nn.Module.to_empty",
-            follows=frozenset({"IC501", "IC901"}),
+            follows=frozenset({"IC501", "IC111"}),
             quantity="smallest |value| above zero, and the largest over the median of those above "
             "zero, of every trainable parameter",
             exempt="frozen parameters and buffers; memory that happens to look like a draw, which "

@@ -101,7 +101,7 @@ def test_a_rate_may_be_a_tensor_or_absent():
         def __init__(self, params):
             super().__init__(params, {})
 
-    assert (optimizer_name(optimizer(Plain)), rates(optimizer(Plain))) == ("Plain", "0")
+    assert (optimizer_name(optimizer(Plain)), rates(optimizer(Plain))) == ("Plain", "its own")
 
 
 # Functions and losses

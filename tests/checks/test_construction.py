@@ -36,16 +36,16 @@ def test_sound_constructions_pass(factory):
 def test_a_parameter_that_was_never_written_is_an_error():
     made = construction(zoo.Scale)
 
-    found = named(made, "IC901")
+    found = named(made, "IC111")
     assert found.severity == "error"
     assert "parameter gain" in found.cause
     assert found.measured == 1
-    with pytest.raises(InitcheckFailure, match="IC901"):
+    with pytest.raises(InitcheckFailure, match="IC111"):
         made.assert_healthy()
 
 
 def test_the_share_of_a_part_is_told():
-    found = named(construction(zoo.Half), "IC901")
+    found = named(construction(zoo.Half), "IC111")
 
     assert "67 % of parameter stacked" in found.cause
     assert found.measured == pytest.approx(2 / 3)
@@ -59,12 +59,12 @@ def test_a_buffer_that_was_never_written_is_a_warning():
 
     made = construction(factory)
 
-    assert [(f.id, f.severity) for f in made.findings] == [("IC901", "warning")]
+    assert [(f.id, f.severity) for f in made.findings] == [("IC111", "warning")]
     assert made.verdict == "warn"
 
 
 def test_an_emptied_model_names_its_layers_and_how_many_more():
-    found = named(construction(zoo.emptied), "IC901")
+    found = named(construction(zoo.emptied), "IC111")
 
     assert found.layers == ("first", "last")
     assert "first.weight, parameter first.bias" in found.cause
@@ -72,7 +72,7 @@ def test_an_emptied_model_names_its_layers_and_how_many_more():
 
 @pytest.mark.parametrize("factory", [zoo.Normed, zoo.Copied])
 def test_a_draw_on_a_temporary_is_told_with_its_line(factory):
-    found = named(construction(factory), "IC902")
+    found = named(construction(factory), "IC112")
 
     assert found.severity == "warning"
     assert "normal_(mean=0, std=0.3) at built.py:" in found.cause
@@ -82,7 +82,7 @@ def test_a_draw_on_a_temporary_is_told_with_its_line(factory):
 def test_a_particular_draw_that_a_general_one_undoes():
     made = construction(zoo.ScaledThenGeneral)
 
-    found = named(made, "IC903")
+    found = named(made, "IC113")
     assert found.severity == "info"
     assert found.layer == "last"
     assert "std=0.004082" in found.cause
@@ -93,7 +93,7 @@ def test_a_particular_draw_that_a_general_one_undoes():
 def test_diagnose_takes_a_factory_and_says_both():
     batch = labelled(8, 4)
 
-    assert "IC901" in ids(diagnose(zoo.Scale, batch))
+    assert "IC111" in ids(diagnose(zoo.Scale, batch))
 
 
 def test_memory_that_shows_in_the_values_hangs_below_the_fact():
@@ -108,7 +108,7 @@ def test_memory_that_shows_in_the_values_hangs_below_the_fact():
     found = diagnose(Garbage, labelled(8, 4))
 
     assert "IC104" not in ids(found)
-    assert any("IC104" in line for line in named(found, "IC901").consequences)
+    assert any("IC104" in line for line in named(found, "IC111").consequences)
 
 
 def test_a_factory_that_returns_no_model_is_refused_with_what_to_do():
@@ -154,7 +154,7 @@ def test_a_name_that_is_not_there_is_refused():
 def test_as_text_it_tells_every_tensor():
     text = str(construction(zoo.Scale))
 
-    assert text.startswith("verdict: fail\nerror IC901")
+    assert text.startswith("verdict: fail\nerror IC111")
     assert "gain: never written" in text
     assert "first.weight: kaiming_uniform_(a=2.236" in text
 

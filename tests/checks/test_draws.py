@@ -65,7 +65,7 @@ def test_the_limit_of_outliers_holds_for_normal_draws_of_any_size():
 
 def test_an_outlier_that_no_draw_has():
     torch.manual_seed(0)
-    found = named(construction(weight(clamped)), "IC911")
+    found = named(construction(weight(clamped)), "IC114")
 
     assert found.severity == "warning"
     assert found.measured > found.limit
@@ -79,7 +79,7 @@ def test_shards_that_were_drawn_from_one_seed(axis):
         whole = torch.cat([part] * 4)
         value.copy_(whole if axis == 0 else whole.t())
 
-    found = named(construction(weight(sharded)), "IC912")
+    found = named(construction(weight(sharded)), "IC115")
 
     assert found.measured == 16
     assert found.limit == 0
@@ -94,7 +94,7 @@ def test_a_seed_that_is_set_in_every_module():
 
     made = construction(lambda: nn.ModuleList([Layer(), Layer(), nn.Linear(8, 8)]))
 
-    found = named(made, "IC913")
+    found = named(made, "IC116")
     assert found.layers == ("0", "1")
     assert made.of("0.weight").twins == ("1.weight",)
 
@@ -106,7 +106,7 @@ def test_copies_and_ties_are_no_second_draw():
         lambda: nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), 3)
     )
 
-    assert "IC913" not in ids(made)
+    assert "IC116" not in ids(made)
     assert construction(lambda: nn.TransformerEncoder(layer, 2)).findings == ()
     assert construction(zoo.Tied).findings == ()
 
@@ -115,7 +115,7 @@ def test_a_deviation_below_the_unit_of_the_dtype():
     def tiny(value):
         nn.init.normal_(value, 1.0, 1e-3)
 
-    assert "IC914" in ids(construction(weight(tiny, dtype=torch.bfloat16)))
+    assert "IC117" in ids(construction(weight(tiny, dtype=torch.bfloat16)))
     assert construction(weight(tiny)).findings == ()
 
 

@@ -99,8 +99,8 @@ CASES = {
     "targets of another shape": (
         lambda: (net(), batch(None, torch.zeros(8))), {}, ["(8,)", "(8, 3)", "loss_fn"]),
     "inputs alone and no loss": (lambda: (net(), data()[0]), {}, ["loss_fn", "forward"]),
-    "a class in place of a model": (lambda: (nn.Linear, data()), {}, ["nn.Module", "call"]),
-    "a function in place of a model": (lambda: (net, data()), {}, ["nn.Module", "call"]),
+    "a class that needs arguments": (lambda: (nn.Linear, data()), {}, ["lambda: Linear(…)"]),
+    "a function that returns no model": (lambda: (data, data()), {}, ["tuple", "nn.Module"]),
     "None in place of a model": (lambda: (None, data()), {}, ["NoneType", "nn.Module"]),
     "an optimiser's name": (lambda: (net(), data()), {"optimizer": "adam"}, ["adam", "optim.Adam"]),
     "a function that makes no optimiser": (

@@ -142,7 +142,7 @@ def test_memory_that_nothing_wrote_to_is_unwritten(make):
     made = construction(factory)
 
     assert made.of("extra").unwritten == 1
-    assert [(f.id, f.severity) for f in made.findings] == [("IC901", "error")]
+    assert [(f.id, f.severity) for f in made.findings] == [("IC111", "error")]
 
 
 def test_half_a_weight():
