@@ -75,7 +75,8 @@ def _period(values: Tensor) -> int:
     if values.dim() < 2 or values[0].numel() < 2:
         return 0
     # Nearly every draw is told apart by one number of each row.
-    firsts = values[(slice(None), *(0,) * (values.dim() - 1))]
+    first: tuple[Any, ...] = (slice(None), *(0,) * (values.dim() - 1))
+    firsts = values[first]
     alike = (firsts[1:] == firsts[0]).nonzero().reshape(-1) + 1
     for start in alike.tolist():
         if len(values) % start == 0 and torch.equal(values[start:], values[:-start]):

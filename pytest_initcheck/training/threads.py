@@ -13,6 +13,7 @@ from torch import nn
 from pytest_initcheck.capture.randomness import seed_all, stream_positions
 from pytest_initcheck.capture.restore import preserved
 from pytest_initcheck.errors import InitcheckError
+from pytest_initcheck.training.forks import Unsuited
 from pytest_initcheck.training.history import History
 from pytest_initcheck.training.loop import Tick, train_one
 from pytest_initcheck.training.prepare import Prepared, shortened
@@ -25,9 +26,13 @@ def train(
     """Train several models at a time; the same curves as the plain loop up to rounding.
 
     Raises:
+        Unsuited: there is one core; nothing has changed.
         InitcheckError: the models cannot be trained apart from each other, or what the plain loop
             raises, of the first seed that fails.
     """
+    if cores() < 2:
+        # Of a machine, or of a worker of a test run: no fault of who asked.
+        raise Unsuited("there is one core for this process")
     if reason := obstacle(prepared, models, seeds):
         raise InitcheckError(f"threads: {reason}; pass engine='plain'")
     seed_all(seeds[-1])  # Where the plain loop leaves the streams.

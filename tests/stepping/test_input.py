@@ -385,7 +385,9 @@ assert initcheck.assert_step(in_eval, model, sgd(model), batch()).verdict == "wa
 """
     result = run(models, body)
     assert result.ret == 0
-    result.stdout.fnmatch_lines(["warning IC857 step, model: 3, allowed at most 0 (calls in eval mode)*"])
+    result.stdout.fnmatch_lines(
+        ["warning IC857 step, model: 3, allowed at most 0 (calls in eval mode)*"]
+    )
     (entry,) = models.entries().values()
     assert entry["verdict"] == "warn"
 

@@ -337,3 +337,13 @@ def test_names_that_are_none_and_wishes_that_contradict():
     with pytest.raises(InitcheckError, match=r"batched=True contradicts engine='threads'"):
         run(experiment(), engine="threads", batched=True)
     assert run(experiment(), seeds=2, engine="batched", batched=True).engine == "batched"
+
+
+@pytest.mark.parametrize("engine", ["threads", "auto"])
+def test_on_one_core_the_plain_loop_serves(engine, monkeypatch):
+    for room in (threads, processes, workers):
+        monkeypatch.setattr(room, "cores", lambda: 1)
+    plain = run(experiment(), seeds=2)
+    found = run(experiment(), seeds=2, engine=engine)
+    assert found.engine.startswith("plain (")
+    assert found.curves == plain.curves

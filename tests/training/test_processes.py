@@ -225,9 +225,11 @@ def test_an_interrupt_ends_all():
 
 
 PROGRAM = """
-import os, sys, time
+import os, signal, sys, time
 import torch
 from pytest_initcheck.training import forks, workers
+# What runs in the background of a shell has been told to ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 workers.cores = lambda: 2
 
 def work(place, tick):
