@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from pytest_initcheck.building.compare_tensors import tensors_of
 from pytest_initcheck.errors import InitcheckError
@@ -34,7 +36,16 @@ def on_meta(factory: Callable[[], nn.Module]) -> nn.Module:
 
 
 def poisoned(model: nn.Module) -> nn.Module:
-    """The model in memory that holds what no initialiser writes: NaN, and 113 in integers."""
+    """The model in memory that holds what no initialiser writes: NaN, and 113 in integers.
+
+    Raises:
+        InitcheckError: it has lazy parameters, which have no shape yet.
+    """
+    if any(is_lazy(tensor) for tensor in (*model.parameters(), *model.buffers())):
+        raise InitcheckError(
+            "the model has lazy parameters, which have no shape before a first pass; let the "
+            "factory give the sizes, or make that pass"
+        )
     model.to_empty(device="cpu")
     with torch.no_grad():
         for tensor, _ in tensors_of(model).values():
@@ -70,15 +81,24 @@ def initialise(model: nn.Module, init: Initialise | None) -> str:
 
 
 def _reset(model: nn.Module) -> str:
-    own = [m for m in model.modules() if callable(getattr(m, "reset_parameters", None))]
-    if not own:
+    own = [reset for module in model.modules() if (reset := _reset_of(module)) is not None]
+    if not own and tensors_of(model):
         raise InitcheckError(
             "the model has no init_weights(), and no module of it a reset_parameters(); pass "
             "init=, a function that initialises the model it is given"
         )
-    for module in reversed(own):
-        module.reset_parameters()  # type: ignore[operator]
+    for reset in reversed(own):
+        reset()
     return "reset_parameters() of every module"
+
+
+def _reset_of(module: nn.Module) -> Callable[[], object] | None:
+    """Its ``reset_parameters``; that of torch's attention begins with an underscore."""
+    for name in ("reset_parameters", "_reset_parameters"):
+        reset = getattr(module, name, None)
+        if callable(reset):
+            return cast("Callable[[], object]", reset)
+    return None
 
 
 def _poison(tensor: Tensor) -> None:

@@ -192,6 +192,26 @@ def test_wrong_use_says_what_to_pass():
         assert_same_start(zoo.Net(), "twice")
 
 
+@pytest.mark.parametrize(
+    "factory",
+    [
+        nn.ReLU,
+        lambda: nn.LSTM(8, 16, 2),
+        lambda: nn.TransformerEncoderLayer(16, 2, 32, batch_first=True),
+        lambda: nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)),
+        lambda: nn.Embedding(50, 16, padding_idx=0),
+    ],
+    ids=["nothing", "LSTM", "attention", "batch norm", "padding"],
+)
+def test_torchs_own_layers_start_alike_from_meta(factory):
+    assert_same_start(factory, "meta")
+
+
+def test_lazy_layers_have_no_shape_to_be_given_memory():
+    with pytest.raises(InitcheckError, match="lazy parameters"):
+        assert_same_start(lambda: nn.LazyLinear(3), "meta")
+
+
 def test_a_factory_that_reads_values_cannot_be_built_on_meta():
     class Reads(zoo.Net):
         def build(self):
