@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from pytest_initcheck.capture.composite_calls import CompositeCalls
+from pytest_initcheck.capture.observer import Observer
 from pytest_initcheck.capture.program import Program
 from pytest_initcheck.capture.restore import preserved
-from pytest_initcheck.capture.trace import Observer, Tracer
+from pytest_initcheck.capture.trace import Tracer
 from pytest_initcheck.evidence import Node
 
 # What a mask puts at minus infinity is meant to be.

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from pytest_initcheck.capture.deferred_read import DeferredRead
 from pytest_initcheck.capture.nonlinearity import Nonlinearity
+from pytest_initcheck.capture.observer import Observer
 from pytest_initcheck.capture.settled import Settled
 from pytest_initcheck.capture.tensor_stats import SAMPLE, Part, Summary, summarise
-from pytest_initcheck.capture.trace import Observer, Tracer
+from pytest_initcheck.capture.trace import Tracer
 from pytest_initcheck.evidence import Node, NonlinearityKey, NonlinearitySnapshot, OutputSnapshot
 from pytest_initcheck.records import TensorStats
 

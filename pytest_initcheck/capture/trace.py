@@ -19,6 +19,7 @@ from pytest_initcheck.capture.eager import unfused
 from pytest_initcheck.capture.effective_weights import UsedWeights
 from pytest_initcheck.capture.modes import Arguments, OperatorMode, Options
 from pytest_initcheck.capture.nonlinearity import Nonlinearity, recognise
+from pytest_initcheck.capture.observer import Observer
 from pytest_initcheck.capture.operation import Operation, Origin
 from pytest_initcheck.capture.operators import (
     MIXING,
@@ -51,19 +52,6 @@ def layer_of(parameter: str) -> str:
     """The module path of a parameter; the parameter itself where the root owns it."""
     plain = parameter.split(".parametrizations.")[0]
     return plain if plain != parameter else parameter.rpartition(".")[0] or parameter
-
-
-@dataclass
-class Observer:
-    """What the tracer calls; each receives the tensor as the forward pass left it.
-
-    ``is_told`` says of a nonlinearity of a pass that is followed that it is known well enough.
-    """
-
-    on_layer: Callable[[Node, Tensor, Tensor | None], None]
-    on_nonlinearity: Callable[[Node, Nonlinearity, Tensor, Tensor], None]
-    on_first_input: Callable[[Node, Tensor], None]
-    is_told: Callable[[Node], bool] = lambda _: False
 
 
 @dataclass

@@ -10,16 +10,16 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from pytest_initcheck.cli import FOUND, OK
 from pytest_initcheck.cli.output import aligned, print_json
 from pytest_initcheck.errors import InitcheckError
+from pytest_initcheck.plugin.planting import NONE
 
 _PLUGIN = "pytest_initcheck.plugin.planting"
-_NONE = "none"
 # A run with a fault in it must leave nothing behind.
 _QUIET = ("-q", "-p", "no:cacheprovider")
 
@@ -46,7 +46,7 @@ def mutate(arguments: argparse.Namespace) -> int:
     from pytest_initcheck.mutation import FAULTS
 
     chosen = [f for f in FAULTS if not arguments.fault or f.name in arguments.fault]
-    sound = _run(_NONE, "", arguments.pytest)
+    sound = _run(NONE, "", arguments.pytest)
     passing = {test for test, outcome in sound.tests.items() if outcome == "passed"}
     if not passing:
         raise InitcheckError("no test passes without a fault; pass tests that do, as to pytest")
@@ -83,13 +83,7 @@ def _run(fault: str, what: str, given: Sequence[str]) -> Outcome:
 def _compared(outcome: Outcome, passing: set[str]) -> Outcome:
     # A test that is not there any more fell with the collection of its file.
     noticed = sorted(t for t in passing if outcome.tests.get(t, "failed") == "failed")
-    return Outcome(
-        fault=outcome.fault,
-        what=outcome.what,
-        planted=outcome.planted,
-        noticed=tuple(noticed),
-        tests=outcome.tests,
-    )
+    return replace(outcome, noticed=tuple(noticed))
 
 
 def _text(found: Sequence[Outcome], passing: set[str], share: float) -> list[str]:

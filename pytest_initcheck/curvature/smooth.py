@@ -14,7 +14,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from pytest_initcheck.capture.composite_calls import CompositeCalls
 from pytest_initcheck.capture.eager import unfused
 from pytest_initcheck.capture.modes import Arguments, Options
-from pytest_initcheck.capture.trace import Observer, Tracer
+from pytest_initcheck.capture.observer import Observer
+from pytest_initcheck.capture.trace import Tracer
 
 _LOOKUPS = {functional.embedding, functional.embedding_bag}
 

@@ -1,0 +1,24 @@
+"""Who is told what the tracer sees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from pytest_initcheck.capture.nonlinearity import Nonlinearity
+from pytest_initcheck.evidence import Node
+
+
+@dataclass
+class Observer:
+    """What the tracer calls; each receives the tensor as the forward pass left it.
+
+    ``is_told`` says of a nonlinearity of a pass that is followed that it is known well enough.
+    """
+
+    on_layer: Callable[[Node, Tensor, Tensor | None], None]
+    on_nonlinearity: Callable[[Node, Nonlinearity, Tensor, Tensor], None]
+    on_first_input: Callable[[Node, Tensor], None]
+    is_told: Callable[[Node], bool] = lambda _: False
