@@ -40,13 +40,13 @@ class Building:
     dtype: torch.dtype = torch.bfloat16
     backend: str = "aot_eager"
 
-    def model(self, step: int = 0) -> nn.Module:
-        """The model from the first seed, or one so many seeds further."""
-        return self.recorded(step)[0]
+    def recorded(self) -> tuple[nn.Module, frozenset[str]]:
+        """The model from the first seed, and the names of what was drawn in it.
 
-    def recorded(self, step: int = 0) -> tuple[nn.Module, frozenset[str]]:
-        """The model, and the names of what was drawn in it."""
-        seed_all(self.seed + step)
+        Raises:
+            InitcheckError: the factory is none, or returns no ``nn.Module``.
+        """
+        seed_all(self.seed)
         model, facts = recorded(self.factory)
         drawn = [built.name for built in facts.tensors if built.is_drawn]
         return model, frozenset(drawn)
@@ -57,8 +57,8 @@ class Building:
         other = common(model, self.model(1))
         return model, drawn | {name for name, _, one, fresh in other if not is_equal(one, fresh)}
 
-    def bare(self, step: int = 0) -> nn.Module:
-        """The model, built without a record, as where the factory runs under another mode."""
+    def model(self, step: int = 0) -> nn.Module:
+        """The model from the first seed, or one so many seeds further, without a record."""
         seed_all(self.seed + step)
         model: nn.Module = self.factory()
         return model
@@ -81,7 +81,7 @@ def twice(building: Building) -> Iterator[Unlike]:
 def by_meta(building: Building) -> Iterator[Unlike]:
     """Built at once, and on the meta device first."""
     eager, drawn = building.reference()
-    model = materialise.poisoned(materialise.on_meta(lambda: building.bare(1)))
+    model = materialise.poisoned(materialise.on_meta(lambda: building.model(1)))
     seed_all(building.seed + 1)
     with torch.no_grad():
         called = materialise.initialise(model, building.init)
@@ -93,7 +93,7 @@ def on_device(building: Building) -> Iterator[Unlike]:
     device = torch.device(building.device or _accelerator())
     eager, drawn = building.reference()
     with device:
-        model = building.bare(1)
+        model = building.model(1)
     yield from _alike(eager, model, drawn, unit=_ROUNDING)
 
 
@@ -101,13 +101,13 @@ def in_dtype(building: Building) -> Iterator[Unlike]:
     """Built in float32, and with another dtype as the default."""
     eager, drawn = building.reference()
     with _default_dtype(building.dtype):
-        model = building.bare(1)
+        model = building.model(1)
     yield from _alike(eager, model, drawn, unit=2 * torch.finfo(building.dtype).eps)
 
 
 def by_state_dict(building: Building) -> Iterator[Unlike]:
     """Saved by one, loaded by another."""
-    saved, loaded = building.model(), building.model(1)
+    (saved, _), loaded = building.recorded(), building.model(1)
     try:
         loaded.load_state_dict(saved.state_dict(), strict=True)
     except RuntimeError as error:
@@ -130,7 +130,7 @@ def compiled(building: Building) -> Iterator[Unlike]:
     """As it is, and through ``torch.compile``."""
     if building.batch is None:
         raise InitcheckError("how='compile' compares outputs; pass batch=, what the model takes")
-    model = building.model().eval()
+    model = building.recorded()[0].eval()
     before = {name: tensor.detach().clone() for name, (tensor, _) in tensors_of(model).items()}
     faster = torch.compile(model, backend=building.backend)
     yield from _outputs(model, faster, building, unit=_ROUNDING)
