@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,12 @@ from pytest_initcheck.evidence import OptimizerFacts
 
 # A sum of squares from which on those that single precision does not hold are no part of it.
 _RESOLVED = 1e-24
+
+# Torch's optimisers that add the decay to the gradient; what others do with it is not known.
+_COUPLED = (
+    *(torch.optim.SGD, torch.optim.ASGD, torch.optim.Adam, torch.optim.NAdam, torch.optim.RAdam),
+    *(torch.optim.Adamax, torch.optim.Adagrad, torch.optim.Adadelta, torch.optim.RMSprop),
+)
 
 
 def optimizer_facts(
@@ -29,6 +36,7 @@ def optimizer_facts(
         is_empty=is_empty or not any(id(p) in held for p in mine),
         is_descent=isinstance(optimizer, torch.optim.SGD),
         decay=decay_per_step(optimizer),
+        decay_share=decay_share(optimizer),
     )
 
 
@@ -102,9 +110,43 @@ def decay_per_step(optimizer: torch.optim.Optimizer) -> float:
     found = [0.0]
     for group in optimizer.param_groups:
         is_adaptive = "betas" in group or "alpha" in group or "lr_decay" in group
-        is_taken_alone = group.get("decoupled_weight_decay") or isinstance(
-            optimizer, torch.optim.AdamW
-        )
-        if is_taken_alone or not is_adaptive:
-            found.append(rate_of(group) * float(group.get("weight_decay", 0.0) or 0.0))
+        if _is_decoupled(optimizer, group) or not is_adaptive:
+            found.append(rate_of(group) * _decay(group))
     return max(part for part in found if not math.isnan(part))
+
+
+def decay_share(optimizer: torch.optim.Optimizer) -> float:
+    """Decay that is added to the gradient, over that gradient; 0 without such a decay.
+
+    Norms over all values to which the loss gives a gradient: rows of an embedding that the batch
+    does not read are decayed, too, but say nothing of how the two weigh.
+    """
+    squares = [
+        _pull_and_slope(p, _decay(group))
+        for group in optimizer.param_groups
+        if _decay(group) and _is_coupled(optimizer, group)
+        for p in group["params"]
+        if p.grad is not None and p.grad.layout == torch.strided and not p.is_complex()
+    ]
+    if not squares:
+        return 0.0
+    pull, slope = torch.stack([each.cpu() for each in squares]).sum(0).sqrt().tolist()
+    return pull / slope if slope else 0.0
+
+
+def _pull_and_slope(parameter: Tensor, decay: float) -> Tensor:
+    slope = parameter.grad.detach().double()  # type: ignore[union-attr]
+    pull = decay * parameter.detach().double() * (slope != 0)
+    return torch.stack([pull.square().sum(), slope.square().sum()])
+
+
+def _decay(group: Mapping[str, Any]) -> float:
+    return float(group.get("weight_decay", 0.0) or 0.0)
+
+
+def _is_coupled(optimizer: torch.optim.Optimizer, group: Mapping[str, Any]) -> bool:
+    return isinstance(optimizer, _COUPLED) and not _is_decoupled(optimizer, group)
+
+
+def _is_decoupled(optimizer: torch.optim.Optimizer, group: Mapping[str, Any]) -> bool:
+    return bool(group.get("decoupled_weight_decay")) or isinstance(optimizer, torch.optim.AdamW)

@@ -8,6 +8,7 @@ from pytest_initcheck.checks.prose import fraction, percent
 from pytest_initcheck.checks.remedy_code import changed_setting
 from pytest_initcheck.checks.rule import Rule
 from pytest_initcheck.evidence import Evidence
+from pytest_initcheck.evidence.loss_trajectory import PROOF
 from pytest_initcheck.evidence.signals import all_gone, largest_gradient
 from pytest_initcheck.records import Finding, Severity
 
@@ -16,6 +17,8 @@ _DONE = 0.01
 # Decay that takes so much of every weight in a step leaves half of it after 140 (35) steps.
 _DECAY_WARNING = 5e-3
 _DECAY_ERROR = 2e-2
+# Above it the sum of both shortens the weights, whatever the loss says: by Cauchy and Schwarz.
+_OUTWEIGHED = 1.0
 # The cosine of step and gradient: descent has −1, and what is drawn at random none.
 _UPHILL = 0.2
 _FROZEN = "every parameter of the model is frozen (requires_grad=False): nothing can be trained"
@@ -85,13 +88,15 @@ class Optimiser:
             cause="the steps go up the gradient, or weight decay takes so much of every weight "
             "that nothing learnt will last",
             limit="a step with a component down the gradient; decay that takes at most "
-            f"{fraction(_DECAY_WARNING)} (error: {fraction(_DECAY_ERROR)}) of a weight in a step; "
-            "a momentum below 1",
+            f"{fraction(_DECAY_WARNING)} (error: {fraction(_DECAY_ERROR)}) of a weight in a step, "
+            "and is smaller than the gradient that it is added to; a momentum below 1",
             reference="Loshchilov, Hutter: Decoupled Weight Decay Regularization (2019); Polyak: "
             "Some methods of speeding up the convergence of iteration methods (1964), for momentum",
             follows=_WEIGHTS,
-            quantity="cosine of first step and gradient; learning rate times weight decay",
-            exempt="the default optimiser; steps that leave the weights as they are",
+            quantity="cosine of first step and gradient; learning rate times weight decay; norm "
+            "of the decay over the norm of the gradient, where there is one",
+            exempt="the default optimiser; steps that leave the weights as they are; decay beside "
+            "the gradient of a model that has learnt already",
             severities=("error", "warning"),
             remedy="leave maximize=True out, and pass momentum and weight_decay by name",
         ),
@@ -177,6 +182,18 @@ class Optimiser:
                 cause="weight decay takes so much of every weight that nothing learnt will last",
                 code=changed_setting("weight_decay", "= 1e-4"),
             )
+        elif held.decay_share > _OUTWEIGHED and not _has_begun(evidence):
+            yield self.rules[3].found(
+                self.name,
+                "warning",
+                (),
+                "norm of the weight decay over the norm of the gradient that it is added to",
+                measured=held.decay_share,
+                limit=_OUTWEIGHED,
+                cause="the decay that the optimiser adds to the gradient is larger than the "
+                "gradient: every step shortens the weights, whatever the loss says",
+                code=changed_setting("weight_decay", "= 0.0"),
+            )
 
     def _still(self, evidence: Evidence) -> Iterator[Finding]:
         losses = evidence.trajectory
@@ -195,6 +212,11 @@ class Optimiser:
             limit=0.0,
             code=changed_setting("lr", "/= 100"),
         )
+
+
+def _has_begun(evidence: Evidence) -> bool:
+    left = evidence.trajectory.left
+    return left is not None and left < 1 - PROOF
 
 
 def _is_done(evidence: Evidence) -> bool:

@@ -51,7 +51,8 @@ class OptimizerFacts:
     such step, turned finite gradients into weights that are not finite. ``is_descent``: plain
     gradient descent, with or without momentum. ``direction`` is the cosine between the first step
     and the gradient, None where nothing moved; ``decay`` the part of a weight that decay takes in
-    a step.
+    a step; ``decay_share`` the norm of a decay that is added to the gradient over that of the
+    gradient.
     """
 
     foreign: int = 0
@@ -62,6 +63,7 @@ class OptimizerFacts:
     is_descent: bool = False
     direction: float | None = None
     decay: float = 0.0
+    decay_share: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

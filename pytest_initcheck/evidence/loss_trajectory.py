@@ -13,7 +13,7 @@ _RISE = 0.05
 # A loss that falls by less in all steps is at rest, or moves by its biases alone.
 _FALL, TINY = 1e-3, 1e-2
 # Predicting better than any constant by a twentieth of what can be learnt takes the input.
-_PROOF = 0.05
+PROOF = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +110,7 @@ class LossTrajectory:
         """
         if not self.is_finite or self.constant is None or self.floor is None:
             return False
-        proof = self.constant - _PROOF * (self.constant - self.floor)
+        proof = self.constant - PROOF * (self.constant - self.floor)
         return self.last < proof < self.first
 
     @property

@@ -17,6 +17,7 @@ from torch import nn
 from torch.nn import functional
 
 from pytest_initcheck import diagnose
+from pytest_initcheck.capture.optimizer_facts import decay_share
 
 
 def start(entry):
@@ -271,6 +272,33 @@ def test_an_optimiser_that_works_against_the_loss(name):
     else:
         group = entry[2]["optimizer"](nn.Linear(1, 1).parameters()).param_groups[0]
         assert first.measured == pytest.approx(group["lr"] * group["weight_decay"])
+
+
+def quiet(scale):
+    """A loss whose gradient is scaled down, as by a mean that is taken twice."""
+    return lambda o, y: scale * functional.cross_entropy(o, y)
+
+
+@pytest.mark.parametrize("optimizer", [SGD, ADAM], ids=("SGD", "Adam"))
+def test_a_decay_that_outweighs_the_gradient(optimizer):
+    settings = {"loss_fn": quiet(1e-4), **by(optimizer, 1e-2, weight_decay=1e-3)}
+    found = start((net(), groups, settings))
+    (first,) = (each for each in found.findings if each.id == "IC815")
+    assert first.severity == "warning"
+    assert first.measured > 1
+    assert "shortens the weights" in first.cause
+    without = {**settings, **by(optimizer, 1e-2)}
+    assert "IC815" not in told(start((net(), groups, without)))
+
+
+def test_a_decay_beside_the_gradient_is_measured_where_there_is_one():
+    model = nn.Embedding(100, 4)
+    with torch.no_grad():
+        model.weight.fill_(2.0)
+    model(torch.tensor([3])).sum().backward()
+    coupled = torch.optim.Adam(model.parameters(), weight_decay=0.25)
+    assert decay_share(coupled) == pytest.approx(0.5)
+    assert decay_share(torch.optim.AdamW(model.parameters(), weight_decay=0.25)) == 0
 
 
 @pytest.mark.parametrize("name", WITH)
