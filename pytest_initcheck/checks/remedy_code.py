@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from pytest_initcheck.checks.remedy import Remedy, combined
 from pytest_initcheck.evidence import Evidence, Parameter
-from pytest_initcheck.evidence.gradient_flow import is_norm, last_layer, next_layers
+from pytest_initcheck.evidence.gradient_flow import is_norm, last_layer, looked_up, next_layers
 from pytest_initcheck.evidence.nonlinearities import RECTIFIERS
 
 _INIT = "torch.nn.init."
@@ -80,9 +80,7 @@ def restarted(evidence: Evidence) -> Remedy:
 
 def is_table(evidence: Evidence, parameter: Parameter) -> bool:
     """Whether rows of the parameter are looked up, as those of an embedding."""
-    return any(
-        "embedding" in node.operator and parameter.name in node.params for node in evidence.nodes
-    )
+    return parameter.name in looked_up(evidence)
 
 
 def deepened(evidence: Evidence) -> Remedy:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterator
 
 from pytest_initcheck.evidence.evidence import Observed
 from pytest_initcheck.evidence.graph import Node
+from pytest_initcheck.evidence.remembered import remembered
 from pytest_initcheck.evidence.snapshot import NonlinearityKey
 
 _NORMS = ("batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm")
@@ -26,6 +27,7 @@ def normalises(node: Node) -> bool:
     return is_norm(node) or node.operator.rstrip("_") in _ROOTS
 
 
+@remembered
 def has_normalisation(evidence: Observed) -> bool:
     """Whether any normalisation over data runs in the model."""
     return any(normalises(node) for node in evidence.nodes)
@@ -75,13 +77,15 @@ def between(evidence: Observed, start: Node) -> list[Node]:
     return found
 
 
-def read_layers(evidence: Observed) -> set[str]:
+@remembered
+def read_layers(evidence: Observed) -> frozenset[str]:
     """The layers whose output some later layer reads."""
     feeding: set[int] = set()
     for node in reversed(evidence.nodes):
         if node.is_layer or node.index in feeding:
             feeding.update(node.inputs)
-    return {node.layer for node in evidence.nodes if node.is_layer and node.index in feeding}
+    read = (node for node in evidence.nodes if node.is_layer and node.index in feeding)
+    return frozenset(node.layer for node in read)
 
 
 def leading_to(
@@ -107,13 +111,21 @@ def following(evidence: Observed, start: Node) -> Iterator[Node]:
             yield node
 
 
-def nodes_behind_the_output(evidence: Observed) -> set[int]:
+@remembered
+def nodes_behind_the_output(evidence: Observed) -> frozenset[int]:
     """The nodes from which a gradient can come: those with a path to the output."""
     read = {index for node in evidence.nodes for index in node.inputs}
     wanted = evidence.objective_nodes or evidence.output_nodes
     ends = {node.index for node in evidence.nodes} & wanted
     unread = {node.index for node in evidence.nodes if node.index not in read}
-    return leading_to(evidence, ends or unread, lambda node: not is_shut(node))
+    return frozenset(leading_to(evidence, ends or unread, lambda node: not is_shut(node)))
+
+
+@remembered
+def looked_up(evidence: Observed) -> frozenset[str]:
+    """The parameters whose rows are looked up, as those of an embedding."""
+    tables = (node for node in evidence.nodes if "embedding" in node.operator)
+    return frozenset(name for node in tables for name in node.params)
 
 
 def ending(evidence: Observed, *operators: str) -> Node | None:
@@ -176,17 +188,52 @@ def is_gain(evidence: Observed, node: Node) -> bool:
 
 def is_bridge(evidence: Observed, node: Node) -> bool:
     """Whether every path from the data to the output runs through a node."""
-    goals = evidence.objective_nodes or evidence.output_nodes
-    return bool(goals) and not data_reach(evidence, goals, without={node.index})
+    return bool(_goals(evidence)) and node.index not in _avoided(evidence)
+
+
+@remembered
+def _avoided(evidence: Observed) -> frozenset[int]:
+    """The nodes without which a path leads from the data to the output.
+
+    Where all lie between both, in the order in which they ran, such a path has an edge that
+    leads past the node.
+    """
+    goals = _goals(evidence)
+    wanted = leading_to(evidence, goals)
+    last, furthest = len(evidence.nodes), {-1: -1}
+    for node in evidence.nodes:
+        if node.index in wanted and (before := [i for i in node.inputs if i in furthest]):
+            furthest[node.index] = last if node.index in goals else node.index
+            furthest.update((i, max(furthest[i], node.index)) for i in before)
+    avoided, reach = set(), furthest[-1]
+    for node in evidence.nodes:
+        if node.index not in furthest or reach > node.index:
+            avoided.add(node.index)
+        reach = max(reach, furthest.get(node.index, -1))
+    return frozenset(avoided) if reach >= last else frozenset()
+
+
+def _goals(evidence: Observed) -> frozenset[int]:
+    return evidence.objective_nodes or evidence.output_nodes
 
 
 def data_reach(evidence: Observed, ends: Collection[int], without: Collection[int] = ()) -> bool:
     """Whether a path leads from the data to one of the nodes, without passing through others."""
+    return not _fed(evidence, without).isdisjoint(ends)
+
+
+def _fed(evidence: Observed, without: Collection[int] = ()) -> set[int]:
+    """The nodes to which a path leads from the data, and -1 for these."""
     reached = {-1}
-    for other in evidence.nodes:
-        if other.index not in without and reached & set(other.inputs):
-            reached.add(other.index)
-    return bool(reached & set(ends))
+    for node in evidence.nodes:
+        if node.index not in without and not reached.isdisjoint(node.inputs):
+            reached.add(node.index)
+    return reached
+
+
+@remembered
+def _all_fed(evidence: Observed) -> frozenset[int]:
+    return frozenset(_fed(evidence))
 
 
 def last_layer(evidence: Observed) -> str:
@@ -197,7 +244,7 @@ def last_layer(evidence: Observed) -> str:
 def is_fed(evidence: Observed, key: NonlinearityKey) -> bool:
     """Whether data reach a nonlinearity, in the trace of the first look."""
     mine = makers(evidence, key)
-    return not mine or data_reach(evidence, [node.index for node in mine])
+    return not mine or any(node.index in _all_fed(evidence) for node in mine)
 
 
 def makers(evidence: Observed, key: NonlinearityKey) -> list[Node]:
