@@ -170,7 +170,12 @@ class Optimiser:
                 cause=_UNDAMPED,
                 code=changed_setting("momentum", "= 0.9"),
             )
-        elif held.decay > _DECAY_WARNING:
+        else:
+            yield from self._decays(evidence)
+
+    def _decays(self, evidence: Evidence) -> Iterator[Finding]:
+        held = evidence.optimizer
+        if held.decay > _DECAY_WARNING:
             severity: Severity = "error" if held.decay > _DECAY_ERROR else "warning"
             yield self.rules[3].found(
                 self.name,
