@@ -145,6 +145,15 @@ def _unexpected(found: re.Match[str], model: nn.Module, inputs: Any) -> str:
     return f"a mapping without {found['name']}: its fields ({known}) are the forward's arguments"
 
 
+def _one_of_them(found: re.Match[str], model: nn.Module, inputs: Any) -> str:
+    if not isinstance(inputs, tuple) or len(inputs) != 1 or not isinstance(inputs[0], tuple):
+        return ""
+    count = len(inputs[0])
+    return (
+        f"batch=(inputs[0], targets): the forward takes one input, and the batch hands it {count}"
+    )
+
+
 def _too_many(found: re.Match[str], model: nn.Module, inputs: Any) -> str:
     count = len(inputs) if isinstance(inputs, (tuple, list)) else 1
     return f"as many inputs as the forward takes: the batch hands it {count}"
@@ -165,5 +174,6 @@ _FORWARD_ANSWERS: tuple[tuple[str, Answer], ...] = (
     (r"missing \d+ required positional arguments?: (?P<names>.*)", _missing),
     (r"unexpected keyword argument '(?P<name>\w+)'", _unexpected),
     (r"positional arguments? but \d+ were given", _too_many),
+    (r"must be Tensor, not tuple|'tuple' object has no attribute", _one_of_them),
     (r"same dtype|expected scalar type|should be the same|not implemented for", _same_type),
 )

@@ -110,6 +110,9 @@ def _pair(batch: Sequence[Any], asked: Takes | None, *, is_default: bool) -> Arr
     inputs, targets = batch
     if isinstance(inputs, PackedSequence):
         return Arranged(((inputs,), targets))
+    if isinstance(inputs, tuple) and len(inputs) > 1 and asked is not None and asked.most == 1:
+        told = f"batch: its {len(inputs)} inputs as one argument, {asked.names[0]!r}"
+        return Arranged(((inputs,), targets), (told,))
     if not is_default or asked is None or targets is None or isinstance(inputs, Mapping):
         return Arranged((inputs, targets))
     spread = list(inputs) if isinstance(inputs, tuple) else [inputs]

@@ -45,6 +45,12 @@ class TakesTwo(Net):
         return self.body(a + b)
 
 
+class TakesPair(Net):
+    def forward(self, pair):
+        first, second = pair
+        return self.body(first + second)
+
+
 class TakesMask(Net):
     def forward(self, x, mask=None):
         return self.body(x if mask is None else x * mask)
@@ -112,6 +118,7 @@ def losses(kind, batch, *args):
         (Net, lambda x, y: ((x,), y), ""),
         (TakesObject, lambda x, y: Fields(x, y), "a Fields as one argument, 'batch'"),
         (TakesObject, lambda x, y: {"image": x, "label": y}, "a dict as one argument, 'batch'"),
+        (TakesPair, lambda x, y: ((x / 2, x / 2), y), "its 2 inputs as one argument, 'pair'"),
         (TakesMask, lambda x, y: (x, torch.ones(32, 1), y), "the first 2 of 3 items as inputs"),
         (TakesTwo, lambda x, y: (x / 2, x / 2, y), "the first 2 of 3 items as inputs"),
         (TakesTwo, lambda x, y: {"a": x / 2, "b": x / 2, "label": y}, "batch['label']"),
