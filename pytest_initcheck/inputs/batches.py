@@ -69,7 +69,8 @@ def _form(batch: Any, asked: Takes | None, loss_takes: Takes | None) -> Arranged
     if len(batch) == 1:
         return _form(batch[0], asked, loss_takes)
     if len(batch) == 2:
-        return _pair(batch, asked, is_default=loss_takes is None)
+        without_targets = loss_takes is None or loss_takes.most == 1
+        return _pair(batch, asked, without_targets=without_targets)
     return _several(batch, asked, loss_takes)
 
 
@@ -106,14 +107,14 @@ def _by_name(batch: Any, named: dict[str, Any], extra: list[str]) -> Arranged:
     return Arranged({k: v for k, v in named.items() if k not in extra}, (told,), left)
 
 
-def _pair(batch: Sequence[Any], asked: Takes | None, *, is_default: bool) -> Arranged:
+def _pair(batch: Sequence[Any], asked: Takes | None, *, without_targets: bool) -> Arranged:
     inputs, targets = batch
     if isinstance(inputs, PackedSequence):
         return Arranged(((inputs,), targets))
     if isinstance(inputs, tuple) and len(inputs) > 1 and asked is not None and asked.most == 1:
         told = f"batch: its {len(inputs)} inputs as one argument, {asked.names[0]!r}"
         return Arranged(((inputs,), targets), (told,))
-    if not is_default or asked is None or targets is None or isinstance(inputs, Mapping):
+    if not without_targets or asked is None or targets is None or isinstance(inputs, Mapping):
         return Arranged((inputs, targets))
     spread = list(inputs) if isinstance(inputs, tuple) else [inputs]
     names = asked.names

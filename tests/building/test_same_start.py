@@ -160,6 +160,59 @@ def test_compiled_models_give_the_same():
     assert_same_start(zoo.Net, "compile", batch=torch.randn(4, 8), backend="eager")
 
 
+class Counting(zoo.Net):
+    """Counts its calls in a buffer, in evaluation too."""
+
+    def build(self):
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, x):
+        self.calls += 1
+        return {"out": super().forward(x), "more": [x, None]}
+
+
+class Eager(zoo.Net):
+    """Gives something else where it is compiled."""
+
+    def forward(self, x):
+        return super().forward(x) + float(torch.compiler.is_compiling())
+
+
+def test_a_forward_that_changes_a_buffer_in_evaluation():
+    found = differences(Counting, "compile", batch={"x": torch.randn(4, 8)}, backend="eager")
+    assert "buffer calls: a forward pass in eval mode changed it" in found
+
+
+def test_outputs_that_compiling_changes():
+    found = differences(Eager, "compile", batch=[torch.randn(4, 8)], backend="eager")
+    assert "output 0: differs by up to 1" in found
+
+
+class Moody(zoo.Net):
+    """Has another tensor, and another shape, every other time."""
+
+    built = 0
+
+    def build(self):
+        type(self).built += 1
+        if self.built % 2:
+            self.extra = nn.Parameter(torch.ones(2))
+        self.register_buffer("sizes", torch.zeros(self.built % 2 + 1))
+
+
+def test_models_of_other_tensors_and_shapes():
+    found = differences(Moody, "twice")
+    assert "extra: only one of the two models has it" in found
+    assert "buffer sizes: its shape is (" in found
+
+
+def test_an_accelerator_that_is_not_there(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(InitcheckError, match="no accelerator here; pass device="):
+        assert_same_start(zoo.Net, "device")
+
+
 def test_another_device_by_its_name():
     assert_same_start(zoo.Net, "device", device="cpu")
 

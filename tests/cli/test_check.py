@@ -49,6 +49,50 @@ class Pixels(nn.Module):
     def forward(self, x):
         return {"out": self.head(torch.relu(self.conv(x)))}
 
+def on_meta():
+    with torch.device("meta"):
+        return good()
+
+class OwnLoss(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Linear(20, 4)
+    def forward(self, x):
+        return {"loss": self.body(x).square().mean()}
+
+class Text(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Linear(20, 4)
+    def forward(self, x):
+        return "nothing to learn from"
+
+class ByName(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Linear(20, 4)
+    def forward(self, x, *, scale):
+        return self.body(x) * scale
+
+def scaled(model, batch):
+    return model(batch, scale=2.0).square().mean()
+
+class Known(nn.Module):
+    main_input_name = "input_ids"
+    class config:
+        vocab_size = 30
+        to_dict = staticmethod(dict)
+    def __init__(self):
+        super().__init__()
+        self.embed, self.head = nn.Embedding(30, 16), nn.Linear(16, 5)
+    def forward(self, input_ids):
+        return self.head(self.embed(input_ids))
+
+class KnownForCausalLM(Known):
+    def forward(self, input_ids, labels=None):
+        logits = self.embed(input_ids) @ self.embed.weight.T / 4
+        return {"logits": logits, "loss": nn.functional.cross_entropy(logits.mT, labels)}
+
 class Holder:
     class Inner(nn.Sequential):
         def __init__(self):
@@ -117,6 +161,41 @@ def test_what_can_be_asked(zoo, capsys, arguments):
     assert err == ""
     assert code in (0, 1)
     assert out.splitlines()[0].startswith(f"{zoo}:{target}: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("on_meta",), "a model on the meta device, which holds no values; initialise it there"),
+        (("Text", "--input", "8,20"), "output holds no tensor; pass --forward module:function"),
+        (("good", "--input", "8,20", "--loss", "cross_entropy", "--regression", "10"),
+         "pass --classes N in place of --regression"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_made_says_what_to_type(zoo, capsys, arguments, said):
+    code, out, err = check(capsys, f"{zoo}:{arguments[0]}", *arguments[1:])
+    assert code == 2
+    assert said in " ".join((out + err).split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("OwnLoss", "--input", "8,20"), "the loss is what the model returns"),
+        (("Known",), "(the model's config)"),
+        (("KnownForCausalLM",), "the batch (the model's config)"),
+    ],
+)
+def test_what_a_model_says_of_itself_is_taken(zoo, capsys, arguments, said):
+    code, out, err = check(capsys, f"{zoo}:{arguments[0]}", *arguments[1:])
+    assert (code in (0, 1), err) == (True, "")
+    assert said in " ".join(out.split())
+
+
+def test_a_forward_may_call_the_model_in_its_own_way(zoo, capsys):
+    code, out, err = check(capsys, f"{zoo}:ByName", "--input", "8,20", "--forward", f"{zoo}:scaled")
+    assert (code, err) == (0, "")
+    assert out.startswith(f"{zoo}:ByName: pass")
 
 
 def test_json_is_the_whole_output(zoo, capsys):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import operator
 
 import pytest
 import torch
@@ -54,6 +55,12 @@ class TakesPair(Net):
 class TakesMask(Net):
     def forward(self, x, mask=None):
         return self.body(x if mask is None else x * mask)
+
+
+class TakesAll(Net):
+    def forward(self, *parts):
+        *summed, targets = parts
+        return functional.cross_entropy(self.body(sum(summed)), targets)
 
 
 class TakesThree(Net):
@@ -123,6 +130,9 @@ def losses(kind, batch, *args):
         (TakesTwo, lambda x, y: (x / 2, x / 2, y), "the first 2 of 3 items as inputs"),
         (TakesTwo, lambda x, y: {"a": x / 2, "b": x / 2, "label": y}, "batch['label']"),
         (TakesThree, lambda x, y: (x / 2, x / 2, y), "all 3 items as inputs"),
+        (TakesThree, lambda x, y: (x / 2, x / 2, y, None), "all 3 items as inputs"),
+        (TakesAll, lambda x, y: (x / 2, x / 2, y), "all 3 items as inputs"),
+        (TakesAll, lambda x, y: [(v / 2).numpy() for v in (x, x)] + [y.numpy()], "arrays"),
         (ReturnsLoss, lambda x, y: (x, y), "the scalar among the 2"),
         (ReturnsLoss, lambda x, y: {"idx": x, "targets": y}, "the scalar among the 2"),
     ],
@@ -152,6 +162,32 @@ def test_a_loss_of_three_takes_the_third(data):
     assert found.losses == pytest.approx(reference(data), rel=1e-5)
     assert found.record.meta["loss"] == "weighted"
     assert not found.findings
+
+
+def test_two_inputs_of_a_model_that_needs_both(data):
+    found = diagnose(TakesTwo(), (data[0], data[0]), lambda output: output.square().mean())
+    assert taken(found) == "batch: both items as inputs"
+    assert found.losses[-1] < found.losses[0]
+
+
+def test_a_mapping_of_lists_becomes_tensors(data):
+    lists = {"x": data[0].tolist(), "labels": data[1].tolist()}
+    found = losses(Net, lists)
+    assert "its lists as tensors" in taken(found)
+    assert found.losses == pytest.approx(reference(data), rel=1e-5)
+
+
+def test_an_array_alone_becomes_a_tensor(data):
+    found = diagnose(Net(), data[0].numpy(), lambda output: output.square().mean())
+    assert "an array as a tensor" in taken(found)
+
+
+def test_a_batch_of_several_for_a_forward_that_cannot_be_read(data):
+    class Opaque(Net):
+        forward = staticmethod(operator.itemgetter(0))
+
+    with pytest.raises(InitcheckError, match="which of them the model takes cannot be told"):
+        diagnose(Opaque(), (*data, data[1]))
 
 
 def test_fields_that_the_model_does_not_take_are_left_out(data):
