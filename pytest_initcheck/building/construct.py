@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
@@ -12,9 +12,10 @@ from pytest_initcheck.checks.construction import Construction as Written
 from pytest_initcheck.checks.draws import Draws
 from pytest_initcheck.checks.verdict import verdict_of
 from pytest_initcheck.errors import InitcheckError, InitcheckFailure
-from pytest_initcheck.evidence.construction import Built, ConstructionFacts, Write
-from pytest_initcheck.ledger import build
-from pytest_initcheck.records import RANK, Finding, Verdict
+from pytest_initcheck.evidence.construction import Built, ConstructionFacts
+from pytest_initcheck.evidence.write import Write
+from pytest_initcheck.ledger import Recorded, build
+from pytest_initcheck.records import RANK, Finding, RunRecord, Verdict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,15 +27,13 @@ _COLUMNS = [
 
 
 @dataclass(frozen=True, kw_only=True)
-class Construction:
+class Construction(Recorded):
     """The ``model`` that a factory built, and the ledger of its parameters and buffers.
 
     ``facts.tensors`` has a `Built` for each, in the order of the model; ``findings`` what is wrong
     with how they came to their values, most severe first.
     """
 
-    model: nn.Module = field(repr=False)
-    facts: ConstructionFacts = field(repr=False)
     findings: tuple[Finding, ...] = ()
 
     @property
@@ -75,6 +74,10 @@ class Construction:
         rows = [row for built in self.facts.tensors for row in _rows(built)]
         frame: pd.DataFrame = pd.DataFrame(rows, columns=_COLUMNS)
         return frame
+
+    def run_record(self) -> RunRecord:
+        """The ledger as the record that reports hold."""
+        return RunRecord(ledger=self.facts.stories())
 
     def __str__(self) -> str:
         lines = [f"verdict: {self.verdict}", *(str(finding) for finding in self.findings)]

@@ -9,7 +9,8 @@ from itertools import pairwise
 from pytest_initcheck.checks.prose import percent
 from pytest_initcheck.checks.rule import Rule
 from pytest_initcheck.evidence import Evidence
-from pytest_initcheck.evidence.construction import Built, ConstructionFacts, Write
+from pytest_initcheck.evidence.construction import Built, ConstructionFacts
+from pytest_initcheck.evidence.write import Write
 from pytest_initcheck.records import Finding, Severity
 
 

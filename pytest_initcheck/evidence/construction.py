@@ -5,45 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-
-@dataclass(frozen=True, kw_only=True)
-class Write:
-    """One call that wrote to a tensor, or that made it.
-
-    ``call`` is the initialiser ("kaiming_uniform_") or operator with its plain ``arguments``;
-    ``file``, ``line`` and ``function`` are the innermost code outside of torch; ``share`` is the
-    part of the tensor that it wrote. ``replaces``: what was there before does not matter any more,
-    as after a draw or a fill; ``draws``: random numbers went in, ``discrete`` of them
-    few different ones, as signs are. ``is_default``: a module of torch
-    did it on its own account, as in ``reset_parameters`` of a layer that is made. ``order`` counts
-    the writes of the whole construction.
-    """
-
-    call: str
-    arguments: tuple[tuple[str, str], ...] = ()
-    file: str = ""
-    line: int = 0
-    function: str = ""
-    share: float = 1.0
-    replaces: bool = True
-    draws: bool = False
-    discrete: bool = False
-    is_default: bool = False
-    order: int = 0
-
-    @property
-    def what(self) -> str:
-        """ "normal_(mean=0, std=0.02)"."""
-        inside = ", ".join(f"{name}={value}" for name, value in self.arguments)
-        return f"{self.call}({inside})" if inside or self.call.isidentifier() else self.call
-
-    @property
-    def where(self) -> str:
-        """ "models.py:41", without the folders; empty where no such frame is known."""
-        return f"{self.file.rsplit('/', 1)[-1]}:{self.line}" if self.file else ""
-
-    def __str__(self) -> str:
-        return f"{self.what} at {self.where}" if self.where else self.what
+from pytest_initcheck.evidence.write import Write, story
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,8 +60,8 @@ class Built:
         return any(write.draws for write in self.effective)
 
     def __str__(self) -> str:
-        """ "kaiming_uniform_(a=2.236) at models.py:41, then mul_(other=0.5) at models.py:57"."""
-        return ", then ".join(str(write) for write in self.effective)
+        """ "drawn by kaiming_uniform_(a=√5) at models.py:41, then multiplied by 0.5 at :57"."""
+        return story(self.effective)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,11 +71,16 @@ class ConstructionFacts:
     tensors: tuple[Built, ...] = field(default=())
 
     def of_layer(self, layer: str) -> tuple[Built, ...]:
-        """The tensors that a module holds itself."""
-        return tuple(built for built in self.tensors if built.layer == layer)
+        """The tensors that a module holds itself, or that its parametrisations hold for it."""
+        inner = f"{layer}.parametrizations." if layer else "parametrizations."
+        return tuple(b for b in self.tensors if b.layer == layer or b.layer.startswith(inner))
+
+    def stories(self) -> dict[str, str]:
+        """How each parameter and buffer came to its values, by name; the unknown left out."""
+        return {b.name: str(b) or "never written" for b in self.tensors if b.is_known}
 
     def told(self, layer: str) -> str:
-        """ "weight: normal_(std=0.02) at models.py:57; bias: zeros_() at models.py:58"."""
+        """ "weight: drawn by normal_(std=0.02) at models.py:57; bias: set by zeros_() at …"."""
         own = [b for b in self.of_layer(layer) if b.kind == "parameter" and b.is_known]
         names = [built.name.removeprefix(f"{layer}.") for built in own]
         pairs = zip(names, own, strict=True)

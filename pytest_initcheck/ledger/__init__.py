@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from pytest_initcheck.ledger.build import build
+from pytest_initcheck.ledger.build import Recorded, build, built
 
-__all__ = ["build"]
+__all__ = ["Recorded", "build", "built"]

@@ -6,6 +6,7 @@ import contextlib
 import inspect
 import weakref
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor, nn
@@ -13,12 +14,21 @@ from torch.nn.modules import module as hooks
 from torch.nn.parameter import is_lazy
 
 from pytest_initcheck.errors import InitcheckError
-from pytest_initcheck.evidence.construction import Built, ConstructionFacts, Write
+from pytest_initcheck.evidence.construction import Built, ConstructionFacts
+from pytest_initcheck.evidence.write import Write
 from pytest_initcheck.ledger.draws import with_draws
 from pytest_initcheck.ledger.recorder import Recorder
 from pytest_initcheck.ledger.storages import Memory, key_of
 
 Places = weakref.WeakKeyDictionary[nn.Module, dict[str, list[int]]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recorded:
+    """A ``model`` together with the ledger of how it was built."""
+
+    model: nn.Module = field(repr=False)
+    facts: ConstructionFacts = field(repr=False)
 
 
 def build(factory: Callable[[], Any]) -> tuple[Any, ConstructionFacts]:
@@ -37,6 +47,22 @@ def build(factory: Callable[[], Any]) -> tuple[Any, ConstructionFacts]:
         return model, ConstructionFacts()
     found = list(_built(model, recorder.memories, places))
     return model, ConstructionFacts(tensors=tuple(with_draws(found, model)))
+
+
+def built(given: Any) -> tuple[Any, ConstructionFacts | None]:
+    """The model that was given, or that what was given builds, and its ledger where there is one.
+
+    What is no factory either passes through, to be refused where models are. Whatever the factory
+    raises is raised.
+
+    Raises:
+        InitcheckError: the factory cannot be called without arguments.
+    """
+    if isinstance(given, Recorded):
+        return given.model, given.facts
+    if isinstance(given, nn.Module) or not callable(given):
+        return given, None
+    return build(given)
 
 
 def _check(factory: Callable[[], Any]) -> None:

@@ -36,6 +36,8 @@ _BASE = _TORCH + os.sep.join(("nn", "modules", "module.py"))
 _OWN = os.path.dirname(os.path.abspath(__file__)) + os.sep
 Arguments = tuple[tuple[str, str], ...]
 _SIMPLE = (bool, int, float, str)
+# Larger squares than this are whole numbers by accident.
+_ROOTS, _ROUNDING = 100, 1e-12
 # They say where and as what a tensor is made, not which values it gets.
 _NOT_VALUES = frozenset({"dtype", "device", "layout", "pin_memory", "requires_grad", "generator"})
 
@@ -133,5 +135,11 @@ def plain(values: Any) -> Arguments:
 
 
 def shown(value: object) -> str:
-    """A number with four digits, or a word."""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    """A number with four digits, or as a root where it is one of a whole number; or a word."""
+    if not isinstance(value, float):
+        return str(value)
+    square = value * value
+    is_root = 1 < square < _ROOTS and not value.is_integer() and value > 0
+    if is_root and abs(square - round(square)) < _ROUNDING:
+        return f"√{round(square)}"
+    return f"{value:.4g}"

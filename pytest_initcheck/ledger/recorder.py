@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from pytest_initcheck.evidence.construction import Write
+from pytest_initcheck.evidence.write import Write
 from pytest_initcheck.ledger.frames import Caller, caller, plain
 from pytest_initcheck.ledger.operators import Effect, effect
 from pytest_initcheck.ledger.storages import Memory, key_of

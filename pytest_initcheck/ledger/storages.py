@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 
-from pytest_initcheck.evidence.construction import Write
+from pytest_initcheck.evidence.write import Write
 
 
 def key_of(tensor: Tensor) -> int:

@@ -156,7 +156,7 @@ def test_as_text_it_tells_every_tensor():
 
     assert text.startswith("verdict: fail\nerror IC111")
     assert "gain: never written" in text
-    assert "first.weight: kaiming_uniform_(a=2.236" in text
+    assert "first.weight: drawn by kaiming_uniform_(a=√5" in text
 
 
 def test_a_finding_on_a_layer_tells_the_lines_that_wrote_it():
@@ -168,6 +168,6 @@ def test_a_finding_on_a_layer_tells_the_lines_that_wrote_it():
 
     first = diagnose(Zero, labelled(8, 4)).findings[0]
 
-    assert first.written.startswith("weight: zeros_() at test_construction.py:")
-    assert "; bias: zeros_() at test_construction.py:" in first.written
+    assert first.written.startswith("weight: set by zeros_() at test_construction.py:")
+    assert "; bias: set by zeros_() at test_construction.py:" in first.written
     assert diagnose(Zero(), labelled(8, 4)).findings[0].written == ""
