@@ -11,6 +11,7 @@ from torch import nn
 from pytest_initcheck.checks.construction import Construction as Written
 from pytest_initcheck.checks.draws import Draws
 from pytest_initcheck.checks.verdict import verdict_of
+from pytest_initcheck.checks.wrong_fan import WrongFan
 from pytest_initcheck.errors import InitcheckError, InitcheckFailure
 from pytest_initcheck.evidence.construction import Built, ConstructionFacts
 from pytest_initcheck.evidence.write import Write
@@ -100,7 +101,7 @@ def construction(factory: Callable[[], Any]) -> Construction:
             itself raises passes through.
     """
     model, facts = recorded(factory)
-    found = [*Written().judge(facts), *Draws().judge(facts)]
+    found = [*Written().judge(facts), *Draws().judge(facts), *WrongFan().judge(facts)]
     findings = tuple(sorted(found, key=lambda finding: RANK[finding.severity]))
     return Construction(model=model, facts=facts, findings=findings)
 

@@ -35,6 +35,8 @@ from pytest_initcheck.checks.step_size import Movement
 from pytest_initcheck.checks.symmetry import Symmetry
 from pytest_initcheck.checks.targets import Targets
 from pytest_initcheck.checks.uninitialised import Memory
+from pytest_initcheck.checks.wrong_fan import WrongFan
+from pytest_initcheck.checks.wrong_gain import WrongGain
 from pytest_initcheck.checks.zero_weights import ZeroWeights
 from pytest_initcheck.evidence import Evidence
 from pytest_initcheck.extensions import CHECK_PROTOCOL as PROTOCOL
@@ -76,6 +78,8 @@ def registered() -> list[Check]:
         Leftovers(),
         Rewritten(),
         GroupedFan(),
+        WrongFan(),
+        WrongGain(),
     ]
     return [*found, Fit(found)]
 

@@ -26,6 +26,7 @@ from pytest_initcheck.diagnosis.subject import Subject
 from pytest_initcheck.diagnosis.try_remedy import Remedied, mechanical, run_remedies
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.evidence import Evidence
+from pytest_initcheck.evidence.construction import ConstructionFacts
 from pytest_initcheck.evidence.dependencies import Dependencies
 from pytest_initcheck.evidence.learning import Learning
 from pytest_initcheck.evidence.sigma_range import SigmaRange
@@ -96,12 +97,16 @@ class Diagnosis:
             Program(subject.model, subject.batch, None, subject.forward).materialise()
             given = Remedied(subject.batch, subject.optimizer)
             given = run_remedies(self.remedies, subject.model, given)
+            facts = _holding(subject.construction, self.remedies)
             for _ in range(rounds):
                 more = mechanical(found.findings, found.remedies)
                 if not more:
                     break
                 given = run_remedies(more, subject.model, given)
-                retry = replace(subject, batch=given.batch, optimizer=given.optimizer)
+                facts = _holding(facts, more)
+                retry = replace(
+                    subject, batch=given.batch, optimizer=given.optimizer, construction=facts
+                )
                 found = replace(_diagnosed(retry), remedies=(*found.remedies, *more))
         return replace(found, subject=subject)
 
@@ -266,6 +271,16 @@ def diagnose(
         left_out=given.left_out,
     )
     return _diagnosed(subject)
+
+
+def _holding(
+    facts: ConstructionFacts | None, remedies: Sequence[Remedy]
+) -> ConstructionFacts | None:
+    """What the ledger says of the tensors that the remedies leave alone."""
+    of_model = [remedy.names for remedy in remedies if remedy.target == "model"]
+    if facts is None or not all(of_model):
+        return None
+    return facts.without({name for names in of_model for name in names})
 
 
 def _diagnosed(subject: Subject) -> Diagnosis:

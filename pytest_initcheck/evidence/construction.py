@@ -2,22 +2,39 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Literal
 
+from pytest_initcheck.evidence.law import Fans, Law
 from pytest_initcheck.evidence.write import Write, story
+
+# Beyond as many no sound draw lies, of some thousand weights.
+STANDARD_ERRORS = 4.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Draw:
-    """What random values are like. ``outlier`` is how many standard deviations the value furthest
+    """What random values are like. ``std`` is their standard deviation, over ``n`` of them;
+    ``outlier`` is how many standard deviations the value furthest
     from the mean lies from it; ``distinct`` the number of different values among the first 1,024;
     ``rows`` and ``columns`` after how many all of them come again, 0 where they do not."""
 
+    std: float
+    n: int
     outlier: float
     distinct: int
     rows: int = 0
     columns: int = 0
+
+    def is_like(self, std: float) -> bool:
+        """Whether a law of that standard deviation may have drawn these values.
+
+        The standard error of a measured one is 1/√(2 n), relative, for a normal law, and smaller
+        for a uniform one.
+        """
+        return abs(self.std / std - 1) < STANDARD_ERRORS / math.sqrt(2 * self.n)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +47,8 @@ class Built:
     been; ``replaced`` those to tensors that once stood at its place; ``draw`` what its values are
     like where they were drawn, and ``twins`` the names of those of the same shape that were drawn
     as well and hold the very same values. ``is_known`` is False where
-    its memory came from outside of what was recorded, or has no values yet (meta, lazy).
+    its memory came from outside of what was recorded, or has no values yet (meta, lazy). ``fans``
+    are those of a weight of torch's linear and convolutional layers, as they use it.
     """
 
     name: str
@@ -47,12 +65,30 @@ class Built:
     is_known: bool = True
     draw: Draw | None = None
     twins: tuple[str, ...] = ()
+    fans: Fans | None = None
 
     @property
     def effective(self) -> tuple[Write, ...]:
         """The writes that what the tensor holds goes back to: from the last full one on."""
         full = [i for i, w in enumerate(self.writes) if w.replaces and w.share >= 1]
         return self.writes[full[-1] :] if full else self.writes
+
+    @property
+    def law(self) -> Law | None:
+        """The initialiser with a gain and a fan whose draw the whole tensor still holds.
+
+        None where there was none, where it was torch's own module that called it, and where the
+        values have another standard deviation by now.
+        """
+        first, draw = next(iter(self.effective), None), self.draw
+        if first is None or first.law is None or first.is_default or draw is None:
+            return None
+        return first.law if draw.is_like(first.law.std) else None
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether code outside of torch chose what the tensor holds."""
+        return any(not write.is_default for write in self.effective)
 
     @property
     def is_drawn(self) -> bool:
@@ -70,10 +106,24 @@ class ConstructionFacts:
 
     tensors: tuple[Built, ...] = field(default=())
 
+    def without(self, names: Collection[str]) -> ConstructionFacts:
+        """What still holds once the tensors of these names, or of these layers, were changed."""
+        kept = (b for b in self.tensors if b.name not in names and b.layer not in names)
+        return ConstructionFacts(tensors=tuple(kept))
+
+    def of(self, name: str) -> Built | None:
+        """The tensor of a name, where its writes were recorded."""
+        return next((b for b in self.tensors if b.name == name and b.is_known), None)
+
     def of_layer(self, layer: str) -> tuple[Built, ...]:
-        """The tensors that a module holds itself, or that its parametrisations hold for it."""
+        """The tensors that a module holds itself, or that its parametrisations hold for it.
+
+        Of the model as a whole a parameter is a layer of its own.
+        """
         inner = f"{layer}.parametrizations." if layer else "parametrizations."
-        return tuple(b for b in self.tensors if b.layer == layer or b.layer.startswith(inner))
+        return tuple(
+            b for b in self.tensors if layer in (b.layer, b.name) or b.layer.startswith(inner)
+        )
 
     def stories(self) -> dict[str, str]:
         """How each parameter and buffer came to its values, by name; the unknown left out."""

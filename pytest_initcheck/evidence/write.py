@@ -7,6 +7,8 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from pytest_initcheck.evidence.law import Law
+
 # What operators that read what they write do, and the argument by which.
 _CHANGES = {
     "mul": ("multiplied", "other"), "div": ("divided", "other"), "add": ("added to", "other"),
@@ -25,7 +27,8 @@ class Write:
     as after a draw or a fill; ``draws``: random numbers went in, ``discrete`` of them
     few different ones, as signs are. ``is_default``: a module of torch
     did it on its own account, as in ``reset_parameters`` of a layer that is made. ``order`` counts
-    the writes of the whole construction.
+    the writes of the whole construction; ``law`` is the initialiser of torch.nn.init with a gain
+    and a fan that drew, if one did.
     """
 
     call: str
@@ -39,6 +42,7 @@ class Write:
     discrete: bool = False
     is_default: bool = False
     order: int = 0
+    law: Law | None = None
 
     @property
     def what(self) -> str:

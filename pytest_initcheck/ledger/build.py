@@ -16,6 +16,7 @@ from torch.nn.parameter import is_lazy
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.evidence.construction import Built, ConstructionFacts
 from pytest_initcheck.evidence.write import Write
+from pytest_initcheck.ledger.connections import fans_of
 from pytest_initcheck.ledger.draws import with_draws
 from pytest_initcheck.ledger.recorder import Recorder
 from pytest_initcheck.ledger.storages import Memory, key_of
@@ -124,6 +125,7 @@ def _built(model: nn.Module, memories: dict[int, Memory], places: Places) -> Ite
             and memory.is_known
             and not tensor.is_meta
             and not is_lazy(tensor),
+            fans=fans_of(module) if name == "weight" and not is_lazy(tensor) else None,
         )
 
 

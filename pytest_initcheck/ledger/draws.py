@@ -57,12 +57,15 @@ def draw_of(tensor: Tensor) -> Draw | None:
         return None
     values = tensor.detach()
     flat = values.reshape(-1)
-    std, mean = torch.std_mean(flat[:: max(flat.numel() // _MEASURED, 1)].float())
+    sample = flat[:: max(flat.numel() // _MEASURED, 1)].float()
+    std, mean = torch.std_mean(sample)
     low, high = torch.aminmax(values)
     reach = max(float(high) - float(mean), float(mean) - float(low))
     if not math.isfinite(reach) or not float(std) > 0:
         return None
     return Draw(
+        std=float(std),
+        n=sample.numel(),
         outlier=reach / float(std),
         distinct=int(flat[:_SAMPLE].unique().numel()),
         rows=_period(values),

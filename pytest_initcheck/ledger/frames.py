@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pytest_initcheck.evidence.law import SCALED, Law
 from pytest_initcheck.ledger.storages import key_of
 
 _TORCH = os.path.dirname(os.path.abspath(torch.__file__)) + os.sep
@@ -33,6 +34,7 @@ _PLUMBING = tuple(
 )
 _MODULES = tuple(_TORCH + f"nn{os.sep}{part}{os.sep}" for part in ("modules", "utils"))
 _BASE = _TORCH + os.sep.join(("nn", "modules", "module.py"))
+_INIT = _TORCH + os.sep.join(("nn", "init.py"))
 _OWN = os.path.dirname(os.path.abspath(__file__)) + os.sep
 Arguments = tuple[tuple[str, str], ...]
 _SIMPLE = (bool, int, float, str)
@@ -44,7 +46,8 @@ _NOT_VALUES = frozenset({"dtype", "device", "layout", "pin_memory", "requires_gr
 
 @dataclass(frozen=True, kw_only=True)
 class Caller:
-    """Who wrote: ``frame`` tells one call of an initialiser from the next."""
+    """Who wrote: ``frame`` tells one call of an initialiser from the next; ``law`` is the one of
+    torch.nn.init that drew."""
 
     call: str
     arguments: Arguments
@@ -53,6 +56,7 @@ class Caller:
     function: str
     is_default: bool
     frame: int
+    law: Law | None
 
 
 def caller(tensor: Tensor, operator: str, own: Callable[[], Arguments]) -> Caller:
@@ -65,11 +69,14 @@ def caller(tensor: Tensor, operator: str, own: Callable[[], Arguments]) -> Calle
     key = key_of(tensor)
     frame: FrameType | None = sys._getframe(1)
     named: FrameType | None = None
+    law: Law | None = None
     while frame is not None:
         code = frame.f_code
         if not _is_plumbing(code.co_filename):
             if not _takes(frame, code, key):
                 break
+            if code.co_name in SCALED and code.co_filename == _INIT:
+                law = _law(frame)
             # A lambda or a comprehension has no name to tell.
             named = named if named and code.co_name.startswith("<") else frame
         frame = frame.f_back
@@ -91,7 +98,15 @@ def caller(tensor: Tensor, operator: str, own: Callable[[], Arguments]) -> Calle
         function=frame.f_code.co_name if frame else "",
         is_default=is_default,
         frame=id(named) if named is not None else 0,
+        law=law,
     )
+
+
+def _law(frame: FrameType) -> Law:
+    values: dict[str, Any] = {n: frame.f_locals.get(n) for n in _names(frame.f_code)}
+    shape = tuple(values.pop("tensor").shape)
+    plain = {name: value for name, value in values.items() if isinstance(value, _SIMPLE)}
+    return Law(call=frame.f_code.co_name, shape=shape, values=plain)
 
 
 @functools.lru_cache(maxsize=4096)

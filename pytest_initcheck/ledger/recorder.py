@@ -93,6 +93,7 @@ class Recorder(TorchDispatchMode):
             function=who.function,
             is_default=who.is_default,
             order=self._count,
+            law=who.law,
             **facts,
         )
 
