@@ -10,6 +10,7 @@ from torch import nn
 
 from pytest_initcheck.checks.construction import Construction as Written
 from pytest_initcheck.checks.draws import Draws
+from pytest_initcheck.checks.odd_buffers import OddBuffers
 from pytest_initcheck.checks.verdict import verdict_of
 from pytest_initcheck.checks.wrong_fan import WrongFan
 from pytest_initcheck.errors import InitcheckError, InitcheckFailure
@@ -101,7 +102,8 @@ def construction(factory: Callable[[], Any]) -> Construction:
             itself raises passes through.
     """
     model, facts = recorded(factory)
-    found = [*Written().judge(facts), *Draws().judge(facts), *WrongFan().judge(facts)]
+    checks = Written(), Draws(), OddBuffers(), WrongFan()
+    found = [finding for check in checks for finding in check.judge(facts)]
     findings = tuple(sorted(found, key=lambda finding: RANK[finding.severity]))
     return Construction(model=model, facts=facts, findings=findings)
 

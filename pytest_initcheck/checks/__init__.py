@@ -27,6 +27,7 @@ from pytest_initcheck.checks.linear_model import LinearModel
 from pytest_initcheck.checks.mixed_axes import MixedAxes
 from pytest_initcheck.checks.no_gradient import Unreached
 from pytest_initcheck.checks.nonfinite import NonFinite
+from pytest_initcheck.checks.odd_buffers import OddBuffers
 from pytest_initcheck.checks.optimiser import Optimiser
 from pytest_initcheck.checks.posterior_collapse import Collapse
 from pytest_initcheck.checks.rule import Check, Rule
@@ -55,6 +56,7 @@ def registered() -> list[Check]:
         Construction(),
         Draws(),
         Memory(),
+        OddBuffers(),
         InputScale(),
         MixedAxes(),
         Leaks(),

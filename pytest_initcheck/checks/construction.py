@@ -118,7 +118,8 @@ class Construction:
 
 
 def _severity(built: Built) -> Severity:
-    return "error" if built.trainable else "warning"
+    # What has a known part in every pass is read as it is; other buffers may be room to write to.
+    return "error" if built.trainable or built.role else "warning"
 
 
 def layers_of(tensors: list[Built]) -> tuple[str, ...]:

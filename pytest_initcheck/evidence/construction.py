@@ -7,6 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Literal
 
+from pytest_initcheck.evidence.buffers import OddBuffer, Role
 from pytest_initcheck.evidence.law import Fans, Law
 from pytest_initcheck.evidence.write import Write, story
 
@@ -48,7 +49,8 @@ class Built:
     like where they were drawn, and ``twins`` the names of those of the same shape that were drawn
     as well and hold the very same values. ``is_known`` is False where
     its memory came from outside of what was recorded, or has no values yet (meta, lazy). ``fans``
-    are those of a weight of torch's linear and convolutional layers, as they use it.
+    are those of a weight of torch's linear and convolutional layers, as they use it; ``role`` is
+    what a buffer is for, by its name.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Built:
     draw: Draw | None = None
     twins: tuple[str, ...] = ()
     fans: Fans | None = None
+    role: Role = ""
 
     @property
     def effective(self) -> tuple[Write, ...]:
@@ -102,14 +105,18 @@ class Built:
 
 @dataclass(frozen=True, kw_only=True)
 class ConstructionFacts:
-    """What was recorded while a model was built, in the order of its parameters and buffers."""
+    """What was recorded while a model was built, in the order of its parameters and buffers.
+
+    ``odd_buffers`` are those whose values cannot be meant so.
+    """
 
     tensors: tuple[Built, ...] = field(default=())
+    odd_buffers: tuple[OddBuffer, ...] = ()
 
     def without(self, names: Collection[str]) -> ConstructionFacts:
         """What still holds once the tensors of these names, or of these layers, were changed."""
         kept = (b for b in self.tensors if b.name not in names and b.layer not in names)
-        return ConstructionFacts(tensors=tuple(kept))
+        return ConstructionFacts(tensors=tuple(kept), odd_buffers=self.odd_buffers)
 
     def of(self, name: str) -> Built | None:
         """The tensor of a name, where its writes were recorded."""

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from pytest_initcheck.ledger.build import Recorded, build, built
+from pytest_initcheck.ledger.odd_buffers import odd_buffers
 
-__all__ = ["Recorded", "build", "built"]
+__all__ = ["Recorded", "build", "built", "odd_buffers"]

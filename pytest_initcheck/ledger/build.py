@@ -18,6 +18,7 @@ from pytest_initcheck.evidence.construction import Built, ConstructionFacts
 from pytest_initcheck.evidence.write import Write
 from pytest_initcheck.ledger.connections import fans_of
 from pytest_initcheck.ledger.draws import with_draws
+from pytest_initcheck.ledger.odd_buffers import buffer_role, odd_buffers
 from pytest_initcheck.ledger.recorder import Recorder
 from pytest_initcheck.ledger.storages import Memory, key_of
 
@@ -47,7 +48,8 @@ def build(factory: Callable[[], Any]) -> tuple[Any, ConstructionFacts]:
     if not isinstance(model, nn.Module):
         return model, ConstructionFacts()
     found = list(_built(model, recorder.memories, places))
-    return model, ConstructionFacts(tensors=tuple(with_draws(found, model)))
+    tensors = tuple(with_draws(found, model))
+    return model, ConstructionFacts(tensors=tensors, odd_buffers=odd_buffers(model))
 
 
 def built(given: Any) -> tuple[Any, ConstructionFacts | None]:
@@ -125,6 +127,7 @@ def _built(model: nn.Module, memories: dict[int, Memory], places: Places) -> Ite
             and memory.is_known
             and not tensor.is_meta
             and not is_lazy(tensor),
+            role="" if kind or tensor.is_meta or is_lazy(tensor) else buffer_role(name, tensor),
             fans=fans_of(module) if name == "weight" and not is_lazy(tensor) else None,
         )
 
