@@ -9,7 +9,7 @@ from typing import Literal
 
 from pytest_initcheck.evidence.buffers import OddBuffer, Role
 from pytest_initcheck.evidence.law import Fans, Law
-from pytest_initcheck.evidence.write import Write, story
+from pytest_initcheck.evidence.write import Write, in_effect, story
 
 # Beyond as many no sound draw lies, of some thousand weights.
 STANDARD_ERRORS = 4.0
@@ -17,12 +17,15 @@ STANDARD_ERRORS = 4.0
 
 @dataclass(frozen=True, kw_only=True)
 class Draw:
-    """What random values are like. ``std`` is their standard deviation, over ``n`` of them;
+    """What random values are like. ``mean``, ``std`` and ``kurtosis`` (3 for a normal law,
+    1.8 for a uniform one) are of ``n`` of them;
     ``outlier`` is how many standard deviations the value furthest
-    from the mean lies from it; ``distinct`` the number of different values among the first 1,024;
+    from the mean lies from it; ``distinct`` the number of different values among the first 64;
     ``rows`` and ``columns`` after how many all of them come again, 0 where they do not."""
 
+    mean: float
     std: float
+    kurtosis: float
     n: int
     outlier: float
     distinct: int
@@ -73,8 +76,7 @@ class Built:
     @property
     def effective(self) -> tuple[Write, ...]:
         """The writes that what the tensor holds goes back to: from the last full one on."""
-        full = [i for i, w in enumerate(self.writes) if w.replaces and w.share >= 1]
-        return self.writes[full[-1] :] if full else self.writes
+        return in_effect(self.writes)
 
     @property
     def law(self) -> Law | None:

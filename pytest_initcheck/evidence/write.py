@@ -67,6 +67,14 @@ class Write:
         return f"{self.what} at {self.where}" if self.where else self.what
 
 
+def in_effect(writes: tuple[Write, ...]) -> tuple[Write, ...]:
+    """From the last full one on: the writes that what is held goes back to."""
+    for place in range(len(writes) - 1, 0, -1):
+        if writes[place].replaces and writes[place].share >= 1:
+            return writes[place:]
+    return writes
+
+
 def story(writes: Sequence[Write]) -> str:
     """ "drawn by kaiming_uniform_(a=√5) at models.py:41, then multiplied by 0.5 at :57".
 

@@ -123,5 +123,5 @@ def test_draws_are_measured_where_they_can_be():
     made = construction(lambda: nn.ModuleList([nn.Linear(2, 2), nn.Linear(64, 64)]))
 
     assert made.of("0.weight").draw is None
-    assert made.of("1.weight").draw.distinct > 1000
+    assert made.of("1.weight").draw.distinct == 64
     assert made.of("1.weight").draw.outlier == pytest.approx(math.sqrt(3), rel=0.05)
