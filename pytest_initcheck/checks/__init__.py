@@ -11,6 +11,7 @@ from pytest_initcheck.checks.contract import Contract
 from pytest_initcheck.checks.copied_layers import Copies
 from pytest_initcheck.checks.dead_units import DeadUnits
 from pytest_initcheck.checks.depth import Gradients
+from pytest_initcheck.checks.draw_law import DrawLaw
 from pytest_initcheck.checks.draws import Draws
 from pytest_initcheck.checks.external_rules import external_rules
 from pytest_initcheck.checks.fits_batch import Fit
@@ -82,6 +83,7 @@ def registered() -> list[Check]:
         GroupedFan(),
         WrongFan(),
         WrongGain(),
+        DrawLaw(),
     ]
     return [*found, Fit(found)]
 

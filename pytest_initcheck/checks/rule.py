@@ -12,7 +12,7 @@ from pytest_initcheck.records import Finding, Severity
 
 # The rules of initialisers that contradict the layer, or what follows it: what scales lead to
 # follows from them.
-WRONG_SCALES = frozenset({"IC131", "IC132"})
+WRONG_SCALES = frozenset({"IC131", "IC132", "IC137"})
 
 
 @dataclass(frozen=True, kw_only=True)

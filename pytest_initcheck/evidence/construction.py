@@ -91,6 +91,11 @@ class Built:
         return first.law if draw.is_like(first.law.std) else None
 
     @property
+    def is_whole(self) -> bool:
+        """Whether no write to a part of it is in effect: a patchwork of draws has no one law."""
+        return all(write.share >= 1 for write in self.effective)
+
+    @property
     def is_asked(self) -> bool:
         """Whether code outside of torch chose what the tensor holds."""
         return any(not write.is_default for write in self.effective)

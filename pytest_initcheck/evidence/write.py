@@ -28,7 +28,9 @@ class Write:
     few different ones, as signs are. ``is_default``: a module of torch
     did it on its own account, as in ``reset_parameters`` of a layer that is made. ``order`` counts
     the writes of the whole construction; ``law`` is the initialiser of torch.nn.init with a gain
-    and a fan that drew, if one did.
+    and a fan that drew, if one did. Where ``call`` is an initialiser of somebody's own, ``inner``
+    is what it had torch do, with ``inner_arguments``, and ``steps`` the operators that it ran on
+    the tensor after that.
     """
 
     call: str
@@ -43,12 +45,14 @@ class Write:
     is_default: bool = False
     order: int = 0
     law: Law | None = None
+    inner: str = ""
+    inner_arguments: tuple[tuple[str, str], ...] = ()
+    steps: tuple[str, ...] = ()
 
     @property
     def what(self) -> str:
         """ "normal_(mean=0, std=0.02)"."""
-        inside = ", ".join(f"{name}={value}" for name, value in self.arguments)
-        return f"{self.call}({inside})" if inside or self.call.isidentifier() else self.call
+        return _called(self.call, self.arguments)
 
     @property
     def where(self) -> str:
@@ -56,8 +60,8 @@ class Write:
         return f"{os.path.basename(self.file)}:{self.line}" if self.file else ""
 
     def number(self, name: str) -> float | None:
-        """The number that an argument was; None where it was none, or was not told."""
-        text = dict(self.arguments).get(name, "")
+        """The number that torch got as an argument; None where it was none, or was not told."""
+        text = dict(self.inner_arguments if self.inner else self.arguments).get(name, "")
         try:
             return math.sqrt(float(text[1:])) if text.startswith("√") else float(text)
         except ValueError:
@@ -92,10 +96,16 @@ def _clauses(writes: Sequence[Write]) -> Iterator[str]:
         file = write.file
 
 
+def _called(call: str, arguments: tuple[tuple[str, str], ...]) -> str:
+    inside = ", ".join(f"{name}={value}" for name, value in arguments)
+    return f"{call}({inside})" if inside or call.isidentifier() else call
+
+
 def _deed(write: Write) -> str:
     change, argument = _CHANGES.get(write.call.rstrip("_"), ("", ""))
     if not change or write.draws:
         verb = "drawn" if write.draws else "set" if write.replaces else "changed"
-        return f"{verb} by {write.what}"
+        inner = _called(write.inner, write.inner_arguments) if write.inner else ""
+        return f"{verb} by {write.what}{f' as {inner}' if inner and write.draws else ''}"
     value = dict(write.arguments).get(argument, "")
     return f"{change} by {value}" if value and change in ("multiplied", "divided") else change

@@ -16,18 +16,21 @@ _ROOTS, _ROUNDING = 100, 1e-12
 
 
 class Event:
-    """One write. ``arguments`` are pairs of name and value, of which some are told; ``frame`` tells
-    one call of an initialiser from the next; the rest is as in `Write`."""
+    """One write. ``arguments`` are pairs of name and value, of which some are told; ``inner`` is
+    what torch did for it, a call with such pairs, and ``steps`` the operators after it; ``frame``
+    tells one call of an initialiser from the next; the rest is as in `Write`."""
 
     __slots__ = (
-        "arguments", "call", "code", "discrete", "draws", "frame", "is_default", "law", "line",
-        "order", "replaces", "share",
+        "arguments", "call", "code", "discrete", "draws", "frame", "inner", "is_default", "law",
+        "line", "order", "replaces", "share", "steps",
     )  # fmt: skip
 
     def __init__(self, call: str, arguments: Any, order: int) -> None:
         self.call = call
         self.arguments = arguments
         self.order = order
+        self.inner = call, arguments
+        self.steps: tuple[str, ...] = ()
         self.code: Any = None
         self.line = 0
         self.frame = 0
@@ -40,11 +43,10 @@ class Event:
         """The same in words."""
         return Write(
             call=self.call,
-            arguments=tuple(
-                (name, shown(value))
-                for name, value in self.arguments
-                if type(value) in SIMPLE and name not in _NOT_VALUES
-            ),
+            arguments=_told(self.arguments),
+            inner=self.inner[0] if self.inner[0] != self.call else "",
+            inner_arguments=_told(self.inner[1]) if self.inner[0] != self.call else (),
+            steps=self.steps,
             file=self.code.co_filename if self.code else "",
             line=self.line,
             function=self.code.co_name if self.code else "",
@@ -56,6 +58,14 @@ class Event:
             order=self.order,
             law=self.law,
         )
+
+
+def _told(arguments: Any) -> tuple[tuple[str, str], ...]:
+    return tuple(
+        (name, shown(value))
+        for name, value in arguments
+        if type(value) in SIMPLE and name not in _NOT_VALUES
+    )
 
 
 def shown(value: object) -> str:

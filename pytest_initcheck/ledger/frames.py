@@ -113,6 +113,8 @@ def _named(event: Event, key: int, frame: FrameType | None) -> FrameType | None:
                 if not name.startswith("<"):
                     event.call = name
                     event.arguments = [(n, v) for n in names if type(v := values.get(n)) in SIMPLE]
+                    if home is _Home.INIT and not name.startswith("_"):
+                        event.inner = name, event.arguments
         frame = frame.f_back
     return None
 

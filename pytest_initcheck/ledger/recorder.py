@@ -120,6 +120,10 @@ def _append(memory: Memory, event: Event) -> None:
     last = memory.writes[-1] if memory.writes else None
     frame = event.frame
     if last is not None and frame and frame == memory.frame and not _begins_anew(last, event):
+        if event.replaces and event.draws:
+            last.inner, last.steps, last.law = event.inner, (), event.law
+        elif event.inner[0] != last.inner[0]:
+            last.steps = (*last.steps, event.inner[0])
         last.share = max(last.share, event.share)
         last.replaces = last.replaces or event.replaces
         last.draws = last.draws or event.draws

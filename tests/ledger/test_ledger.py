@@ -96,9 +96,12 @@ def test_a_users_own_initialiser_gives_its_name():
         scaled_(layer.weight, depth=4)
         return layer
 
-    last = construction(factory).of("weight").writes[-1]
+    weight = construction(factory).of("weight")
+    last = weight.writes[-1]
 
     assert last.what == "scaled_(depth=4)"
+    assert last.number("std") == 0.01
+    assert str(weight).startswith("drawn by scaled_(depth=4) as normal_(mean=0, std=0.01) at ")
     assert last.function == "factory"
 
 
