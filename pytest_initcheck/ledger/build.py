@@ -130,7 +130,7 @@ def _built(
             writes=writes,
             unwritten=memory.unwritten(tensor) if memory and has_values else 0.0,
             lost=tuple(lost.get(key, ())),
-            replaced=tuple(_replaced(before, memories, held)) if len(before) > 1 else (),
+            replaced=tuple(_replaced(before, memories, held)) if before != [key] else (),
             is_known=memory is not None and memory.is_known and has_values,
             role="" if kind or not has_values else buffer_role(name, tensor),
             fans=fans_of(module) if kind and name == "weight" and has_values else None,
