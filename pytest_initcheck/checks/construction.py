@@ -157,7 +157,7 @@ def _draws_alike(built: Built) -> int:
 def _severity(built: Built) -> Severity:
     # What had values before, or has a known part in every pass, is read as it is; other buffers
     # may be room to write to.
-    is_read = built.trainable or built.role or built.replaced
+    is_read = built.trainable or built.role or built.had_values
     return "error" if is_read else "warning"
 
 
@@ -168,8 +168,8 @@ def layers_of(tensors: list[Built]) -> tuple[str, ...]:
 
 def _share(built: Built) -> str:
     if built.unwritten >= 1:
-        lost = [f" (its values, {write}, went with another memory)" for write in built.replaced]
-        return f"{built.kind} {built.name}{''.join(lost[-1:])}"
+        lost = " (its values went with the memory that it had before)"
+        return f"{built.kind} {built.name}{lost if built.had_values else ''}"
     return f"{percent(built.unwritten)} of {built.kind} {built.name}"
 
 

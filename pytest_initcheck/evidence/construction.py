@@ -53,7 +53,8 @@ class Built:
     as well and hold the very same values. ``is_known`` is False where
     its memory came from outside of what was recorded, or has no values yet (meta, lazy). ``fans``
     are those of a weight of torch's linear and convolutional layers, as they use it; ``role`` is
-    what a buffer is for, by its name.
+    what a buffer is for, by its name; ``had_values`` says that a tensor with values once stood at
+    its place, as one does on the meta device.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Built:
     twins: tuple[str, ...] = ()
     fans: Fans | None = None
     role: Role = ""
+    had_values: bool = False
 
     @property
     def effective(self) -> tuple[Write, ...]:

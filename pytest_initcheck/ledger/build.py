@@ -132,11 +132,17 @@ def _built(
             lost=tuple(lost.get(key, ())),
             replaced=tuple(_replaced(before, memories, held)) if before != [key] else (),
             is_known=memory is not None and memory.is_known and has_values,
+            had_values=any(_had_values(old, memories) for old in before if old not in held),
             role="" if kind or not has_values else buffer_role(name, tensor),
             fans=fans_of(module) if kind and name == "weight" and has_values else None,
             draw=draw_of(tensor) if has_values and _is_drawn(writes) else None,
         )
         yield built, tensor
+
+
+def _had_values(key: int, memories: dict[int, Memory]) -> bool:
+    """Of what stood at a place; what torch.tensor makes on the meta device passes no dispatcher."""
+    return key not in memories or bool(memories[key].writes)
 
 
 def _is_drawn(writes: tuple[Write, ...]) -> bool:

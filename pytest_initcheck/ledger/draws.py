@@ -29,12 +29,12 @@ def draw_of(tensor: Tensor) -> Draw | None:
     flat = values.reshape(-1)
     whole = _array(values if is_small else flat[:: flat.numel() // _MEASURED])
     low, high = _range(whole) if is_small else map(float, torch.aminmax(values))
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return None
     sample = whole.reshape(-1)
     n = len(sample)
     mean = float(_sum(sample)) / n
     reach = max(high - mean, mean - low)
-    if not math.isfinite(reach):
-        return None
     # Squares of more would overflow single precision.
     centred = sample - mean if reach < _LARGE else sample.astype(np.float64) - mean
     square = centred * centred
