@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from pytest_initcheck.checks.construction import Construction as Written
+from pytest_initcheck.checks.draw_law import DrawLaw
 from pytest_initcheck.checks.draws import Draws
+from pytest_initcheck.checks.odd_buffers import OddBuffers
 from pytest_initcheck.checks.verdict import verdict_of
+from pytest_initcheck.checks.wrong_fan import WrongFan
 from pytest_initcheck.errors import InitcheckError, InitcheckFailure
-from pytest_initcheck.evidence.construction import Built, ConstructionFacts, Write
-from pytest_initcheck.ledger import build
-from pytest_initcheck.records import RANK, Finding, Verdict
+from pytest_initcheck.evidence.construction import Built, ConstructionFacts
+from pytest_initcheck.evidence.write import Write
+from pytest_initcheck.ledger import Recorded, build
+from pytest_initcheck.records import RANK, Finding, RunRecord, Verdict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,15 +30,13 @@ _COLUMNS = [
 
 
 @dataclass(frozen=True, kw_only=True)
-class Construction:
+class Construction(Recorded):
     """The ``model`` that a factory built, and the ledger of its parameters and buffers.
 
     ``facts.tensors`` has a `Built` for each, in the order of the model; ``findings`` what is wrong
     with how they came to their values, most severe first.
     """
 
-    model: nn.Module = field(repr=False)
-    facts: ConstructionFacts = field(repr=False)
     findings: tuple[Finding, ...] = ()
 
     @property
@@ -76,6 +78,10 @@ class Construction:
         frame: pd.DataFrame = pd.DataFrame(rows, columns=_COLUMNS)
         return frame
 
+    def run_record(self) -> RunRecord:
+        """The ledger as the record that reports hold."""
+        return RunRecord(ledger=self.facts.stories())
+
     def __str__(self) -> str:
         lines = [f"verdict: {self.verdict}", *(str(finding) for finding in self.findings)]
         return "\n".join(
@@ -97,7 +103,8 @@ def construction(factory: Callable[[], Any]) -> Construction:
             itself raises passes through.
     """
     model, facts = recorded(factory)
-    found = [*Written().judge(facts), *Draws().judge(facts)]
+    checks = Written(), Draws(), DrawLaw(), OddBuffers(), WrongFan()
+    found = [finding for check in checks for finding in check.judge(facts)]
     findings = tuple(sorted(found, key=lambda finding: RANK[finding.severity]))
     return Construction(model=model, facts=facts, findings=findings)
 

@@ -305,7 +305,8 @@ def describe_parameter(model: nn.Module, tracer: Tracer) -> dict[str, Parameter]
     found = {}
     for name, parameter in model.named_parameters():
         layer, axis, shape = layer_of(name), tracer.axes.get(name), tuple(parameter.shape)
-        units = 0 if axis is None else shape[axis] * (shape[0] if axis < 0 else 1)
+        is_stack = axis is not None and axis < 0 and len(shape) > 2
+        units = 0 if axis is None else shape[axis] * (shape[0] if is_stack else 1)
         fan_in = parameter.numel() // max(units, 1) if axis is not None else 0
         found[name] = Parameter(
             name=name,

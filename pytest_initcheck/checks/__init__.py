@@ -11,6 +11,7 @@ from pytest_initcheck.checks.contract import Contract
 from pytest_initcheck.checks.copied_layers import Copies
 from pytest_initcheck.checks.dead_units import DeadUnits
 from pytest_initcheck.checks.depth import Gradients
+from pytest_initcheck.checks.draw_law import DrawLaw
 from pytest_initcheck.checks.draws import Draws
 from pytest_initcheck.checks.external_rules import external_rules
 from pytest_initcheck.checks.fits_batch import Fit
@@ -27,6 +28,7 @@ from pytest_initcheck.checks.linear_model import LinearModel
 from pytest_initcheck.checks.mixed_axes import MixedAxes
 from pytest_initcheck.checks.no_gradient import Unreached
 from pytest_initcheck.checks.nonfinite import NonFinite
+from pytest_initcheck.checks.odd_buffers import OddBuffers
 from pytest_initcheck.checks.optimiser import Optimiser
 from pytest_initcheck.checks.posterior_collapse import Collapse
 from pytest_initcheck.checks.rule import Check, Rule
@@ -35,6 +37,8 @@ from pytest_initcheck.checks.step_size import Movement
 from pytest_initcheck.checks.symmetry import Symmetry
 from pytest_initcheck.checks.targets import Targets
 from pytest_initcheck.checks.uninitialised import Memory
+from pytest_initcheck.checks.wrong_fan import WrongFan
+from pytest_initcheck.checks.wrong_gain import WrongGain
 from pytest_initcheck.checks.zero_weights import ZeroWeights
 from pytest_initcheck.evidence import Evidence
 from pytest_initcheck.extensions import CHECK_PROTOCOL as PROTOCOL
@@ -53,6 +57,7 @@ def registered() -> list[Check]:
         Construction(),
         Draws(),
         Memory(),
+        OddBuffers(),
         InputScale(),
         MixedAxes(),
         Leaks(),
@@ -76,6 +81,9 @@ def registered() -> list[Check]:
         Leftovers(),
         Rewritten(),
         GroupedFan(),
+        WrongFan(),
+        WrongGain(),
+        DrawLaw(),
     ]
     return [*found, Fit(found)]
 

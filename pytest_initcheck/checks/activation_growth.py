@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from pytest_initcheck.checks.prose import number
 from pytest_initcheck.checks.remedy_code import redraw
-from pytest_initcheck.checks.rule import Rule
+from pytest_initcheck.checks.rule import WRONG_SCALES, Rule
 from pytest_initcheck.evidence import Evidence
 from pytest_initcheck.evidence.gradient_flow import has_normalisation
 from pytest_initcheck.records import Finding
@@ -34,7 +34,8 @@ class Growth:
             "stable learning rate; He, Zhang, Ren, Sun: Delving Deep into Rectifiers (2015)",
             follows=frozenset(
                 {"IC104", "IC201", "IC303", "IC404", "IC501", "IC502", "IC503", "IC701", "IC703"}
-            ),
+            )
+            | WRONG_SCALES,
             quantity="root mean square of each layer's output, relative to the data's",
             exempt="models with normalisation; what the model does to the output of its last layer",
             remedy="scale the weights by fan-in, such as torch.nn.init.kaiming_normal_(weight)",

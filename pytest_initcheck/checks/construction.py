@@ -9,7 +9,8 @@ from itertools import pairwise
 from pytest_initcheck.checks.prose import percent
 from pytest_initcheck.checks.rule import Rule
 from pytest_initcheck.evidence import Evidence
-from pytest_initcheck.evidence.construction import Built, ConstructionFacts, Write
+from pytest_initcheck.evidence.construction import Built, ConstructionFacts
+from pytest_initcheck.evidence.write import Write
 from pytest_initcheck.records import Finding, Severity
 
 
@@ -61,6 +62,19 @@ class Construction:
             remedy="call the general initialisation first and the particular one after it, or mark "
             "what is initialised already",
         ),
+        Rule(
+            id="IC138",
+            title="drawn again and again",
+            cause="the same initialiser drew for the same weight several times: the last draw "
+            "counts, the others cost time, and move the stream of random numbers",
+            limit="one deliberate draw of one distribution for each weight",
+            reference="huggingface/transformers #17877, #21431",
+            quantity="times that one initialiser drew for a weight",
+            exempt="defaults of torch's own modules; another distribution (IC113); parts of a "
+            "weight, each drawn once",
+            severities=("info",),
+            remedy="initialise from the outermost module alone, or mark what is initialised",
+        ),
     )
 
     def run(self, evidence: Evidence) -> Iterator[Finding]:
@@ -73,6 +87,7 @@ class Construction:
         yield from self._never_written(facts)
         yield from self._temporaries(facts)
         yield from self._undone(facts)
+        yield from self._again(facts)
 
     def _never_written(self, facts: ConstructionFacts) -> Iterator[Finding]:
         empty = [built for built in facts.tensors if built.is_known and built.unwritten > 0]
@@ -115,9 +130,35 @@ class Construction:
                 cause=f"{calls}: {self.rules[2].cause}",
             )
 
+    def _again(self, facts: ConstructionFacts) -> Iterator[Finding]:
+        times = {built.name: _draws_alike(built) for built in facts.tensors}
+        again = [built for built in facts.tensors if times[built.name] > 1]
+        if again:
+            most = max(again, key=lambda built: times[built.name])
+            yield self.rules[3].found(
+                self.name,
+                "info",
+                layers_of(again),
+                "times that it was drawn",
+                measured=times[most.name],
+                limit=1,
+                cause=f"{described([f'{b.name} ({b})' for b in again])}: {self.rules[3].cause}",
+            )
+
+
+def _draws_alike(built: Built) -> int:
+    """How often the initialiser whose draw is in effect drew for the whole tensor."""
+    draws = [w for w in built.writes if w.draws and w.replaces and w.share >= 1]
+    if not draws or draws[-1].is_default:
+        return 0
+    return sum(w.what == draws[-1].what and not w.is_default for w in draws)
+
 
 def _severity(built: Built) -> Severity:
-    return "error" if built.trainable else "warning"
+    # What had values before, or has a known part in every pass, is read as it is; other buffers
+    # may be room to write to.
+    is_read = built.trainable or built.role or built.had_values
+    return "error" if is_read else "warning"
 
 
 def layers_of(tensors: list[Built]) -> tuple[str, ...]:
@@ -127,7 +168,8 @@ def layers_of(tensors: list[Built]) -> tuple[str, ...]:
 
 def _share(built: Built) -> str:
     if built.unwritten >= 1:
-        return f"{built.kind} {built.name}"
+        lost = " (its values went with the memory that it had before)"
+        return f"{built.kind} {built.name}{lost if built.had_values else ''}"
     return f"{percent(built.unwritten)} of {built.kind} {built.name}"
 
 

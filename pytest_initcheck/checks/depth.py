@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from pytest_initcheck.checks.prose import number
 from pytest_initcheck.checks.remedy_code import deepened, drawn_with, redraw
-from pytest_initcheck.checks.rule import Rule
+from pytest_initcheck.checks.rule import WRONG_SCALES, Rule
 from pytest_initcheck.evidence import Evidence
 from pytest_initcheck.evidence.gradient_flow import averaging, between, has_normalisation, producers
 from pytest_initcheck.evidence.signals import finite_looks
@@ -52,7 +52,7 @@ class Gradients:
             f"data's, at least {number(SHARE_ERROR)} (warning {number(SHARE_WARNING)}): its "
             "inverse is the number of steps that gradient descent needs to use that part",
             reference=_DEPTH,
-            follows=BROKEN | {"IC106", "IC303", "IC201"},
+            follows=BROKEN | WRONG_SCALES | {"IC106", "IC303", "IC201"},
             quantity="share of the mean square of the last layer's input that differs between "
             "samples, relative to that of the first",
             exempt="where the steps are opening the path (the share grows more than "
@@ -72,7 +72,7 @@ class Gradients:
             "layers get none that counts",
             limit=f"norm at the first layer over norm at the last at least {number(_PROFILE)}",
             reference=_DEPTH,
-            follows=BROKEN | {"IC303", "IC201", "IC402"},
+            follows=BROKEN | WRONG_SCALES | {"IC303", "IC201", "IC402"},
             quantity="norm of the loss gradient at the output of the first layer over that at the "
             "last, the largest over the looks",
             exempt="what a layer that starts at zero takes away; models of one layer; absolute "
@@ -89,7 +89,7 @@ class Gradients:
             limit=f"norm at the first layer over norm at the last at most {number(_GROWTH)}, "
             "without normalisation",
             reference=_DEPTH,
-            follows=BROKEN | {"IC303", "IC703"},
+            follows=BROKEN | WRONG_SCALES | {"IC303", "IC703"},
             quantity="norm of the loss gradient at the output of the first layer over that at the "
             "last, the largest over the looks",
             exempt="models with normalisation, which takes the scale of the weights back; fewer "

@@ -119,7 +119,7 @@ def _limit(built: Built) -> float:
 
 def _is_whole(built: Built) -> bool:
     """Drawn at once: a patchwork of draws, or one with values set after it, has no one law."""
-    return built.kind == "parameter" and all(write.share >= 1 for write in built.effective)
+    return built.kind == "parameter" and built.is_whole
 
 
 def _is_discrete(built: Built) -> bool:

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pytest_initcheck.checks.prose import number
 from pytest_initcheck.checks.remedy_code import drawn_like
 from pytest_initcheck.checks.rule import Rule
-from pytest_initcheck.evidence import Evidence, Node, Parameter
-from pytest_initcheck.evidence.gradient_flow import is_norm, reached_from
+from pytest_initcheck.evidence import Evidence, Parameter
+from pytest_initcheck.evidence.construction import Built
+from pytest_initcheck.evidence.gradient_flow import is_normalised
 from pytest_initcheck.evidence.similar_rows import groups_of
 from pytest_initcheck.records import Finding
 
@@ -79,15 +80,35 @@ def _ignores_groups(evidence: Evidence, parameter: Parameter) -> bool:
     # Rows that are alike were not drawn: a blur, or an upsampling.
     if rows is not None and groups_of(rows):
         return False
+    built = evidence.construction and evidence.construction.of(parameter.name)
+    if built:
+        return _was_told(built, parameter) and not is_normalised(evidence, parameter.name)
     wrong = 1 / math.sqrt(parameter.shape[0] * math.prod(parameter.shape[2:]))
     tolerance = _Z / math.sqrt(2 * n)
     is_wrong = any(abs(std / (gain * wrong) - 1) < tolerance for gain in _GAINS)
     return (
         is_wrong
         and not _is_right(evidence, parameter, std, tolerance)
-        and not _is_normalised(evidence, parameter)
+        and not is_normalised(evidence, parameter.name)
         and not _is_shared(evidence, parameter, std, tolerance)
     )
+
+
+def _was_told(built: Built, parameter: Parameter) -> bool:
+    """Whether the initialiser itself counted all groups, by its mode or by the σ that it got."""
+    if built.law is not None:
+        return built.law.values.get("mode") == "fan_out" and built.law.shape == built.shape
+    first = next(iter(built.effective), None)
+    asked = first.number("std") if first is not None and first.draws else None
+    if not asked or built.draw is None or not built.draw.is_like(asked):
+        return False
+    wrong = 1 / math.sqrt(parameter.shape[0] * math.prod(parameter.shape[2:]))
+    right = 1 / math.sqrt(math.prod(parameter.shape[1:]))
+    return _is_gain(asked / wrong) and not _is_gain(asked / right)
+
+
+def _is_gain(ratio: float) -> bool:
+    return any(abs(ratio / gain - 1) < _ROUNDING for gain in _GAINS)
 
 
 def _std(evidence: Evidence, parameter: Parameter) -> float:
@@ -116,18 +137,3 @@ def _is_shared(evidence: Evidence, parameter: Parameter, std: float, tolerance: 
             if abs(_std(evidence, other) / std - 1) < close < _DISTINCT:
                 return True
     return False
-
-
-def _is_normalised(evidence: Evidence, parameter: Parameter) -> bool:
-    made = [n for n in evidence.nodes if n.is_layer and parameter.name in n.params]
-    return any(_meets_norm(evidence, node) for node in made)
-
-
-def _meets_norm(evidence: Evidence, start: Node, further: int = 1) -> bool:
-    """Whether a normalisation takes the scale back, also behind a pointwise layer that follows."""
-    behind = reached_from(evidence, start)
-    if any(is_norm(node) for node in behind):
-        return True
-    if not further or any(node.nonlinearity for node in behind):
-        return False
-    return any(_meets_norm(evidence, node, further - 1) for node in behind if node.is_layer)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from pytest_initcheck.checks.prose import number, percent
 from pytest_initcheck.checks.remedy_code import restarted
-from pytest_initcheck.checks.rule import Rule
+from pytest_initcheck.checks.rule import WRONG_SCALES, Rule
 from pytest_initcheck.evidence import Evidence
 from pytest_initcheck.evidence.gradient_flow import last_layer, producers
 from pytest_initcheck.evidence.objective import LARGER, RARE
@@ -56,7 +56,8 @@ class InitialLoss:
             "Bach: On Lazy Training (2019)",
             follows=frozenset(
                 {"IC104", "IC201", "IC303", "IC306", "IC501", "IC502", "IC503", "IC701", "IC704"}
-            ),
+            )
+            | WRONG_SCALES,
             quantity="the first loss L(1), and the least L(α) for α in [0, 1], where α multiplies "
             "what the last layers made",
             exempt="scores whose size does not change with that of the last layers' outputs, such "

@@ -10,6 +10,10 @@ from pytest_initcheck.checks.remedy import Remedy
 from pytest_initcheck.evidence import Evidence
 from pytest_initcheck.records import Finding, Severity
 
+# The rules of initialisers that contradict the layer, or what follows it: what scales lead to
+# follows from them.
+WRONG_SCALES = frozenset({"IC131", "IC132", "IC137"})
+
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:

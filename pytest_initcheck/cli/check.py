@@ -15,7 +15,7 @@ from pytest_initcheck.cli import FOUND, OK
 from pytest_initcheck.cli.check_json import data_of
 from pytest_initcheck.cli.check_options import asked_of
 from pytest_initcheck.errors import InitcheckError
-from pytest_initcheck.records import Entry, ModelRecord, SessionRecord, TestRecord
+from pytest_initcheck.records import Entry, Finding, ModelRecord, SessionRecord, TestRecord
 from pytest_initcheck.session.failure import code_lines, profile_lines, remedies, worst_first
 from pytest_initcheck.session.provenance import provenance
 
@@ -79,7 +79,7 @@ def _diagnose(
     has_own = is_stepped(subject.model) and not subject.forward and subject.loss_fn is None
     is_own = kind is None and lr is None and has_own
     return diagnose(
-        subject.model,
+        subject.recorded,
         subject.batch,
         subject.loss_fn,
         None if is_own else lambda parameters: _optimizer(kind or "sgd", lr, parameters),
@@ -123,13 +123,18 @@ def _lines(target: str, diagnosis: Diagnosis, guessed: Sequence[str]) -> list[st
         f" loss {first:.4g}, after {steps} step{'s' * (steps > 1)} {last:.4g}",
         *([f"guessed: {'; '.join(guessed)}"] if guessed else []),
         *report.table(_with_updates(diagnosis), findings),
-        *(str(finding) for finding in findings),
+        *(line for finding in findings for line in _told(finding)),
         *(f"ignored ({finding.ignored}): {finding}" for finding in diagnosis.ignored),
         *(line for finding in findings[:1] for line in profile_lines(finding)),
         *remedies(findings),
         *(line for finding in findings[:1] for line in code_lines(finding)),
         *([f"fit: {diagnosis.learning}"] if diagnosis.learning else []),
     ]
+
+
+def _told(finding: Finding) -> list[str]:
+    """A finding, and below it which calls wrote the weights that it is about."""
+    return [str(finding), *([f"  written: {finding.written}"] if finding.written else [])]
 
 
 def _with_updates(diagnosis: Diagnosis) -> ModelRecord:

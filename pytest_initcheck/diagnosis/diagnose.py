@@ -32,7 +32,7 @@ from pytest_initcheck.evidence.learning import Learning
 from pytest_initcheck.evidence.sigma_range import SigmaRange
 from pytest_initcheck.ignores import Given, Ignore
 from pytest_initcheck.inputs import adapted
-from pytest_initcheck.ledger import build
+from pytest_initcheck.ledger import Recorded, built
 from pytest_initcheck.records import Finding, ModelRecord, RunRecord, Verdict
 
 if TYPE_CHECKING:
@@ -97,12 +97,16 @@ class Diagnosis:
             Program(subject.model, subject.batch, None, subject.forward).materialise()
             given = Remedied(subject.batch, subject.optimizer)
             given = run_remedies(self.remedies, subject.model, given)
+            facts = _holding(subject.construction, self.remedies)
             for _ in range(rounds):
                 more = mechanical(found.findings, found.remedies)
                 if not more:
                     break
                 given = run_remedies(more, subject.model, given)
-                retry = replace(subject, batch=given.batch, optimizer=given.optimizer)
+                facts = _holding(facts, more)
+                retry = replace(
+                    subject, batch=given.batch, optimizer=given.optimizer, construction=facts
+                )
                 found = replace(_diagnosed(retry), remedies=(*found.remedies, *more))
         return replace(found, subject=subject)
 
@@ -154,6 +158,7 @@ class Diagnosis:
 
     def run_record(self) -> RunRecord:
         """The diagnosis as the record that reports and baselines hold."""
+        facts = self.subject.construction if self.subject else None
         return RunRecord(
             curves={"loss": (self.losses,)},
             before=self.record,
@@ -164,6 +169,7 @@ class Diagnosis:
                 **(self.learning.shown if self.learning else {}),
             },
             levels={} if self.chance is None else {"loss": {"chance": self.chance}},
+            ledger=facts.stories() if facts else {},
         )
 
     def to_frame(self) -> pd.DataFrame:
@@ -196,7 +202,7 @@ class Diagnosis:
 
 
 def diagnose(
-    model: nn.Module | Callable[[], nn.Module],
+    model: nn.Module | Callable[[], nn.Module] | Recorded,
     batch: Any,
     loss_fn: LossFunction | None = None,
     optimizer: Optimizer | None = None,
@@ -217,7 +223,8 @@ def diagnose(
     Args:
         model: any ``nn.Module`` with a trainable parameter; diagnosed in training mode. Or what
             builds it (a class, a lambda): it is called once, and what it writes to parameters and
-            buffers is recorded and judged too; see `pytest_initcheck.construction`.
+            buffers is recorded and judged too; see `pytest_initcheck.construction`, the result of
+            which may be passed as well.
         batch: ``(inputs, targets)``, a mapping (called as ``model(**batch)``), or inputs alone.
             ``inputs`` may be a tuple (``model(*inputs)``) or a mapping. Of a ``DataLoader`` the
             first batch is taken; docs/what-goes-in.md lists all other forms.
@@ -244,11 +251,11 @@ def diagnose(
         InitcheckError: wrong use or bad input; the message says what to pass.
     """
     validate.check_steps(steps)
-    model, facts = (model, None) if isinstance(model, nn.Module) else _built(model)
+    whole, facts = built(model)
     ignores = parse_known(ignore)
-    given = adapted(model, batch, loss_fn, optimizer, forward)
+    given = adapted(whole, batch, loss_fn, optimizer, forward)
     subject = Subject(
-        model=model,
+        model=whole,
         batch=given.batch,
         loss_fn=given.loss_fn,
         optimizer=given.optimizer,
@@ -266,9 +273,14 @@ def diagnose(
     return _diagnosed(subject)
 
 
-def _built(factory: Any) -> tuple[Any, ConstructionFacts | None]:
-    # What is no factory is refused where models are, with what to pass.
-    return build(factory) if callable(factory) else (factory, None)
+def _holding(
+    facts: ConstructionFacts | None, remedies: Sequence[Remedy]
+) -> ConstructionFacts | None:
+    """What the ledger says of the tensors that the remedies leave alone."""
+    of_model = [remedy.names for remedy in remedies if remedy.target == "model"]
+    if facts is None or not all(of_model):
+        return None
+    return facts.without({name for names in of_model for name in names})
 
 
 def _diagnosed(subject: Subject) -> Diagnosis:

@@ -19,6 +19,7 @@ from pytest_initcheck.diagnosis.subject import Subject
 from pytest_initcheck.evidence import Evidence, Observed
 from pytest_initcheck.evidence.objective import ObjectiveFacts
 from pytest_initcheck.learning.learns import learn
+from pytest_initcheck.ledger import odd_buffers
 from pytest_initcheck.objective.best_line import best_line
 from pytest_initcheck.objective.facts import objective_facts
 from pytest_initcheck.objective.idle_terms import idle_share
@@ -38,7 +39,7 @@ def gather(subject: Subject, *, is_frozen: bool = False) -> Evidence:
     functions = subject.loss_fn, subject.forward
     opening = opened(model, subject.batch, *functions, subject.device)
     with no_full_collections(), opening as program:
-        odd = module_anomalies(model)
+        odd, odd_values = module_anomalies(model), odd_buffers(model)
         program.materialise()
         switch_off_dropout(model)
         with preserved(model, *functions) as start:
@@ -65,6 +66,7 @@ def gather(subject: Subject, *, is_frozen: bool = False) -> Evidence:
             unturned=unturned(program) if observed.is_handwritten else (),
             line=best_line(program) if linear_layers(observed) else None,
             construction=subject.construction,
+            odd_buffers=odd_values,
         )
 
 

@@ -2,60 +2,43 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Literal
 
+from pytest_initcheck.evidence.buffers import OddBuffer, Role
+from pytest_initcheck.evidence.law import Fans, Law
+from pytest_initcheck.evidence.write import Write, in_effect, story
 
-@dataclass(frozen=True, kw_only=True)
-class Write:
-    """One call that wrote to a tensor, or that made it.
-
-    ``call`` is the initialiser ("kaiming_uniform_") or operator with its plain ``arguments``;
-    ``file``, ``line`` and ``function`` are the innermost code outside of torch; ``share`` is the
-    part of the tensor that it wrote. ``replaces``: what was there before does not matter any more,
-    as after a draw or a fill; ``draws``: random numbers went in, ``discrete`` of them
-    few different ones, as signs are. ``is_default``: a module of torch
-    did it on its own account, as in ``reset_parameters`` of a layer that is made. ``order`` counts
-    the writes of the whole construction.
-    """
-
-    call: str
-    arguments: tuple[tuple[str, str], ...] = ()
-    file: str = ""
-    line: int = 0
-    function: str = ""
-    share: float = 1.0
-    replaces: bool = True
-    draws: bool = False
-    discrete: bool = False
-    is_default: bool = False
-    order: int = 0
-
-    @property
-    def what(self) -> str:
-        """ "normal_(mean=0, std=0.02)"."""
-        inside = ", ".join(f"{name}={value}" for name, value in self.arguments)
-        return f"{self.call}({inside})" if inside or self.call.isidentifier() else self.call
-
-    @property
-    def where(self) -> str:
-        """ "models.py:41", without the folders; empty where no such frame is known."""
-        return f"{self.file.rsplit('/', 1)[-1]}:{self.line}" if self.file else ""
-
-    def __str__(self) -> str:
-        return f"{self.what} at {self.where}" if self.where else self.what
+# Beyond as many no sound draw lies, of some thousand weights.
+STANDARD_ERRORS = 4.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Draw:
-    """What random values are like. ``outlier`` is how many standard deviations the value furthest
-    from the mean lies from it; ``distinct`` the number of different values among the first 1,024;
+    """What random values are like. ``mean``, ``std`` and ``kurtosis`` (3 for a normal law,
+    1.8 for a uniform one) are of ``n`` of them;
+    ``outlier`` is how many standard deviations the value furthest
+    from the mean lies from it; ``distinct`` the number of different values among the first 64;
     ``rows`` and ``columns`` after how many all of them come again, 0 where they do not."""
 
+    mean: float
+    std: float
+    kurtosis: float
+    n: int
     outlier: float
     distinct: int
     rows: int = 0
     columns: int = 0
+
+    def is_like(self, std: float) -> bool:
+        """Whether a law of that standard deviation may have drawn these values.
+
+        The standard error of a measured one is 1/√(2 n), relative, for a normal law, and smaller
+        for a uniform one.
+        """
+        return abs(self.std / std - 1) < STANDARD_ERRORS / math.sqrt(2 * self.n)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +51,10 @@ class Built:
     been; ``replaced`` those to tensors that once stood at its place; ``draw`` what its values are
     like where they were drawn, and ``twins`` the names of those of the same shape that were drawn
     as well and hold the very same values. ``is_known`` is False where
-    its memory came from outside of what was recorded, or has no values yet (meta, lazy).
+    its memory came from outside of what was recorded, or has no values yet (meta, lazy). ``fans``
+    are those of a weight of torch's linear and convolutional layers, as they use it; ``role`` is
+    what a buffer is for, by its name; ``had_values`` says that a tensor with values once stood at
+    its place, as one does on the meta device.
     """
 
     name: str
@@ -85,12 +71,36 @@ class Built:
     is_known: bool = True
     draw: Draw | None = None
     twins: tuple[str, ...] = ()
+    fans: Fans | None = None
+    role: Role = ""
+    had_values: bool = False
 
     @property
     def effective(self) -> tuple[Write, ...]:
         """The writes that what the tensor holds goes back to: from the last full one on."""
-        full = [i for i, w in enumerate(self.writes) if w.replaces and w.share >= 1]
-        return self.writes[full[-1] :] if full else self.writes
+        return in_effect(self.writes)
+
+    @property
+    def law(self) -> Law | None:
+        """The initialiser with a gain and a fan whose draw the whole tensor still holds.
+
+        None where there was none, where it was torch's own module that called it, and where the
+        values have another standard deviation by now.
+        """
+        first, draw = next(iter(self.effective), None), self.draw
+        if first is None or first.law is None or first.is_default or draw is None:
+            return None
+        return first.law if draw.is_like(first.law.std) else None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether no write to a part of it is in effect: a patchwork of draws has no one law."""
+        return all(write.share >= 1 for write in self.effective)
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether code outside of torch chose what the tensor holds."""
+        return any(not write.is_default for write in self.effective)
 
     @property
     def is_drawn(self) -> bool:
@@ -98,22 +108,45 @@ class Built:
         return any(write.draws for write in self.effective)
 
     def __str__(self) -> str:
-        """ "kaiming_uniform_(a=2.236) at models.py:41, then mul_(other=0.5) at models.py:57"."""
-        return ", then ".join(str(write) for write in self.effective)
+        """ "drawn by kaiming_uniform_(a=√5) at models.py:41, then multiplied by 0.5 at :57"."""
+        return story(self.effective)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConstructionFacts:
-    """What was recorded while a model was built, in the order of its parameters and buffers."""
+    """What was recorded while a model was built, in the order of its parameters and buffers.
+
+    ``odd_buffers`` are those whose values cannot be meant so.
+    """
 
     tensors: tuple[Built, ...] = field(default=())
+    odd_buffers: tuple[OddBuffer, ...] = ()
+
+    def without(self, names: Collection[str]) -> ConstructionFacts:
+        """What still holds once the tensors of these names, or of these layers, were changed."""
+        kept = (b for b in self.tensors if b.name not in names and b.layer not in names)
+        return ConstructionFacts(tensors=tuple(kept), odd_buffers=self.odd_buffers)
+
+    def of(self, name: str) -> Built | None:
+        """The tensor of a name, where its writes were recorded."""
+        return next((b for b in self.tensors if b.name == name and b.is_known), None)
 
     def of_layer(self, layer: str) -> tuple[Built, ...]:
-        """The tensors that a module holds itself."""
-        return tuple(built for built in self.tensors if built.layer == layer)
+        """The tensors that a module holds itself, or that its parametrisations hold for it.
+
+        Of the model as a whole a parameter is a layer of its own.
+        """
+        inner = f"{layer}.parametrizations." if layer else "parametrizations."
+        return tuple(
+            b for b in self.tensors if layer in (b.layer, b.name) or b.layer.startswith(inner)
+        )
+
+    def stories(self) -> dict[str, str]:
+        """How each parameter and buffer came to its values, by name; the unknown left out."""
+        return {b.name: str(b) or "never written" for b in self.tensors if b.is_known}
 
     def told(self, layer: str) -> str:
-        """ "weight: normal_(std=0.02) at models.py:57; bias: zeros_() at models.py:58"."""
+        """ "weight: drawn by normal_(std=0.02) at models.py:57; bias: set by zeros_() at …"."""
         own = [b for b in self.of_layer(layer) if b.kind == "parameter" and b.is_known]
         names = [built.name.removeprefix(f"{layer}.") for built in own]
         pairs = zip(names, own, strict=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from pytest_initcheck.evidence.batch_place import BatchPlace
+from pytest_initcheck.evidence.buffers import OddBuffer
 from pytest_initcheck.evidence.construction import ConstructionFacts
 from pytest_initcheck.evidence.dependencies import Dependencies
 from pytest_initcheck.evidence.graph import Node, Reshape
@@ -145,7 +146,7 @@ class Evidence(Observed):
     at other parameters alone; ``unturned`` the parameters whose gradient stays as it is where the
     loss is turned round; ``line`` the share of what can be learnt that a linear function of
     the inputs reaches, where the model is one; ``construction`` how it was built, where a factory
-    was passed in its place.
+    was passed in its place; ``odd_buffers`` those whose values cannot be meant so.
     """
 
     dependencies: Dependencies = field(default_factory=Dependencies)
@@ -157,6 +158,7 @@ class Evidence(Observed):
     unturned: tuple[str, ...] = ()
     line: float | None = None
     construction: ConstructionFacts | None = None
+    odd_buffers: tuple[OddBuffer, ...] = ()
 
     @classmethod
     def of(cls, observed: Observed, **answers: Any) -> Evidence:

@@ -55,6 +55,21 @@ def reached_from(evidence: Observed, start: Node) -> list[Node]:
     return found
 
 
+def is_normalised(evidence: Observed, parameter: str) -> bool:
+    """Whether a normalisation takes the scale of a weight back, before or behind one more layer."""
+    made = [n for n in evidence.nodes if n.is_layer and parameter in n.params]
+    return any(_meets_norm(evidence, node) for node in made)
+
+
+def _meets_norm(evidence: Observed, start: Node, further: int = 1) -> bool:
+    behind = reached_from(evidence, start)
+    if any(is_norm(node) for node in behind):
+        return True
+    if not further or any(node.nonlinearity for node in behind):
+        return False
+    return any(_meets_norm(evidence, node, further - 1) for node in behind if node.is_layer)
+
+
 def producers(evidence: Observed, start: Node) -> list[Node]:
     """The layers whose output a node reads, directly or through other operations."""
     wanted, found = set(start.inputs), []

@@ -6,6 +6,7 @@ import contextlib
 import inspect
 import weakref
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -13,12 +14,24 @@ from torch.nn.modules import module as hooks
 from torch.nn.parameter import is_lazy
 
 from pytest_initcheck.errors import InitcheckError
-from pytest_initcheck.evidence.construction import Built, ConstructionFacts, Write
-from pytest_initcheck.ledger.draws import with_draws
+from pytest_initcheck.evidence.construction import Built, ConstructionFacts
+from pytest_initcheck.evidence.write import Write, in_effect
+from pytest_initcheck.ledger.connections import fans_of
+from pytest_initcheck.ledger.draws import draw_of, twins_of
+from pytest_initcheck.ledger.odd_buffers import buffer_role, odd_buffers
 from pytest_initcheck.ledger.recorder import Recorder
 from pytest_initcheck.ledger.storages import Memory, key_of
 
-Places = weakref.WeakKeyDictionary[nn.Module, dict[str, list[int]]]
+# By the number of a module, with the module itself, whose number may be given again.
+Places = dict[int, tuple[weakref.ref[nn.Module], dict[str, list[int]]]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recorded:
+    """A ``model`` together with the ledger of how it was built."""
+
+    model: nn.Module = field(repr=False)
+    facts: ConstructionFacts = field(repr=False)
 
 
 def build(factory: Callable[[], Any]) -> tuple[Any, ConstructionFacts]:
@@ -35,8 +48,24 @@ def build(factory: Callable[[], Any]) -> tuple[Any, ConstructionFacts]:
         model = factory()
     if not isinstance(model, nn.Module):
         return model, ConstructionFacts()
-    found = list(_built(model, recorder.memories, places))
-    return model, ConstructionFacts(tensors=tuple(with_draws(found, model)))
+    tensors = tuple(_with_twins(list(_built(model, recorder.memories, places))))
+    return model, ConstructionFacts(tensors=tensors, odd_buffers=odd_buffers(model))
+
+
+def built(given: Any) -> tuple[Any, ConstructionFacts | None]:
+    """The model that was given, or that what was given builds, and its ledger where there is one.
+
+    What is no factory either passes through, to be refused where models are. Whatever the factory
+    raises is raised.
+
+    Raises:
+        InitcheckError: the factory cannot be called without arguments.
+    """
+    if isinstance(given, Recorded):
+        return given.model, given.facts
+    if isinstance(given, nn.Module) or not callable(given):
+        return given, None
+    return build(given)
 
 
 def _check(factory: Callable[[], Any]) -> None:
@@ -58,11 +87,14 @@ def _check(factory: Callable[[], Any]) -> None:
 @contextlib.contextmanager
 def _places() -> Iterator[Places]:
     """The memories that have stood at each place of each module."""
-    places: Places = weakref.WeakKeyDictionary()
+    places: Places = {}
 
     def note(module: nn.Module, name: str, tensor: Tensor | None) -> None:
         if tensor is not None:
-            places.setdefault(module, {}).setdefault(name, []).append(key_of(tensor))
+            held = places.get(id(module))
+            if held is None or held[0]() is not module:
+                held = places[id(module)] = weakref.ref(module), {}
+            held[1].setdefault(name, []).append(key_of(tensor))
 
     handles = [
         hooks.register_module_parameter_registration_hook(note),
@@ -75,14 +107,19 @@ def _places() -> Iterator[Places]:
             handle.remove()
 
 
-def _built(model: nn.Module, memories: dict[int, Memory], places: Places) -> Iterator[Built]:
-    held = {key_of(tensor) for _, _, _, tensor, _ in _tensors(model)}
+def _built(
+    model: nn.Module, memories: dict[int, Memory], places: Places
+) -> Iterator[tuple[Built, Tensor]]:
+    found = [(key_of(one[3]), *one) for one in _tensors(model)]
+    held = {key for key, *_ in found}
     lost = _lost(memories, held)
-    for layer, module, name, tensor, kind in _tensors(model):
-        key = key_of(tensor)
+    for key, layer, module, name, tensor, kind in found:
         memory = memories.get(key)
-        before = places.get(module, {}).get(name, [])
-        yield Built(
+        of_module = places.get(id(module))
+        before = of_module[1].get(name, []) if of_module else []
+        writes = tuple(event.write() for event in memory.writes) if memory else ()
+        has_values = not tensor.is_meta and not is_lazy(tensor)
+        built = Built(
             name=f"{layer}.{name}" if layer else name,
             layer=layer,
             kind="parameter" if kind else "buffer",
@@ -90,15 +127,36 @@ def _built(model: nn.Module, memories: dict[int, Memory], places: Places) -> Ite
             dtype=str(tensor.dtype).removeprefix("torch."),
             trainable=bool(kind and tensor.requires_grad),
             persistent=name not in module._non_persistent_buffers_set,
-            writes=tuple(memory.writes) if memory else (),
-            unwritten=memory.unwritten(tensor) if memory and not tensor.is_meta else 0.0,
+            writes=writes,
+            unwritten=memory.unwritten(tensor) if memory and has_values else 0.0,
             lost=tuple(lost.get(key, ())),
-            replaced=tuple(_replaced(before, memories, held)),
-            is_known=memory is not None
-            and memory.is_known
-            and not tensor.is_meta
-            and not is_lazy(tensor),
+            replaced=tuple(_replaced(before, memories, held)) if before != [key] else (),
+            is_known=memory is not None and memory.is_known and has_values,
+            had_values=any(_had_values(old, memories) for old in before if old not in held),
+            role="" if kind or not has_values else buffer_role(name, tensor),
+            fans=fans_of(module) if kind and name == "weight" and has_values else None,
+            draw=draw_of(tensor) if has_values and _is_drawn(writes) else None,
         )
+        yield built, tensor
+
+
+def _had_values(key: int, memories: dict[int, Memory]) -> bool:
+    """Of what stood at a place; what torch.tensor makes on the meta device passes no dispatcher."""
+    return key not in memories or bool(memories[key].writes)
+
+
+def _is_drawn(writes: tuple[Write, ...]) -> bool:
+    return any(write.draws for write in in_effect(writes))
+
+
+def _with_twins(tensors: list[tuple[Built, Tensor]]) -> Iterator[Built]:
+    """The same, with the names of those that hold the same values."""
+    drawn = {built.name: tensor for built, tensor in tensors if built.draw}
+    orders = {b.name: b.effective[-1].order for b, _ in tensors if b.name in drawn}
+    twins = twins_of(drawn, orders)
+    for built, _ in tensors:
+        same = twins.get(built.name)
+        yield replace(built, twins=same) if same else built
 
 
 def _tensors(model: nn.Module) -> Iterator[tuple[str, nn.Module, str, Tensor, bool]]:
@@ -127,11 +185,11 @@ def _lost(memories: dict[int, Memory], held: set[int]) -> dict[int, list[Write]]
         draws = [w for w in later if w.replaces and w.draws and not w.is_default]
         if key not in useful and draws:
             for source in memory.sources & held:
-                found.setdefault(source, []).extend(draws)
+                found.setdefault(source, []).extend(event.write() for event in draws)
     return found
 
 
 def _replaced(before: list[int], memories: dict[int, Memory], held: set[int]) -> Iterator[Write]:
     for key in dict.fromkeys(before):
         if key not in held and key in memories:
-            yield from memories[key].writes[-1:]
+            yield from (event.write() for event in memories[key].writes[-1:])

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from enum import IntEnum
 from types import CodeType, FrameType
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from pytest_initcheck.evidence.law import SCALED, Law
+from pytest_initcheck.ledger.events import SIMPLE, Event
 from pytest_initcheck.ledger.storages import key_of
 
 _TORCH = os.path.dirname(os.path.abspath(torch.__file__)) + os.sep
@@ -31,107 +31,102 @@ _PLUMBING = tuple(
         "utils/_python_dispatch.py",
     )
 )
-_MODULES = tuple(_TORCH + f"nn{os.sep}{part}{os.sep}" for part in ("modules", "utils"))
+_MODULES, _UTILS = (_TORCH + f"nn{os.sep}{part}{os.sep}" for part in ("modules", "utils"))
 _BASE = _TORCH + os.sep.join(("nn", "modules", "module.py"))
+_INIT = _TORCH + os.sep.join(("nn", "init.py"))
 _OWN = os.path.dirname(os.path.abspath(__file__)) + os.sep
-Arguments = tuple[tuple[str, str], ...]
-_SIMPLE = (bool, int, float, str)
-# They say where and as what a tensor is made, not which values it gets.
-_NOT_VALUES = frozenset({"dtype", "device", "layout", "pin_memory", "requires_grad", "generator"})
 
 
-@dataclass(frozen=True, kw_only=True)
-class Caller:
-    """Who wrote: ``frame`` tells one call of an initialiser from the next."""
+class _Home(IntEnum):
+    """Whose code a function is."""
 
-    call: str
-    arguments: Arguments
-    file: str
-    line: int
-    function: str
-    is_default: bool
-    frame: int
+    PLUMBING = 0
+    INIT = 1
+    LAYER = 2
+    UTILITY = 3
+    BASE = 4
+    TORCH = 5
+    USER = 6
 
 
-def caller(tensor: Tensor, operator: str, own: Callable[[], Arguments]) -> Caller:
-    """Who is writing to ``tensor`` now.
+def _home(file: str) -> _Home:
+    if file.startswith((*_PLUMBING, _OWN)):
+        return _Home.PLUMBING
+    if file in (_INIT, _BASE):
+        return _Home.INIT if file == _INIT else _Home.BASE
+    if file.startswith((_MODULES, _UTILS)):
+        return _Home.LAYER if file.startswith(_MODULES) else _Home.UTILITY
+    return _Home.TORCH if file.startswith(_TORCH) else _Home.USER
+
+
+# By number, since code is hashed by all that is in it; it is held, so that no number comes again.
+_known: dict[int, tuple[_Home, tuple[str, ...], CodeType]] = {}
+
+
+def _of(code: CodeType) -> tuple[_Home, tuple[str, ...], CodeType]:
+    """Whose code it is, and the names of its arguments."""
+    found = _known.get(id(code))
+    if found is None:
+        names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+        found = _known[id(code)] = _home(code.co_filename), names, code
+    return found
+
+
+def note_caller(event: Event, key: int) -> None:
+    """Who is writing now to the memory of that number.
 
     The initialiser is the outermost of the functions in a row that were handed this very memory:
     ``kaiming_uniform_`` above ``uniform_``, and a user's own ``scaled_(weight, depth)`` above
-    both. Where nobody was, it is the operator itself with its ``own`` arguments.
+    both. Where nobody was, it is the operator itself, as the event has it already.
     """
-    key = key_of(tensor)
-    frame: FrameType | None = sys._getframe(1)
-    named: FrameType | None = None
+    frame = _named(event, key, sys._getframe(1))
     while frame is not None:
-        code = frame.f_code
-        if not _is_plumbing(code.co_filename):
-            if not _takes(frame, code, key):
-                break
+        home, _, code = _of(frame.f_code)
+        if home is _Home.USER:
+            event.code, event.line = code, frame.f_lineno or 0
+            return
+        if home is _Home.LAYER or home is _Home.UTILITY:
+            event.is_default = True
+        elif home is _Home.BASE and not event.frame:
+            event.call = code.co_name
+        frame = frame.f_back
+
+
+def _named(event: Event, key: int, frame: FrameType | None) -> FrameType | None:
+    """Give the event its name and arguments; the first frame that was not handed the memory."""
+    name = ""
+    while frame is not None:
+        home, names, code = _of(frame.f_code)
+        if home is not _Home.PLUMBING:
+            # A layer initialises what it holds, not what it is handed.
+            if not names or home is _Home.LAYER:
+                return frame
+            values = frame.f_locals
+            if not _holds(values, names, key):
+                return frame
+            if home is _Home.INIT and code.co_name in SCALED:
+                event.law = _law(code.co_name, values, names)
+            event.frame = id(frame)
             # A lambda or a comprehension has no name to tell.
-            named = named if named and code.co_name.startswith("<") else frame
+            if not (name and code.co_name.startswith("<")):
+                name = code.co_name
+                if not name.startswith("<"):
+                    event.call = name
+                    event.arguments = [(n, v) for n in names if type(v := values.get(n)) in SIMPLE]
+                    if home is _Home.INIT and not name.startswith("_"):
+                        event.inner = name, event.arguments
         frame = frame.f_back
-    if named is not None and not named.f_code.co_name.startswith("<"):
-        call, arguments = named.f_code.co_name, _arguments(named)
-    else:
-        call, arguments = operator, own()
-    is_default = False
-    while frame is not None and frame.f_code.co_filename.startswith(_TORCH):
-        is_default = is_default or _is_layer(frame.f_code.co_filename)
-        if named is None and not _is_plumbing(frame.f_code.co_filename):
-            call = frame.f_code.co_name if frame.f_code.co_filename == _BASE else call
-        frame = frame.f_back
-    return Caller(
-        call=call,
-        arguments=arguments,
-        file=frame.f_code.co_filename if frame else "",
-        line=(frame.f_lineno or 0) if frame else 0,
-        function=frame.f_code.co_name if frame else "",
-        is_default=is_default,
-        frame=id(named) if named is not None else 0,
-    )
+    return None
 
 
-@functools.lru_cache(maxsize=4096)
-def _is_plumbing(file: str) -> bool:
-    return file.startswith((*_PLUMBING, _OWN))
-
-
-@functools.lru_cache(maxsize=4096)
-def _is_layer(file: str) -> bool:
-    return file.startswith(_MODULES) and file != _BASE
-
-
-@functools.lru_cache(maxsize=4096)
-def _names(code: CodeType) -> tuple[str, ...]:
-    return code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-
-
-def _takes(frame: FrameType, code: CodeType, key: int) -> bool:
-    if not code.co_argcount:
-        return False
-    values = frame.f_locals
-    for name in _names(code):
+def _holds(values: dict[str, Any], names: tuple[str, ...], key: int) -> bool:
+    for name in names:
         value = values.get(name)
         if isinstance(value, Tensor) and key_of(value) == key:
             return True
     return False
 
 
-def _arguments(frame: FrameType) -> Arguments:
-    values = frame.f_locals
-    return plain((name, values.get(name)) for name in _names(frame.f_code))
-
-
-def plain(values: Any) -> Arguments:
-    """Numbers and words among arguments, as text of four digits."""
-    return tuple(
-        (name, shown(value))
-        for name, value in values
-        if isinstance(value, _SIMPLE) and name not in _NOT_VALUES
-    )
-
-
-def shown(value: object) -> str:
-    """A number with four digits, or a word."""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+def _law(call: str, values: dict[str, Any], names: tuple[str, ...]) -> Law:
+    told = {name: value for name in names if type(value := values.get(name)) in SIMPLE}
+    return Law(call=call, shape=tuple(values["tensor"].shape), values=told)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,9 +64,19 @@ class Effect:
     arguments: tuple[str, ...]
 
 
-@functools.cache
+# By number: the hash of an operator is computed anew each time, and they live as long as torch.
+_known: dict[int, Effect] = {}
+
+
 def effect(operator: Any) -> Effect:
     """What an ``OpOverload`` does, by its schema; its name alone says whether it reads first."""
+    found = _known.get(id(operator))
+    if found is None:
+        found = _known[id(operator)] = _effect(operator)
+    return found
+
+
+def _effect(operator: Any) -> Effect:
     schema = operator._schema
     name = schema.name.split("::")[-1]
     written = tuple(

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from pytest_initcheck.evidence.construction import Write
-from pytest_initcheck.ledger.frames import Caller, caller, plain
+from pytest_initcheck.ledger.events import SIMPLE, Event
+from pytest_initcheck.ledger.frames import note_caller
 from pytest_initcheck.ledger.operators import Effect, effect
 from pytest_initcheck.ledger.storages import Memory, key_of
 
 Arguments = tuple[Any, ...]
 Keywords = Mapping[str, Any]
+_NO_KEYWORDS: Keywords = {}
+# They hand values on as they are, so that whoever wrote them has written what they make.
+_CARRYING = frozenset({"_to_copy", "clone", "detach_copy"})
 
 
 class Recorder(TorchDispatchMode):
@@ -30,40 +32,47 @@ class Recorder(TorchDispatchMode):
         self, func: Any, types: Any, args: Arguments = (), kwargs: Keywords | None = None
     ) -> Any:
         """Run the operator, and note what it did to memory."""
-        out = func(*args, **(kwargs or {}))
+        kwargs = kwargs or _NO_KEYWORDS
+        out = func(*args, **kwargs)
         does = effect(func)
         if does.written:
-            self._write(does, args, kwargs or {})
+            self._write(does, args, kwargs)
         elif does.makes:
-            for made in _tensors((out,)):
-                self._make(does, made, args, kwargs or {})
+            if isinstance(out, Tensor):
+                self._make(does, out, args, kwargs)
+            else:
+                for made in _tensors((out,)):
+                    self._make(does, made, args, kwargs)
         return out
 
     def _make(self, does: Effect, made: Tensor, args: Arguments, kwargs: Keywords) -> None:
         key = key_of(made)
         if not key:
             return
-        memory = Memory.of(made, is_written=not does.is_empty)
-        self.memories[key] = memory
+        memory = self.memories[key] = Memory.of(made, is_written=not does.is_empty)
         if does.is_empty:
             return
         origins = self._sources(does, args, kwargs)
-        memory.sources = {source for source, _ in origins}
-        memory.is_written = not any(_is_garbage(origin) for _, origin in origins)
+        if origins:
+            memory.sources = frozenset(source for source, _ in origins)
+            memory.is_written = not any(_is_garbage(origin) for _, origin in origins)
         before = [origin for _, origin in origins if origin.writes]
-        who = caller(made, does.name, lambda: _plain(does, args, kwargs))
-        call = who.call if len(before) != 1 else f"{before[0].writes[-1].call} → {who.call}"
-        facts = _chance(does, before)
         if does.name in _CARRYING and len(before) == 1:
             memory.writes = list(before[0].writes)
-        else:
-            memory.writes = [self._told(who, call=call, replaces=True, **facts)]
+            return
+        event = self._event(does, args, kwargs, key, before)
+        if len(before) == 1:
+            event.call = f"{before[0].writes[-1].call} → {event.call}"
+        memory.writes = [event]
 
     def _write(self, does: Effect, args: Arguments, kwargs: Keywords) -> None:
         for place, name in does.written:
-            given = kwargs.get(name, args[place] if place < len(args) else None)
-            for tensor in _tensors((given,)):
-                self._note(does, tensor, args, kwargs)
+            given = args[place] if place < len(args) else kwargs.get(name)
+            if isinstance(given, Tensor):
+                self._note(does, given, args, kwargs)
+            else:
+                for tensor in _tensors((given,)):
+                    self._note(does, tensor, args, kwargs)
 
     def _note(self, does: Effect, tensor: Tensor, args: Arguments, kwargs: Keywords) -> None:
         key = key_of(tensor)
@@ -72,29 +81,32 @@ class Recorder(TorchDispatchMode):
         memory = self.memories.get(key)
         if memory is None:
             memory = self.memories[key] = Memory.of(tensor, is_written=True, is_known=False)
-        origins = [(k, origin) for k, origin in self._sources(does, args, kwargs) if k != key]
-        memory.sources |= {source for source, _ in origins}
-        who = caller(tensor, does.name, lambda: _plain(does, args, kwargs))
-        facts = _chance(does, [origin for _, origin in origins])
-        share = memory.share(tensor)
-        write = self._told(who, replaces=does.replaces, share=share, **facts)
+        found = self._sources(does, args, kwargs) if len(args) > 1 or kwargs else []
+        origins = [(k, origin) for k, origin in found if k != key]
+        if origins:
+            memory.sources |= {source for source, _ in origins}
+        before = [origin for _, origin in origins]
+        event = self._event(does, args, kwargs, key, before)
+        event.replaces, event.share = does.replaces, memory.share(tensor)
         if does.replaces:
-            is_garbage = any(_is_garbage(origin) for _, origin in origins)
+            is_garbage = any(_is_garbage(origin) for origin in before)
             (memory.spoil if is_garbage else memory.cover)(tensor)
-        _append(memory, write, who.frame)
+        _append(memory, event)
 
-    def _told(self, who: Caller, *, call: str = "", **facts: Any) -> Write:
+    def _event(
+        self, does: Effect, args: Arguments, kwargs: Keywords, key: int, origins: list[Memory]
+    ) -> Event:
+        """Who wrote, whether random numbers went in, and whether few different ones came out."""
         self._count += 1
-        return Write(
-            call=call or who.call,
-            arguments=who.arguments,
-            file=who.file,
-            line=who.line,
-            function=who.function,
-            is_default=who.is_default,
-            order=self._count,
-            **facts,
-        )
+        pairs = [p for p in zip(does.arguments, args, strict=False) if type(p[1]) in SIMPLE]
+        event = Event(does.name, pairs + list(kwargs.items()) if kwargs else pairs, self._count)
+        note_caller(event, key)
+        event.draws, event.discrete = does.draws, does.discrete
+        for origin in origins:
+            for write in origin.writes:
+                event.draws = event.draws or write.draws
+                event.discrete = event.discrete or write.discrete
+        return event
 
     def _sources(self, does: Effect, args: Arguments, kwargs: Keywords) -> list[tuple[int, Memory]]:
         if not does.reads:
@@ -103,48 +115,33 @@ class Recorder(TorchDispatchMode):
         return [(key, self.memories[key]) for key in found if key in self.memories]
 
 
-# They hand values on as they are, so that whoever wrote them has written what they make.
-_CARRYING = frozenset({"_to_copy", "clone", "detach_copy"})
-
-
-def _append(memory: Memory, write: Write, frame: int) -> None:
+def _append(memory: Memory, event: Event) -> None:
     """One initialiser may take several operators: they are one write."""
     last = memory.writes[-1] if memory.writes else None
-    if last is not None and frame and frame == memory.frame and not _begins_anew(last, write):
-        memory.writes[-1] = replace(
-            last,
-            share=max(last.share, write.share),
-            replaces=last.replaces or write.replaces,
-            draws=last.draws or write.draws,
-            discrete=last.discrete or write.discrete,
-        )
+    frame = event.frame
+    if last is not None and frame and frame == memory.frame and not _begins_anew(last, event):
+        if event.replaces and event.draws:
+            last.inner, last.steps, last.law = event.inner, (), event.law
+        elif event.inner[0] != last.inner[0]:
+            last.steps = (*last.steps, event.inner[0])
+        last.share = max(last.share, event.share)
+        last.replaces = last.replaces or event.replaces
+        last.draws = last.draws or event.draws
+        last.discrete = last.discrete or event.discrete
     else:
-        memory.writes.append(write)
+        memory.writes.append(event)
     memory.frame = frame
 
 
-def _begins_anew(last: Write, write: Write) -> bool:
-    if (last.call, last.file, last.line) != (write.call, write.file, write.line):
+def _begins_anew(last: Event, event: Event) -> bool:
+    if (last.call, last.code, last.line) != (event.call, event.code, event.line):
         return True
     # The number of a frame is given again: the same initialiser, called again, draws again.
-    return last.replaces and write.replaces and last.draws and write.draws
-
-
-def _chance(does: Effect, origins: list[Memory]) -> dict[str, Any]:
-    """Whether random numbers go in, and whether few different ones come out."""
-    writes = [write for origin in origins for write in origin.writes]
-    return {
-        "draws": does.draws or any(write.draws for write in writes),
-        "discrete": does.discrete or any(write.discrete for write in writes),
-    }
+    return last.replaces and event.replaces and last.draws and event.draws
 
 
 def _is_garbage(memory: Memory) -> bool:
     return not memory.is_written and memory.mask is None
-
-
-def _plain(does: Effect, args: Arguments, kwargs: Keywords) -> tuple[tuple[str, str], ...]:
-    return plain([*zip(does.arguments, args, strict=False), *kwargs.items()])
 
 
 def _tensors(values: Iterable[Any]) -> list[Tensor]:

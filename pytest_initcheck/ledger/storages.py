@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 
-from pytest_initcheck.evidence.construction import Write
+from pytest_initcheck.ledger.events import Event
 
 
 def key_of(tensor: Tensor) -> int:
@@ -20,18 +20,19 @@ def key_of(tensor: Tensor) -> int:
         return 0
 
 
-@dataclass
+@dataclass(slots=True)
 class Memory:
     """One storage while a model is built. ``alive`` keeps its number from being given again.
 
-    ``sources`` are the numbers of those that it was computed from; ``is_known`` is False where it
-    was made before, or beside, what is recorded.
+    ``bytes`` is its size; ``sources`` are the numbers of those that it was computed from;
+    ``is_known`` is False where it was made before, or beside, what is recorded.
     """
 
     alive: StorageWeakRef
+    bytes: int = 0
     is_known: bool = True
-    writes: list[Write] = field(default_factory=list)
-    sources: set[int] = field(default_factory=set)
+    writes: list[Event] = field(default_factory=list)
+    sources: frozenset[int] = frozenset()
     frame: int = 0
     is_written: bool = True
     mask: Tensor | None = None
@@ -39,12 +40,14 @@ class Memory:
     @classmethod
     def of(cls, tensor: Tensor, *, is_written: bool, is_known: bool = True) -> Memory:
         """Memory that was just made, with values or without."""
-        alive = StorageWeakRef(tensor.untyped_storage())
-        return cls(alive, is_known=is_known, is_written=is_written)
+        storage = tensor.untyped_storage()
+        return cls(
+            StorageWeakRef(storage), storage.nbytes(), is_known=is_known, is_written=is_written
+        )
 
     def share(self, tensor: Tensor) -> float:
         """Which part of the memory a view of it covers."""
-        return min(1.0, tensor.numel() / max(_elements(tensor), 1))
+        return min(1.0, tensor.numel() * tensor.element_size() / max(self.bytes, 1))
 
     def cover(self, tensor: Tensor) -> None:
         """What the view shows has been written."""

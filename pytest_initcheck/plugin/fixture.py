@@ -36,7 +36,8 @@ class Initcheck(Recording):
     ) -> Diagnosis:
         """Fail where the verdict is "fail"; a warning passes and is shown in the report.
 
-        Takes the arguments of `diagnose`, raises its errors, and returns the diagnosis. All that
+        Takes the arguments of `diagnose`, a factory in place of the model as well, raises its
+        errors, and returns the diagnosis. All that
         judge a start also take ``expect``, rules whose findings the test expects ("IC101",
         "IC201 encoder.*"): these do not fail it, and it fails where one of them is not found.
 
@@ -79,8 +80,8 @@ class Initcheck(Recording):
         convolutional layers were drawn from N(0, sigma²), the same every time; it keeps its own.
         """
         __tracebackhide__ = True
-        with _drawn(model, sigma):
-            return self._assert_aspect("dead", name, model, batch, *args, **options)
+        with _drawn(model, sigma) as drawn:
+            return self._assert_aspect("dead", name, drawn, batch, *args, **options)
 
     @quiet
     def assert_no_saturated_layers(
@@ -98,8 +99,8 @@ class Initcheck(Recording):
         convolutional layers were drawn from N(0, sigma²), the same every time; it keeps its own.
         """
         __tracebackhide__ = True
-        with _drawn(model, sigma):
-            return self._assert_aspect("saturation", name, model, batch, *args, **options)
+        with _drawn(model, sigma) as drawn:
+            return self._assert_aspect("saturation", name, drawn, batch, *args, **options)
 
     @quiet
     def assert_gradients_flow(
@@ -126,9 +127,11 @@ class Initcheck(Recording):
         """
         from pytest_initcheck.checks.fits_batch import Fit
         from pytest_initcheck.learning.learns import learns
+        from pytest_initcheck.ledger import built
         from pytest_initcheck.session.failure import health_text
 
         __tracebackhide__ = True
+        model, _ = built(model)
         found = call(learns, model, batch, *args, **self._placed(options))
         findings = Fit().judge(found)
         self._recorder.add(
@@ -240,8 +243,10 @@ class Initcheck(Recording):
         """
         from pytest_initcheck.checks.stuck import stuck
         from pytest_initcheck.curvature import critical_point
+        from pytest_initcheck.ledger import built
 
         __tracebackhide__ = True
+        model, _ = built(model)
         found = call(critical_point, model, batch, *args, **self._placed(options))
         fault = stuck(found, loss)
         faults = [fault] if fault is not None else []
@@ -358,18 +363,23 @@ class Initcheck(Recording):
 
 
 @contextlib.contextmanager
-def _drawn(model: Any, sigma: float | None) -> Iterator[None]:
-    """Inside, the model's weights are drawn anew; a copy would miss what a closure refers to."""
+def _drawn(model: Any, sigma: float | None) -> Iterator[Any]:
+    """Inside, the model's weights are drawn anew; a copy would miss what a closure refers to.
+
+    A factory is called: how it came to the weights that it drew does not matter then.
+    """
     if sigma is None:
-        yield
+        yield model
         return
     import torch
 
     from pytest_initcheck.capture.restore import preserved
     from pytest_initcheck.capture.validate import check_model
+    from pytest_initcheck.ledger import built
     from pytest_initcheck.training import draw_normal
 
+    model, _ = built(model)
     check_model(model)
     with preserved(model):
         draw_normal(model, sigma, "all", torch.Generator().manual_seed(DRAW_SEED))
-        yield
+        yield model

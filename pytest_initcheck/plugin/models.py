@@ -86,4 +86,4 @@ def _diagnose(target: str, initcheck: Initcheck) -> None:
         subject = made(Asked(target=name, args=tuple(args)))
     if subject.guessed:
         print(f"guessed: {'; '.join(subject.guessed)}")
-    initcheck.assert_healthy(subject.model, subject.batch, subject.loss_fn, name="start")
+    initcheck.assert_healthy(subject.recorded, subject.batch, subject.loss_fn, name="start")

@@ -13,6 +13,7 @@ from pytest_initcheck.sequential import Sequential
 from pytest_initcheck.session.deciding import Deciders
 
 if TYPE_CHECKING:
+    from pytest_initcheck.building import Construction
     from pytest_initcheck.diagnosis import Diagnosis
     from pytest_initcheck.landscape import Escape
     from pytest_initcheck.plugin.expected import Expectation
@@ -80,6 +81,19 @@ class Recording:
             options["thorough"] = self._settings.thorough
         found = self._counted(call(diagnose, model, batch, *args, **self._placed(options)))
         self._record(name, "diagnosis", found, expectation)
+        return found
+
+    @quiet
+    def construction(self, factory: Any, *, name: str = "construction") -> Construction:
+        """`pytest_initcheck.construction`, recorded; takes a factory and raises its errors."""
+        from pytest_initcheck.building import construction
+
+        __tracebackhide__ = True
+        found = call(construction, factory)
+        findings = found.findings
+        self._recorder.add(
+            name, "construction", found.run_record(), verdict=found.verdict, findings=findings
+        )
         return found
 
     def _record(

@@ -260,7 +260,8 @@ class RunRecord(Displayed):
     also those that a `Sequential` did not train. ``shown`` are curves that a report shows and no
     baseline keeps; ``engine`` says how the seeds were trained, where not plainly, and why.
     ``levels`` are values that a curve is read against, by curve and name: the loss of chance, the
-    accuracy to reach.
+    accuracy to reach. ``ledger`` tells of each parameter and buffer which calls wrote it, where the
+    model was built under record.
     """
 
     seeds: Annotated[tuple[int, ...], Use(compared=_SETTINGS, shown="seeds")] = ()
@@ -274,6 +275,7 @@ class RunRecord(Displayed):
     shown: Annotated[dict[str, tuple[Curve, ...]], _FOR_SHOW] = field(default_factory=dict)
     engine: Annotated[str, Use(kept=_NO_RESULT, compared=_NO_RESULT, shown="engine")] = ""
     levels: Annotated[dict[str, dict[str, float]], _FOR_SHOW] = field(default_factory=dict)
+    ledger: Annotated[dict[str, str], _FOR_SHOW] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         parts = [f"{len(self.seeds)} seeds"] if self.seeds else []

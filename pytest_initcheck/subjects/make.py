@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -15,8 +15,10 @@ from pytest_initcheck.capture.hints import for_forward, seen
 from pytest_initcheck.capture.randomness import seed_all
 from pytest_initcheck.capture.tree import main_tensor, moved
 from pytest_initcheck.errors import InitcheckError
+from pytest_initcheck.evidence.construction import ConstructionFacts
 from pytest_initcheck.inputs.losses import loss_of
 from pytest_initcheck.inputs.signature import forward_of
+from pytest_initcheck.ledger import Recorded, build
 from pytest_initcheck.subjects.data import Source, guessed_classes
 from pytest_initcheck.subjects.find import call, find
 from pytest_initcheck.subjects.guess import Guess, fitting, guesses, output_of, vocabulary
@@ -30,13 +32,21 @@ _SQUARED = ("mse", "mse_loss", "MSELoss")
 
 @dataclass(frozen=True, kw_only=True)
 class Made:
-    """A model with a batch and what its loss is; ``guessed`` says what nobody typed."""
+    """A model with a batch and what its loss is; ``guessed`` says what nobody typed, ``facts``
+    how the model was built, unless it had been built before."""
 
     model: nn.Module
     batch: Any
     loss_fn: Any = None
     forward: Callable[[Any, Any], Any] | None = None
     guessed: tuple[str, ...] = ()
+    facts: ConstructionFacts = field(default_factory=ConstructionFacts)
+
+    @property
+    def recorded(self) -> nn.Module | Recorded:
+        """The model, with how it was built where that is known."""
+        is_known = any(built.is_known for built in self.facts.tensors)
+        return Recorded(model=self.model, facts=self.facts) if is_known else self.model
 
 
 def made(asked: Asked) -> Made:
@@ -51,7 +61,7 @@ def made(asked: Asked) -> Made:
     imported(asked.target)
     # Importing may have drawn numbers, the first time only.
     seed_all(asked.seed)
-    model = model_of(asked.target, asked.args)
+    model, facts = build(lambda: model_of(asked.target, asked.args))
     _check_values(model, asked.target)
     model = model.to(device=device, dtype=getattr(torch, asked.dtype))
     batch, guessed = _batch(asked, model)
@@ -61,6 +71,7 @@ def made(asked: Asked) -> Made:
         loss_fn=loss_fn,
         forward=forward,
         guessed=guessed,
+        facts=facts,
     )
 
 

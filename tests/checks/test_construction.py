@@ -67,7 +67,8 @@ def test_an_emptied_model_names_its_layers_and_how_many_more():
     found = named(construction(zoo.emptied), "IC111")
 
     assert found.layers == ("first", "last")
-    assert "first.weight, parameter first.bias" in found.cause
+    assert "parameter first.weight (its values went" in found.cause
+    assert ", parameter first.bias" in found.cause
 
 
 @pytest.mark.parametrize("factory", [zoo.Normed, zoo.Copied])
@@ -156,7 +157,7 @@ def test_as_text_it_tells_every_tensor():
 
     assert text.startswith("verdict: fail\nerror IC111")
     assert "gain: never written" in text
-    assert "first.weight: kaiming_uniform_(a=2.236" in text
+    assert "first.weight: drawn by kaiming_uniform_(a=√5" in text
 
 
 def test_a_finding_on_a_layer_tells_the_lines_that_wrote_it():
@@ -168,6 +169,55 @@ def test_a_finding_on_a_layer_tells_the_lines_that_wrote_it():
 
     first = diagnose(Zero, labelled(8, 4)).findings[0]
 
-    assert first.written.startswith("weight: zeros_() at test_construction.py:")
-    assert "; bias: zeros_() at test_construction.py:" in first.written
+    assert first.written.startswith("weight: set by zeros_() at test_construction.py:")
+    assert "; bias: set by zeros_() at test_construction.py:" in first.written
     assert diagnose(Zero(), labelled(8, 4)).findings[0].written == ""
+
+
+class Scaled(nn.Module):
+    """The scale of a normalisation in a buffer, as in OLMo-core; "cache" is room to write to."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = zoo.Net()
+        self.register_buffer("scale", torch.tensor(0.5))
+        self.register_buffer("cache", torch.empty(4))
+
+    def forward(self, x):
+        return self.net(x * self.scale)
+
+
+def materialised(model_of, write):
+    def factory():
+        with torch.device("meta"):
+            model = model_of()
+        model.to_empty(device="cpu")
+        for layer in (model.net.first, model.net.last):
+            layer.reset_parameters()
+        write(model)
+        return model
+
+    return factory
+
+
+def test_a_buffer_whose_values_went_with_the_meta_device_is_an_error():
+    made = construction(materialised(Scaled, lambda model: None))
+
+    lost, room = made.findings
+    assert (lost.id, lost.severity, room.severity) == ("IC111", "error", "warning")
+    assert "buffer scale (its values went with the memory that it had before)" in lost.cause
+    assert "cache" in room.cause
+    mended = construction(materialised(Scaled, lambda model: model.scale.fill_(0.5)))
+    assert [finding.severity for finding in mended.findings] == ["warning"]
+
+
+def test_a_weight_that_every_module_around_it_draws_anew():
+    class Nested(zoo.General):
+        def build(self):
+            for _ in range(3):
+                super().build()
+
+    found = named(construction(Nested), "IC138")
+
+    assert (found.severity, found.measured) == ("info", 3)
+    assert "first.weight (drawn by normal_(mean=0, std=0.02) at built.py:" in found.cause

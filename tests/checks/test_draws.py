@@ -7,10 +7,10 @@ import math
 import pytest
 import torch
 from support import built as zoo
-from support.starts import ids, named
+from support.starts import ids, labelled, named
 from torch import nn
 
-from pytest_initcheck import construction
+from pytest_initcheck import construction, diagnose
 
 
 def weight(fill, rows=64, columns=64, dtype=torch.float32):
@@ -48,12 +48,18 @@ SOUND = {
 }
 
 
+# On purpose, as far as anybody can tell: a note.
+OFF_CENTRE = {"uniform", "exponential", "noise on one"}
+
+
 @pytest.mark.parametrize("name", SOUND)
 @pytest.mark.parametrize("size", [(8, 8), (300, 200)])
 def test_sound_draws_pass(name, size):
     for seed in range(3):
         torch.manual_seed(seed)
-        assert construction(weight(SOUND[name], *size)).findings == ()
+        found = construction(weight(SOUND[name], *size)).findings
+        assert [f.id for f in found] == ["IC137"] * (name in OFF_CENTRE)
+        assert all(f.severity == "info" for f in found)
 
 
 def test_the_limit_of_outliers_holds_for_normal_draws_of_any_size():
@@ -116,12 +122,71 @@ def test_a_deviation_below_the_unit_of_the_dtype():
         nn.init.normal_(value, 1.0, 1e-3)
 
     assert "IC117" in ids(construction(weight(tiny, dtype=torch.bfloat16)))
-    assert construction(weight(tiny)).findings == ()
+    assert ids(construction(weight(tiny))) == ["IC137"]
 
 
 def test_draws_are_measured_where_they_can_be():
     made = construction(lambda: nn.ModuleList([nn.Linear(2, 2), nn.Linear(64, 64)]))
 
     assert made.of("0.weight").draw is None
-    assert made.of("1.weight").draw.distinct > 1000
+    assert made.of("1.weight").draw.distinct == 64
     assert made.of("1.weight").draw.outlier == pytest.approx(math.sqrt(3), rel=0.05)
+
+
+LAWS = {
+    "normal": nn.init.normal_,
+    "uniform": lambda w: nn.init.uniform_(w, -1, 1),
+    "from one": lambda w: w.uniform_(-1, 3),
+    "He": lambda w: nn.init.kaiming_uniform_(w),
+    "truncated": lambda w: nn.init.trunc_normal_(w, std=0.02),
+    "truncated at once": lambda w: nn.init.trunc_normal_(w, std=1, a=-1, b=1),
+    "scaled": lambda w: w.copy_(torch.randn_like(w) * 0.02),
+    "by a method": lambda w: w.normal_(0, 0.1).mul_(3),
+}
+
+
+@pytest.mark.parametrize("name", LAWS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_draws_are_as_their_laws_say(name, dtype):
+    for seed in range(2):
+        torch.manual_seed(seed)
+        assert "IC136" not in ids(construction(weight(LAWS[name], 128, 64, dtype)))
+
+
+def behind_its_back(change):
+    """A draw that something changes which no dispatcher sees, as a broken kernel would."""
+
+    def fill(value):
+        nn.init.normal_(value, std=0.02)
+        with torch.utils._python_dispatch._disable_current_modes():
+            change(value)
+
+    return fill
+
+
+@pytest.mark.parametrize(
+    "change", [lambda w: w.add_(0.002), lambda w: w[:4].mul_(8), lambda w: w.abs_()]
+)
+def test_a_draw_unlike_its_law(change):
+    torch.manual_seed(0)
+    found = named(construction(weight(behind_its_back(change), 128, 64)), "IC136")
+
+    assert found.severity == "warning"
+    assert found.measured > found.limit
+    assert "drawn by fill() as normal_(mean=0, std=0.02) at test_draws.py:" in found.cause
+
+
+def test_weights_that_are_all_positive_are_an_error_where_they_do_harm():
+    def deep(draw, depth):
+        layers = [nn.Linear(32, 32) for _ in range(depth)]
+        for layer in layers:
+            draw(layer.weight)
+        return nn.Sequential(*(m for layer in layers for m in (layer, nn.ReLU())), nn.Linear(32, 4))
+
+    batch = labelled(32, 4)
+    bad = diagnose(lambda: deep(nn.init.uniform_, 8), batch)
+    assert bad.verdict == "fail"
+    assert (bad.findings[0].id, bad.findings[0].severity) == ("IC137", "error")
+    shallow = diagnose(lambda: deep(lambda w: nn.init.uniform_(w, 0, 0.05), 1), batch)
+    assert named(shallow, "IC137").severity == "info"
+    assert "IC137" not in ids(diagnose(lambda: deep(nn.init.kaiming_normal_, 8), batch))

@@ -2,6 +2,8 @@
 
 import json
 import sys
+import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -310,3 +312,36 @@ def test_options_that_are_wrong_are_one_line_and_status_2(capsys, arguments, sai
     assert (code, out) == (2, "")
     assert len(err.splitlines()) == 1
     assert said in err
+
+
+LOST = """
+    class Lost(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = good()
+            self.gain = nn.Parameter(torch.empty(20))
+        def forward(self, x):
+            return self.net(x * self.gain)
+"""
+
+
+def test_a_factory_is_built_under_record_and_its_lines_are_told(zoo, capsys):
+    with open(f"{zoo}.py", "a") as file:
+        file.write(textwrap.dedent(LOST))
+
+    code, out, _ = check(capsys, f"{zoo}:Lost", "--batch", f"{zoo}:batch", "--report", "page.html")
+
+    assert code == 1
+    assert "IC111" in out
+    assert "written: gain: never written" in out
+    page = Path("page.html").read_text()
+    assert "How it was built" in page
+    assert f"{zoo}.py:6" in page
+    assert str(Path.cwd()) not in page
+
+
+def test_a_model_that_stood_before_has_no_ledger(zoo, capsys):
+    asked = "--batch", f"{zoo}:batch", "--json", "--histograms"
+
+    assert "ledger" not in json.loads(check(capsys, f"{zoo}:ready", *asked)[1])["record"]
+    assert "0.weight" in json.loads(check(capsys, f"{zoo}:good", *asked)[1])["record"]["ledger"]

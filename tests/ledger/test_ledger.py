@@ -25,7 +25,8 @@ def test_a_default_is_told_with_its_arguments_and_the_line_that_made_the_layer()
 
     (write,) = weight.writes
     assert write.call == "kaiming_uniform_"
-    assert dict(write.arguments)["a"] == f"{math.sqrt(5):.4g}"
+    assert dict(write.arguments)["a"] == "√5"
+    assert write.number("a") == pytest.approx(math.sqrt(5))
     assert write.is_default
     assert write.draws
     assert write.replaces
@@ -59,7 +60,9 @@ def test_what_comes_after_a_draw_is_told_behind_it():
 
     assert [write.call for write in weight.effective] == ["uniform_", "mul_", "fill_"]
     assert weight.effective[-1].share == 0.25
-    assert "then mul_(other=0.5) at test_ledger.py:" in str(weight)
+    assert str(weight).startswith("drawn by uniform_(a=-1, b=1) at test_ledger.py:")
+    assert ", then multiplied by 0.5 at :" in str(weight)
+    assert ", then 25 % set by fill_() at :" in str(weight)
 
 
 def test_one_initialiser_of_several_operators_is_one_write():
@@ -93,9 +96,12 @@ def test_a_users_own_initialiser_gives_its_name():
         scaled_(layer.weight, depth=4)
         return layer
 
-    last = construction(factory).of("weight").writes[-1]
+    weight = construction(factory).of("weight")
+    last = weight.writes[-1]
 
     assert last.what == "scaled_(depth=4)"
+    assert last.number("std") == 0.01
+    assert str(weight).startswith("drawn by scaled_(depth=4) as normal_(mean=0, std=0.01) at ")
     assert last.function == "factory"
 
 

@@ -1,0 +1,122 @@
+"""Looks at the values of buffers: running statistics, tables of frequencies, masks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+
+from pytest_initcheck.evidence.buffers import OddBuffer, Role, role_of
+
+# Of a table as many values are looked at, of a mask as many positions.
+_VALUES, _POSITIONS = 1 << 16, 64
+# What is added to hide a position: an exponential of it is nothing beside that of any logit.
+_HIDDEN = -1e3
+
+
+def odd_buffers(model: nn.Module) -> tuple[OddBuffer, ...]:
+    """The buffers of a model whose values cannot be meant so."""
+    return tuple(
+        OddBuffer(
+            name=f"{layer}.{name}" if layer else name,
+            layer=layer,
+            role=role,
+            why=why,
+            is_broken=is_broken,
+        )
+        for layer, module in model.named_modules()
+        for name, buffer in module._buffers.items()
+        if buffer is not None and _is_plain(buffer)
+        for role in [buffer_role(name, buffer)]
+        for why, is_broken in _oddities(module, name, buffer, role)
+    )
+
+
+def buffer_role(name: str, buffer: Tensor) -> Role:
+    """What the buffer is for, by its name and shape; of one with values."""
+    shape = tuple(buffer.shape)
+    if name == "bias" and buffer.is_floating_point() and not bool(buffer.any()):
+        # A bias of relative positions that starts at zero.
+        return ""
+    is_square = len(shape) > 1 and shape[-1] == shape[-2] > 1 and set(shape[:-2]) <= {1}
+    return role_of(name, len(shape), is_square=is_square)
+
+
+def _is_plain(buffer: Tensor) -> bool:
+    is_dense = buffer.layout == torch.strided and not buffer.is_quantized
+    return is_dense and not buffer.is_meta and buffer.numel() > 0 and not buffer.is_complex()
+
+
+def _oddities(
+    module: nn.Module, name: str, buffer: Tensor, role: Role
+) -> Iterator[tuple[str, bool]]:
+    with torch.no_grad():
+        values = buffer.detach()
+        if role == "mask":
+            yield from _of_mask(_seen(values))
+            return
+        if not values.is_floating_point():
+            return
+        sample = values.reshape(-1)
+        sample = sample[:: max(sample.numel() // _VALUES, 1)]
+        if bool(sample.isnan().any()):
+            yield "it holds NaN", True
+        elif role == "statistics":
+            yield from _of_statistics(module, name, values)
+        elif role == "table":
+            yield from _of_table(sample)
+
+
+def _of_statistics(module: nn.Module, name: str, values: Tensor) -> Iterator[tuple[str, bool]]:
+    rest = 1.0 if name.endswith("var") else 0.0
+    if not bool(values.isfinite().all()) or (rest and not bool((values > 0).all())):
+        yield "a variance is not positive" if rest else "a mean is not finite", True
+    elif isinstance(module, _NormBase) and bool((values != rest).any()):
+        seen = module.num_batches_tracked
+        if seen is None or not bool(seen):
+            yield f"it is not {rest:g}, although no batch has been seen", False
+
+
+def _of_table(sample: Tensor) -> Iterator[tuple[str, bool]]:
+    if not bool(sample.isfinite().all()):
+        yield "it holds infinities", True
+    elif sample.numel() > 1 and bool((sample == sample[0]).all()):
+        yield f"all of it is {float(sample[0]):.4g}: it tells no position from another", False
+
+
+def _seen(values: Tensor) -> Tensor:
+    """Some positions of the mask, the first and neighbours among them."""
+    square = values.reshape(values.shape[-2:])
+    step = max(len(square) // _POSITIONS, 1)
+    return square[::step, ::step]
+
+
+def _of_mask(mask: Tensor) -> Iterator[tuple[str, bool]]:
+    is_additive = mask.is_floating_point() and bool((mask <= _HIDDEN).any())
+    marked = mask <= _HIDDEN if is_additive else mask != 0
+    if mask.is_floating_point() and bool(mask.isnan().any()):
+        yield "it holds NaN", True
+    elif bool(marked.all()) or not bool(marked.any()):
+        yield "it is the same for all pairs of positions: it hides all of them, or none", False
+    elif not is_additive and not _is_binary(mask):
+        return
+    else:
+        yield from _of_triangle(marked, is_additive=is_additive)
+
+
+def _is_binary(mask: Tensor) -> bool:
+    return mask.dtype == torch.bool or bool(((mask == 0) | (mask == 1)).all())
+
+
+def _of_triangle(marked: Tensor, *, is_additive: bool) -> Iterator[tuple[str, bool]]:
+    """A triangle marks what may be seen, itself included, or what may not, itself excluded.
+
+    Marked otherwise, either every position sees what comes after it, or the first sees nothing.
+    """
+    ones, first = torch.ones_like(marked), int(not bool(marked.diagonal().all()))
+    is_upper = torch.equal(marked, ones.triu(first))
+    is_lower = torch.equal(marked, ones.tril(-first))
+    if (is_upper and not first) or (is_lower and (first or is_additive)):
+        yield "it is turned round: positions see what comes after, or the first nothing", False
