@@ -9,7 +9,8 @@ from pytest_initcheck.checks.prose import number
 from pytest_initcheck.checks.remedy_code import drawn_like
 from pytest_initcheck.checks.rule import Rule
 from pytest_initcheck.evidence import Evidence, Node, Parameter
-from pytest_initcheck.evidence.gradient_flow import is_norm, reached_from
+from pytest_initcheck.evidence.gradient_flow import reached_from
+from pytest_initcheck.evidence.graph import is_norm
 from pytest_initcheck.evidence.similar_rows import groups_of
 from pytest_initcheck.records import Finding
 

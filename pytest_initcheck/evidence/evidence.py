@@ -13,8 +13,10 @@ from pytest_initcheck.evidence.graph import Node, Reshape
 from pytest_initcheck.evidence.learning import Learning
 from pytest_initcheck.evidence.loss_trajectory import LossTrajectory
 from pytest_initcheck.evidence.objective import ObjectiveFacts
+from pytest_initcheck.evidence.scaling_line import ScalingLine
 from pytest_initcheck.evidence.sigma_range import SigmaRange
 from pytest_initcheck.evidence.snapshot import Parameter, Snapshot
+from pytest_initcheck.evidence.streams import Stream
 from pytest_initcheck.records import ModelRecord
 
 # A rate of dropout from which on less than a tenth comes through.
@@ -80,8 +82,8 @@ class Observed:
     optimiser's; ``objective`` is what the loss can reach, None where it cannot be asked;
     ``first_nonfinite`` the node that made the first NaN or infinity; ``optimizer`` what the
     optimiser holds; ``inplace_inputs`` the places of the batch that every pass changes again;
-    ``reshapes`` those that mixed axes up; ``is_handwritten`` says that a part of the gradient comes
-    from a ``torch.autograd.Function``.
+    ``reshapes`` those that mixed axes up; ``streams`` the residual ones; ``is_handwritten`` says
+    that a part of the gradient comes from a ``torch.autograd.Function``.
     """
 
     nodes: tuple[Node, ...]
@@ -105,6 +107,7 @@ class Observed:
     optimizer: OptimizerFacts = field(default_factory=OptimizerFacts)
     inplace_inputs: tuple[str, ...] = ()
     reshapes: tuple[Reshape, ...] = ()
+    streams: tuple[Stream, ...] = ()
     is_handwritten: bool = False
 
     @property
@@ -143,7 +146,9 @@ class Evidence(Observed):
     at other parameters alone; ``unturned`` the parameters whose gradient stays as it is where the
     loss is turned round; ``line`` the share of what can be learnt that a linear function of
     the inputs reaches, where the model is one; ``construction`` how it was built, where a factory
-    was passed in its place.
+    was passed in its place. ``depth_scaled`` is what the caller says of the writers of residual
+    streams, a number being the σ before it is divided; ``scaling_lines`` what the model's own code
+    does about it.
     """
 
     dependencies: Dependencies = field(default_factory=Dependencies)
@@ -155,6 +160,8 @@ class Evidence(Observed):
     unturned: tuple[str, ...] = ()
     line: float | None = None
     construction: ConstructionFacts | None = None
+    depth_scaled: bool | float | None = None
+    scaling_lines: tuple[ScalingLine, ...] = ()
 
     @classmethod
     def of(cls, observed: Observed, **answers: Any) -> Evidence:

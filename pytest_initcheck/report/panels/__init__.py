@@ -19,6 +19,7 @@ from pytest_initcheck.report.panels.panel import (
     Table,
     Text,
 )
+from pytest_initcheck.report.panels.residual_streams import ResidualStreams
 
 __all__ = [
     "PROTOCOL",
@@ -40,7 +41,7 @@ def registered() -> list[Panel]:
 
     This list is their registration: a new panel is one module, one import and one line here.
     """
-    return [HowMeasured()]
+    return [ResidualStreams(), HowMeasured()]
 
 
 @dataclass(frozen=True)
