@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from pytest_initcheck.capture.nonlinearity import Nonlinearity
+from pytest_initcheck.capture.operation import Operation
 from pytest_initcheck.evidence import Node
 
 
@@ -15,10 +16,12 @@ from pytest_initcheck.evidence import Node
 class Observer:
     """What the tracer calls; each receives the tensor as the forward pass left it.
 
-    ``is_told`` says of a nonlinearity of a pass that is followed that it is known well enough.
+    ``is_told`` says of a nonlinearity of a pass that is followed that it is known well enough;
+    ``on_sum`` is called before data are added to data, and gives what is called with the result.
     """
 
     on_layer: Callable[[Node, Tensor, Tensor | None], None]
     on_nonlinearity: Callable[[Node, Nonlinearity, Tensor, Tensor], None]
     on_first_input: Callable[[Node, Tensor], None]
     is_told: Callable[[Node], bool] = lambda _: False
+    on_sum: Callable[[Operation], Callable[[Node, Tensor], None] | None] = lambda _: None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,10 +13,17 @@ from torch import Tensor
 from pytest_initcheck.capture.deferred_read import DeferredRead
 from pytest_initcheck.capture.nonlinearity import Nonlinearity
 from pytest_initcheck.capture.observer import Observer
+from pytest_initcheck.capture.operation import Operation
 from pytest_initcheck.capture.settled import Settled
 from pytest_initcheck.capture.tensor_stats import SAMPLE, Part, Summary, summarise
 from pytest_initcheck.capture.trace import Tracer
-from pytest_initcheck.evidence import Node, NonlinearityKey, NonlinearitySnapshot, OutputSnapshot
+from pytest_initcheck.evidence import (
+    Node,
+    NonlinearityKey,
+    NonlinearitySnapshot,
+    OutputSnapshot,
+    SumSnapshot,
+)
 from pytest_initcheck.records import TensorStats
 
 # A relative slope of a twentieth: the unit passes on 5 % of the gradient that it could.
@@ -46,7 +53,7 @@ class SignalRecorder:
     Histograms count about ``sampled`` values at most. With ``known``, layers of an earlier look,
     it is for records alone: of the output of these layers, which a nonlinearity stands for, and of
     what differs between samples nothing is measured. What is ``settled`` is left out. Gradients
-    come ``scale`` times too large.
+    come ``scale`` times too large. A look that ``is_first`` measures sums of data, too.
     """
 
     def __init__(
@@ -58,6 +65,7 @@ class SignalRecorder:
         known: Collection[str] | None = None,
         settled: Settled | None = None,
         scale: Tensor | None = None,
+        is_first: bool = False,
     ) -> None:
         self.ledger = ledger
         self._full, self._sampled, self._known = full, sampled, known
@@ -66,12 +74,14 @@ class SignalRecorder:
         self._layers: dict[str, _Calls] = {}
         self._units: dict[str, tuple[int, bool]] = {}
         self._inputs: dict[str, Summary] = {}
+        self._sums: dict[int, tuple[dict[int, Summary], Summary]] | None = {} if is_first else None
         self.tracer: Tracer | None = None
 
     def observer(self) -> Observer:
         """The callbacks for a tracer."""
         is_told = self._settled.holds if self._settled else _never
-        return Observer(self._see_layer, self._see_nonlinearity, self._see_input, is_told)
+        on_sum = self._see_sum if self._sums is not None else _not_told
+        return Observer(self._see_layer, self._see_nonlinearity, self._see_input, is_told, on_sum)
 
     def _see_input(self, node: Node, tensor: Tensor) -> None:
         if self._full and node.layer not in self._inputs and len(self._inputs) < _CALLS:
@@ -123,6 +133,30 @@ class SignalRecorder:
     def _see_gradient(self, calls: _Calls, gradient: Tensor) -> None:
         if self.tracer is not None:
             calls.gradients.append(self._summary(unscaled(gradient, self._scale)))
+
+    def _see_sum(self, call: Operation) -> Callable[[Node, Tensor], None]:
+        # Before it runs: what adds in place leaves nothing of its first operand.
+        pairs = zip(call.tensors, call.origins, strict=True)
+        operands = {
+            origin.node: summarise(tensor, self.ledger, of="moments")
+            for tensor, origin in pairs
+            if origin is not None and not origin.is_parameter and tensor.is_floating_point()
+        }
+        return functools.partial(self._see_total, operands)
+
+    def _see_total(self, operands: dict[int, Summary], node: Node, total: Tensor) -> None:
+        if self._sums is not None and total.is_floating_point():
+            self._sums[node.index] = operands, summarise(total, self.ledger, of="moments")
+
+    def sums(self) -> dict[int, SumSnapshot]:
+        """What was added to what, by node, once the ledger has been read."""
+        return {
+            node: SumSnapshot(
+                operands={index: one.stats(self.ledger) for index, one in operands.items()},
+                total=total.stats(self.ledger),
+            )
+            for node, (operands, total) in (self._sums or {}).items()
+        }
 
     def close(self) -> None:
         """What comes from now on, from a graph that is gone through again, is no part of it."""
@@ -199,6 +233,10 @@ class SignalRecorder:
 
 def _never(_: Node) -> bool:
     return False
+
+
+def _not_told(_: Operation) -> None:
+    return None
 
 
 def unscaled(gradient: Tensor, scale: Tensor | None) -> Tensor:

@@ -71,7 +71,7 @@ class SnapshotTaker:
         """
         ledger = DeferredRead()
         settled = None if full else self._settled
-        recorder = SignalRecorder(ledger, full=full, settled=settled)
+        recorder = SignalRecorder(ledger, full=full, settled=settled, is_first=step == 0)
         tracer = Tracer(self.model, recorder.observer(), self._plan)
         recorder.tracer = tracer
         axes = Reshapes(tracer.here)
@@ -157,6 +157,7 @@ class SnapshotTaker:
             targets=targets.stats(ledger) if targets else None,
             result=output.stats(ledger) if output else None,
             layer_inputs=received,
+            sums=recorder.sums(),
             variation=None if differs is None else float(ledger[differs][0]),
         )
 

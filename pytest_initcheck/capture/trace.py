@@ -46,6 +46,7 @@ from pytest_initcheck.capture.replay import (
 from pytest_initcheck.capture.unregistered import Unregistered
 from pytest_initcheck.capture.written import constants
 from pytest_initcheck.evidence import Node
+from pytest_initcheck.evidence.streams import adds
 
 
 def layer_of(parameter: str) -> str:
@@ -281,6 +282,7 @@ class Tracer(OperatorMode):
         if found and isinstance(args[0], Tensor) and args[0].is_floating_point():
             slope = found.slope(args[0], args, kwargs)
         received, is_raw = call.received()
+        on_sum = self._observer.on_sum(call) if len(call.data) > 1 and adds(call.operator) else None
         out = func(*args, **kwargs)
         node = self._add_node(call, out, found if slope is not None else None)
         if node is not None:
@@ -291,6 +293,8 @@ class Tracer(OperatorMode):
                 self._tell_nonlinearity(node, found, slope, out)
             elif node.is_layer:
                 self._tell_layer(node, out, received, is_raw)
+            if on_sum is not None:
+                on_sum(node, flat_tensors(out)[0])
         if self._plan.is_recording:
             event = event_at(call, node, found if slope is not None else None) if node else None
             made = self.nodes[first:], claims_on(flat_tensors(out), self._claims)

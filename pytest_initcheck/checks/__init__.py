@@ -11,6 +11,7 @@ from pytest_initcheck.checks.contract import Contract
 from pytest_initcheck.checks.copied_layers import Copies
 from pytest_initcheck.checks.dead_units import DeadUnits
 from pytest_initcheck.checks.depth import Gradients
+from pytest_initcheck.checks.depth_scaling import DepthScaling
 from pytest_initcheck.checks.draw_law import DrawLaw
 from pytest_initcheck.checks.draws import Draws
 from pytest_initcheck.checks.external_rules import external_rules
@@ -33,7 +34,9 @@ from pytest_initcheck.checks.optimiser import Optimiser
 from pytest_initcheck.checks.posterior_collapse import Collapse
 from pytest_initcheck.checks.rule import Check, Rule
 from pytest_initcheck.checks.saturation import Saturation
+from pytest_initcheck.checks.sibling_scales import Siblings
 from pytest_initcheck.checks.step_size import Movement
+from pytest_initcheck.checks.stream_size import StreamSize
 from pytest_initcheck.checks.symmetry import Symmetry
 from pytest_initcheck.checks.targets import Targets
 from pytest_initcheck.checks.uninitialised import Memory
@@ -70,12 +73,15 @@ def registered() -> list[Check]:
         Symmetry(),
         DeadUnits(),
         Saturation(),
+        Siblings(),
+        DepthScaling(),
         LinearModel(),
         Unreached(),
         Handwritten(),
         Gradients(),
         InitialLoss(),
         Growth(),
+        StreamSize(),
         Movement(),
         Copies(),
         Leftovers(),

@@ -6,11 +6,12 @@ It is text, so that a reader sees and can paste exactly what `Diagnosis.try_reme
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from pytest_initcheck.checks.remedy import Remedy, combined
 from pytest_initcheck.evidence import Evidence, Parameter
-from pytest_initcheck.evidence.gradient_flow import is_norm, last_layer, looked_up, next_layers
+from pytest_initcheck.evidence.gradient_flow import last_layer, looked_up, next_layers
+from pytest_initcheck.evidence.graph import is_norm
 from pytest_initcheck.evidence.nonlinearities import RECTIFIERS
 
 _INIT = "torch.nn.init."
@@ -131,6 +132,14 @@ def filled(names: Sequence[str], value: float) -> Remedy:
 def _scaled(names: Sequence[str], factor: float) -> Remedy:
     """Multiply parameters by a factor."""
     return _each(names, f"parameter.mul_({factor:g})", "torch.no_grad()")
+
+
+def scaled_by(factors: Mapping[str, float]) -> Remedy:
+    """Multiply each of the parameters by a factor of its own."""
+    by_factor: dict[str, list[str]] = {}
+    for name, factor in factors.items():
+        by_factor.setdefault(f"{factor:.4g}", []).append(name)
+    return combined(*(_scaled(names, float(factor)) for factor, names in by_factor.items()))
 
 
 def standardised(evidence: Evidence, side: str) -> Remedy:

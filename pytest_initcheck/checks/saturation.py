@@ -15,9 +15,9 @@ from pytest_initcheck.evidence.gradient_flow import (
     is_bridge,
     last_layer,
     makers,
-    normalises,
     producers,
 )
+from pytest_initcheck.evidence.graph import normalises
 from pytest_initcheck.evidence.signals import is_class_loss
 from pytest_initcheck.evidence.transmission import (
     OPEN,

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pytest_initcheck.checks.remedy_code import filled, fresh_norms, redraw
 from pytest_initcheck.checks.rule import Rule
 from pytest_initcheck.evidence import Evidence, Node, Parameter
-from pytest_initcheck.evidence.gradient_flow import is_bridge, is_gain, is_norm, next_layers
+from pytest_initcheck.evidence.gradient_flow import is_bridge, is_gain, next_layers
+from pytest_initcheck.evidence.graph import is_norm
 from pytest_initcheck.evidence.signals import depth_of, largest_gradient, used_parameters
 from pytest_initcheck.records import Finding
 

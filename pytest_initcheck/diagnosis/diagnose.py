@@ -214,6 +214,7 @@ def diagnose(
     ignore: Given = (),
     causal: bool | None = None,
     thorough: bool = False,
+    depth_scaled: bool | float | None = None,
 ) -> Diagnosis:
     """Judge whether a model starts in a state from which it can learn.
 
@@ -246,6 +247,9 @@ def diagnose(
             a language model's own configuration says; without one it is not asked.
         thorough: also ask whether the model can fit the batch, with at most 300 steps; see
             `pytest_initcheck.learns`.
+        depth_scaled: whether what writes to the residual streams is scaled by the depth, to σ/√N
+            for N additions or blocks; a number is that σ, which else is taken from what reads the
+            streams. False: it is not meant to be. Default: what the model's own code says.
 
     Raises:
         InitcheckError: wrong use or bad input; the message says what to pass.
@@ -267,6 +271,7 @@ def diagnose(
         causal=causal,
         thorough=thorough,
         construction=facts,
+        depth_scaled=depth_scaled,
         told=given.told,
         left_out=given.left_out,
     )

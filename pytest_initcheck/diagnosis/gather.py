@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pytest_initcheck.capture.collector import no_full_collections
 from pytest_initcheck.capture.composite_calls import switch_off_dropout
+from pytest_initcheck.capture.declared_scaling import declared_scaling
 from pytest_initcheck.capture.module_anomalies import module_anomalies
 from pytest_initcheck.capture.prepare import opened
 from pytest_initcheck.capture.program import Program
@@ -18,6 +19,7 @@ from pytest_initcheck.diagnosis.sigma_range import sigma_range_of_saturated
 from pytest_initcheck.diagnosis.subject import Subject
 from pytest_initcheck.evidence import Evidence, Observed
 from pytest_initcheck.evidence.objective import ObjectiveFacts
+from pytest_initcheck.evidence.scaling_line import ScalingLine
 from pytest_initcheck.learning.learns import learn
 from pytest_initcheck.ledger import odd_buffers
 from pytest_initcheck.objective.best_line import best_line
@@ -67,6 +69,8 @@ def gather(subject: Subject, *, is_frozen: bool = False) -> Evidence:
             line=best_line(program) if linear_layers(observed) else None,
             construction=subject.construction,
             odd_buffers=odd_values,
+            depth_scaled=subject.depth_scaled,
+            scaling_lines=_scaling_lines(subject, observed),
         )
 
 
@@ -74,6 +78,13 @@ def _idle_terms(program: Program, observed: Observed) -> float:
     # A caller's own step may train one network of several.
     is_partial = program.forward is not None and not observed.is_default_optimizer
     return idle_share(program, observed.rates) if is_partial else 0.0
+
+
+def _scaling_lines(subject: Subject, observed: Observed) -> tuple[ScalingLine, ...]:
+    """What the model's code says of its depth; it is asked where several blocks write."""
+    if all(len(stream.additions) < 2 for stream in observed.streams):
+        return ()
+    return declared_scaling(subject.model, subject.construction)
 
 
 def _objective(program: Program, start: Saved) -> ObjectiveFacts | None:

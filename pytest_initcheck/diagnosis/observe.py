@@ -31,11 +31,13 @@ from pytest_initcheck.capture.optimizer_step import take_step
 from pytest_initcheck.capture.program import Optimizer, Program
 from pytest_initcheck.capture.restore import preserved
 from pytest_initcheck.capture.snapshot import SnapshotTaker, Taken
+from pytest_initcheck.capture.stream_records import stream_records
 from pytest_initcheck.capture.uninformed_loss import loss_facts
 from pytest_initcheck.capture.written import optimizer_name, rates
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.evidence import Observed, Snapshot
 from pytest_initcheck.evidence.objective import ObjectiveFacts
+from pytest_initcheck.evidence.streams import residual_streams
 from pytest_initcheck.records import ModelRecord
 
 _NOTHING: Mapping[str, tuple[str, ...]] = MappingProxyType({})
@@ -65,6 +67,7 @@ def observe(
     held = replace(optimizer_facts(model, made, is_empty=is_empty), is_frozen=is_frozen)
     with preserved(*foreign(model, made)):
         looks, shown = _stepped(looker, first, made, steps, starts)
+    streams = residual_streams(first.nodes, _matrices(first))
     chosen = choices(program, first)
     meta = _meta(program, made, steps, chosen.meta())
     record = functools.partial(_record, looker, first, meta)
@@ -73,7 +76,9 @@ def observe(
         parameters=first.parameters,
         snapshots=tuple(looked.snapshot for looked in looks),
         loss=replace(facts, left_out=chosen.left_out),
-        before=record(first, "start", {}),
+        before=replace(
+            record(first, "start", {}), streams=stream_records(streams, first.snapshot.sums)
+        ),
         after=record(looks[-1], f"after {steps} steps", movement(model, starts)),
         order=first.order,
         rates=_rates(model, made),
@@ -81,6 +86,7 @@ def observe(
         output_nodes=first.output_nodes,
         backward_nodes=first.backward_nodes,
         reshapes=first.reshapes,
+        streams=streams,
         anomalies={**oddities, **_oddities(first, made)},
         objective_nodes=_goals(program, first, objective),
         objective=objective,
@@ -94,6 +100,10 @@ def observe(
         inplace_inputs=rewritten,
         is_handwritten=first.is_handwritten,
     )
+
+
+def _matrices(first: Taken) -> set[str]:
+    return {name for name, known in first.parameters.items() if len(known.shape) > 1}
 
 
 def _record(

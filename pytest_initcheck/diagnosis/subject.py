@@ -34,5 +34,6 @@ class Subject:
     causal: bool | None = None
     thorough: bool = False
     construction: ConstructionFacts | None = None
+    depth_scaled: bool | float | None = None
     told: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()

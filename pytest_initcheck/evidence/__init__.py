@@ -13,6 +13,7 @@ from pytest_initcheck.evidence.snapshot import (
     Parameter,
     ParameterSnapshot,
     Snapshot,
+    SumSnapshot,
 )
 
 __all__ = [
@@ -30,4 +31,5 @@ __all__ = [
     "ParameterSnapshot",
     "Reshape",
     "Snapshot",
+    "SumSnapshot",
 ]

@@ -14,8 +14,10 @@ from pytest_initcheck.evidence.graph import Node, Reshape
 from pytest_initcheck.evidence.learning import Learning
 from pytest_initcheck.evidence.loss_trajectory import LossTrajectory
 from pytest_initcheck.evidence.objective import ObjectiveFacts
+from pytest_initcheck.evidence.scaling_line import ScalingLine
 from pytest_initcheck.evidence.sigma_range import SigmaRange
 from pytest_initcheck.evidence.snapshot import Parameter, Snapshot
+from pytest_initcheck.evidence.streams import Stream
 from pytest_initcheck.records import ModelRecord
 
 # A rate of dropout from which on less than a tenth comes through.
@@ -83,8 +85,8 @@ class Observed:
     optimiser's; ``objective`` is what the loss can reach, None where it cannot be asked;
     ``first_nonfinite`` the node that made the first NaN or infinity; ``optimizer`` what the
     optimiser holds; ``inplace_inputs`` the places of the batch that every pass changes again;
-    ``reshapes`` those that mixed axes up; ``is_handwritten`` says that a part of the gradient comes
-    from a ``torch.autograd.Function``.
+    ``reshapes`` those that mixed axes up; ``streams`` the residual ones; ``is_handwritten`` says
+    that a part of the gradient comes from a ``torch.autograd.Function``.
     """
 
     nodes: tuple[Node, ...]
@@ -108,6 +110,7 @@ class Observed:
     optimizer: OptimizerFacts = field(default_factory=OptimizerFacts)
     inplace_inputs: tuple[str, ...] = ()
     reshapes: tuple[Reshape, ...] = ()
+    streams: tuple[Stream, ...] = ()
     is_handwritten: bool = False
 
     @property
@@ -147,6 +150,9 @@ class Evidence(Observed):
     loss is turned round; ``line`` the share of what can be learnt that a linear function of
     the inputs reaches, where the model is one; ``construction`` how it was built, where a factory
     was passed in its place; ``odd_buffers`` those whose values cannot be meant so.
+    ``depth_scaled`` is what the caller says of the writers of residual
+    streams, a number being the σ before it is divided; ``scaling_lines`` what the model's own code
+    does about it.
     """
 
     dependencies: Dependencies = field(default_factory=Dependencies)
@@ -159,6 +165,8 @@ class Evidence(Observed):
     line: float | None = None
     construction: ConstructionFacts | None = None
     odd_buffers: tuple[OddBuffer, ...] = ()
+    depth_scaled: bool | float | None = None
+    scaling_lines: tuple[ScalingLine, ...] = ()
 
     @classmethod
     def of(cls, observed: Observed, **answers: Any) -> Evidence:

@@ -6,25 +6,12 @@ import math
 from collections.abc import Callable, Collection, Iterator
 
 from pytest_initcheck.evidence.evidence import Observed
-from pytest_initcheck.evidence.graph import Node
+from pytest_initcheck.evidence.graph import Node, is_norm, normalises
 from pytest_initcheck.evidence.remembered import remembered
 from pytest_initcheck.evidence.snapshot import NonlinearityKey
 
-_NORMS = ("batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm")
-# What normalisations are made of where they are written by hand.
-_ROOTS = ("rsqrt", "linalg_vector_norm", "norm")
 _POOLS = ("mean", "avg_pool1d", "avg_pool2d", "avg_pool3d", "_adaptive_avg_pool2d",
           "_adaptive_avg_pool3d")  # fmt: skip
-
-
-def is_norm(node: Node) -> bool:
-    """Whether a traced operation normalises data with a gain and a bias of its own."""
-    return any(norm in node.operator for norm in _NORMS)
-
-
-def normalises(node: Node) -> bool:
-    """Whether a traced operation normalises data, or is the root or norm that another does by."""
-    return is_norm(node) or node.operator.rstrip("_") in _ROOTS
 
 
 @remembered

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+_NORMS = ("batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm")
+# What normalisations are made of where they are written by hand.
+_ROOTS = ("rsqrt", "linalg_vector_norm", "norm")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Node:
@@ -54,3 +58,13 @@ class Reshape:
     is_certain: bool = True
     reader: str = ""
     read_in: str | None = None
+
+
+def is_norm(node: Node) -> bool:
+    """Whether a traced operation normalises data with a gain and a bias of its own."""
+    return any(norm in node.operator for norm in _NORMS)
+
+
+def normalises(node: Node) -> bool:
+    """Whether a traced operation normalises data, or is the root or norm that another does by."""
+    return is_norm(node) or node.operator.rstrip("_") in _ROOTS

@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable
 
 from pytest_initcheck.evidence.evidence import Evidence, Observed
-from pytest_initcheck.evidence.gradient_flow import is_norm, makers, normalises
+from pytest_initcheck.evidence.gradient_flow import makers
+from pytest_initcheck.evidence.graph import is_norm, normalises
 from pytest_initcheck.evidence.loss_trajectory import BLOWN
 from pytest_initcheck.evidence.snapshot import NonlinearityKey, Parameter, Snapshot
 

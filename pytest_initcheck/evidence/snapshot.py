@@ -92,6 +92,14 @@ class OutputSnapshot:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SumSnapshot:
+    """Data that were added to data: each operand by the node that made it, and the total."""
+
+    operands: dict[int, TensorStats]
+    total: TensorStats
+
+
+@dataclass(frozen=True, kw_only=True)
 class Snapshot:
     """Everything measured in one forward and backward pass.
 
@@ -102,7 +110,8 @@ class Snapshot:
     ``loss_parts`` are the losses that the loss is the sum of, where a model returns several.
     ``inputs`` are the data that the first layer receives, ``layer_inputs`` those of every layer
     that receives data on which no layer has worked; ``variation`` is the share of the mean square
-    of the model's output that differs between samples; ``digests`` and
+    of the model's output that differs between samples; ``sums`` are, by node and at the start
+    alone, data that were added to data; ``digests`` and
     ``effective_samples`` are those of a `pytest_initcheck.records.ModelRecord`, at the start.
     """
 
@@ -117,6 +126,7 @@ class Snapshot:
     result: TensorStats | None = None
     layer_inputs: dict[str, TensorStats] = field(default_factory=dict)
     variation: float | None = None
+    sums: dict[int, SumSnapshot] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
     effective_samples: float | None = None
 

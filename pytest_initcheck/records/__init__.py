@@ -29,6 +29,7 @@ from pytest_initcheck.records.measured import (
     ModelRecord,
     RunRecord,
     Share,
+    StreamRecord,
     TensorStats,
     UnitStats,
 )
@@ -57,6 +58,7 @@ __all__ = [
     "SessionRecord",
     "Severity",
     "Share",
+    "StreamRecord",
     "TensorStats",
     "TestRecord",
     "UnitStats",

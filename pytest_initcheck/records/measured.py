@@ -187,6 +187,31 @@ class LayerRecord:
     ] = field(default_factory=dict)
 
 
+_BY_LAYERS = No("the outputs of the layers stand for it")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamRecord:
+    """A residual stream: a chain of additions, each of a branch to what there was.
+
+    ``name`` is the innermost module that holds it, ``writers`` the matrix that writes each branch
+    last (several are joined by " + "), ``variance`` that of the stream before the first addition
+    and after each; ``law`` is what its growth is nearest to, "constant", "linear" (1 + L for L
+    additions) or "exponential" (2^L).
+    """
+
+    name: Annotated[str, Use(compared=_BY_LAYERS)]
+    writers: Annotated[tuple[str, ...], Use(compared=_BY_LAYERS)] = ()
+    variance: Annotated[Curve, Use(compared=_BY_LAYERS)] = ()
+    law: Annotated[str, Use(compared=_BY_LAYERS)] = ""
+
+    @property
+    def growth(self) -> Curve:
+        """The variance relative to what the stream held at first; empty where that is zero."""
+        first = self.variance[0] if self.variance else 0.0
+        return tuple(value / first for value in self.variance) if first else ()
+
+
 _SETTINGS = No("settings are no results; those of a run become notes")
 _IN_COMPARISON = No("a comparison tells what differs")
 _WITH_OPERATIONS = No("it is compared with the operations")
@@ -200,7 +225,8 @@ class ModelRecord(Displayed):
     something was drawn the state of the random "streams". ``effective_samples`` is how many
     independent samples the batch amounts to. ``operations`` counts what the forward
     pass is made of, by operator and the numbers that someone wrote into the program; ``wiring`` is
-    a digest of their order and of what reads from what.
+    a digest of their order and of what reads from what. ``streams`` are the residual ones, at the
+    start.
     """
 
     layers: Annotated[tuple[LayerRecord, ...], Use(compared="layers")] = ()
@@ -227,6 +253,7 @@ class ModelRecord(Displayed):
         Use(compared="operations", shown=_IN_COMPARISON, brief="ops", sparse=True),
     ] = field(default_factory=dict)
     wiring: Annotated[str, Use(compared=_WITH_OPERATIONS, shown=_IN_COMPARISON, sparse=True)] = ""
+    streams: Annotated[tuple[StreamRecord, ...], Use(kept=_BY_LAYERS, compared=_BY_LAYERS)] = ()
 
     def __repr__(self) -> str:
         loss = "" if self.loss is None else f", loss {self.loss:.4g}"

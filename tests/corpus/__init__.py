@@ -12,6 +12,7 @@ from . import (
     faults,
     healthy,
     recurrent,
+    residual,
     symmetry,
     unusual,
     variants,
@@ -31,6 +32,7 @@ TOPICS = (
     convolutional,
     recurrent,
     attention,
+    residual,
     unusual,
     contract,
 )

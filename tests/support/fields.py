@@ -104,7 +104,8 @@ def made(kind: Any) -> Any:
         needed = (f for f in dataclasses.fields(kind) if f.default is dataclasses.MISSING)
         return kind(**{f.name: made(hints(kind)[f.name]) for f in needed})  # type: ignore[operator]
     if origin is tuple:
-        return (made(args[0]), changed(args[0], made(args[0])))
+        one = made(args[0])
+        return (one,) if dataclasses.is_dataclass(one) else (one, changed(args[0], one))
     if origin is dict:
         return {"weight": made(args[1])}
     return {float: 0.375, int: 3, str: "some", bool: True}[undeclared(kind)]

@@ -20,6 +20,7 @@ from pytest_initcheck.report.panels.panel import (
     Table,
     Text,
 )
+from pytest_initcheck.report.panels.residual_streams import ResidualStreams
 
 __all__ = [
     "PROTOCOL",
@@ -41,7 +42,7 @@ def registered() -> list[Panel]:
 
     This list is their registration: a new panel is one module, one import and one line here.
     """
-    return [HowMeasured(), Ledger()]
+    return [ResidualStreams(), HowMeasured(), Ledger()]
 
 
 @dataclass(frozen=True)
