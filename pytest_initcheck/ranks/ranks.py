@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from pytest_initcheck.errors import InitcheckError
+from pytest_initcheck.ranks.writer import rank_here
 
 _FINE, _FAILED = range(2)
 _MOST = 4000
@@ -32,9 +34,10 @@ class Ranks:
         self.members = tuple(members)
         self.rank = self.members.index(dist.get_rank())
         # Members alone need to call this; those of another stage of a pipeline do not.
-        self._group: Any = dist.new_group(
-            list(members), backend="gloo", use_local_synchronization=True
-        )
+        with self._in_time():
+            self._group: Any = dist.new_group(
+                list(members), timeout=_patience(), backend="gloo", use_local_synchronization=True
+            )
 
     @property
     def size(self) -> int:
@@ -74,21 +77,26 @@ class Ranks:
             raise
 
     def _swapped(self, status: int, body: bytes) -> list[tuple[int, bytes]]:
-        try:
+        with self._in_time():
             heads = self._gathered(torch.tensor([status, len(body)]))
             sizes = [int(head[1]) for head in heads]
             mine = torch.zeros(max(sizes), dtype=torch.uint8)
             if body:
                 mine[: len(body)] = torch.frombuffer(bytearray(body), dtype=torch.uint8)
             parts = self._gathered(mine) if max(sizes) else [mine] * self.size
+        pairs = zip(heads, parts, sizes, strict=True)
+        return [(int(head[0]), part[:size].numpy().tobytes()) for head, part, size in pairs]
+
+    @contextlib.contextmanager
+    def _in_time(self) -> Iterator[None]:
+        try:
+            yield
         except RuntimeError as error:
             text = " ".join(str(error).split())[:300]
             raise RankError(
                 f"rank {self.members[self.rank]} waited for the others in vain ({text}): let every "
                 "rank make the same calls on the same model, each with its part of the batch"
             ) from error
-        pairs = zip(heads, parts, sizes, strict=True)
-        return [(int(head[0]), part[:size].numpy().tobytes()) for head, part, size in pairs]
 
     def _gathered(self, mine: Tensor) -> list[Tensor]:
         found = [torch.empty_like(mine) for _ in self.members]
@@ -105,6 +113,15 @@ class Ranks:
         return [body for _, body in messages]
 
 
+def _patience() -> timedelta | None:
+    """How long the job's own group waits; None, which stands for half an hour, where unknown."""
+    job: Any = dist.group.WORLD
+    with contextlib.suppress(RuntimeError, AttributeError):
+        found: timedelta = job._get_backend(torch.device("cpu")).options._timeout
+        return found
+    return None
+
+
 _held: dict[tuple[int, ...], tuple[Any, Ranks]] = {}
 
 
@@ -116,5 +133,6 @@ def ranks_of(members: Sequence[int]) -> Ranks:
     world, key = dist.group.WORLD, tuple(members)
     known = _held.get(key)
     if known is None or known[0] is not world:
+        rank_here()
         _held[key] = known = world, Ranks(key)
     return known[1]
