@@ -31,6 +31,7 @@ from pytest_initcheck.checks.optimiser import Optimiser
 from pytest_initcheck.checks.posterior_collapse import Collapse
 from pytest_initcheck.checks.rule import Check, Rule
 from pytest_initcheck.checks.saturation import Saturation
+from pytest_initcheck.checks.sharding import Sharding
 from pytest_initcheck.checks.step_size import Movement
 from pytest_initcheck.checks.symmetry import Symmetry
 from pytest_initcheck.checks.targets import Targets
@@ -52,6 +53,7 @@ def registered() -> list[Check]:
         NonFinite(),
         Construction(),
         Draws(),
+        Sharding(),
         Memory(),
         InputScale(),
         MixedAxes(),

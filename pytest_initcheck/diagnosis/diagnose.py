@@ -278,7 +278,12 @@ def _by_all(subject: Subject, spread: Spread) -> Diagnosis:
     whole = as_one(spread, subject.batch, subject.optimizer)
     told = (*subject.told, f"model: {whole.told}")
     subject = replace(
-        subject, model=whole.model, batch=whole.batch, optimizer=whole.optimizer, told=told
+        subject,
+        model=whole.model,
+        batch=whole.batch,
+        optimizer=whole.optimizer,
+        agreement=whole.agreement,
+        told=told,
     )
     return _agreed(_diagnosed(subject), spread.ranks)
 

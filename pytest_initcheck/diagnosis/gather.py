@@ -65,6 +65,7 @@ def gather(subject: Subject, *, is_frozen: bool = False) -> Evidence:
             unturned=unturned(program) if observed.is_handwritten else (),
             line=best_line(program) if linear_layers(observed) else None,
             construction=subject.construction,
+            agreement=subject.agreement,
         )
 
 

@@ -11,20 +11,23 @@ import torch
 
 from pytest_initcheck.capture import validate
 from pytest_initcheck.capture.program import Optimizer
+from pytest_initcheck.distributed.agreement import agreement
 from pytest_initcheck.distributed.batches import put_together, shares_of
 from pytest_initcheck.distributed.spread import Spread, spread_of
-from pytest_initcheck.distributed.unsharded import Unsharded, unsharded
+from pytest_initcheck.distributed.unsharded import Unsharded, reshard, unsharded
+from pytest_initcheck.evidence.agreement import Agreement
 
 
 @dataclass(frozen=True, kw_only=True)
 class AsOne:
     """A model, its batch and its optimiser as one process would have them; ``told`` says what was
-    made of them."""
+    made of them, ``agreement`` what the ranks hold of the model."""
 
     model: Any
     batch: Any
     optimizer: Optimizer | None
     told: str
+    agreement: Agreement
 
 
 @contextmanager
@@ -44,8 +47,10 @@ def as_one(spread: Spread, batch: Any, optimizer: Optimizer | None) -> AsOne:
     Raises:
         InitcheckError: they cannot be, or another rank failed.
     """
+    reshard(spread.model)
     validate.check_model(spread.model)
     ranks = spread.ranks
+    found = agreement(spread)
     shares = shares_of(batch, ranks)
     copied = unsharded(spread.model)
     samples = sum(shares.samples)
@@ -54,6 +59,7 @@ def as_one(spread: Spread, batch: Any, optimizer: Optimizer | None) -> AsOne:
         batch=put_together(batch, ranks, shares),
         optimizer=None if optimizer is None else _moved(optimizer, copied),
         told=f"{ranks.size} ranks ({spread.told}), put together as one model and {samples} samples",
+        agreement=found,
     )
 
 

@@ -40,7 +40,6 @@ def unsharded(model: nn.Module) -> Unsharded:
     Raises:
         InitcheckError: a tensor cannot be put together.
     """
-    reshard(model)
     memo: dict[int, Any] = {}
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):
         memo[id(tensor)] = _whole(name, tensor)

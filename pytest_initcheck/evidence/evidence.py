@@ -6,6 +6,7 @@ import functools
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from pytest_initcheck.evidence.agreement import Agreement
 from pytest_initcheck.evidence.batch_place import BatchPlace
 from pytest_initcheck.evidence.construction import ConstructionFacts
 from pytest_initcheck.evidence.dependencies import Dependencies
@@ -143,7 +144,8 @@ class Evidence(Observed):
     at other parameters alone; ``unturned`` the parameters whose gradient stays as it is where the
     loss is turned round; ``line`` the share of what can be learnt that a linear function of
     the inputs reaches, where the model is one; ``construction`` how it was built, where a factory
-    was passed in its place.
+    was passed in its place; ``agreement`` what the ranks that hold it compared, None where one
+    process does.
     """
 
     dependencies: Dependencies = field(default_factory=Dependencies)
@@ -155,6 +157,7 @@ class Evidence(Observed):
     unturned: tuple[str, ...] = ()
     line: float | None = None
     construction: ConstructionFacts | None = None
+    agreement: Agreement | None = None
 
     @classmethod
     def of(cls, observed: Observed, **answers: Any) -> Evidence:
