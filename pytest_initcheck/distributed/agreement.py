@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from pytest_initcheck.capture.deferred_read import DeferredRead
 from pytest_initcheck.capture.fingerprint import Fingerprints
 from pytest_initcheck.capture.trace import layer_of
-from pytest_initcheck.distributed.spread import Spread, is_sharded
+from pytest_initcheck.distributed.spread import is_sharded
 from pytest_initcheck.evidence.agreement import Agreement, Pair
+from pytest_initcheck.ranks.ranks import Ranks
 
 # What DDP is told to leave alone, such as the experts that each rank has for itself.
 _LEFT_ALONE = "_ddp_params_and_buffers_to_ignore"
@@ -30,7 +31,7 @@ class _Held:
     is_uniform: bool
 
 
-def agreement(spread: Spread) -> Agreement:
+def agreement(model: nn.Module, ranks: Ranks) -> Agreement:
     """Which parameters differ between ranks, or do not, against what should be.
 
     One exchange of a digest for each parameter; every rank has to call this.
@@ -38,9 +39,9 @@ def agreement(spread: Spread) -> Agreement:
     Raises:
         RankError: another rank failed.
     """
-    mine = {name: asdict(held) for name, held in _held(spread.model)}
-    said = spread.ranks.exchange(json.dumps(mine).encode())
-    by_rank = dict(zip(spread.ranks.members, map(_read, said), strict=True))
+    mine = {name: asdict(held) for name, held in _held(model)}
+    said = ranks.exchange(json.dumps(mine).encode())
+    by_rank = dict(zip(ranks.members, map(_read, said), strict=True))
     names = [name for name in mine if all(name in held for held in by_rank.values())]
     return Agreement(
         unequal=tuple(_pairs(names, by_rank, _is_unequal)),

@@ -50,7 +50,7 @@ def as_one(spread: Spread, batch: Any, optimizer: Optimizer | None) -> AsOne:
     reshard(spread.model)
     validate.check_model(spread.model)
     ranks = spread.ranks
-    found = agreement(spread)
+    found = agreement(spread.model, spread.ranks)
     shares = shares_of(batch, ranks)
     copied = unsharded(spread.model)
     samples = sum(shares.samples)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import torch
-from support.ranks import on_ranks
 from support.spread_models import built, ddp, fsdp, part, rows, tensor_parallel
 from torch import nn
 from torch.distributed.tensor import DTensor, Shard
 
 from pytest_initcheck import diagnose
+from pytest_initcheck.ranks.local_job import on_ranks
 
 
 def sharding(model, batch, **options):

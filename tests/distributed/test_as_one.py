@@ -6,10 +6,10 @@ import functools
 from dataclasses import replace
 
 import pytest
-from support.ranks import on_ranks
 from support.spread_models import CASES, built, ddp, fsdp, part, tensor_parallel
 
 from pytest_initcheck import diagnose
+from pytest_initcheck.ranks.local_job import on_ranks
 from pytest_initcheck.serialization import encode
 
 WAYS = {"ddp": ddp, "fsdp": fsdp}

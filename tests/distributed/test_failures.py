@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 
 import torch
-from support.ranks import on_ranks
 from support.spread_models import built, ddp, fsdp, mlp, part, rows, tensor_parallel
 from torch import nn
 
 from pytest_initcheck import InitcheckError, diagnose
+from pytest_initcheck.ranks.local_job import on_ranks
 
 
 class Picky(nn.Module):

@@ -1,4 +1,4 @@
-"""Several processes of one job on this machine, joined by gloo."""
+"""A job of several processes on this machine: forked, joined by gloo, and gone at the end."""
 
 from __future__ import annotations
 
@@ -15,18 +15,25 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+from pytest_initcheck.errors import InitcheckError
+
 
 def on_ranks(size: int, work: Callable[[int], Any], timeout: float = 60.0) -> list[Any]:
     """What ``work(rank)`` gives on each of several forked ranks; plain data, in their order.
 
-    An exception comes back as "Error: text".
+    ``timeout`` is how long a rank may take, in seconds; a wait for another one takes half of it.
+
+    Raises:
+        InitcheckError: a rank raised, or said nothing in time; the message holds what it said.
     """
     context = multiprocessing.get_context("fork")
     with tempfile.TemporaryDirectory() as folder:
         ends = [context.Pipe(duplex=False) for _ in range(size)]
         processes = [
             context.Process(
-                target=_serve, args=(rank, size, folder, timeout, work, ends[rank][1]), daemon=True
+                target=_serve,
+                args=(rank, size, folder, timeout, work, ends[rank][1]),
+                daemon=True,
             )
             for rank in range(size)
         ]
@@ -34,6 +41,8 @@ def on_ranks(size: int, work: Callable[[int], Any], timeout: float = 60.0) -> li
             warnings.simplefilter("ignore", DeprecationWarning)
             for process in processes:
                 process.start()
+        for _, writer in ends:
+            writer.close()
         try:
             return [_heard(reader, timeout) for reader, _ in ends]
         finally:
@@ -44,9 +53,14 @@ def on_ranks(size: int, work: Callable[[int], Any], timeout: float = 60.0) -> li
 
 
 def _heard(reader: Connection, timeout: float) -> Any:
-    assert reader.poll(timeout), "a rank says nothing: it hangs, or is gone"
-    kind, value = reader.recv()
-    assert kind == "done", value
+    try:
+        if not reader.poll(timeout):
+            raise InitcheckError(f"a rank said nothing for {timeout:g} seconds")
+        is_done, value = reader.recv()
+    except EOFError:
+        raise InitcheckError("a rank ended before it was done") from None
+    if not is_done:
+        raise InitcheckError(value)
     return value
 
 
@@ -67,9 +81,13 @@ def _serve(
             world_size=size,
             timeout=timedelta(seconds=timeout / 2),
         )
-        writer.send(("done", work(rank)))
-    except BaseException:
-        writer.send(("raised", traceback.format_exc()))
+        writer.send((True, work(rank)))
+    except InitcheckError as error:
+        writer.send((False, f"rank {rank}: {error}"))
+    except BaseException as error:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{last.filename.rsplit('/', 1)[-1]}:{last.lineno}"
+        writer.send((False, f"rank {rank} raised {type(error).__name__} at {where}: {error}"))
     finally:
         # What has no end of its own, as threads of gloo, ends with the process.
         os._exit(0)
