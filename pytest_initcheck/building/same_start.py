@@ -8,13 +8,13 @@ from typing import Any, Literal, get_args
 
 import torch
 
-from pytest_initcheck.building import ways
+from pytest_initcheck.building import ways, world_size
 from pytest_initcheck.building.compare_tensors import Unlike
 from pytest_initcheck.building.materialise import Initialise
 from pytest_initcheck.capture.randomness import isolated
 from pytest_initcheck.errors import InitcheckError, InitcheckFailure
 
-How = Literal["meta", "twice", "device", "dtype", "compile", "state_dict"]
+How = Literal["meta", "twice", "device", "dtype", "compile", "state_dict", "world_size", "stages"]
 _WAYS: dict[str, Callable[[ways.Building], Iterator[Unlike]]] = {
     "meta": ways.by_meta,
     "twice": ways.twice,
@@ -22,6 +22,8 @@ _WAYS: dict[str, Callable[[ways.Building], Iterator[Unlike]]] = {
     "dtype": ways.in_dtype,
     "compile": ways.compiled,
     "state_dict": ways.by_state_dict,
+    "world_size": world_size.by_world_size,
+    "stages": world_size.by_stages,
 }
 _MOST = 12
 
@@ -36,6 +38,7 @@ def assert_same_start(
     device: str | torch.device | None = None,
     dtype: torch.dtype = torch.bfloat16,
     backend: str = "aot_eager",
+    ranks: int = 2,
 ) -> None:
     """Fail where a model starts in another way when it is built in another way.
 
@@ -54,7 +57,10 @@ def assert_same_start(
             float32, buffers up to one rounding. "state_dict": what one saves and another loads
             strictly gives the same tensors, those that are not saved included, and the same outputs
             on ``batch``. "compile": ``torch.compile`` leaves tensors as they are and gives the same
-            outputs on ``batch``, up to rounding.
+            outputs on ``batch``, up to rounding. "world_size": built, and sharded, by a job of
+            one process and by one of ``ranks``, the full tensors are the same, replicas are equal,
+            shards are not, and nothing that the meta device left is unwritten. "stages": what each
+            of ``ranks`` processes builds as its stage of a pipeline holds no draw of another's.
         seed: of the first model; the second has the next one where two are wanted.
         batch: what the model is called with, as ``model(*batch)`` or ``model(**batch)`` or
             ``model(batch)``; needed for "compile".
@@ -63,6 +69,9 @@ def assert_same_start(
         device: for "device". Default: "cuda", or "mps", where there is one.
         dtype: for "dtype".
         backend: of ``torch.compile``. Default "aot_eager", which needs no compiler.
+        ranks: processes of the job (gloo, on the CPU of this machine, forked), for "world_size"
+            and "stages", in which ``torch.distributed`` is ready when the factory is called.
+            Default 2.
 
     Raises:
         InitcheckFailure: it starts otherwise; the message names each tensor and what differs.
@@ -78,6 +87,7 @@ def assert_same_start(
         device=device,
         dtype=dtype,
         backend=backend,
+        ranks=ranks,
     )
     with isolated():
         found = list(_WAYS[how](building))

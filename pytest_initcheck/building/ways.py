@@ -39,6 +39,7 @@ class Building:
     device: str | torch.device | None = None
     dtype: torch.dtype = torch.bfloat16
     backend: str = "aot_eager"
+    ranks: int = 2
 
     def recorded(self) -> tuple[nn.Module, frozenset[str]]:
         """The model from the first seed, and the names of what was drawn in it.

@@ -14,16 +14,16 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 def copied(tree: Any) -> Any:
     """The same structure with every tensor replaced by a copy."""
-    return _mapped(lambda t: t.detach().clone().requires_grad_(t.requires_grad), tree)
+    return mapped(lambda t: t.detach().clone().requires_grad_(t.requires_grad), tree)
 
 
-def _mapped(change: Callable[[Tensor], Tensor], tree: Any) -> Any:
+def mapped(change: Callable[[Tensor], Tensor], tree: Any) -> Any:
     """The same structure with every tensor changed, in mappings of any class too."""
 
     def leaf(value: Any) -> Any:
         if isinstance(value, MutableMapping):
             found = copy.copy(value)
-            found.update({key: _mapped(change, item) for key, item in value.items()})
+            found.update({key: mapped(change, item) for key, item in value.items()})
             return found
         if isinstance(value, PackedSequence):
             return value._replace(data=change(value.data))
@@ -60,4 +60,4 @@ def main_tensor(output: Any) -> Any:
 
 def moved(tree: Any, device: torch.device) -> Any:
     """The same structure with every tensor on ``device``."""
-    return _mapped(lambda tensor: tensor.to(device), tree)
+    return mapped(lambda tensor: tensor.to(device), tree)

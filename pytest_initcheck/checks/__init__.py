@@ -34,6 +34,7 @@ from pytest_initcheck.checks.optimiser import Optimiser
 from pytest_initcheck.checks.posterior_collapse import Collapse
 from pytest_initcheck.checks.rule import Check, Rule
 from pytest_initcheck.checks.saturation import Saturation
+from pytest_initcheck.checks.sharding import Sharding
 from pytest_initcheck.checks.sibling_scales import Siblings
 from pytest_initcheck.checks.step_size import Movement
 from pytest_initcheck.checks.stream_size import StreamSize
@@ -59,6 +60,7 @@ def registered() -> list[Check]:
         NonFinite(),
         Construction(),
         Draws(),
+        Sharding(),
         Memory(),
         OddBuffers(),
         InputScale(),

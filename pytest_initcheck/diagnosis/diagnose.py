@@ -20,10 +20,13 @@ from pytest_initcheck.checks.known_ignores import parse_known
 from pytest_initcheck.checks.optimiser import Optimiser
 from pytest_initcheck.checks.remedy import Remedy
 from pytest_initcheck.checks.verdict import verdict_of
+from pytest_initcheck.diagnosis.agree import Told, told_by_first
 from pytest_initcheck.diagnosis.gather import gather
 from pytest_initcheck.diagnosis.sigma_range import sigma_range
 from pytest_initcheck.diagnosis.subject import Subject
 from pytest_initcheck.diagnosis.try_remedy import Remedied, mechanical, run_remedies
+from pytest_initcheck.distributed.spread import Spread
+from pytest_initcheck.distributed.together import as_one, joined
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.evidence import Evidence
 from pytest_initcheck.evidence.construction import ConstructionFacts
@@ -33,6 +36,7 @@ from pytest_initcheck.evidence.sigma_range import SigmaRange
 from pytest_initcheck.ignores import Given, Ignore
 from pytest_initcheck.inputs import adapted
 from pytest_initcheck.ledger import Recorded, built
+from pytest_initcheck.ranks.ranks import Ranks
 from pytest_initcheck.records import Finding, ModelRecord, RunRecord, Verdict
 
 if TYPE_CHECKING:
@@ -254,28 +258,65 @@ def diagnose(
     Raises:
         InitcheckError: wrong use or bad input; the message says what to pass.
     """
-    validate.check_steps(steps)
     whole, facts = built(model)
-    ignores = parse_known(ignore)
-    given = adapted(whole, batch, loss_fn, optimizer, forward)
-    subject = Subject(
-        model=whole,
-        batch=given.batch,
-        loss_fn=given.loss_fn,
-        optimizer=given.optimizer,
-        steps=steps,
-        forward=given.forward,
-        device=device,
-        checks=checks,
-        ignore=ignores,
-        causal=causal,
-        thorough=thorough,
-        construction=facts,
-        depth_scaled=depth_scaled,
-        told=given.told,
-        left_out=given.left_out,
+    with joined(whole) as spread:
+        validate.check_steps(steps)
+        ignores = parse_known(ignore)
+        given = adapted(
+            whole if spread is None else spread.model, batch, loss_fn, optimizer, forward
+        )
+        subject = Subject(
+            model=whole,
+            batch=given.batch,
+            loss_fn=given.loss_fn,
+            optimizer=given.optimizer,
+            steps=steps,
+            forward=given.forward,
+            device=device,
+            checks=checks,
+            ignore=ignores,
+            causal=causal,
+            thorough=thorough,
+            construction=facts,
+            depth_scaled=depth_scaled,
+            told=given.told,
+            left_out=given.left_out,
+        )
+        return _diagnosed(subject) if spread is None else _by_all(subject, spread)
+
+
+def _by_all(subject: Subject, spread: Spread) -> Diagnosis:
+    """The diagnosis of a model that several ranks hold; the same on each of them."""
+    whole = as_one(spread, subject.batch, subject.optimizer)
+    told = (*subject.told, f"model: {whole.told}")
+    subject = replace(
+        subject,
+        model=whole.model,
+        batch=whole.batch,
+        optimizer=whole.optimizer,
+        agreement=whole.agreement,
+        told=told,
     )
-    return _diagnosed(subject)
+    return _agreed(_diagnosed(subject), spread.ranks)
+
+
+def _agreed(found: Diagnosis, ranks: Ranks) -> Diagnosis:
+    """The diagnosis with what the first rank says, where that is another word than its own."""
+    mine = Told(found.run_record(), tuple(found.findings), tuple(found.ignored))
+    first = told_by_first(mine, ranks)
+    if first is None:
+        return found
+    record = first.record
+    return replace(
+        found,
+        record=record.before or found.record,
+        after=record.after or found.after,
+        losses=record.curves["loss"][0],
+        findings=list(first.findings),
+        ignored=list(first.ignored),
+        parts={name: record.shown[name][0] for name in found.parts},
+        chance=record.levels.get("loss", {}).get("chance"),
+    )
 
 
 def _holding(

@@ -71,6 +71,7 @@ def gather(subject: Subject, *, is_frozen: bool = False) -> Evidence:
             odd_buffers=odd_values,
             depth_scaled=subject.depth_scaled,
             scaling_lines=_scaling_lines(subject, observed),
+            agreement=subject.agreement,
         )
 
 

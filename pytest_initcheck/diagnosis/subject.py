@@ -11,6 +11,7 @@ from torch import nn
 
 from pytest_initcheck.capture.program import Forward, LossFunction, Optimizer
 from pytest_initcheck.checks import Check
+from pytest_initcheck.evidence.agreement import Agreement
 from pytest_initcheck.evidence.construction import ConstructionFacts
 from pytest_initcheck.ignores import Ignore
 
@@ -35,5 +36,6 @@ class Subject:
     thorough: bool = False
     construction: ConstructionFacts | None = None
     depth_scaled: bool | float | None = None
+    agreement: Agreement | None = None
     told: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()

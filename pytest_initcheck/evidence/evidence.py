@@ -6,6 +6,7 @@ import functools
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from pytest_initcheck.evidence.agreement import Agreement
 from pytest_initcheck.evidence.batch_place import BatchPlace
 from pytest_initcheck.evidence.buffers import OddBuffer
 from pytest_initcheck.evidence.construction import ConstructionFacts
@@ -150,9 +151,9 @@ class Evidence(Observed):
     loss is turned round; ``line`` the share of what can be learnt that a linear function of
     the inputs reaches, where the model is one; ``construction`` how it was built, where a factory
     was passed in its place; ``odd_buffers`` those whose values cannot be meant so.
-    ``depth_scaled`` is what the caller says of the writers of residual
-    streams, a number being the σ before it is divided; ``scaling_lines`` what the model's own code
-    does about it.
+    ``depth_scaled`` is what the caller says of the writers of residual streams, a number being the
+    σ before it is divided; ``scaling_lines`` what the model's own code does about it; ``agreement``
+    what the ranks that hold it compared, None where one process does.
     """
 
     dependencies: Dependencies = field(default_factory=Dependencies)
@@ -167,6 +168,7 @@ class Evidence(Observed):
     odd_buffers: tuple[OddBuffer, ...] = ()
     depth_scaled: bool | float | None = None
     scaling_lines: tuple[ScalingLine, ...] = ()
+    agreement: Agreement | None = None
 
     @classmethod
     def of(cls, observed: Observed, **answers: Any) -> Evidence:

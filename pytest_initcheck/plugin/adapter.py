@@ -10,6 +10,7 @@ import pytest
 
 from pytest_initcheck.plugin import hooks, markers, models, options, repro
 from pytest_initcheck.plugin.controller import REPORT_ATTRIBUTE, Controller, is_worker
+from pytest_initcheck.ranks.writer import rank_here
 
 if TYPE_CHECKING:
     from pytest_initcheck.baseline import Baselines
@@ -118,6 +119,8 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Keep the outcome; at the end of the test send what it recorded along with the report."""
     report = yield
+    # A test may leave its process group again.
+    rank_here()
     outcome = item.stash.get(OUTCOME, None)
     if outcome is not None:
         outcome.see(report, call)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_initcheck.plugin.collection import Collection
+from pytest_initcheck.ranks.writer import is_writer, rank_here
 
 if TYPE_CHECKING:
     from pytest_initcheck.session.collector import Session
@@ -71,6 +72,9 @@ class Controller:
             return
         collected = self._collect()
         self._add_crashes(collected)
+        if not is_writer():
+            collected.notes.append(f"rank {rank_here()} writes nothing; rank 0 does")
+            return
         if self.settings.update:
             collected.update_baselines()
         if self.settings.update != "all":

@@ -1,0 +1,169 @@
+"""The same start for any number of processes: built by jobs of one rank and of several."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pytest_initcheck.building.compare_tensors import Unlike, tensors_of
+from pytest_initcheck.building.ways import Building
+from pytest_initcheck.capture.deferred_read import DeferredRead
+from pytest_initcheck.capture.fingerprint import Fingerprints
+from pytest_initcheck.distributed.agreement import agreement, is_uniform
+from pytest_initcheck.distributed.unsharded import reshard, whole
+from pytest_initcheck.errors import InitcheckError
+from pytest_initcheck.evidence.agreement import Pair
+from pytest_initcheck.ranks.local_job import on_ranks
+from pytest_initcheck.ranks.ranks import ranks_of
+from pytest_initcheck.training.forks import no_fork
+
+
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """A whole tensor: its kind, shape and digest, the share of it that is NaN, its mean and
+    deviation, and whether its rows or columns are all equal."""
+
+    kind: str
+    shape: tuple[int, ...]
+    digest: str
+    unwritten: float
+    mean: float
+    std: float
+    is_uniform: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """How a model starts on all ranks of a job together, and what they disagree in."""
+
+    tensors: dict[str, Held]
+    unequal: tuple[Pair, ...] = ()
+    repeated: tuple[Pair, ...] = ()
+
+
+def by_world_size(building: Building) -> Iterator[Unlike]:
+    """Built by one rank, and by several."""
+    (alone,) = _job(1, lambda rank: _start(building, 1))
+    together, *_ = _job(building.ranks, lambda rank: _start(building, building.ranks))
+    sizes = f"world sizes 1 and {building.ranks}"
+    for name in sorted(alone.tensors.keys() | together.tensors.keys()):
+        one, other = alone.tensors.get(name), together.tensors.get(name)
+        why = _why(one, other, sizes)
+        known = one or other
+        if why and known is not None:
+            yield Unlike(name=name, kind=known.kind, why=why)
+    for pair in together.unequal:
+        why = f"ranks {_both(pair)} hold the same part of it, with other values"
+        yield Unlike(name=pair.name, kind="parameter", why=why)
+    for pair in together.repeated:
+        why = f"ranks {_both(pair)} hold other parts of it, with the same values"
+        yield Unlike(name=pair.name, kind="parameter", why=why)
+
+
+def by_stages(building: Building) -> Iterator[Unlike]:
+    """Built by each rank for itself, as the stages of a pipeline: no two draw the same values."""
+    stages = _job(building.ranks, lambda rank: _stage(building))
+    for (one, mine), (other, theirs) in combinations(enumerate(stages), 2):
+        for name, held in mine.tensors.items():
+            for twin, copy in theirs.tensors.items():
+                if _is_twin(held, copy) and _role(name) == _role(twin):
+                    why = f"stage {one} draws the values that {twin} has in stage {other}"
+                    yield Unlike(name=name, kind=held.kind, why=why)
+
+
+def _job(size: int, work: Callable[[int], Start]) -> list[Start]:
+    refusal = no_fork(torch.device("cpu"))
+    if refusal is not None:
+        raise InitcheckError(
+            f"a job of {size} ranks cannot be started here: {refusal}; run this test where torch "
+            "sees the CPU alone, on Linux"
+        )
+    return on_ranks(size, work)
+
+
+def _start(building: Building, size: int) -> Start:
+    model = _built(building)
+    if size == 1:
+        return Start(tensors=_tensors(model))
+    found = agreement(model, ranks_of(range(size)))
+    return Start(tensors=_tensors(model), unequal=found.unequal, repeated=found.repeated)
+
+
+def _stage(building: Building) -> Start:
+    return Start(tensors=_tensors(_built(building)))
+
+
+def _built(building: Building) -> nn.Module:
+    # What nothing writes to is NaN then, wherever memory is taken.
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    model: Any = building.model()
+    if not isinstance(model, nn.Module):
+        raise InitcheckError(
+            f"the factory returned a {type(model).__name__}; let it return the nn.Module"
+        )
+    reshard(model)
+    return model
+
+
+def _tensors(model: nn.Module) -> dict[str, Held]:
+    named = {name.removeprefix("module."): pair for name, pair in tensors_of(model).items()}
+    return {name: _held(tensor, kind) for name, (tensor, kind) in named.items()}
+
+
+def _held(tensor: Tensor, kind: str) -> Held:
+    if tensor.is_meta:
+        shape = tuple(tensor.shape)
+        return Held(
+            kind=kind, shape=shape, digest="", unwritten=1.0, mean=0.0, std=0.0, is_uniform=True
+        )
+    values = whole(tensor)
+    ledger = DeferredRead()
+    marks = Fingerprints([values], ledger)
+    ledger.read()
+    numbers = values.double() if values.numel() else torch.zeros(1)
+    return Held(
+        kind=kind,
+        shape=tuple(values.shape),
+        digest=marks.digest(),
+        unwritten=float(numbers.isnan().float().mean()),
+        mean=float(numbers.nanmean()),
+        std=float(numbers.std(correction=0)),
+        is_uniform=is_uniform(values),
+    )
+
+
+def _why(one: Held | None, other: Held | None, sizes: str) -> str:
+    """What is wrong with a tensor, "" for nothing."""
+    if one is None or other is None:
+        return f"only one of {sizes} has it"
+    if one.shape != other.shape:
+        return f"its shape is {one.shape} and {other.shape} for {sizes}"
+    if other.unwritten:
+        share = "all" if other.unwritten >= 1 else f"{100 * other.unwritten:.3g} %"
+        return f"{share} of it never written: it is as to_empty() made it, or on the meta device"
+    if one.digest == other.digest:
+        return ""
+    return (
+        f"differs between {sizes}: mean {one.mean:.4g} and {other.mean:.4g}, "
+        f"standard deviation {one.std:.4g} and {other.std:.4g}"
+    )
+
+
+def _both(pair: Pair) -> str:
+    return f"{pair.ranks[0]} and {pair.ranks[1]}"
+
+
+def _is_twin(one: Held, other: Held) -> bool:
+    is_parameter = one.kind == other.kind == "parameter"
+    return is_parameter and one.digest == other.digest and not one.is_uniform
+
+
+def _role(name: str) -> str:
+    """The name without its numbers: an embedding and the head that is tied to it are two roles."""
+    return re.sub(r"\d+", "", name)

@@ -1,0 +1,121 @@
+"""The model as one process would hold it: a copy with whole tensors, and nothing that talks."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from pytest_initcheck.distributed.spread import is_fully_sharded, is_sharded
+from pytest_initcheck.errors import InitcheckError
+
+_JOB = "torch.distributed"
+
+
+@dataclass(frozen=True)
+class Unsharded:
+    """A copy of a model with whole tensors; ``places`` has them by the number of the original."""
+
+    model: nn.Module
+    places: Mapping[int, Any]
+
+
+class SyncBatchNorm(nn.SyncBatchNorm):
+    """Normalises by the batch that it is given: all of it is here."""
+
+    # Bound as it stands in the class above, which asks no other rank.
+    forward = _BatchNorm.forward
+
+
+def unsharded(model: nn.Module) -> Unsharded:
+    """A copy of a model whose DTensors are whole, without the hooks that shard and gather.
+
+    Ties are kept. One tensor after the other is put together; every rank has to call this.
+
+    Raises:
+        InitcheckError: a tensor cannot be put together.
+    """
+    memo: dict[int, Any] = {}
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        memo[id(tensor)] = _whole(name, tensor)
+    modules = list(model.modules())
+    for module in modules:
+        memo[id(module)] = _shell(module)
+    for module in modules:
+        if not isinstance(module, torch.jit.ScriptModule):
+            memo[id(module)].__dict__.update(_attributes(module, memo))
+    return Unsharded(memo[id(model)], memo)
+
+
+def reshard(model: nn.Module) -> None:
+    """Let ``fully_shard`` give back what it has gathered, as a pass without gradients leaves it."""
+    sharded: list[Any] = [module for module in model.modules() if is_fully_sharded(module)]
+    for module in sharded:
+        module.reshard()
+
+
+def whole(tensor: Any) -> Tensor:
+    """All of a tensor of which ranks may hold parts; every rank has to call this."""
+    found: Any = tensor.detach()
+    values: Tensor = found.full_tensor() if is_sharded(found) else found
+    return values
+
+
+def _whole(name: str, tensor: Tensor) -> Tensor:
+    if not is_sharded(tensor):
+        return copy.deepcopy(tensor)
+    try:
+        values = whole(tensor).clone()
+    except (RuntimeError, NotImplementedError, TypeError) as error:
+        kind = type(tensor.to_local()).__name__  # type: ignore[attr-defined]
+        raise InitcheckError(
+            f"the shards of {name} ({kind}) cannot be put together ({error}); diagnose the model "
+            "before it is quantised"
+        ) from error
+    if not isinstance(tensor, nn.Parameter):
+        return values
+    return nn.Parameter(values, requires_grad=tensor.requires_grad)
+
+
+def _shell(module: nn.Module) -> nn.Module:
+    if isinstance(module, torch.jit.ScriptModule):
+        return copy.deepcopy(module)
+    kind: type[nn.Module] = type(module)
+    if is_fully_sharded(module):
+        # The class that it makes of the model's own, and the one that it mixes in, come first.
+        kind = kind.__mro__[2]
+    if issubclass(kind, nn.SyncBatchNorm):
+        kind = SyncBatchNorm
+    return kind.__new__(kind)
+
+
+def _attributes(module: nn.Module, memo: dict[int, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in vars(module).items():
+        if name == "_compiled_call_impl":
+            found[name] = None
+        elif name.endswith("_hooks") and isinstance(value, dict):
+            own = {key: hook for key, hook in value.items() if not _is_of_the_job(hook)}
+            found[name] = type(value)(own)
+        elif not _is_of_the_job(value) and not name.startswith("__composable_api"):
+            found[name] = _copied(value, memo)
+    return found
+
+
+def _copied(value: Any, memo: dict[int, Any]) -> Any:
+    try:
+        return copy.deepcopy(value, memo)
+    except (TypeError, RuntimeError, AssertionError, NotImplementedError):
+        # What cannot be copied, such as a lock, is shared.
+        return value
+
+
+def _is_of_the_job(value: Any) -> bool:
+    function = getattr(value, "func", value)
+    places = (getattr(function, "__module__", ""), type(value).__module__)
+    return any(str(place or "").startswith((_JOB, "torch._C._distributed")) for place in places)

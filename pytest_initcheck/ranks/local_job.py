@@ -1,0 +1,93 @@
+"""A job of several processes on this machine: forked, joined by gloo, and gone at the end."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import tempfile
+import traceback
+import warnings
+from collections.abc import Callable
+from datetime import timedelta
+from multiprocessing.connection import Connection
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from pytest_initcheck.errors import InitcheckError
+
+
+def on_ranks(size: int, work: Callable[[int], Any], timeout: float = 60.0) -> list[Any]:
+    """What ``work(rank)`` gives on each of several forked ranks; plain data, in their order.
+
+    ``timeout`` is how long a rank may take, in seconds; a wait for another one takes half of it.
+
+    Raises:
+        InitcheckError: a rank raised, or said nothing in time; the message holds what it said.
+    """
+    context = multiprocessing.get_context("fork")
+    with tempfile.TemporaryDirectory() as folder:
+        ends = [context.Pipe(duplex=False) for _ in range(size)]
+        processes = [
+            context.Process(
+                target=_serve,
+                args=(rank, size, folder, timeout, work, ends[rank][1]),
+                daemon=True,
+            )
+            for rank in range(size)
+        ]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            for process in processes:
+                process.start()
+        for _, writer in ends:
+            writer.close()
+        try:
+            return [_heard(reader, timeout) for reader, _ in ends]
+        finally:
+            for process in processes:
+                process.join(5)
+                if process.is_alive():
+                    process.kill()
+
+
+def _heard(reader: Connection, timeout: float) -> Any:
+    try:
+        if not reader.poll(timeout):
+            raise InitcheckError(f"a rank said nothing for {timeout:g} seconds")
+        is_done, value = reader.recv()
+    except EOFError:
+        raise InitcheckError("a rank ended before it was done") from None
+    if not is_done:
+        raise InitcheckError(value)
+    return value
+
+
+def _serve(
+    rank: int,
+    size: int,
+    folder: str,
+    timeout: float,
+    work: Callable[[int], Any],
+    writer: Connection,
+) -> None:
+    torch.set_num_threads(1)
+    try:
+        dist.init_process_group(
+            "gloo",
+            init_method=f"file://{folder}/meet",
+            rank=rank,
+            world_size=size,
+            timeout=timedelta(seconds=timeout / 2),
+        )
+        writer.send((True, work(rank)))
+    except InitcheckError as error:
+        writer.send((False, f"rank {rank}: {error}"))
+    except BaseException as error:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{last.filename.rsplit('/', 1)[-1]}:{last.lineno}"
+        writer.send((False, f"rank {rank} raised {type(error).__name__} at {where}: {error}"))
+    finally:
+        # What has no end of its own, as threads of gloo, ends with the process.
+        os._exit(0)
