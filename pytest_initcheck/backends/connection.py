@@ -18,6 +18,9 @@ from pytest_initcheck.errors import InitcheckError
 _COMMON = ("joblib", "cloudpickle")
 _NEEDED = {"loky": _COMMON, "dask": (*_COMMON, "distributed"), "ray": (*_COMMON, "ray")}
 
+# Joblib does the tasks of a single worker in the caller's process, which a task could end.
+FEWEST = 2
+
 
 @dataclass(frozen=True, kw_only=True)
 class Connection:
@@ -70,7 +73,7 @@ def _loky(address: Address, sent: Sent, tasks: int) -> Iterator[Connection]:
         yield Connection(
             backend=LokyBackend(),
             parcel=Filed(sent.digest, path),
-            workers=min(cores(), tasks),
+            workers=max(min(cores(), tasks), FEWEST),
             ahead="2*n_jobs",
         )
 

@@ -71,6 +71,10 @@ def backend(client: Any, sent: Sent) -> Any:
 class _Backend(DaskDistributedBackend):  # type: ignore[misc]
     """Tells joblib of tasks that are lost, which it would wait for without end, and cancels."""
 
+    def effective_n_jobs(self, n_jobs: int) -> int:
+        """As joblib's, and never one, for which it would not ask the scheduler."""
+        return max(int(super().effective_n_jobs(n_jobs)), 2)
+
     def submit(self, func: Any, callback: Callable[[Any], object] | None = None) -> Future[Any]:
         """As joblib's; the callback also hears of a task whose workers died again and again."""
 

@@ -121,6 +121,8 @@ def test_an_extra_that_is_missing_is_one_clear_error(models, monkeypatch):
 
 @needs("joblib", "cloudpickle")
 def test_functions_of_a_test_file_reach_processes_that_have_no_such_file(models, monkeypatch):
+    import joblib  # noqa: F401  (not for the inner run alone, which forgets what it imports)
+
     monkeypatch.setattr("pytest_initcheck.backends.connection.cores", lambda: 2)
     models.test(
         test_a="""
