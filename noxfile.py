@@ -71,6 +71,15 @@ def libraries(session: nox.Session) -> None:
 
 
 @nox.session
+def clusters(session: nox.Session) -> None:
+    """A Dask cluster of three processes, a Ray instance, and loky: workers that are killed too."""
+    session.install("-e", ".[dev,loky,dask,ray]")
+    tests = ("tests/backends", "tests/training/test_elsewhere.py")
+    option = "tests/plugin/test_option_backend.py"
+    session.run("pytest", *tests, option, *session.posargs, env=ENVIRONMENT)
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """README, docs and CONTRIBUTING: their code and commands are run, their links followed."""
     install(session)

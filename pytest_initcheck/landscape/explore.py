@@ -36,6 +36,7 @@ def escape(
     noise_on: NoiseOn = "gradient",
     seeds: int | Iterable[int] = SEEDS,
     reached: Predicate | None = None,
+    backend: str | None = None,
 ) -> Escape:
     """Let an optimiser walk on an objective function and say where each seed ends.
 
@@ -53,6 +54,8 @@ def escape(
         noise_on: "gradient" (default) or "loss".
         seeds: how many (default 8), or which.
         reached: a function of the final w that is true for a seed that escaped.
+        backend: where the seeds walk, as in `pytest_initcheck.run`: a task for a group of seeds
+            that walk as one program (2**15 elements of w), or for each seed where they cannot.
 
     Returns:
         An `Escape`. Seeds are run as one batched program where the optimiser and the objective
@@ -65,7 +68,7 @@ def escape(
         problem = pose(
             objective, start, optimizer, steps, noise=noise, noise_on=noise_on, seeds=seeds
         )
-        walked = walk(problem)
+        walked = walk(problem, backend)
         endings = _endings(problem, walked)
         name = _describe(problem)
     return Escape(

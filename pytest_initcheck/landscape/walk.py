@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, optim
 
+from pytest_initcheck.backends.mapping import mapped
 from pytest_initcheck.capture.optimizer_step import ELEMENTWISE
 from pytest_initcheck.capture.randomness import seed_all, stream_positions
+from pytest_initcheck.capture.restore import preserved
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.landscape.problem import EscapeProblem
+
+# Elements of w over the seeds of a group: of more, a step is arithmetic and no longer Python.
+_GROUP = 2**15
 
 
 @dataclass(frozen=True)
@@ -35,10 +40,39 @@ def settling(steps: int) -> int:
     return max(10, steps // 10) if steps else 0
 
 
-def walk(problem: EscapeProblem) -> Walk:
-    """All seeds of the problem, each from its start. Seeds the global random streams."""
-    together = batched(problem)
-    return one_by_one(problem) if together is None else together
+def walk(problem: EscapeProblem, backend: str | None = None) -> Walk:
+    """All seeds of the problem, each from its start. Seeds the global random streams.
+
+    They walk in groups, which are the same whatever the ``backend`` of
+    `pytest_initcheck.backends.mapped` and the number of its workers: another size of a batch may
+    be rounded in another way.
+    """
+    groups = grouped(problem)
+    names = [f"seeds {', '.join(map(str, group))}" for group in groups]
+    return _joined(mapped(_walk_group, problem, groups, backend=backend, names=names).results)
+
+
+def grouped(problem: EscapeProblem) -> list[tuple[int, ...]]:
+    """The seeds that walk together: as many as fit, or one where they cannot be batched."""
+    size = max(_GROUP // problem.start.numel(), 1)
+    if not _batches(problem):
+        size = 1
+    elif not problem.noisy:
+        size = len(problem.seeds)
+    return [problem.seeds[i : i + size] for i in range(0, len(problem.seeds), size)]
+
+
+def _walk_group(problem: EscapeProblem, seeds: tuple[int, ...], tick: object) -> Walk:
+    group = replace(problem, seeds=seeds)
+    with preserved(), torch.inference_mode(False):
+        together = batched(group)
+        return one_by_one(group) if together is None else together
+
+
+def _joined(walks: Sequence[Walk]) -> Walk:
+    if len(walks) == 1:
+        return walks[0]
+    return Walk(*(torch.cat([getattr(w, f) for w in walks]) for f in ("path", "values", "rest")))
 
 
 def one_by_one(problem: EscapeProblem) -> Walk:
@@ -47,18 +81,26 @@ def one_by_one(problem: EscapeProblem) -> Walk:
     for seed in problem.seeds:
         seed_all(seed)
         walks.append(_steps(problem, problem.start[None], problem.noises([seed]), _single))
-    return Walk(*(torch.cat([getattr(w, f) for w in walks]) for f in ("path", "values", "rest")))
+    return _joined(walks)
 
 
 def batched(problem: EscapeProblem) -> Walk | None:
     """All seeds at once, or None where that could differ from one by one."""
-    start = problem.start.expand(len(problem.seeds), *problem.start.shape)
-    if not _elementwise(problem) or not _maps(problem, start):
+    if not _batches(problem):
         return None
+    start = _starts(problem)
     noise = problem.noises(problem.seeds)
     if problem.noisy:
         return _steps(problem, start, noise, _mapped)
     return _alike(problem, noise)
+
+
+def _batches(problem: EscapeProblem) -> bool:
+    return _elementwise(problem) and _maps(problem, _starts(problem))
+
+
+def _starts(problem: EscapeProblem) -> Tensor:
+    return problem.start.expand(len(problem.seeds), *problem.start.shape)
 
 
 def _alike(problem: EscapeProblem, noise: Tensor) -> Walk:

@@ -155,6 +155,7 @@ class Initcheck(Recording):
         reached: Callable[[Any], object],
         seeds: int | Iterable[int] | Sequential = 8,
         probability: float = 0.9,
+        backend: str | None = None,
         name: str = "escape",
     ) -> Escape:
         """Fail where the seeds contradict, with 95 % confidence, that enough of them escape.
@@ -181,6 +182,7 @@ class Initcheck(Recording):
             noise_on=noise_on,
             seeds=seeds,
             reached=reached,
+            backend=backend,
         )
         verdict = escaped(found, probability, decider)
         self._judge(name, "escape", found.run_record(), verdict, decider)

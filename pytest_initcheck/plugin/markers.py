@@ -127,6 +127,7 @@ def for_test(item: pytest.Item, settings: Settings) -> Scope:
         selection=selecting.selection(
             item.config, rules, marked.get("select"), marked.get("strict")
         ),
+        backend=settings.backend,
     )
 
 

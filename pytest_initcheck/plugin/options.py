@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_initcheck.plugin import ci_options, models, repro, selecting, update_options
+from pytest_initcheck.plugin import backend, ci_options, models, repro, selecting, update_options
 from pytest_initcheck.plugin.faults import ignore_fault
 from pytest_initcheck.plugin.paths import below, path_option
 from pytest_initcheck.session.settings import DEVICES, Settings
@@ -32,6 +32,7 @@ def add(parser: pytest.Parser) -> None:
     group = parser.getgroup("initcheck", "diagnosis of how models start")
     _add_options(group)
     ci_options.add(parser, group)
+    backend.add(parser, group)
     selecting.add(parser, group)
     _add_ini_names(parser)
 
@@ -132,6 +133,7 @@ def resolve(config: pytest.Config) -> Settings:
         tolerance=_tolerance_of_ini(config),
         last_run=_last_run(config),
         ci=ci_options.resolve(config),
+        backend=backend.resolve(config),
     )
     _refuse_conflicts(config, settings)
     selecting.check(config)

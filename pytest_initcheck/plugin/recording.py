@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pytest_initcheck.errors import InitcheckError
+from pytest_initcheck.plugin.backend import chosen
 from pytest_initcheck.plugin.repro import Repro
 from pytest_initcheck.plugin.user_errors import bound, call, quiet
 from pytest_initcheck.sequential import Sequential
@@ -143,7 +144,7 @@ class Recording:
         from pytest_initcheck.training import run
         from pytest_initcheck.training.runs import run_until
 
-        options = self._placed(options)
+        options = chosen(self._settings.backend, self._placed(options))
         decider = self._decider(name, bound(run, *args, **options), share)
         return run_until(decider, *args, **options), decider
 
@@ -166,7 +167,7 @@ class Recording:
         from pytest_initcheck.training import sweep
         from pytest_initcheck.training.sweeps import sweep_until
 
-        options = self._placed(options)
+        options = chosen(self._settings.backend, self._placed(options))
         given = bound(sweep, experiment, *args, **options)
         deciders, seeds = None, given.get("seeds")
         if isinstance(seeds, Sequential):
@@ -199,6 +200,7 @@ class Recording:
         from pytest_initcheck.landscape import escape
         from pytest_initcheck.landscape.growing import escape_until
 
+        options = chosen(self._settings.backend, options)
         decider = self._decider(name, bound(escape, *args, **options), share)
         return escape_until(decider, *args, **options), decider
 

@@ -5,15 +5,12 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from pathlib import Path
-from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
 
-from pytest_initcheck.errors import InitcheckError, InitcheckFailure
+from pytest_initcheck.errors import InitcheckError, InitcheckFailure, users_part
 
 P = ParamSpec("P")
 R = TypeVar("R")
-_HERE = str(Path(__file__).parents[1])
 
 
 def quiet(function: Callable[P, R]) -> Callable[P, R]:
@@ -55,18 +52,3 @@ def bound(function: Callable[..., Any], *args: Any, **options: Any) -> dict[str,
     except TypeError as error:
         known = ", ".join(signature.parameters)
         raise InitcheckError(f"{function.__name__}: {error}; it takes {known}") from None
-
-
-def users_part(traceback: TracebackType | None) -> TracebackType | None:
-    """The traceback from the first frame that is neither the package's nor torch's.
-
-    All of it where there is no such frame.
-    """
-    part = traceback
-    while part is not None and _is_inner(part.tb_frame.f_code.co_filename):
-        part = part.tb_next
-    return part or traceback
-
-
-def _is_inner(file: str) -> bool:
-    return file.startswith(_HERE) or "torch" in Path(file).parts

@@ -300,7 +300,9 @@ class RunRecord(Displayed):
     after: Annotated[ModelRecord | None, Use(compared="model")] = None
     meta: Annotated[dict[str, str], Use(compared=_SETTINGS)] = field(default_factory=dict)
     shown: Annotated[dict[str, tuple[Curve, ...]], _FOR_SHOW] = field(default_factory=dict)
-    engine: Annotated[str, Use(kept=_NO_RESULT, compared=_NO_RESULT, shown="engine")] = ""
+    engine: Annotated[str, Use(kept=_NO_RESULT, compared=_NO_RESULT, shown="engine")] = field(
+        default="", compare=False
+    )
     levels: Annotated[dict[str, dict[str, float]], _FOR_SHOW] = field(default_factory=dict)
     ledger: Annotated[dict[str, str], _FOR_SHOW] = field(default_factory=dict)
 

@@ -49,6 +49,7 @@ class Settings(NamedTuple):
     tolerance: tuple[Tolerance, ...] = ()
     last_run: Path | None = None
     ci: CI = CI()
+    backend: str | None = None
 
 
 class Scope(NamedTuple):
@@ -77,6 +78,7 @@ class Scope(NamedTuple):
     expects_failure: bool = False
     variant: str = ""
     selection: Selection | None = None
+    backend: str | None = None
 
 
 def tolerances_of(settings: Settings | Scope) -> dict[str, Any]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 import torch
 from torch import nn
 
 from pytest_initcheck.capture.device import described
 from pytest_initcheck.capture.movement import copies, movement
+from pytest_initcheck.capture.randomness import seed_all
 from pytest_initcheck.capture.written import body, optimizer_name, rates
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.records import ModelRecord, RunRecord
@@ -39,9 +41,9 @@ class Course:
         self.prepared, self.models, self.seeds, self.tick = prepared, models, seeds, tick
         self.engine, self.told = engine, ""
         rehearse(prepared, models[0])
-        self.befores = [look_at(prepared, model, "before") for model in models]
+        self.befores = [self._look(i, "before") for i in range(len(models))]
         self.starts = [copies(model) for model in models]
-        self.measured = [_measure(prepared, model, "before") for model in models]
+        self.measured = [self._measure(i, "before") for i in range(len(models))]
         self.histories: dict[int, History] = {}
         self.afters: dict[int, ModelRecord] = {}
         self.trained = 0
@@ -50,21 +52,21 @@ class Course:
         """Train all models of the next seeds, until there are ``count`` of them."""
         chosen = [i for group in self._groups(self.trained, count) for i in group]
         models = [self.models[i] for i in chosen]
-        seeds = [self.seeds[i % len(self.seeds)] for i in chosen]
+        seeds = [self._seed(i) for i in chosen]
         histories, self.told = train(self.engine, self.prepared, models, seeds, self.tick)
-        for i, model, history in zip(chosen, models, histories, strict=True):
+        for i, history in zip(chosen, histories, strict=True):
             history.metrics.update(self.measured[i])
-            history.metrics.update(_measure(self.prepared, model, "after"))
+            history.metrics.update(self._measure(i, "after"))
             self.histories[i] = history
-        for i, model in zip(chosen, models, strict=True):
-            self.afters[i] = look_at(self.prepared, model, "after", movement(model, self.starts[i]))
+        for i in chosen:
+            self.afters[i] = self._look(i, "after", movement(self.models[i], self.starts[i]))
         self.trained = count
 
     def records(self) -> list[RunRecord]:
         """One record per group: of the seeds that are trained, ``before`` of all."""
-        meta = _meta(self.prepared, self.models[0])
+        meta = settings_of(self.prepared, self.models[0])
         return [
-            _record(
+            record_of(
                 self.seeds[: self.trained],
                 [self.histories[i] for i in group],
                 self.befores[group.start : group.start + len(self.seeds)],
@@ -75,14 +77,40 @@ class Course:
             for group in self._groups(0, self.trained)
         ]
 
+    def _seed(self, place: int) -> int:
+        return self.seeds[place % len(self.seeds)]
+
+    def _look(
+        self, place: int, moment: str, moved: Mapping[str, float] | None = None
+    ) -> ModelRecord:
+        # What is drawn in a look follows from its seed alone, whatever was trained before.
+        seed_all(self._seed(place))
+        return look_at(self.prepared, self.models[place], moment, moved)
+
+    def _measure(self, place: int, moment: str) -> dict[str, float]:
+        seed_all(self._seed(place))
+        return _measured(self.prepared, self.models[place], moment)
+
     def _groups(self, first: int, last: int) -> list[range]:
         """The places of the models of some seeds, group by group."""
         starts = range(0, len(self.models), len(self.seeds))
         return [range(start + first, start + last) for start in starts]
 
 
+class Trainable(Protocol):
+    """What trains groups of models over the same seeds: `Course`, or `Afar` on another engine."""
+
+    def train(self, count: int) -> None:
+        """Train all models of the next seeds, until there are ``count`` of them."""
+        ...
+
+    def records(self) -> list[RunRecord]:
+        """One record per group."""
+        ...
+
+
 def trained(
-    courses: Sequence[Course],
+    courses: Sequence[Trainable],
     looks: Sequence[int],
     are_known: Callable[[Sequence[RunRecord]], bool],
 ) -> list[RunRecord]:
@@ -97,7 +125,7 @@ def trained(
     return records
 
 
-def _record(
+def record_of(
     seeds: tuple[int, ...],
     histories: Sequence[History],
     befores: Sequence[ModelRecord],
@@ -105,6 +133,7 @@ def _record(
     meta: dict[str, str],
     engine: str,
 ) -> RunRecord:
+    """The record of these seeds; ``befores`` may be of more."""
     names = dict.fromkeys(name for history in histories for name in history.metrics)
     missing = float("nan")
     return RunRecord(
@@ -118,7 +147,7 @@ def _record(
     )
 
 
-def _measure(prepared: Prepared, model: nn.Module, moment: str) -> dict[str, float]:
+def _measured(prepared: Prepared, model: nn.Module, moment: str) -> dict[str, float]:
     measure = prepared.experiment.measure
     if measure is None:
         return {}
@@ -136,7 +165,8 @@ def _number(value: object) -> float:
     return float(value.detach() if isinstance(value, torch.Tensor) else value)  # type: ignore[arg-type]
 
 
-def _meta(prepared: Prepared, model: nn.Module) -> dict[str, str]:
+def settings_of(prepared: Prepared, model: nn.Module) -> dict[str, str]:
+    """What was trained and how, in words."""
     experiment = prepared.experiment
     optimizer = experiment.optimizer(list(model.parameters()))
     return {

@@ -7,6 +7,7 @@ from typing import Literal, get_args
 
 from torch import nn
 
+from pytest_initcheck.backends import parsed
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.training import batched as batched_loop
 from pytest_initcheck.training import graphs, loop, processes, threads
@@ -26,12 +27,19 @@ _ENGINES: dict[str, _Train] = {
 }
 
 
-def chosen_engine(engine: Engine | None, batched: bool = False) -> Engine:
+def chosen_engine(
+    engine: Engine | None, batched: bool = False, backend: str | None = None
+) -> Engine:
     """The engine that was asked for; "plain" where nothing was.
 
     Raises:
-        InitcheckError: no engine has that name, or ``batched`` asks for another one.
+        InitcheckError: no engine has that name, or ``batched`` or ``backend`` asks for another one.
     """
+    if parsed(backend) is not None and (batched or engine not in (None, "plain")):
+        raise InitcheckError(
+            f"backend={backend!r}: its workers train one seed after the other, plainly; leave out "
+            "engine= and batched=, or backend="
+        )
     if engine is None:
         return "batched" if batched else "plain"
     if engine not in get_args(Engine):

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from pytest_initcheck.backends.cores import cores
 from pytest_initcheck.capture.randomness import stream_positions
 from pytest_initcheck.training import loop
 from pytest_initcheck.training.carried import bring_back, carried, from_bits, held, not_carried
@@ -22,7 +23,7 @@ from pytest_initcheck.training.forks import Unsuited, in_processes, no_fork
 from pytest_initcheck.training.history import History
 from pytest_initcheck.training.loop import Tick
 from pytest_initcheck.training.prepare import Prepared
-from pytest_initcheck.training.workers import cores, sharing
+from pytest_initcheck.training.workers import sharing
 
 
 def obstacle(prepared: Prepared, models: Sequence[nn.Module], seeds: Sequence[int]) -> str | None:

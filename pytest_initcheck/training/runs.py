@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 
+from pytest_initcheck.backends import parsed
 from pytest_initcheck.capture.randomness import isolated
 from pytest_initcheck.records import RunRecord
 from pytest_initcheck.sequential import Sequential
 from pytest_initcheck.training.build import build_models
-from pytest_initcheck.training.course import Course, trained
+from pytest_initcheck.training.course import Course, Trainable, trained
+from pytest_initcheck.training.elsewhere import Afar, portable
 from pytest_initcheck.training.engines import Engine, chosen_engine
 from pytest_initcheck.training.experiment import Experiment
 from pytest_initcheck.training.prepare import prepare
@@ -26,6 +29,7 @@ def run(
     *,
     batched: bool = False,
     engine: Engine | None = None,
+    backend: str | None = None,
 ) -> RunRecord:
     """Train once per seed.
 
@@ -44,6 +48,9 @@ def run(
             ``torch.func.vmap`` can run, without dropout. "threads": as many at a time as there
             are cores; no step may draw random numbers. "auto": the fastest of these in a trial
             of a few steps; ``record.engine`` says which and why.
+        backend: where the seeds are trained, the same bit for bit: "loky" (processes of this
+            machine), "dask" or "dask://host:port", "ray" or "ray://host:port", a task for every
+            seed (docs/clusters.md). None or "local": in this process.
 
     Returns:
         Curves per seed, one value per epoch: "loss" (mean cost over the epoch), "accuracy" (over
@@ -55,7 +62,8 @@ def run(
     Raises:
         InitcheckError: something in the experiment cannot work; the message says what to pass.
     """
-    return run_until(None, experiment, seeds, device, progress, batched=batched, engine=engine)
+    options: dict[str, Any] = {"batched": batched, "engine": engine, "backend": backend}
+    return run_until(None, experiment, seeds, device, progress, **options)
 
 
 def run_until(
@@ -67,17 +75,21 @@ def run_until(
     *,
     batched: bool = False,
     engine: Engine | None = None,
+    backend: str | None = None,
 ) -> RunRecord:
     """`run`, which of a `Sequential` trains no more seeds once ``is_known`` holds of the record.
 
     ``before`` is of all seeds, whether they were trained or not.
     """
-    how = chosen_engine(engine, batched)
+    how = chosen_engine(engine, batched, backend)
     chosen, looks = planned(seeds, is_known)
     prepared = prepare(experiment, device)
     with isolated(), bar(len(chosen) * experiment.epochs, "training", progress) as tick:
-        models = build_models(prepared, chosen)
-        course = Course(prepared, models, chosen, tick, how)
+        course: Trainable
+        if parsed(backend) is not None:
+            course = Afar([portable(prepared)], chosen, tick, backend)
+        else:
+            course = Course(prepared, build_models(prepared, chosen), chosen, tick, how)
         (record,) = trained(
             [course], looks, lambda records: is_known is not None and is_known(records[0])
         )

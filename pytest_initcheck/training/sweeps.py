@@ -10,12 +10,14 @@ from typing import Any
 import torch
 from torch import nn
 
+from pytest_initcheck.backends import parsed
 from pytest_initcheck.capture.randomness import isolated
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.records import RunRecord
 from pytest_initcheck.sequential import Sequential
 from pytest_initcheck.training.build import build_models
-from pytest_initcheck.training.course import Course, trained
+from pytest_initcheck.training.course import Course, Trainable, trained
+from pytest_initcheck.training.elsewhere import Afar, portable
 from pytest_initcheck.training.engines import Engine, chosen_engine
 from pytest_initcheck.training.experiment import Experiment, OptimizerFactory
 from pytest_initcheck.training.loop import Tick
@@ -40,6 +42,7 @@ def sweep(
     starts: Mapping[str, Start] | None = None,
     batched: bool = False,
     engine: Engine | None = None,
+    backend: str | None = None,
 ) -> Sweep:
     """Run the experiment once per cell: every start, sigma and optimiser, over the same seeds.
 
@@ -56,6 +59,7 @@ def sweep(
         starts: name -> function that draws a model's weights in place. None: none.
         batched: as in ``run``.
         engine: as in ``run``; all starts and sigmas of one optimiser train together.
+        backend: as in ``run``; a task for every seed of every cell.
 
     Returns:
         Cell name ("he", "sigma=0.1", "adam", or "he, sigma=0.1, adam") -> what ``run`` returns.
@@ -75,6 +79,7 @@ def sweep(
         starts=starts,
         batched=batched,
         engine=engine,
+        backend=backend,
     )
 
 
@@ -91,6 +96,7 @@ def sweep_until(
     starts: Mapping[str, Start] | None = None,
     batched: bool = False,
     engine: Engine | None = None,
+    backend: str | None = None,
 ) -> Sweep:
     """`sweep`, which of a `Sequential` trains no more seeds once ``are_known`` holds of the cells.
 
@@ -101,22 +107,33 @@ def sweep_until(
     beginnings = [(n, f, w) for n, f in _named("starts", starts) for w in _sigmas(sigmas)]
     makers = _named("optimizers", optimizers)
     chosen, looks = planned(seeds, are_known)
+    prepared = prepare(experiment, device)
+    is_afar = parsed(backend) is not None
     grid = _Grid(
-        prepared=prepare(experiment, device),
+        prepared=portable(prepared) if is_afar else prepared,
         beginnings=beginnings,
         makers=makers,
         seeds=chosen,
         layers=layers if isinstance(layers, str) else list(layers),
-        engine=chosen_engine(engine, batched),
+        engine=chosen_engine(engine, batched, backend),
     )
     total = len(grid.cells) * len(chosen) * experiment.epochs
     with isolated(), bar(total, "sweep", progress) as tick:
-        if are_known is not None:
-            courses = list(grid.courses(tick))
-            return Sweep(grid.named(trained(courses, looks, lambda r: are_known(grid.named(r)))))
-        # One optimiser after the other, so that the models of one are held at a time.
-        alone = (trained([course], looks, lambda _: True) for course in grid.courses(tick))
-        return Sweep(grid.named([record for records in alone for record in records]))
+        courses = iter([grid.afar(tick, backend)]) if is_afar else grid.courses(tick)
+        return Sweep(grid.named(_records(grid, courses, looks, are_known)))
+
+
+def _records(
+    grid: _Grid,
+    courses: Iterator[Trainable],
+    looks: Sequence[int],
+    are_known: Callable[[dict[str, RunRecord]], bool] | None,
+) -> list[RunRecord]:
+    if are_known is not None:
+        return trained(list(courses), looks, lambda records: are_known(grid.named(records)))
+    # One optimiser after the other, so that the models of one are held at a time.
+    alone = (trained([course], looks, lambda _: True) for course in courses)
+    return [record for records in alone for record in records]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,14 +156,24 @@ class _Grid:
             for start, _, sigma in self.beginnings
         ]
 
-    def courses(self, tick: Tick) -> Iterator[Course]:
+    def courses(self, tick: Tick) -> Iterator[Trainable]:
         """The models of every optimiser, ready to be trained."""
-        own = self.prepared.experiment.optimizer
-        for _, maker in self.makers:
-            changed = _changed(self.prepared, optimizer=maker or own)
-            begun = (_starting(changed, f, sigma, self.layers) for _, f, sigma in self.beginnings)
+        for changed in self._by_optimizer():
+            begun = self._begun(changed)
             models = [model for each in begun for model in build_models(each, self.seeds)]
             yield Course(changed, models, self.seeds, tick, self.engine)
+
+    def afar(self, tick: Tick, backend: str | None) -> Trainable:
+        """All cells, ready to be trained on another engine."""
+        cells = [each for changed in self._by_optimizer() for each in self._begun(changed)]
+        return Afar(cells, self.seeds, tick, backend)
+
+    def _by_optimizer(self) -> Iterator[Prepared]:
+        own = self.prepared.experiment.optimizer
+        return (_changed(self.prepared, optimizer=maker or own) for _, maker in self.makers)
+
+    def _begun(self, changed: Prepared) -> Iterator[Prepared]:
+        return (_starting(changed, f, sigma, self.layers) for _, f, sigma in self.beginnings)
 
     def named(self, records: Sequence[RunRecord]) -> dict[str, RunRecord]:
         """The records of all cells by their names."""
@@ -196,7 +223,7 @@ def _starting(
     prepared: Prepared, start: Start | None, sigma: float | None, layers: str | list[str]
 ) -> Prepared:
     before = prepared.experiment.initialise
-    example = prepared.train.inputs[:1].cpu()
+    example = prepared.train.inputs[:1].cpu().clone()
 
     def initialise(model: nn.Module) -> None:
         for draw in (before, start):

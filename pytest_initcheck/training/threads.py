@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from pytest_initcheck.backends.cores import cores
 from pytest_initcheck.capture.randomness import seed_all, stream_positions
 from pytest_initcheck.capture.restore import preserved
 from pytest_initcheck.errors import InitcheckError
@@ -17,7 +18,7 @@ from pytest_initcheck.training.forks import Unsuited
 from pytest_initcheck.training.history import History
 from pytest_initcheck.training.loop import Tick, train_one
 from pytest_initcheck.training.prepare import Prepared, shortened
-from pytest_initcheck.training.workers import cores, in_threads, sharing, tensors
+from pytest_initcheck.training.workers import in_threads, sharing, tensors
 
 
 def train(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +11,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from pytest_initcheck.backends.cores import cores
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.training.loop import Tick
 
@@ -36,13 +36,6 @@ def in_threads(work: Callable[[T, Tick], R], jobs: Sequence[T], tick: Tick) -> l
 def worker_count(jobs: int) -> int:
     """How many jobs are done at a time."""
     return min(cores(), jobs)
-
-
-def cores() -> int:
-    """How many this process may use; of several workers of a test run, each has its share."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    found = len(affinity(0)) if affinity else os.cpu_count() or 1
-    return max(found // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT") or 1), 1)
 
 
 @contextlib.contextmanager

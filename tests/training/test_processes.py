@@ -17,6 +17,7 @@ from support.training import experiment, points
 from torch import nn
 
 from pytest_initcheck import InitcheckError, run
+from pytest_initcheck.backends import cores as machine
 from pytest_initcheck.training import forks, processes, runs, workers
 
 pytestmark = pytest.mark.skipif(
@@ -286,9 +287,9 @@ def test_where_there_are_no_processes_the_plain_loop_serves_and_says_why(patch, 
 
 def test_workers_of_a_test_run_share_the_cores(monkeypatch):
     monkeypatch.undo()
-    monkeypatch.setattr(workers.os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    monkeypatch.setattr(machine.os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
     monkeypatch.delenv("PYTEST_XDIST_WORKER_COUNT", raising=False)
-    assert workers.cores() == 8
+    assert machine.cores() == 8
     for count, share in (("4", 2), ("3", 2), ("16", 1)):
         monkeypatch.setenv("PYTEST_XDIST_WORKER_COUNT", count)
-        assert workers.cores() == share
+        assert machine.cores() == share
