@@ -10,6 +10,7 @@ from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.extensions import PANEL_PROTOCOL as PROTOCOL
 from pytest_initcheck.extensions import PANELS, Extension, extensions
 from pytest_initcheck.records import Entry
+from pytest_initcheck.report.panels.exponents import Exponents
 from pytest_initcheck.report.panels.how_measured import HowMeasured
 from pytest_initcheck.report.panels.panel import (
     Drawing,
@@ -40,7 +41,7 @@ def registered() -> list[Panel]:
 
     This list is their registration: a new panel is one module, one import and one line here.
     """
-    return [HowMeasured()]
+    return [Exponents(), HowMeasured()]
 
 
 @dataclass(frozen=True)
