@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-MOST_ROWS = 32  # Rows of the data that are kept: their mean square is that of all within a few %.
+MOST_ROWS = 16  # Rows of the data that are kept: their mean square is that of all within a few %.
 MOST_SAMPLES = 4  # Images and sequences hold many places each.
 Arguments = tuple[Any, ...]
 # Where the two factors of an operator stand among its arguments.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from pytest_initcheck.statistics import CONFIDENCE
 
@@ -58,12 +59,11 @@ def exponent_of(
     logs = [y for _, y in used]
     slope, error = _line([math.log(size) for size, _ in used], logs)
     half = _student(len(used) - 2, confidence) * error
-    rate, _ = _line([size for size, _ in used], logs)
     return Exponent(
         value=slope,
         low=slope - half,
         high=slope + half,
-        rate=rate / math.log(2),
+        rate=_slope([size for size, _ in used], logs) / math.log(2),
         lost=lost,
         zeros=zeros,
     )
@@ -74,7 +74,7 @@ def slope_of(sizes: Sequence[float], values: Sequence[float]) -> float:
     used = [(s, v) for s, v in zip(sizes, values, strict=True) if math.isfinite(v) and v > 0]
     if len({s for s, _ in used}) < 2:
         return math.nan
-    return _line([math.log(s) for s, _ in used], [math.log(v) for _, v in used])[0]
+    return _slope([math.log(s) for s, _ in used], [math.log(v) for _, v in used])
 
 
 def _line(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
@@ -82,6 +82,14 @@ def _line(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
 
     found = linregress(x, y)
     return float(found.slope), float(found.stderr)
+
+
+def _slope(x: Sequence[float], y: Sequence[float]) -> float:
+    # The same slope without what scipy needs to judge it, of which there are many.
+    centre = fmean(x)
+    return sum((a - centre) * b for a, b in zip(x, y, strict=True)) / sum(
+        (a - centre) ** 2 for a in x
+    )
 
 
 def _student(freedom: int, confidence: float) -> float:

@@ -119,7 +119,7 @@ def _follow(given: _Given, size: int, seed: int, steps: int) -> Course:
     program = Program(model, moved(form.batch, home), form.loss_fn, form.forward)
     program.materialise()
     optimizer = _optimizer(given.optimizer, form.optimizer, model)
-    return Follower(program, optimizer, seed).follow(steps)
+    return Follower(program, optimizer).follow(steps)
 
 
 def _built(factory: Factory, size: int) -> nn.Module:

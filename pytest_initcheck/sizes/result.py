@@ -58,6 +58,11 @@ class Scaling:
         common = set.intersection(*(set(shapes) for shapes in self.shapes))
         return tuple(name for name in self.shapes[0] if name in common)
 
+    @functools.cached_property
+    def roles(self) -> dict[str, Role]:
+        """The `role` of every layer."""
+        return {layer: self._role(layer) for layer in self.layers}
+
     def role(self, layer: str) -> Role:
         """What a layer is by which of its fans grow with the size: its inputs, its outputs, both.
 
@@ -65,8 +70,9 @@ class Scaling:
         "model" for "(input)" and "(output)". Source: Yang et al., Tensor Programs V (2022),
         appendix B: vector-like and matrix-like weights.
         """
-        if layer not in self.layers:
-            return "model"
+        return self.roles.get(layer, "model")
+
+    def _role(self, layer: str) -> Role:
         shapes = [shapes[layer] for shapes in self.shapes]
         grows_in = self._grows([shape.fan_in for shape in shapes])
         grows_out = self._grows([shape.fan_out for shape in shapes])

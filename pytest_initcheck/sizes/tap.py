@@ -113,6 +113,10 @@ class Tap(OperatorMode):
                 self.found[known.key].after = 1.0
 
     def _follow(self, name: str, args: Arguments, kwargs: Options, out: Any) -> None:
+        first = args[0] if args else None
+        is_of_data = isinstance(first, Tensor) and storage_key(first) not in self._weights
+        if is_of_data and name not in _SCALING and name not in _ADDING:
+            return
         tensors = tensors_among(args, kwargs)
         owners = [self._weights.get(storage_key(tensor)) for tensor in tensors]
         if owners and all(owners):
