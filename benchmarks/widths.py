@@ -1,4 +1,4 @@
-"""Which broken parametrisations ``assert_width_stable`` finds, what it says of right ones, its cost.
+"""Which broken parametrisations ``assert_width_stable`` finds, false alarms on right ones, cost.
 
 ``python benchmarks/widths.py broken`` gives the share found with the layer named, ``right`` the
 false alarms, ``cost`` the time against that of the steps alone.

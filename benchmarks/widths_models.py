@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -91,7 +92,7 @@ def mlp(hidden: int, act: type[nn.Module]) -> Build:
         sizes = [INPUTS, *[width] * (hidden + 1), CLASSES]
         layers = [
             part
-            for a, b in zip(sizes, sizes[1:], strict=False)
+            for a, b in itertools.pairwise(sizes)
             for part in (nn.Linear(a, b), act())
         ]
         return nn.Sequential(*layers[:-1])

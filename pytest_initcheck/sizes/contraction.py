@@ -43,6 +43,12 @@ class Contraction:
     before: float = 1.0
     after: float = 1.0
 
+    @property
+    def expected_gain(self) -> float:
+        """What data that the weight does not know is multiplied with, over its root mean square."""
+        terms = 1 if self.operator == "embedding" else self.fan_in
+        return abs(self.before * self.after) * math.sqrt(terms)
+
 
 def contraction(
     operator: str, args: Arguments, out: Tensor, parameter: str, *, is_first: bool

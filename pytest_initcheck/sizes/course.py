@@ -64,7 +64,7 @@ class Course:
         found = dict(zip(self.values, sizes, strict=False))
         for layer, received in zip(self.received, sizes[len(self.values) :], strict=True):
             made = found.pop((layer, "product", 0))
-            found[layer, "gain", 0] = made / received if received else math.nan
+            found[layer, "gain", 0] = made / received if received else 0.0
         return found
 
 
@@ -137,6 +137,7 @@ class Follower:
             name = self.course.names[key]
             layer = self.course.layers[key] = Layer.of(seen)
             self._note(name, "product", 0, layer.own)
+            self._note(name, "weight", 0, _sample(seen.weight) * seen.expected_gain)
             is_table = seen.operator == "embedding"
             one = torch.ones((), device=seen.made.device)
             self.course.received[name] = one if is_table else seen.rows / seen.before

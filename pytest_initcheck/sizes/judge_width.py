@@ -8,7 +8,14 @@ from dataclasses import dataclass
 
 from pytest_initcheck.checks.external_rules import WIDTH
 from pytest_initcheck.records import Finding
-from pytest_initcheck.sizes.expected import Band, Expected, Parametrization, expected_of
+from pytest_initcheck.sizes.expected import (
+    EXPECTED,
+    Band,
+    Expected,
+    Parametrization,
+    at_most,
+    expected_of,
+)
 from pytest_initcheck.sizes.exponent import Exponent, slope_of
 from pytest_initcheck.sizes.remedies import remedy
 from pytest_initcheck.sizes.result import Scaling
@@ -44,7 +51,7 @@ def judge_width(found: Scaling, parametrization: Parametrization | None) -> list
 
 def _stages(found: Scaling, expected: Expected) -> Iterator[list[Fault]]:
     layers = found.layers
-    yield list(_faults(found, layers, "gain", 0, expected))
+    yield list(_faults_of_gain(found, expected))
     yield list(_faults(found, layers, "activation", 0, expected))[:1]
     for step in range(1, found.steps + 1):
         yield list(_faults(found, layers, "own change", step, expected))
@@ -64,6 +71,25 @@ def _faults(
             yield Fault(layer=layer, quantity=quantity, step=step, exponent=exponent, band=band)
 
 
+def _faults_of_gain(found: Scaling, expected: Expected) -> Iterator[Fault]:
+    """Faults of the gain that is measured, or else of what the weight's own size lets expect.
+
+    The second has many more values behind it, but knows nothing of data that the weight knows: it
+    counts where the first does not say that all is well.
+    """
+    for layer in found.layers:
+        measured = list(_faults(found, (layer,), "gain", 0, expected))
+        if measured or not is_inside(
+            found.exponent(layer, "gain", 0), _band(found, layer, "gain", expected)
+        ):
+            yield from measured or _faults(found, (layer,), "weight", 0, expected)
+
+
+def is_inside(exponent: Exponent, band: Band) -> bool:
+    """Whether the whole interval is inside."""
+    return exponent.is_known and band.low <= exponent.low and exponent.high <= band.high
+
+
 def is_outside(exponent: Exponent, band: Band) -> bool:
     """Whether the whole interval is outside, or some values are not finite."""
     if exponent.lost:
@@ -73,9 +99,21 @@ def is_outside(exponent: Exponent, band: Band) -> bool:
 
 def _band(found: Scaling, layer: str, quantity: str, expected: Expected) -> Band:
     role = found.role(layer)
-    if quantity in ("gain", "activation"):
+    if quantity in ("weight", "gain", "activation"):
+        # What a tied readout meets in the stream is what its own rows put there.
+        if expected is EXPECTED["mup"] and any(map(found.is_tied, _readouts(found, layer))):
+            return at_most(0)
         return expected.at_start(role)
     return expected.of_change(role).widened(_short_of_the_limit(found, layer))
+
+
+def _readouts(found: Scaling, layer: str) -> list[str]:
+    """The readout that a layer is, or that the model's output comes from."""
+    return [
+        name
+        for name in found.layers
+        if found.role(name) == "output" and layer in (name, "(output)")
+    ]
 
 
 def _short_of_the_limit(found: Scaling, layer: str) -> float:

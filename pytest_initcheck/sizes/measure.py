@@ -182,6 +182,7 @@ def _shapes(course: Course) -> dict[str, Shape]:
             fan_in=layer.at_start.fan_in,
             fan_out=layer.at_start.fan_out,
             rows=layer.at_start.rows_in_all,
+            parameter=layer.at_start.parameter,
         )
         for key, layer in course.layers.items()
     }

@@ -9,21 +9,23 @@ from matplotlib.figure import Figure
 
 from pytest_initcheck.sizes.result import QUANTITIES, Scaling
 
-_COLUMNS = 3
+_COLUMNS = 4
 _MOST = 20  # Lines that can still be told apart with a legend beside them.
 
 
 def drawn(found: Scaling) -> Figure:
     """One field per quantity, a line per layer: geometric mean over the seeds, and their range."""
     figure = Figure(figsize=(11, 6.4), layout="constrained")
-    fields = figure.subplots(len(QUANTITIES) // _COLUMNS, _COLUMNS).flat
-    for axes, quantity in zip(fields, QUANTITIES, strict=True):
+    fields = figure.subplots(-(-len(QUANTITIES) // _COLUMNS), _COLUMNS).flat
+    for axes, quantity in zip(fields, QUANTITIES, strict=False):
         for layer in [*found.layers[:_MOST], "(input)", "(output)"]:
             if found.steps_of(layer, quantity):
                 _draw(axes, found, layer, quantity)
         axes.set(xscale="log", yscale="log", title=quantity, xlabel="size")
         axes.set_xticks(found.sizes, [str(size) for size in found.sizes], minor=False)
         axes.minorticks_off()
+    for axes in list(fields):
+        axes.remove()
     handles, labels = _legend(figure)
     figure.legend(handles, labels, loc="outside right upper", fontsize="x-small")
     return figure

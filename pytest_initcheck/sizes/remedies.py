@@ -36,7 +36,7 @@ def remedy(
     is_too_large: bool,
 ) -> str:
     """What to do about a layer of this role, in one sentence; "" where only the layer says it."""
-    if quantity in ("gain", "activation"):
+    if quantity in ("weight", "gain", "activation"):
         if role == "output" and parametrization == "mup":
             return _READOUT
         return _STARTS.get(role, "")

@@ -17,26 +17,30 @@ if TYPE_CHECKING:
 
 Role = Literal["input", "hidden", "output", "fixed", "model"]
 # What is measured, in the order of the table.
-QUANTITIES = ("gain", "activation", "change", "own change", "gradient", "update")
+QUANTITIES = ("weight", "gain", "activation", "change", "own change", "gradient", "update")
 AT_START = ("activation", "gradient")
 Values = dict[tuple[str, str, int], float]
 
 
 @dataclass(frozen=True)
 class Shape:
-    """How many values a layer sums for one output, how many outputs and rows of data it has."""
+    """How many values a layer sums for one output, how many outputs and rows of data it has.
+
+    ``parameter`` is the weight, by which layers that share one are known.
+    """
 
     fan_in: int
     fan_out: int
     rows: int
+    parameter: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Scaling:
     """Models of several ``sizes``, from several ``seeds``, over ``steps`` steps on one batch.
 
-    All sizes are root mean squares. For every layer: "gain", of its product with the data over the
-    data, at the start; "activation", of its output; "change", of its output less that at the start;
+    All sizes are root mean squares. For every layer: "weight", of its weight times √fan_in, the gain
+    on data that it does not know; "gain", of its product with the data over the data, at the start; "activation", of its output; "change", of its output less that at the start;
     "own change", of what the change of its weight alone makes of the data of the start; "gradient"
     of the loss in its weight; "update", of its weight by the last step. The layers "(input)" and
     "(output)" stand for the model: the gradient at the output of its first layer, and its output.
@@ -84,10 +88,16 @@ class Scaling:
         # Half-way between what does not grow and what grows in proportion.
         return slope_of(self.sizes, fans) > 0.5
 
+    def is_tied(self, layer: str) -> bool:
+        """Whether the weight of a layer is that of another layer, too."""
+        weights = [shape.parameter for shape in self.shapes[0].values()]
+        return layer in self.layers and weights.count(self.shapes[0][layer].parameter) > 1
+
     def samples(self, layer: str, quantity: str, step: int = -1) -> list[list[float]]:
         """The values, sizes × seeds, at a step; -1 (default) for the last that has them.
 
-        NaN where a model has none.
+        0 where a model has none, as where it is zero: neither has a logarithm, and both are left
+        out of exponents.
 
         Raises:
             InitcheckError: nothing of this name was measured.
@@ -102,7 +112,7 @@ class Scaling:
                 f"{known} and quantities {', '.join(QUANTITIES)}"
             )
         key = (layer, quantity, step)
-        return [[values.get(key, math.nan) for values in row] for row in self.values]
+        return [[values.get(key, 0.0) for values in row] for row in self.values]
 
     def steps_of(self, layer: str, quantity: str) -> list[int]:
         """At which steps a quantity of a layer was measured."""

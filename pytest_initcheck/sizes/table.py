@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from pytest_initcheck.sizes.result import QUANTITIES, Scaling
 
-_HEAD = ("layer", "role", "gain", "activation", "change", "own change", "gradient", "update")
-_AT_START = ("gain", "activation", "gradient")
+_HEAD = (
+    "layer",
+    "role",
+    "weight",
+    "gain",
+    "activation",
+    "change",
+    "own change",
+    "gradient",
+    "update",
+)
+_AT_START = ("weight", "gain", "activation", "gradient")
 
 
 def lines(found: Scaling) -> list[str]:

@@ -1,5 +1,7 @@
 """Models of a given size, and optimisers with the rates of a parametrisation."""
 
+import itertools
+
 import torch
 from torch import nn
 
@@ -16,7 +18,7 @@ def batch(rows=16):
 def mlp(width, hidden=2, act=nn.ReLU):
     """He's weights, no biases: the standard parametrisation."""
     sizes = [INPUTS, *[width] * (hidden + 1), CLASSES]
-    pairs = zip(sizes, sizes[1:], strict=False)
+    pairs = itertools.pairwise(sizes)
     layers = [part for pair in pairs for part in (nn.Linear(*pair, bias=False), act())][:-1]
     for layer in layers[::2]:
         nn.init.kaiming_normal_(layer.weight, nonlinearity="relu" if act is nn.ReLU else "linear")
