@@ -16,13 +16,21 @@ if TYPE_CHECKING:
     from pytest_initcheck.learning.learns import learns
     from pytest_initcheck.records import Finding, ModelRecord, RunRecord
     from pytest_initcheck.sequential import Sequential
+    from pytest_initcheck.sizes import (
+        Scaling,
+        assert_depth_stable,
+        assert_width_stable,
+        scaling,
+    )
     from pytest_initcheck.stepping import StepReport, check_step
     from pytest_initcheck.training import Experiment, run, sweep
     from pytest_initcheck.watching import Watched, watch
 
 __version__ = "0.1.0"
 _HOMES = {
+    "assert_depth_stable": "sizes",
     "assert_same_start": "building",
+    "assert_width_stable": "sizes",
     "construction": "building",
     "Construction": "building",
     "check_step": "stepping",
@@ -37,6 +45,8 @@ _HOMES = {
     "learns": "learning.learns",
     "Learning": "evidence.learning",
     "run": "training",
+    "scaling": "sizes",
+    "Scaling": "sizes",
     "sweep": "training",
     "watch": "watching",
     "Watched": "watching",
@@ -63,10 +73,13 @@ __all__ = [
     "Learning",
     "ModelRecord",
     "RunRecord",
+    "Scaling",
     "Sequential",
     "StepReport",
     "Watched",
+    "assert_depth_stable",
     "assert_same_start",
+    "assert_width_stable",
     "check_step",
     "construction",
     "critical_point",
@@ -74,6 +87,7 @@ __all__ = [
     "escape",
     "learns",
     "run",
+    "scaling",
     "sweep",
     "watch",
 ]

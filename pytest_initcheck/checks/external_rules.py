@@ -65,12 +65,41 @@ STUCK = Rule(
     remedy="off a saddle: momentum or noise on the gradient; off flat ground: draw the weights of "
     "dead or saturated layers anew; out of a minimum: train again from other weights",
 )
+WIDTH = Rule(
+    id="IC904",
+    title="does not scale with the width",
+    cause="what a layer makes at the start, or what a step changes about it, grows or vanishes "
+    "with the width in another way than its parametrisation says",
+    limit="an interval of the exponent over the seeds that is not wholly outside of ±1/4 about "
+    "the exponent of the theory, half the way to the next one",
+    reference="Yang et al.: Tensor Programs V (2022); Yang, Hu: Feature Learning in Infinite-Width "
+    "Neural Networks (2021); docs/scaling.md",
+    quantity="slope of the logarithm of a root mean square over the logarithm of the width",
+    exempt="anything but what assert_width_stable asserts; layers that not all widths have",
+    remedy="scale the initialiser or the rate of the layer as its parametrisation says",
+)
+DEPTH = Rule(
+    id="IC905",
+    title="does not scale with the depth",
+    cause="the output's spread, the gradient at the first layer or the change by a step multiplies "
+    "from layer to layer",
+    limit="an interval of the exponent over the seeds that is not wholly outside of the range "
+    "that sums over layers give",
+    reference="He et al.: Delving Deep into Rectifiers (2015); Glorot, Bengio (2010); Xiong et "
+    "al.: On Layer Normalization in the Transformer Architecture (2020); docs/scaling.md",
+    quantity="slope of the logarithm of a root mean square over the logarithm of the depth",
+    exempt="anything but what assert_depth_stable asserts",
+    remedy="draw the weights with the gain of their nonlinearity (√2 for ReLU), normalise, or "
+    "scale the branches of residual blocks with the depth",
+)
 # By the name that their findings carry as check.
 OUTSIDE: dict[str, tuple[Rule, ...]] = {
     "ignore": (IGNORE,),
     "escape": (ESCAPE,),
     "accuracy": (ACCURACY,),
     "critical point": (STUCK,),
+    "width": (WIDTH,),
+    "depth": (DEPTH,),
     CHECK: STEP,
 }
 

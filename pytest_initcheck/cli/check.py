@@ -82,7 +82,7 @@ def _diagnose(
         subject.recorded,
         subject.batch,
         subject.loss_fn,
-        None if is_own else lambda parameters: _optimizer(kind or "sgd", lr, parameters),
+        None if is_own else lambda parameters: optimizer_named(kind or "sgd", lr, parameters),
         arguments.steps,
         subject.forward,
         ignore=ignores,
@@ -91,7 +91,8 @@ def _diagnose(
     )
 
 
-def _optimizer(kind: str, lr: float | None, parameters: Any) -> torch.optim.Optimizer:
+def optimizer_named(kind: str, lr: float | None, parameters: Any) -> torch.optim.Optimizer:
+    """torch's optimiser of that name; the rate is by default 0.01 for sgd, else its own."""
     import torch
 
     rate = 1e-2 if lr is None and kind == "sgd" else lr

@@ -18,6 +18,8 @@ from pytest_initcheck.cli.check_options import (
     add_target,
     add_training,
 )
+from pytest_initcheck.cli.scaling_options import EXAMPLES as SCALING_EXAMPLES
+from pytest_initcheck.cli.scaling_options import add_scaling
 from pytest_initcheck.cli.values import count, several, share_argument
 
 FAULTS = (
@@ -106,6 +108,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_history(commands)
     _add_mutate(commands)
     _add_rules(commands)
+    _add_scaling(commands)
     return parser
 
 
@@ -298,6 +301,13 @@ def _add_rules(commands: Commands[Parser]) -> None:
     )
     parser.add_argument("--json", action="store_true", help="print all about them as JSON")
     parser.set_defaults(command=_lazy("rules", "print_rules"))
+
+
+def _add_scaling(commands: Commands[Parser]) -> None:
+    about = "measure how a model scales with its width or depth"
+    parser = _add(commands, "scaling", about, SCALING_EXAMPLES)
+    add_scaling(parser)
+    parser.set_defaults(command=_lazy("scaling", "scaling"))
 
 
 def _lazy(module: str, function: str) -> Callable[[argparse.Namespace], int]:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal
 
-from pytest_initcheck.errors import InitcheckFailure
-from pytest_initcheck.plugin.recording import Recording
-from pytest_initcheck.plugin.repro import leave
+from pytest_initcheck.plugin.scaled import Scaled
 from pytest_initcheck.plugin.user_errors import call, quiet
 
 if TYPE_CHECKING:
@@ -18,7 +16,7 @@ if TYPE_CHECKING:
     from pytest_initcheck.evidence.learning import Learning
     from pytest_initcheck.landscape import Escape
     from pytest_initcheck.plugin.over_seeds import OverSeeds
-    from pytest_initcheck.records import Finding, RunRecord, Verdict
+    from pytest_initcheck.records import RunRecord, Verdict
     from pytest_initcheck.sequential import Sequential
     from pytest_initcheck.session.deciding import Decider
     from pytest_initcheck.stepping import StepReport
@@ -27,7 +25,7 @@ if TYPE_CHECKING:
 DRAW_SEED = 0
 
 
-class Initcheck(Recording):
+class Initcheck(Scaled):
     """What a test asks of a model or an experiment; each ``assert_…`` raises InitcheckFailure."""
 
     @quiet
@@ -336,32 +334,6 @@ class Initcheck(Recording):
         if told:
             self._fail(told, found.findings, expect=options.get("expect"), diagnosis=found)
         return found
-
-    def _fail(
-        self,
-        faults: Sequence[Finding],
-        found: Sequence[Finding],
-        *,
-        expect: Any = None,
-        diagnosis: Diagnosis | None = None,
-    ) -> None:
-        from pytest_initcheck.plugin.expected import Expectation
-        from pytest_initcheck.session.failure import health_text
-
-        __tracebackhide__ = True
-        faults = Expectation.of(expect).unexpected(faults)
-        if not faults:
-            return
-        settings = self._settings
-        text = health_text("fail", faults, found, nodeid=settings.nodeid, report=settings.report)
-        script = leave(self._repro, settings.nodeid, diagnosis) if diagnosis else ""
-        self._raise(f"{text}\n{script}" if script else text)
-
-    def _raise(self, text: str) -> NoReturn:
-        __tracebackhide__ = True
-        failure = InitcheckFailure(text)
-        self._recorder.note_raised(failure)
-        raise failure
 
 
 @contextlib.contextmanager

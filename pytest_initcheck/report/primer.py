@@ -68,6 +68,10 @@ _TEXTS = {
     "for must reach the accuracy.",
     "IC903": "Where the slope is zero in every direction training stands still. That is good in "
     "the lowest place and bad in any other.",
+    "IC904": "A wider model is meant to behave like a narrow one. Where some layer's numbers grow "
+    "or shrink with the width, what was tuned on the narrow model no longer fits.",
+    "IC905": "A deeper model passes its numbers through more layers. Where each multiplies them "
+    "by the same factor, they are soon too large or too small to learn from.",
 }
 
 

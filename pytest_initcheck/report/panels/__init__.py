@@ -10,6 +10,7 @@ from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.extensions import PANEL_PROTOCOL as PROTOCOL
 from pytest_initcheck.extensions import PANELS, Extension, extensions
 from pytest_initcheck.records import Entry
+from pytest_initcheck.report.panels.exponents import Exponents
 from pytest_initcheck.report.panels.how_measured import HowMeasured
 from pytest_initcheck.report.panels.ledger import Ledger
 from pytest_initcheck.report.panels.panel import (
@@ -42,7 +43,7 @@ def registered() -> list[Panel]:
 
     This list is their registration: a new panel is one module, one import and one line here.
     """
-    return [ResidualStreams(), HowMeasured(), Ledger()]
+    return [Exponents(), ResidualStreams(), HowMeasured(), Ledger()]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,159 @@
+"""What is wrong with how a model scales with its width, and in which layer it begins."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pytest_initcheck.checks.external_rules import WIDTH
+from pytest_initcheck.records import Finding
+from pytest_initcheck.sizes.expected import (
+    EXPECTED,
+    Band,
+    Expected,
+    Parametrization,
+    at_most,
+    expected_of,
+)
+from pytest_initcheck.sizes.exponent import Exponent, slope_of
+from pytest_initcheck.sizes.remedies import remedy
+from pytest_initcheck.sizes.result import Scaling
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """An exponent that is outside of its band."""
+
+    layer: str
+    quantity: str
+    step: int
+    exponent: Exponent
+    band: Band
+
+
+def judge_width(found: Scaling, parametrization: Parametrization | None) -> list[Finding]:
+    """One finding for each layer in which something begins that a parametrisation excludes.
+
+    What comes first explains the rest, so that the first of these that has faults is told alone:
+    the gain of layers at the start; their output at the start; at the first step that has any,
+    what their own weights changed; the change of their output.
+
+    Raises:
+        InitcheckError: there is no such parametrisation.
+    """
+    expected = expected_of(parametrization)
+    for faults in _stages(found, expected):
+        if faults:
+            return [_finding(fault, found, parametrization) for fault in faults]
+    return []
+
+
+def _stages(found: Scaling, expected: Expected) -> Iterator[list[Fault]]:
+    layers = found.layers
+    yield list(_faults_of_gain(found, expected))
+    yield list(_faults(found, layers, "activation", 0, expected))[:1]
+    for step in range(1, found.steps + 1):
+        yield list(_faults(found, layers, "own change", step, expected))
+    for step in range(1, found.steps + 1):
+        yield list(_faults(found, (*layers, "(output)"), "change", step, expected))[:1]
+
+
+def _faults(
+    found: Scaling, layers: tuple[str, ...], quantity: str, step: int, expected: Expected
+) -> Iterator[Fault]:
+    for layer in layers:
+        if step not in found.steps_of(layer, quantity):
+            continue
+        exponent = found.exponent(layer, quantity, step)
+        band = _band(found, layer, quantity, expected)
+        if is_outside(exponent, band):
+            yield Fault(layer=layer, quantity=quantity, step=step, exponent=exponent, band=band)
+
+
+def _faults_of_gain(found: Scaling, expected: Expected) -> Iterator[Fault]:
+    """Faults of the gain that is measured, or else of what the weight's own size lets expect.
+
+    The second has many more values behind it, but knows nothing of data that the weight knows: it
+    counts where the first does not say that all is well.
+    """
+    for layer in found.layers:
+        measured = list(_faults(found, (layer,), "gain", 0, expected))
+        if measured or not is_inside(
+            found.exponent(layer, "gain", 0), _band(found, layer, "gain", expected)
+        ):
+            yield from measured or _faults(found, (layer,), "weight", 0, expected)
+
+
+def is_inside(exponent: Exponent, band: Band) -> bool:
+    """Whether the whole interval is inside."""
+    return exponent.is_known and band.low <= exponent.low and exponent.high <= band.high
+
+
+def is_outside(exponent: Exponent, band: Band) -> bool:
+    """Whether the whole interval is outside, or some values are not finite."""
+    if exponent.lost:
+        return True
+    return exponent.is_known and (exponent.low > band.high or exponent.high < band.low)
+
+
+def _band(found: Scaling, layer: str, quantity: str, expected: Expected) -> Band:
+    role = found.role(layer)
+    if quantity in ("weight", "gain", "activation"):
+        # What a tied readout meets in the stream is what its own rows put there.
+        if expected is EXPECTED["mup"] and any(map(found.is_tied, _readouts(found, layer))):
+            return at_most(0)
+        return expected.at_start(role)
+    return expected.of_change(role).widened(_short_of_the_limit(found, layer))
+
+
+def _readouts(found: Scaling, layer: str) -> list[str]:
+    """The readout that a layer is, or that the model's output comes from."""
+    return [
+        name
+        for name in found.layers
+        if found.role(name) == "output" and layer in (name, "(output)")
+    ]
+
+
+def _short_of_the_limit(found: Scaling, layer: str) -> float:
+    """How far below its limit the exponent of a change may be at widths that are finite.
+
+    A step makes W change along every row of the batch. What a row meets of itself is a sum of
+    fan_in terms of one sign, what it meets of the R others are sums of random sign: in squares 1 to
+    (π/2) R / fan_in where rows have nothing in common (π/2 as Adam's first step keeps the signs
+    alone; Bussgang 1952). The second part falls with the width.
+    """
+    if found.role(layer) not in ("hidden", "output"):
+        return 0.0
+    shapes = [shapes[layer] for shapes in found.shapes]
+    extra = [math.sqrt(1 + math.pi / 2 * s.rows / s.fan_in) for s in shapes]
+    return max(0.0, -slope_of(found.sizes, extra))
+
+
+def _finding(fault: Fault, found: Scaling, parametrization: Parametrization | None) -> Finding:
+    exponent, role = fault.exponent, found.role(fault.layer)
+    when = "at the start" if fault.step == 0 else f"after step {fault.step}"
+    is_lost = exponent.lost > 0
+    grows = is_lost or exponent.value > fault.band.high
+    measured = math.nan if is_lost else exponent.value
+    told = (
+        f"{exponent.lost} values are not finite"
+        if is_lost
+        else f"it {'grows' if grows else 'changes'} like width^{exponent}"
+    )
+    return WIDTH.found(
+        "width",
+        "error",
+        () if role == "model" else (fault.layer,),
+        f"exponent of the {fault.quantity} {when} against the width",
+        measured=None if is_lost else measured,
+        limit=None if is_lost else (fault.band.high if grows else fault.band.low),
+        cause=f"{told}; allowed for this {role} layer under {_title(parametrization)}: "
+        f"{fault.band}",
+        remedy=remedy(fault.quantity, role, parametrization, exponent.value, is_too_large=grows),
+    )
+
+
+def _title(parametrization: Parametrization | None) -> str:
+    return "any parametrisation" if parametrization is None else f"{parametrization!r}"
