@@ -43,7 +43,7 @@ def sessions() -> dict[str, tuple[str, ...]]:
 
 
 def test_nox_has_the_sessions_that_are_promised():
-    wanted = {"lint", "types", "tests", "oldest", "libraries", "docs"}
+    wanted = {"lint", "types", "tests", "oldest", "libraries", "docs", "site"}
     wanted |= {"benchmarks", "coverage", "mutation"}
     assert set(sessions()) == wanted
 
