@@ -1,10 +1,14 @@
 # The only needs are make and a Python of 3.10 or newer; all else goes into .venv.
 #   make suite   run the experiments in suites/ against the stored baselines, write the report
 #   make test    the same, then this project's own tests
+#   make docs    the site of docs/, in build/site; it needs no torch, and has an environment of its own
 # PYTHON=… chooses the interpreter, WORKERS=… the number of processes, ARGS=… goes to pytest.
 
 SHELL := /bin/sh
 VENV ?= .venv
+DOCS_VENV ?= .venv-docs
+# The extra [docs] of pyproject.toml, without the package and its torch.
+DOCS_NEEDS := 'mkdocs>=1.6,<2' 'mkdocs-material>=9.5' 'mkdocstrings[python]>=0.26' 'ruff>=0.6'
 REPORT ?= initcheck-report/index.html
 ARGS ?=
 WORKERS ?= 2
@@ -25,7 +29,7 @@ export OMP_NUM_THREADS ?= 1
 # The tests start many processes, each of which would compile the package anew.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: suite test clean
+.PHONY: suite test docs clean
 .DEFAULT_GOAL := suite
 
 suite: $(STAMP)
@@ -35,6 +39,16 @@ test: $(STAMP)
 	@$(run_suite); \
 	$(PYTEST) tests -n $(WORKERS) $(STEALING) $(ARGS) || status=$$?; \
 	$(finish)
+
+# By its tools alone: the reference is read from the code, not imported.
+docs: $(DOCS_VENV)/installed.toml
+	@NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/python -m mkdocs build --strict --quiet; \
+	echo "$(abspath build/site/index.html)"
+
+$(DOCS_VENV)/installed.toml: pyproject.toml
+	@set -e; $(PYTHON) -m venv $(DOCS_VENV); \
+	$(DOCS_VENV)/bin/python -m pip install -qq --disable-pip-version-check $(DOCS_NEEDS); \
+	cp pyproject.toml $@
 
 define run_suite
 rm -f $(REPORT); status=0; \
@@ -59,4 +73,4 @@ $(STAMP): pyproject.toml
 	cp pyproject.toml $@
 
 clean:
-	rm -rf $(VENV) initcheck-report dist build
+	rm -rf $(VENV) $(DOCS_VENV) initcheck-report dist build

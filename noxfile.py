@@ -65,9 +65,11 @@ def oldest(session: nox.Session) -> None:
 
 @nox.session
 def libraries(session: nox.Session) -> None:
-    """Models of lightning, transformers and timm, which are no dependencies."""
-    install(session, "lightning", "transformers", "timm")
-    session.run("pytest", "tests/inputs/test_libraries.py", *session.posargs, env=ENVIRONMENT)
+    """Models of lightning, transformers and timm, which are no dependencies, and their pages."""
+    install(session)
+    session.install("lightning", "transformers", "timm")
+    files = ("tests/inputs/test_libraries.py", "tests/repository/test_pages.py")
+    session.run("pytest", *files, *session.posargs, env=ENVIRONMENT)
 
 
 @nox.session
@@ -85,6 +87,13 @@ def docs(session: nox.Session) -> None:
     install(session)
     pages = ("pages", "contributing", "layers", "habits")
     session.run("pytest", *(f"tests/repository/test_{name}.py" for name in pages), env=ENVIRONMENT)
+
+
+@nox.session
+def site(session: nox.Session) -> None:
+    """The site of docs/, in build/site; what would be a dead link or a lost page is an error."""
+    session.install("-e", ".[docs]")
+    session.run("mkdocs", "build", "--strict", env={"NO_MKDOCS_2_WARNING": "1"})
 
 
 @nox.session

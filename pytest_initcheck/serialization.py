@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
 
 from pytest_initcheck.errors import InitcheckError
+from pytest_initcheck.readers import Odd, reader
 
 T = TypeVar("T")
 Path = tuple[str | int, ...]
@@ -128,7 +129,10 @@ def decode(kind: type[T], data: Any) -> T:
     Raises:
         InitcheckError: the data does not have the form of ``kind``; the message says where.
     """
-    return typing.cast(T, Codec().decode(kind, data, (kind.__name__,)))
+    try:
+        return typing.cast(T, reader(typing.cast(Any, kind))(data))
+    except Odd:
+        return typing.cast(T, Codec().decode(kind, data, (kind.__name__,)))
 
 
 @functools.cache

@@ -245,24 +245,29 @@ def trained_machine(hidden, data, epochs=3):
     return machine
 
 
+def fine_tuning(start):
+    """Ten epochs of Adam on the labelled digits."""
+    return Experiment(
+        model=network,
+        initialise=start,
+        data=(DIGITS[:LABELLED], MNIST.train_labels[:LABELLED]),
+        validation=MNIST.test,
+        optimizer=lambda params: torch.optim.Adam(params, lr=1e-3),
+        epochs=10,
+        batch_size=50,
+    )
+
+
 def test_deep_belief_network_starts_ahead_of_xavier(initcheck):
     """Three layers of sigmoids, few labels: after the same fine-tuning the DBN is ahead.
 
     Both networks see the same 500 labelled digits in the same order for ten epochs. What the DBN
     has in advance is what its machines learned from 1,500 digits without labels.
     """
-    records = {}
-    for name, start in {"DBN": deep_belief, "Xavier": xavier}.items():
-        fine_tuning = Experiment(
-            model=network,
-            initialise=start,
-            data=(DIGITS[:LABELLED], MNIST.train_labels[:LABELLED]),
-            validation=MNIST.test,
-            optimizer=lambda params: torch.optim.Adam(params, lr=1e-3),
-            epochs=10,
-            batch_size=50,
-        )
-        records[name] = initcheck.run(fine_tuning, seeds=SEEDS, name=name)
+    records = {
+        name: initcheck.run(fine_tuning(start), seeds=SEEDS, name=name)
+        for name, start in {"DBN": deep_belief, "Xavier": xavier}.items()
+    }
     initcheck.picture("Fine-tuning from two starts", accuracy_picture(records))
     dbn, other = (records[name].metrics["validation accuracy"] for name in ("DBN", "Xavier"))
     gain = paired_difference(dbn, other, confidence=0.95)

@@ -6,10 +6,8 @@ import argparse
 import json
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
-from pytest_initcheck import report as reports
 from pytest_initcheck.baseline import Listed
 from pytest_initcheck.cli import OK
 from pytest_initcheck.cli.output import aligned, print_json
@@ -84,13 +82,4 @@ def show(arguments: argparse.Namespace) -> int:
         print_json(json.loads(text))
     else:
         print(f"{baselines.path(nodeid)}\n{text}", end="")
-    return OK
-
-
-def report(arguments: argparse.Namespace) -> int:
-    """Write the HTML page of a stored run."""
-    given = Path(arguments.run)
-    path = given / "run.json" if given.is_dir() else given
-    output = Path(arguments.output) if arguments.output else path.with_name("index.html")
-    print(f"report: {reports.write(reports.read_run(path), output, path)}")
     return OK

@@ -5,15 +5,18 @@ from __future__ import annotations
 import argparse
 import fnmatch
 import math
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pytest_initcheck import files
 from pytest_initcheck.cli import FOUND, OK, runs
 from pytest_initcheck.cli.output import aligned, print_json
 from pytest_initcheck.cli.runs import Run
 from pytest_initcheck.cli.series import LEVEL, Series, in_time_order, series, told
 from pytest_initcheck.errors import InitcheckError
+from pytest_initcheck.report.history import HistoryRow, render_history
 
 
 def history(arguments: argparse.Namespace) -> int:
@@ -28,12 +31,37 @@ def history(arguments: argparse.Namespace) -> int:
         from pytest_initcheck.cli.plot import plot
 
         plot(Path(arguments.plot), found, every)
+    if arguments.page:
+        _write_page(Path(arguments.page), found, every)
     shown = [one for one in every if arguments.all or one.moves]
     if arguments.json:
         print_json(_data(found, every))
     else:
         print("\n".join(_text(found, shown, len(every) - len(shown), arguments.last)))
     return FOUND if any(one.is_trend for one in every) else OK
+
+
+def _write_page(path: Path, found: Sequence[Run], every: Sequence[Series]) -> None:
+    page = path if path.suffix else path / "history.html"
+    text = render_history([(_when(run), _versions(run)) for run in found], map(_page_row, every))
+    try:
+        files.replace(page, text)
+    except OSError as error:
+        raise InitcheckError(f"--page {page}: {error.strerror or error}") from None
+    print(f"page: {page}", file=sys.stderr)
+
+
+def _page_row(one: Series) -> HistoryRow:
+    p = "" if one.trend.p is None else f", p {one.trend.p:.2g}"
+    return HistoryRow(
+        nodeid=one.nodeid,
+        entry=one.entry,
+        quantity=one.quantity,
+        values=one.values,
+        words=tuple(told(one.quantity, value) for value in one.values),
+        trend=f"{one.trend.rate:+.3g} per run, {one.trend.change:+.3g} in all{p}",
+        is_trend=one.is_trend,
+    )
 
 
 def _is_chosen(one: Series, only: str | None) -> bool:

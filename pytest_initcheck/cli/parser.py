@@ -32,6 +32,13 @@ The folder of the baselines is that of pytest: --initcheck-baselines, the ini na
 initcheck_baselines, or "baselines" below the rootdir.
 
 """
+_REPORT = """\
+examples:
+  initcheck report report/run.json
+  initcheck report main/run.json branch/run.json -o branch-against-main.html
+  initcheck report cpu.zip cuda.zip
+
+"""
 _RULES = """\
 examples:
   initcheck rules
@@ -244,12 +251,22 @@ def _add_prune(parser: Parser) -> None:
 
 
 def _add_report(commands: Commands[Parser]) -> None:
-    parser = _add(commands, "report", "write the HTML report of a stored run")
-    parser.add_argument("run", metavar="RUN.json", help="as a report stored it, or its folder")
+    about = "write the HTML report of a stored run, or of two side by side"
+    parser = _add(commands, "report", about, _REPORT)
     parser.add_argument(
-        "-o", "--output", metavar="PATH", help="the HTML file (default: index.html beside the run)"
+        "run",
+        nargs="+",
+        metavar="RUN",
+        help="run.json as a report stored it, or its folder; of two runs, what differs",
     )
-    parser.set_defaults(command=_lazy("baselines", "report"))
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="PATH",
+        help="the HTML file (default: index.html beside the run; of two, side-by-side.html beside "
+        "the second)",
+    )
+    parser.set_defaults(command=_lazy("pages", "report"))
 
 
 def _add_history(commands: Commands[Parser]) -> None:
@@ -271,6 +288,9 @@ def _add_history(commands: Commands[Parser]) -> None:
     )
     parser.add_argument("--all", action="store_true", help="also rows that every run agrees in")
     parser.add_argument("--plot", metavar="PATH", help="draw it into a PNG or SVG")
+    parser.add_argument(
+        "--page", metavar="PATH", help="write it as an HTML page (a folder gets history.html)"
+    )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.set_defaults(command=_lazy("history", "history"))
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from pytest_initcheck.records import Entry, Picture, RunRecord
 from pytest_initcheck.report import summary
+from pytest_initcheck.report.against import Against
 from pytest_initcheck.report.charts import chart_data
 from pytest_initcheck.report.curves import CurveView, curve_views
 from pytest_initcheck.report.findings_data import (
@@ -27,7 +28,9 @@ from pytest_initcheck.report.texts import Texts
 MOST_VALUES = 256
 
 
-def entry_data(entry: Entry, texts: Texts, budget: Budget, panels: Panels) -> dict[str, Any]:
+def entry_data(
+    entry: Entry, texts: Texts, budget: Budget, panels: Panels, against: Against | None = None
+) -> dict[str, Any]:
     """Everything of the entry that is there; what is empty has no key."""
     expected = entry.comparison.expected if entry.comparison else None
     parts: dict[str, Any] = {
@@ -36,7 +39,7 @@ def entry_data(entry: Entry, texts: Texts, budget: Budget, panels: Panels) -> di
         "moreFindings": max(len(entry.findings) - MOST_FINDINGS, 0),
         "ignored": findings_data(entry.ignored, entry, texts),
         "moreIgnored": max(len(entry.ignored) - MOST_FINDINGS, 0),
-        "baseline": comparison_data(entry, texts),
+        "baseline": comparison_data(entry, texts, against),
         "path": entry.looks and texts.add(path_text(entry.looks)),
         "looks": _charts(look_views(entry.looks), texts),
         "curves": _charts(curve_views(entry.record, expected, entry.kind), texts),
@@ -47,7 +50,10 @@ def entry_data(entry: Entry, texts: Texts, budget: Budget, panels: Panels) -> di
             for view in panels.of(entry)
         ],
     }
-    told = since(entry) if entry.verdict == "fail" else ""
+    told = since(entry, against) if entry.verdict == "fail" else ""
+    table = against.by_layer(entry) if against else None
+    if table is not None:
+        parts["sides"] = _part(table, texts)
     if told:
         parts["since"] = texts.add(told)
     return {

@@ -8,6 +8,7 @@ from typing import Any
 
 from pytest_initcheck.records import RANK, Comparison, Entry, Finding, LayerRecord, describe_units
 from pytest_initcheck.report import summary
+from pytest_initcheck.report.against import Against
 from pytest_initcheck.report.pack import rounded
 from pytest_initcheck.report.primer import primer
 from pytest_initcheck.report.quantities import main_tensor
@@ -112,14 +113,18 @@ def address(finding: Finding) -> str:
     return found[0] if found else ""
 
 
-def comparison_data(entry: Entry, texts: Texts) -> dict[str, Any] | None:
-    """An entry against its baseline; None where it was not compared."""
+def comparison_data(
+    entry: Entry, texts: Texts, against: Against | None = None
+) -> dict[str, Any] | None:
+    """An entry against its baseline, or another run; None where it was not compared."""
     comparison = entry.comparison
     if comparison is None:
         return None
     bad = len(comparison.differences)
     data: dict[str, Any] = {"status": comparison.status}
-    data["text"] = texts.add(headline(entry, comparison))
+    data["text"] = texts.add(
+        against.headline(comparison) if against else headline(entry, comparison)
+    )
     if bad:
         data["differences"] = [
             [
@@ -151,11 +156,13 @@ def headline(entry: Entry, comparison: Comparison) -> str:
     return text + _BITS.get((comparison.status, comparison.bit_identical), "")
 
 
-def since(entry: Entry) -> str:
+def since(entry: Entry, against: Against | None = None) -> str:
     """Since when a fault is there, as the baseline tells it; empty where nothing is known."""
     comparison = entry.comparison
     if comparison is None or comparison.status == "unreadable":
         return ""
+    if against is not None:
+        return against.since(comparison)
     if comparison.status in ("missing", "new"):
         return "no baseline yet tells since when"
     known = comparison.provenance

@@ -10,6 +10,7 @@ from typing import Any
 
 from pytest_initcheck.records import Finding, SessionRecord, TestRecord
 from pytest_initcheck.report import headline, summary
+from pytest_initcheck.report.against import Against
 from pytest_initcheck.report.entry_data import entry_data, picture_data
 from pytest_initcheck.report.findings_data import address, known_layers, layer_words, others_text
 from pytest_initcheck.report.layers import Budget, titles
@@ -66,6 +67,23 @@ class PlainTest:
     changes: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class AxisWords:
+    """What the second axis is called, what it asks, and what stands above the cards."""
+
+    title: str = "Baseline"
+    question: str = "Do the measurements agree with the stored ones?"
+    problems: str = "What to act on"
+
+    @classmethod
+    def of(cls, against: Against | None) -> AxisWords:
+        """Those of baselines, or of two runs."""
+        if against is None:
+            return cls()
+        question = f"Do the measurements of {against.second} agree with those of {against.first}?"
+        return cls(shown("Side by side"), shown(question), shown("What differs, and what fails"))
+
+
 @dataclass(frozen=True, kw_only=True)
 class PageView:
     """The whole page; ``data`` is the JSON that its script reads."""
@@ -81,6 +99,7 @@ class PageView:
     provenance: tuple[tuple[str, str], ...]
     notes: tuple[str, ...]
     data: str
+    words: AxisWords
 
 
 @dataclass
@@ -90,13 +109,14 @@ class PageState:
     budget: Budget
     texts: Texts = field(default_factory=Texts)
     panels: Panels = field(default_factory=Panels.available)
+    against: Against | None = None
 
 
-def page_view(session: SessionRecord) -> PageView:
+def page_view(session: SessionRecord, against: Against | None = None) -> PageView:
     """All that the page shows; tests come worst first."""
     tests = session.tests
     ranked = sorted(range(len(tests)), key=lambda i: (_rank(tests[i]), i))
-    state = PageState(Budget.of(session))
+    state = PageState(Budget.of(session), against=against)
     anchors = _anchors(tests)
     data = {
         "tests": [_test(tests[i], i, anchors[i], state) for i in ranked],
@@ -104,18 +124,22 @@ def page_view(session: SessionRecord) -> PageView:
         "width": state.budget.width,
         "texts": state.texts.all,
     }
+    if against is not None:
+        data["against"] = [shown(against.first), shown(against.second)]
+        data["labels"] = {key: shown(label) for key, label in against.labels.items()}
     return PageView(
-        headline=shown(headline.sentence(session)),
+        headline=shown(against.sentence(session) if against else headline.sentence(session)),
         aside=shown(headline.aside(session)),
         is_bad=any(map(headline.has_problem, tests)),
         is_whole=bool(tests) and all(test.outcome == "passed" for test in tests),
         outcomes=_counts("outcome", summary.outcome_counts(session)),
         states=_counts("state", summary.state_counts(session)),
-        statuses=_counts("comparison", summary.status_counts(session)),
+        statuses=_counts("comparison", summary.status_counts(session), against),
         tests=tuple(_plain_test(tests[i]) for i in ranked),
         provenance=tuple(session.provenance.items()),
         notes=(*session.notes, *state.panels.notes),
         data=_as_json(data),
+        words=AxisWords.of(against),
     )
 
 
@@ -125,9 +149,11 @@ def _as_json(data: Any) -> str:
     return text.replace("<", "\\u003c")
 
 
-def _counts(axis: str, counts: Mapping[str, int]) -> tuple[Count, ...]:
+def _counts(
+    axis: str, counts: Mapping[str, int], against: Against | None = None
+) -> tuple[Count, ...]:
     total = sum(counts.values()) or 1
-    labels = _LABELS.get(axis, {})
+    labels = {**_LABELS.get(axis, {}), **(against.labels if against else {})}
     return tuple(
         Count(
             axis=axis,
@@ -137,7 +163,7 @@ def _counts(axis: str, counts: Mapping[str, int]) -> tuple[Count, ...]:
             share=count / total,
         )
         for value, count in counts.items()
-        if count or value in _KEPT
+        if count or (value in _KEPT and (against is None or value in labels))
     )
 
 
@@ -171,7 +197,8 @@ def _test(test: TestRecord, position: int, anchor: str, state: PageState) -> dic
         "time": round(test.duration, 3) if 0 <= test.duration < 1e9 else None,
         "rerun": add(rerun_command(test.nodeid)),
         "entries": [
-            entry_data(entry, state.texts, state.budget, state.panels) for entry in test.entries
+            entry_data(entry, state.texts, state.budget, state.panels, state.against)
+            for entry in test.entries
         ],
     }
     if headline.has_problem(test):

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_initcheck import files
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.records import SessionRecord
 from pytest_initcheck.serialization import decode, encode, strict_json
+
+if TYPE_CHECKING:
+    from pytest_initcheck.report.against import Against
 
 FORMAT = 1  # 1: the first; raise it when a field changes its meaning
 MOST_BYTES = 1 << 30
@@ -60,6 +66,19 @@ def read_run(path: str | os.PathLike[str]) -> SessionRecord:
     return parse_run(text, str(file))
 
 
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without the collector of cycles: trees have none, and it would walk them again and again."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+@_uncollected()
 def parse_run(text: str, name: str = DATA_NAME) -> SessionRecord:
     """The session in the text of a run.json; ``name`` is what an error calls it."""
     try:
@@ -127,8 +146,11 @@ def page_path(path: str | os.PathLike[str]) -> Path:
     return page
 
 
-def render(session: SessionRecord) -> str:
-    """The page as text: HTML with its style, script and data inside."""
+def render(session: SessionRecord, against: Against | None = None) -> str:
+    """The page as text: HTML with its style, script and data inside.
+
+    With ``against`` the comparisons are those of two runs, which it names.
+    """
     from pytest_initcheck.report.page import render_page
 
-    return render_page(session)
+    return render_page(session, against)

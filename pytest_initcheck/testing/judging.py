@@ -29,7 +29,8 @@ def judged(
 
     Args:
         check: an object as the hook ``pytest_initcheck_checks`` returns them.
-        model, batch: as `pytest_initcheck.diagnose` takes them.
+        model: as `pytest_initcheck.diagnose` takes it.
+        batch: as `pytest_initcheck.diagnose` takes it.
         builtin: run the built-in checks as well, so that causes and consequences find each other.
         options: those of `diagnose` (``loss_fn``, ``optimizer``, ``steps``, ``ignore`` …).
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import random
+import re
 import zipfile
 
 import pytest
@@ -204,3 +205,35 @@ def test_wrong_use_is_one_line(tmp_path, capsys):
         code, out, err = command(capsys, "history", *arguments)
         assert (code, out, len(err.splitlines())) == (2, "", 1), arguments
         assert words in err
+
+
+def test_the_history_as_a_page(tmp_path, capsys):
+    folder = stored(tmp_path, [0.90 - 0.01 * i for i in range(12)])
+    page = tmp_path / "pages" / "h.html"
+    page.parent.mkdir()
+    code, _, err = command(capsys, "history", folder, "--page", str(page))
+    text = page.read_text(encoding="utf-8")
+    assert (code, err) == (1, f"page: {page}\n")
+    assert "drifts over 12 runs</h1>" in text
+    assert text.count("<circle") == 12
+    assert "p 4.2e-09" in text
+    assert "<script" not in text
+
+
+def test_a_page_lifts_its_pen_at_a_gap(tmp_path, capsys):
+    folder = stored(tmp_path, [0.5, None, 0.7, float("nan"), 0.6])
+    command(capsys, "history", folder, "--only", "accuracy", "--page", str(tmp_path))
+    text = (tmp_path / "history.html").read_text(encoding="utf-8")
+    assert "Nothing drifts over 5 runs" in text
+    (path,) = re.findall(r'class="track" d="([^"]*)"', text)
+    assert (path.count("M"), path.count("L"), text.count("<circle")) == (3, 0, 3)
+
+
+def test_what_a_page_shows_is_text(tmp_path, capsys):
+    for day in (1, 2):
+        name = "<img src=x onerror=alert(1)>"
+        store(tmp_path / f"runs/{day}", session({name: (float(day),)}, day, nodeid=name))
+    command(capsys, "history", str(tmp_path / "runs"), "--page", str(tmp_path / "h.html"))
+    text = (tmp_path / "h.html").read_text(encoding="utf-8")
+    assert text.count("<img") == 1  # the brand's
+    assert "&lt;img src=x" in text

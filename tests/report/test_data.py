@@ -207,7 +207,7 @@ def test_path_below_a_file_is_refused(tmp_path):
 
 
 def test_rendering_that_raises_leaves_the_data_and_no_page(tmp_path, monkeypatch):
-    def fail(session):
+    def fail(session, against):
         raise ZeroDivisionError
 
     report.write(SessionRecord(1, {}), tmp_path / "r.html")

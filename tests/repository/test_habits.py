@@ -43,7 +43,7 @@ def sessions() -> dict[str, tuple[str, ...]]:
 
 
 def test_nox_has_the_sessions_that_are_promised():
-    wanted = {"lint", "types", "tests", "oldest", "libraries", "docs", "clusters"}
+    wanted = {"lint", "types", "tests", "oldest", "libraries", "docs", "clusters", "site"}
     wanted |= {"benchmarks", "coverage", "mutation"}
     assert set(sessions()) == wanted
 

@@ -1,8 +1,10 @@
 """README and docs: their files are written, their Python is run, their commands do what is shown.
 
-A Python block that starts with ``# name.py`` is a file of the page's project; any other is run in
-it. Of a console block every ``$ `` command runs, and every line shown below it must occur in what
-it prints, ``…`` standing for anything. Commands that install or clone are not run.
+A Python block that starts with ``# name.py`` is a file of the page's project (shown again, the file
+is changed); any other is run in it, in the order of the page. Of a console block every ``$ ``
+command runs, and every line shown below it must occur in what it prints, ``…`` standing for
+anything. Commands that install or clone are not run. A block below ``<!-- needs: library -->`` is
+run where that library is installed, in a test of its own.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import re
 import shlex
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -19,14 +22,30 @@ from pytest_initcheck.checks import rules
 
 ROOT = Path(__file__).parents[2]
 UNRUN = ["CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"]
-PAGES = ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
-BLOCK = re.compile(r"^```(python|console)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+DOCS = [path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = ["README.md", *(page for page in DOCS if not page.startswith("docs/decisions/"))]
+BLOCK = re.compile(
+    r"^(?:<!-- needs: (\w+) -->\n\n?)?```(python|console)\n(.*?)^```$", re.DOTALL | re.MULTILINE
+)
 NOT_RUN = ("git", "make", "pip", "cd")
 
 
-def blocks(page: str, kind: str) -> list[str]:
-    text = (ROOT / page).read_text(encoding="utf-8")
-    return [block for language, block in BLOCK.findall(text) if language == kind]
+def found_blocks(page: str) -> list[tuple[str, str, str]]:
+    """The library that each block needs, its kind, its text."""
+    return BLOCK.findall((ROOT / page).read_text(encoding="utf-8"))
+
+
+def blocks(page: str, library: str) -> list[tuple[str, str]]:
+    """Kind and text of what needs no library, or this one."""
+    return [(kind, block) for needs, kind, block in found_blocks(page) if needs in ("", library)]
+
+
+# Every page as it is, and again with each library that some of its blocks need.
+RUNS = [
+    (page, library)
+    for page in PAGES
+    for library in ("", *dict.fromkeys(needs for needs, *_ in found_blocks(page) if needs))
+]
 
 
 def named(block: str) -> str | None:
@@ -52,18 +71,24 @@ def is_in(line: str, output: str) -> bool:
 
 @pytest.fixture
 def page_project(pytester, warm, monkeypatch, request):
-    """A folder with the page's files; the modules that its code imports are forgotten after it."""
+    """A folder with the page's files, each as it is shown first; forgets what its code imports."""
+    page, library = request.param
+    if library:
+        pytest.importorskip(library, reason=f"{library} is not installed (nox -s libraries)")
     before = set(sys.modules)
-    files = {named(block): block for block in blocks(request.param, "python") if named(block)}
-    for name, block in files.items():
-        (pytester.path / name).write_text(block, encoding="utf-8")
+    files = [block for kind, block in blocks(page, library) if kind == "python" and named(block)]
+    for block in reversed(files):
+        (pytester.path / str(named(block))).write_text(block, encoding="utf-8")
     # Folders that a page's commands name: pytest would take those of this repository's ini file.
     (pytester.path / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
     monkeypatch.syspath_prepend(pytester.path)
     yield request.param
-    for name in set(sys.modules) - before:
-        if name.partition(".")[0] + ".py" in files:
-            del sys.modules[name]
+    forget({str(named(block)) for block in files}, set(sys.modules) - before)
+
+
+def forget(files: set[str], modules: Iterable[str]) -> None:
+    for name in [name for name in modules if name.partition(".")[0] + ".py" in files]:
+        del sys.modules[name]
 
 
 def run(pytester, capsys, command: str) -> str:
@@ -78,19 +103,29 @@ def run(pytester, capsys, command: str) -> str:
     return printed.out + printed.err
 
 
-@pytest.mark.parametrize("page_project", PAGES, indirect=True, ids=PAGES)
+@pytest.mark.parametrize(
+    "page_project", RUNS, indirect=True, ids=lambda run: "-".join(run).strip("-")
+)
 def test_code_and_commands_of_a_page(page_project, pytester, capsys):
     space: dict[str, object] = {"__name__": "page"}
-    for block in blocks(page_project, "python"):
-        if not named(block):
-            exec(compile(block, page_project, "exec"), space)
-    for block in blocks(page_project, "console"):
-        for command, lines in shown(block):
-            if command.split()[0] in NOT_RUN:
-                continue
-            output = run(pytester, capsys, command)
-            for line in lines:
-                assert is_in(line, output), f"{command}: {line!r} is not in\n{output}"
+    for kind, block in blocks(*page_project):
+        file = named(block)
+        if kind == "console":
+            commands_do_what_is_shown(pytester, capsys, block)
+        elif file is None:
+            exec(compile(block, page_project[0], "exec"), space)
+        elif (pytester.path / file).read_text(encoding="utf-8") != block:
+            (pytester.path / file).write_text(block, encoding="utf-8")
+            forget({file}, sys.modules)
+
+
+def commands_do_what_is_shown(pytester, capsys, block: str) -> None:
+    for command, lines in shown(block):
+        if command.split()[0] in NOT_RUN:
+            continue
+        output = run(pytester, capsys, command)
+        for line in lines:
+            assert is_in(line, output), f"{command}: {line!r} is not in\n{output}"
 
 
 def test_links_lead_somewhere():

@@ -2,6 +2,8 @@
 /* Data and elements. Every text of the data becomes a text node: nothing of it is ever parsed. */
 const data = JSON.parse(document.getElementById("data").textContent);
 const text = (place) => (place === undefined ? "" : data.texts[place]);
+/* What measurements are held against: the baseline, or of two runs the first. */
+const KNOWN = data.against ? data.against[0] : "baseline", NOW = data.against ? data.against[1] : "now";
 const byId = (id) => document.getElementById(id);
 const SVG = "http://www.w3.org/2000/svg";
 

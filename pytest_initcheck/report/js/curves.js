@@ -1,9 +1,9 @@
 /* Curves over seeds, and quantities along the depth. */
 const SERIES = ["before", "after", "base-before", "base-after"];
 const WORDS = {
-  before: "start", after: "after", "base-before": "baseline, start", "base-after": "baseline, after", flagged: "a finding",
+  before: "start", after: "after", "base-before": `${KNOWN}, start`, "base-after": `${KNOWN}, after`, flagged: "a finding",
   zero: "exactly 0", lost: "not finite", seed: "single seeds", mean: "mean", band: "± 1 standard deviation",
-  baseline: "baseline mean", "base-band": "baseline ± 1 standard deviation", statistic: "what the seeds say",
+  baseline: `${KNOWN} mean`, "base-band": `${KNOWN} ± 1 standard deviation`, statistic: "what the seeds say",
   accepts: "enough to accept", rejects: "enough to reject", level: "level to compare with", allowed: "allowed",
 };
 const KEYS = {

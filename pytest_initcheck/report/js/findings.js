@@ -1,6 +1,6 @@
 /* Findings: the same block in a problem's card and in its test, open to cause, evidence and remedy. */
 const LABELS = { none: { state: "not judged", comparison: "not compared" } };
-const chip = (axis, value, words) => h("span", { class: `chip ${axis} v-${value}` }, h("bdi", {}, words ?? LABELS[value]?.[axis] ?? value));
+const chip = (axis, value, words) => h("span", { class: `chip ${axis} v-${value}` }, h("bdi", {}, words ?? (axis === "comparison" ? data.labels?.[value] : undefined) ?? LABELS[value]?.[axis] ?? value));
 const placeOf = (finding) => (finding.layer === undefined ? h("span", { class: "place" }, "the whole model")
   : h("span", { class: "place" }, "layer ", name(text(finding.layer)), finding.kind !== undefined ? [" ", name(text(finding.kind), "kind")] : "", finding.shape !== undefined ? [" ", name(text(finding.shape), "kind")] : ""));
 
@@ -98,10 +98,10 @@ function entryProblem(test, entry, several) {
   const fault = faultOf(entry);
   if (fault) {
     const [worst, ...rest] = entry.baseline.differences || [];
-    parts.push(h("div", { class: `problem v-${fault}` }, h("h4", { class: "rule" }, chip("comparison", fault), " ", "baseline of ", name(text(entry.name))),
-      worst ? h("p", { class: "change" }, name(text(worst[0])), " ", h("span", {}, "baseline ", h("b", {}, h("bdi", {}, text(worst[2])))), " → ", h("span", {}, "now ", h("b", {}, h("bdi", {}, text(worst[1])))), h("span", { class: "quiet" }, " allowed ", h("bdi", {}, text(worst[3])), `, ${number(worst[4])} times that`, rest.length + (entry.baseline.more || 0) ? ` and ${rest.length + (entry.baseline.more || 0)} more` : "")) : "",
+    parts.push(h("div", { class: `problem v-${fault}` }, h("h4", { class: "rule" }, chip("comparison", fault), " ", data.against ? "" : "baseline of ", name(text(entry.name))),
+      worst ? h("p", { class: "change" }, name(text(worst[0])), " ", h("span", {}, h("bdi", {}, KNOWN), " ", h("b", {}, h("bdi", {}, text(worst[2])))), " → ", h("span", {}, h("bdi", {}, NOW), " ", h("b", {}, h("bdi", {}, text(worst[1])))), h("span", { class: "quiet" }, " allowed ", h("bdi", {}, text(worst[3])), `, ${number(worst[4])} times that`, rest.length + (entry.baseline.more || 0) ? ` and ${rest.length + (entry.baseline.more || 0)} more` : "")) : "",
       h("p", {}, h("bdi", {}, text(entry.baseline.text))),
-      fault === "unreadable" ? (entry.baseline.notes || []).map((note) => h("p", {}, h("bdi", {}, text(note)))) : h("p", { class: "acts" }, copyButton(fault === "changed" ? "Copy the command that accepts it" : "Copy the command that creates it", `${text(test.rerun)} --initcheck-update`, text(entry.name)))));
+      data.against ? "" : fault === "unreadable" ? (entry.baseline.notes || []).map((note) => h("p", {}, h("bdi", {}, text(note)))) : h("p", { class: "acts" }, copyButton(fault === "changed" ? "Copy the command that accepts it" : "Copy the command that creates it", `${text(test.rerun)} --initcheck-update`, text(entry.name)))));
   }
   return [h("div", { class: "beside" }, h("div", {}, parts), strip)];
 }

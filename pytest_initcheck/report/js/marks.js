@@ -39,7 +39,7 @@ function histogram(chart, common) {
   const all = seriesOf(chart), caption = text(chart[1]);
   const now = all.filter((one) => one.code < 2), lost = now.reduce((sum, one) => sum + one.lost, 0);
   const spread = `std ${[...new Set(now.map((one) => number(one.std)))].join(" → ")}`;
-  const same = all.some((one) => one.twin !== null) ? ", baseline the same" : "";
+  const same = all.some((one) => one.twin !== null) ? `, ${KNOWN} the same` : "";
   const constant = now.every((one) => one.range && one.range[0] === one.range[1]) && new Set(now.map((one) => one.range[0])).size === 1;
   figure.append(h("figcaption", {}, name(caption, "strong"), ` ${constant ? `all ${number(now[0].range[0])}` : spread}${lost ? `, ${lost} not finite` : ""}${same}`));
   figure.redraw = () => {

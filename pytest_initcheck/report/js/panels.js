@@ -28,7 +28,7 @@ function entryFold(test, entry) {
 }
 function overview(test) {
   const [columns, rows] = test.overview;
-  return scroll(unique("All records of the test"), h("table", { class: "overview" }, h("thead", {}, h("tr", {}, cells(["record", "health", "baseline", "findings", ...columns.map(text)], "th"))),
+  return scroll(unique("All records of the test"), h("table", { class: "overview" }, h("thead", {}, h("tr", {}, cells(["record", "health", data.against ? "side by side" : "baseline", "findings", ...columns.map(text)], "th"))),
     h("tbody", {}, test.entries.map((entry, i) => h("tr", {}, h("th", { scope: "row" }, h("bdi", {}, text(entry.name))), h("td", {}, chip("state", entry.state)), h("td", {}, chip("comparison", entry.baseline?.status ?? "none")), h("td", { class: "n" }, String(entry.findings?.length || "")), rows[i].map((cell) => h("td", { class: "n" }, h("bdi", {}, text(cell)))))))));
 }
 function entryParts(test, entry) {
@@ -42,6 +42,7 @@ function entryParts(test, entry) {
   }
   if (entry.layers) parts.push(depthCharts(entry.layers, severities(entry)));
   if (entry.baseline) parts.push(baselinePart(entry.baseline));
+  if (entry.sides) parts.push(h("h5", {}, "Layer by layer ", h("span", { class: "quiet" }, h("bdi", {}, KNOWN), " → ", h("bdi", {}, NOW), " where they differ")), panelPart(entry.sides));
   if (entry.ignored) parts.push(h("h5", {}, "Ignored ", h("span", { class: "quiet" }, "these do not count")), findingList(entry.ignored, entry.moreIgnored, "quieted"));
   const overSeeds = [entry.looks ? [h("h5", {}, "Seeds"), h("p", {}, h("bdi", {}, text(entry.path))), chartsPart(entry.looks)] : "",
     entry.metrics ? metricsPart(entry.metrics) : "", entry.curves ? [h("h5", {}, "Curves"), chartsPart(entry.curves)] : ""];
@@ -55,19 +56,19 @@ function chartsPart(charts) {
   return [kinds.length > 1 ? legend(kinds) : "", h("div", { class: "lines" }, charts.map(lineChart))];
 }
 function baselinePart(baseline) {
-  const parts = [h("h5", {}, "Baseline"), h("p", {}, chip("comparison", baseline.status), " ", h("bdi", {}, text(baseline.text)))];
+  const parts = [h("h5", {}, data.against ? "Side by side" : "Baseline"), h("p", {}, chip("comparison", baseline.status), " ", h("bdi", {}, text(baseline.text)))];
   for (const note of baseline.notes || []) parts.push(h("p", { class: "note" }, h("bdi", {}, text(note))));
   if (baseline.differences) {
-    parts.push(scroll(unique("Differences from the baseline"), h("table", {}, h("thead", {}, h("tr", {}, cells(["value", "baseline", "now", "allowed", "times the allowed"], "th"))),
+    parts.push(scroll(unique(`Differences from ${data.against ? KNOWN : "the baseline"}`), h("table", {}, h("thead", {}, h("tr", {}, cells(["value", KNOWN, NOW, "allowed", "times the allowed"], "th"))),
       h("tbody", {}, baseline.differences.map(([key, now, known, allowed, excess]) => h("tr", {}, h("th", { scope: "row" }, name(text(key))), cells([text(known), text(now), text(allowed), `${number(excess)}×`], "td")))))));
     if (baseline.more) parts.push(h("p", { class: "quiet" }, `and ${baseline.more} more in run.json`));
   }
-  if (baseline.origin) parts.push(fold("Where the baseline comes from", () => facts(baseline.origin)));
+  if (baseline.origin && !data.against) parts.push(fold("Where the baseline comes from", () => facts(baseline.origin)));
   return parts;
 }
 function metricsPart(metrics) {
   const value = (x) => h("td", { class: "n" }, x === null ? "–" : number(x));
-  return [h("h5", {}, "Metrics"), scroll(unique("Metrics"), h("table", { class: "metrics" }, h("thead", {}, h("tr", {}, cells(["metric", "mean ± sd", "least", "greatest", "baseline", "values"], "th"))),
+  return [h("h5", {}, "Metrics"), scroll(unique("Metrics"), h("table", { class: "metrics" }, h("thead", {}, h("tr", {}, cells(["metric", "mean ± sd", "least", "greatest", KNOWN, "values"], "th"))),
     h("tbody", {}, metrics.map(([title, mean, low, high, known, values, expected, lost]) => h("tr", {}, h("th", { scope: "row" }, h("bdi", {}, text(title))), h("td", { class: "n" }, text(mean)), value(low), value(high), value(known), h("td", {}, dots(values, expected), lost ? h("span", { class: "bad" }, ` ${lost} of ${values.length} not finite`) : ""))))))];
 }
 
