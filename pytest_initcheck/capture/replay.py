@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from pytest_initcheck.capture.nonlinearity import Nonlinearity
 from pytest_initcheck.capture.operation import Operation, Origin
 from pytest_initcheck.evidence import Node
 
+_DETACH = torch.ops.aten.detach.default
 Claims = tuple[tuple[int, Origin], ...]
 Reads = tuple[tuple[int, tuple[str, ...]] | None, ...]
 
@@ -112,12 +114,21 @@ class Plan:
         if self.is_recording or self._is_lost:
             return None
         place = self._place
+        if func is not _DETACH:
+            place = self._after_copies(place)
         step = self._steps[place] if place < len(self._steps) else None
         if step is None or step.func is not func or step.owner != owner:
             self.leave()
             return None
         self._place = place + 1
         return None if step.is_special else step
+
+    def _after_copies(self, place: int) -> int:
+        """The next step that is no detached copy: of a pass under several modes torch 2.6 makes
+        copies of its own, which a pass under one does not have."""
+        while place < len(self._steps) and self._steps[place].func is _DETACH:
+            place += 1
+        return place
 
     def leave(self) -> None:
         """The pass goes another way from here on."""

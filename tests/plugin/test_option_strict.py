@@ -30,8 +30,11 @@ def run(models, *arguments, mark="", ini=""):
     return models.run(OFF, *arguments)
 
 
+def test_without_it_a_warning_passes(models):
+    run(models).assert_outcomes(passed=1)
+
+
 def test_a_warning_fails_in_each_way_to_run_tests(models, workers):
-    run(models, *workers).assert_outcomes(passed=1)
     result = run(models, "--initcheck-strict", *workers)
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*IC823*"])

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
+
+import pytest
+
+HAS_SUBTESTS = importlib.util.find_spec("_pytest.subtests") is not None
 OFF = "--initcheck-baselines=off"
 REPORT = "--initcheck-report=report/page.html"
 
@@ -123,6 +128,7 @@ def test_parameters_come_in_their_natural_order(project):
     assert names(project) == [f"test_a.py::test_records[{i}]" for i in (1, 2, 10)]
 
 
+@pytest.mark.skipif(not HAS_SUBTESTS, reason="pytest has subtests from 9.0 on")
 def test_subtests(project, workers):
     project.test(
         test_a="""
