@@ -6,6 +6,7 @@ from . import (
     architectures,
     attention,
     bugs,
+    construction,
     contract,
     convolutional,
     dense,
@@ -33,6 +34,7 @@ TOPICS = (
     attention,
     unusual,
     contract,
+    construction,
 )
 
 
