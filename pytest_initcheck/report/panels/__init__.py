@@ -12,6 +12,7 @@ from pytest_initcheck.extensions import PANELS, Extension, extensions
 from pytest_initcheck.records import Entry
 from pytest_initcheck.report.panels.how_measured import HowMeasured
 from pytest_initcheck.report.panels.ledger import Ledger
+from pytest_initcheck.report.panels.noticed import Noticed
 from pytest_initcheck.report.panels.panel import (
     Drawing,
     Facts,
@@ -41,7 +42,7 @@ def registered() -> list[Panel]:
 
     This list is their registration: a new panel is one module, one import and one line here.
     """
-    return [HowMeasured(), Ledger()]
+    return [HowMeasured(), Ledger(), Noticed()]
 
 
 @dataclass(frozen=True)
