@@ -1,30 +1,33 @@
 """How whole zoos are built: what the ledger finds, and whether they start alike.
 
-Run: ``python benchmarks/construction.py [NAME …] [--zoo timm] [--most 45] [--every N]``, with zoos
-as in zoo.py. For each model: the findings of `pytest_initcheck.construction` beyond "info", what
-`assert_same_start` says of two builds and of a state dict, and the processor's seconds of a
-recorded construction over those of a plain one (the least of three). Nothing is asserted; findings
-are to be looked at by hand, since some are faults of the library.
+Run: ``python benchmarks/construction.py [NAME …] [--zoo timm] [--most 45] [--every N] [--first N]
+[--seconds N] [--how meta …] [--no-cost]``, with zoos as in zoo.py. For each model: the findings of
+`pytest_initcheck.construction`, what `assert_same_start` says of each way of ``--how`` (two builds
+and a state dict where none is given), and the processor's seconds of a recorded construction over
+those of a plain one (the least of three). Nothing is asserted; findings are to be looked at by
+hand, since some are faults of the library.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import statistics
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, get_args
 
 import torch
 from torch import nn
 from zoo import size_of
 from zoos import Zoo, names, opened
 
-from pytest_initcheck import InitcheckFailure, assert_same_start, construction
+from pytest_initcheck import InitcheckError, InitcheckFailure, assert_same_start, construction
+from pytest_initcheck.building.same_start import How
 
-HOWS = ("twice", "state_dict")
+HOWS: tuple[How, ...] = ("twice", "state_dict")
 
 
 def factory(zoo: Zoo, name: str) -> Callable[[], nn.Module] | None:
@@ -48,7 +51,9 @@ def seconds(work: Callable[[], Any]) -> float:
     return min(times)
 
 
-def lines(zoo: Zoo, name: str, ratios: list[float]) -> Iterator[tuple[str, str]]:
+def lines(
+    zoo: Zoo, name: str, hows: Sequence[How], ratios: list[float] | None
+) -> Iterator[tuple[str, str]]:
     """What was found, each with the word to count it by."""
     build = factory(zoo, name)
     if build is None:
@@ -56,15 +61,21 @@ def lines(zoo: Zoo, name: str, ratios: list[float]) -> Iterator[tuple[str, str]]
         return
     torch.manual_seed(0)
     made = construction(build)
-    ratios.append(seconds(lambda: construction(build)) / max(seconds(build), 1e-9))
-    yield made.verdict, f"{name}: {made.verdict} ({ratios[-1]:.2f}x)"
+    cost = ""
+    if ratios is not None:
+        ratios.append(seconds(lambda: construction(build)) / max(seconds(build), 1e-9))
+        cost = f" ({ratios[-1]:.2f}x)"
+    yield made.verdict, f"{name}: {made.verdict}{cost}"
     for finding in made.findings:
         yield f"{finding.id} {finding.severity}", f"    {finding}"
-    for how in HOWS:
+    for how in hows:
         try:
             assert_same_start(build, how)
+            yield f"{how} alike", ""
         except InitcheckFailure as failure:
             yield how, f"    {failure}"
+        except InitcheckError as error:
+            yield f"{how} refused", f"    {error}"
 
 
 def main() -> None:
@@ -73,19 +84,27 @@ def main() -> None:
     parser.add_argument("--zoo", choices=names(), default="torchvision")
     parser.add_argument("--most", type=int, help="millions of parameters")
     parser.add_argument("--every", type=int, default=1, help="one of so many models")
+    parser.add_argument("--first", type=int, default=0, help="the place of the first of them")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="no more models after that")
+    parser.add_argument("--how", nargs="*", default=HOWS, choices=get_args(How))
+    parser.add_argument("--no-cost", action="store_true")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     zoo = opened(options.zoo)
     most = zoo.most if options.most is None else options.most
     told: Counter[str] = Counter()
     ratios: list[float] = []
-    for name in (options.names or zoo.names())[:: options.every]:
-        if size_of(zoo, name) > most:
-            continue
+    end = time.monotonic() + options.seconds
+    for name in (options.names or zoo.names())[options.first :: options.every]:
+        if time.monotonic() > end:
+            break
         try:
-            for word, line in lines(zoo, name, ratios):
+            if size_of(zoo, name) > most:
+                continue
+            for word, line in lines(zoo, name, options.how, None if options.no_cost else ratios):
                 told[word] += 1
-                print(line, flush=True)
+                if line:
+                    print(line, flush=True)
         except Exception as error:
             told["crashed"] += 1
             print(f"{name}: crashed ({type(error).__name__}: {str(error)[:200]})", flush=True)

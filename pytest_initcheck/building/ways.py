@@ -23,9 +23,19 @@ from pytest_initcheck.building.compare_tensors import (
 from pytest_initcheck.building.construct import recorded
 from pytest_initcheck.capture.randomness import seed_all
 from pytest_initcheck.errors import InitcheckError
+from pytest_initcheck.evidence.construction import ConstructionFacts
 
 # Kernels that sum in another order differ by a few units of rounding per sum.
 _ROUNDING = 1e-4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """The model that was built at once; see `Building.reference`."""
+
+    model: nn.Module
+    drawn: frozenset[str]
+    stories: Mapping[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,16 +57,22 @@ class Building:
         Raises:
             InitcheckError: the factory is none, or returns no ``nn.Module``.
         """
-        seed_all(self.seed)
-        model, facts = recorded(self.factory)
-        drawn = [built.name for built in facts.tensors if built.is_drawn]
-        return model, frozenset(drawn)
+        model, facts = self._recorded()
+        return model, frozenset(built.name for built in facts.tensors if built.is_drawn)
 
-    def reference(self) -> tuple[nn.Module, frozenset[str]]:
-        """The model, and what is a matter of chance in it: drawn, or other from another seed."""
-        model, drawn = self.recorded()
+    def reference(self) -> Reference:
+        """The model, what is a matter of chance in it (drawn, or other from another seed), and
+        which of its tensors were written by code outside of torch, in words."""
+        model, facts = self._recorded()
+        drawn = {built.name for built in facts.tensors if built.is_drawn}
         other = common(model, self.model(1))
-        return model, drawn | {name for name, _, one, fresh in other if not is_equal(one, fresh)}
+        drawn |= {name for name, _, one, fresh in other if not is_equal(one, fresh)}
+        stories = {built.name: str(built) for built in facts.tensors if built.is_asked}
+        return Reference(model=model, drawn=frozenset(drawn), stories=stories)
+
+    def _recorded(self) -> tuple[nn.Module, ConstructionFacts]:
+        seed_all(self.seed)
+        return recorded(self.factory)
 
     def model(self, step: int = 0) -> nn.Module:
         """The model from the first seed, or one so many seeds further, without a record."""
@@ -81,29 +97,29 @@ def twice(building: Building) -> Iterator[Unlike]:
 
 def by_meta(building: Building) -> Iterator[Unlike]:
     """Built at once, and on the meta device first."""
-    eager, drawn = building.reference()
+    eager = building.reference()
     model = materialise.poisoned(materialise.on_meta(lambda: building.model(1)))
     seed_all(building.seed + 1)
     with torch.no_grad():
         called = materialise.initialise(model, building.init)
-    yield from _alike(eager, model, drawn, poison=f"{called} left it as to_empty() made it")
+    yield from _alike(eager, model, poison=f"{called} left it as to_empty() made it")
 
 
 def on_device(building: Building) -> Iterator[Unlike]:
     """Built on the CPU, and where it will run."""
     device = torch.device(building.device or _accelerator())
-    eager, drawn = building.reference()
+    eager = building.reference()
     with device:
         model = building.model(1)
-    yield from _alike(eager, model, drawn, unit=_ROUNDING)
+    yield from _alike(eager, model, unit=_ROUNDING)
 
 
 def in_dtype(building: Building) -> Iterator[Unlike]:
     """Built in float32, and with another dtype as the default."""
-    eager, drawn = building.reference()
+    eager = building.reference()
     with _default_dtype(building.dtype):
         model = building.model(1)
-    yield from _alike(eager, model, drawn, unit=2 * torch.finfo(building.dtype).eps)
+    yield from _alike(eager, model, unit=2 * torch.finfo(building.dtype).eps)
 
 
 def by_state_dict(building: Building) -> Iterator[Unlike]:
@@ -141,24 +157,22 @@ def compiled(building: Building) -> Iterator[Unlike]:
 
 
 def _alike(
-    eager: nn.Module,
-    model: nn.Module,
-    drawn: frozenset[str],
-    *,
-    unit: float = 0.0,
-    poison: str = "",
+    eager: Reference, model: nn.Module, *, unit: float = 0.0, poison: str = ""
 ) -> Iterator[Unlike]:
-    yield from named_alike(eager, model)
-    pairs = list(common(eager, model))
+    yield from named_alike(eager.model, model)
+    pairs = list(common(eager.model, model))
     for name, kind, one, other in pairs:
         left = float(materialise.is_poisoned(other).float().mean()) if poison and one.numel() else 0
         if left and not bool(materialise.is_poisoned(one).any()):
             share = "all" if left >= 1 else f"{100 * left:.3g} %"
-            yield Unlike(name=name, kind=kind, why=f"{share} of it never written: {poison}")
+            why = f"{share} of it never written: {poison}"
         else:
-            why = _why(name, one, other, is_drawn=name in drawn, unit=unit, count=len(pairs))
-            if why:
-                yield Unlike(name=name, kind=kind, why=why)
+            is_drawn = name in eager.drawn
+            why = _why(name, one, other, is_drawn=is_drawn, unit=unit, count=len(pairs))
+        if why:
+            built = eager.stories.get(name, "")
+            why = f"{why} (built at once it is {built})" if built else why
+            yield Unlike(name=name, kind=kind, why=why)
 
 
 def _why(name: str, one: Tensor, other: Tensor, *, is_drawn: bool, unit: float, count: int) -> str:

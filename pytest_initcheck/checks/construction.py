@@ -151,7 +151,9 @@ def _draws_alike(built: Built) -> int:
     draws = [w for w in built.writes if w.draws and w.replaces and w.share >= 1]
     if not draws or draws[-1].is_default:
         return 0
-    return sum(w.what == draws[-1].what and not w.is_default for w in draws)
+    last = draws[-1]
+    mine = last.what, last.inner, last.inner_arguments
+    return sum((w.what, w.inner, w.inner_arguments) == mine and not w.is_default for w in draws)
 
 
 def _severity(built: Built) -> Severity:
@@ -162,8 +164,8 @@ def _severity(built: Built) -> Severity:
 
 
 def layers_of(tensors: list[Built]) -> tuple[str, ...]:
-    """The layers that hold them, each once."""
-    return tuple(dict.fromkeys(built.layer for built in tensors))
+    """The layers that hold them, each once; a parameter of the model as a whole is one itself."""
+    return tuple(dict.fromkeys(built.layer or built.name for built in tensors))
 
 
 def _share(built: Built) -> str:

@@ -79,7 +79,7 @@ class DrawLaw:
         drawn = [(b, b.draw) for b in facts.tensors if b.draw is not None and b.kind == "parameter"]
         unlike = [(b, _errors(b, d)) for b, d in drawn]
         yield from self._found(self.rules[0], "warning", unlike, _Z)
-        mixing = [(b, d) for b, d in drawn if len(b.shape) > 1 and b.is_whole]
+        mixing = [(b, d) for b, d in drawn if b.is_whole and _is_matrix(b)]
         yield from self._found(self.rules[1], harm, [(b, _mean_share(b, d)) for b, d in mixing], 1)
 
     def _found(
@@ -131,6 +131,11 @@ def _mean_of(write: Write) -> float | None:
         middle = write.number("mean")
         return middle if middle is not None and (low, high) == (middle - 2, middle + 2) else None
     return None if name == "rand" else 0.0
+
+
+def _is_matrix(built: Built) -> bool:
+    """More than one row and column: else it is a vector in the shape of one."""
+    return len(built.shape) > 1 and built.shape[0] > 1 and math.prod(built.shape[1:]) > 1
 
 
 def _mean_share(built: Built, draw: Draw) -> float:

@@ -9,7 +9,7 @@ from pytest_initcheck.checks.construction import described, layers_of
 from pytest_initcheck.checks.prose import number
 from pytest_initcheck.checks.rule import Rule
 from pytest_initcheck.evidence import Evidence
-from pytest_initcheck.evidence.construction import Built, ConstructionFacts
+from pytest_initcheck.evidence.construction import Built, ConstructionFacts, Draw
 from pytest_initcheck.records import Finding
 
 # The chance that one of a model's weights is called impossible where all are sound.
@@ -28,13 +28,13 @@ class Draws:
             title="an impossible outlier",
             cause="a value lies where no draw of this size has one: the initialiser made it by an "
             "overflow, a division or a clamp, and it outweighs all others",
-            limit="ln(2 n / α) / √2 standard deviations from the mean for n values, what the "
-            f"largest of a Laplace distribution reaches with a chance of α = {number(_ALPHA)}; "
-            "normal and uniform draws lie within",
+            limit="ln(n / α) / ln(100) times the distance that one value in a hundred exceeds, for "
+            "n values (one in ten of fewer than 400): what an exponential tail reaches with a "
+            f"chance of α = {number(_ALPHA)}; normal and uniform draws lie within",
             reference="extreme values of exponential tails; pytorch/pytorch #145498, #155588; "
             "pytorch/torchtitan #2269",
-            quantity="distance of the value furthest from the mean, in standard deviations of the "
-            "weight",
+            quantity="distance of the value furthest from the mean over that which one in a "
+            "hundred exceeds",
             exempt="weights that are not drawn as a whole by one call; the weights of a model that "
             "was not passed as a factory; heavier tails than exponential ones, on purpose",
             severities=("warning",),
@@ -88,8 +88,9 @@ class Draws:
         """What the ledger alone shows; no pass of the model is needed."""
         outlier, repeats, twins, rounded = self.rules
         whole = [(b, b.draw) for b in facts.tensors if b.draw is not None and _is_whole(b)]
-        far = [(b, d.outlier, _limit(b)) for b, d in whole if d.outlier > _limit(b)]
-        again = [(b, float(d.rows or d.columns), 0.0) for b, d in whole if d.rows or d.columns]
+        far = [(b, d.tail, _limit(b, d)) for b, d in whole if d.tail and d.tail > _limit(b, d)]
+        drawn = [(b, b.draw) for b in facts.tensors if b.draw is not None and b.kind == "parameter"]
+        again = [(b, float(d.rows or d.columns), 0.0) for b, d in drawn if d.rows or d.columns]
         alike = [(b, float(len(b.twins)), 0.0) for b, _ in whole if b.twins]
         few = [(b, d) for b, d in whole if not _is_discrete(b) and d.distinct < _DISTINCT]
         same = [(b, float(d.distinct), float(_DISTINCT)) for b, d in few]
@@ -113,8 +114,8 @@ class Draws:
             )
 
 
-def _limit(built: Built) -> float:
-    return math.log(2 * math.prod(built.shape) / _ALPHA) / math.sqrt(2)
+def _limit(built: Built, draw: Draw) -> float:
+    return math.log(math.prod(built.shape) / _ALPHA) / math.log(1 / draw.tail_share)
 
 
 def _is_whole(built: Built) -> bool:

@@ -52,7 +52,8 @@ class Leftovers:
             limit="row padding_idx all zero",
             reference="PyTorch documentation: torch.nn.Embedding, padding_idx",
             quantity="embeddings whose row padding_idx holds a value other than zero",
-            exempt="embeddings without padding_idx",
+            exempt="embeddings without padding_idx; tables that a checkpoint filled, where the "
+            "model was passed as a factory",
             severities=("warning",),
             remedy="zero the row after initialising: "
             "embedding.weight[embedding.padding_idx].zero_()",
@@ -75,12 +76,21 @@ class Leftovers:
     def run(self, evidence: Evidence) -> Iterator[Finding]:
         for rule, kind in zip(self.rules, ("overwritten", "padding", "dropping"), strict=True):
             layers = evidence.anomalies.get(kind, ())
+            if kind == "padding":
+                layers = tuple(layer for layer in layers if _was_drawn(evidence, layer))
             if layers:
                 quantity = f"modules with {rule.title}"
                 code = _mended(_CODES[kind], layers) if kind in _CODES else Remedy()
                 yield rule.found(
                     self.name, "warning", layers, quantity, counts_layers=True, limit=0, code=code
                 )
+
+
+def _was_drawn(evidence: Evidence, layer: str) -> bool:
+    """Whether a row of the table may have been: False where it is known to have been loaded."""
+    facts = evidence.construction
+    tables = [b for b in facts.of_layer(layer) if b.is_known] if facts else []
+    return not tables or any(built.is_drawn or built.unwritten for built in tables)
 
 
 def _mended(form: str, layers: Sequence[str]) -> Remedy:

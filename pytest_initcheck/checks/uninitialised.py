@@ -38,7 +38,8 @@ class Memory:
             follows=frozenset({"IC501", "IC111"}),
             quantity="smallest |value| above zero, and the largest over the median of those above "
             "zero, of every trainable parameter",
-            exempt="frozen parameters and buffers; memory that happens to look like a draw, which "
+            exempt="frozen parameters and buffers; what was recorded as written, where the model "
+            "was passed as a factory (IC111); memory that happens to look like a draw, which "
             "nothing tells from one; all zeros (IC101)",
             remedy="call reset_parameters() of every module, or an initialiser for every "
             "parameter, after to_empty()",
@@ -47,7 +48,11 @@ class Memory:
 
     def run(self, evidence: Evidence) -> Iterator[Finding]:
         found: dict[str, tuple[str, float, float]] = {}
+        facts = evidence.construction
         for parameter in evidence.parameters.values():
+            built = facts.of(parameter.name) if facts else None
+            if built is not None and not built.unwritten:
+                continue
             odd = _oddity(evidence.start.parameters[parameter.name])
             if odd and parameter.trainable:
                 found.setdefault(parameter.layer, odd)

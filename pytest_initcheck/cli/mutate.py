@@ -14,10 +14,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from pytest_initcheck import report
 from pytest_initcheck.cli import FOUND, OK
 from pytest_initcheck.cli.output import aligned, print_json
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.plugin.planting import NONE
+from pytest_initcheck.records import Entry, RunRecord, SessionRecord, TestRecord, Verdict
+from pytest_initcheck.session.provenance import provenance
 
 _PLUGIN = "pytest_initcheck.plugin.planting"
 # A run with a fault in it must leave nothing behind.
@@ -57,11 +60,24 @@ def mutate(arguments: argparse.Namespace) -> int:
     if not applying:
         raise InitcheckError("no model of these tests has a place for a fault")
     share = sum(bool(outcome.noticed) for outcome in applying) / len(applying)
+    is_enough = share >= arguments.least
+    if arguments.report != "off":
+        report.write(_session(found, is_enough=is_enough), arguments.report)
     if arguments.json:
         print_json(_data(found, passing, share))
     else:
         print("\n".join(_text(found, passing, share)))
-    return OK if share >= arguments.least else FOUND
+    return OK if is_enough else FOUND
+
+
+def _session(found: Sequence[Outcome], *, is_enough: bool) -> SessionRecord:
+    """What the report shows: one entry, whose table has a row for each fault that has a place."""
+    record = RunRecord(noticed={o.fault: o.noticed for o in found if o.applies})
+    verdict: Verdict = "pass" if is_enough else "fail"
+    entry = Entry(name="mutation", kind="mutation", record=record, verdict=verdict)
+    outcome = "passed" if is_enough else "failed"
+    test = TestRecord(nodeid="initcheck mutate", outcome=outcome, entries=(entry,))
+    return SessionRecord(report.FORMAT, provenance([entry]), (test,))
 
 
 def _run(fault: str, what: str, given: Sequence[str]) -> Outcome:
@@ -69,8 +85,8 @@ def _run(fault: str, what: str, given: Sequence[str]) -> Outcome:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "outcomes.json"
         planting = ["-p", _PLUGIN, f"--initcheck-plant={fault}", f"--initcheck-planted={file}"]
-        report = f"--initcheck-report={Path(folder) / 'report.html'}"
-        command = [sys.executable, "-m", "pytest", *given, *planting, *_QUIET, report]
+        aside = f"--initcheck-report={Path(folder) / 'report.html'}"
+        command = [sys.executable, "-m", "pytest", *given, *planting, *_QUIET, aside]
         environment = {"PYTHONDONTWRITEBYTECODE": "1", **os.environ}
         done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
         if not file.exists():

@@ -308,6 +308,12 @@ def _add_mutate(commands: Commands[Parser]) -> None:
         help="of the faults, as much has to be noticed, 0 to 1 (default: 1)",
     )
     parser.add_argument(
+        "--report",
+        metavar="PATH",
+        default="off",
+        help="where to write the table as an HTML report, run.json beside it (default: off)",
+    )
+    parser.add_argument(
         "--jobs", type=count, default=1, metavar="N", help="runs at a time (default: 1)"
     )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")

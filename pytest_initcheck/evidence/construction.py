@@ -21,6 +21,8 @@ class Draw:
     1.8 for a uniform one) are of ``n`` of them;
     ``outlier`` is how many standard deviations the value furthest
     from the mean lies from it; ``distinct`` the number of different values among the first 64;
+    ``tail``
+    its distance over that which ``tail_share`` of the values exceed, where it is worth asking;
     ``rows`` and ``columns`` after how many all of them come again, 0 where they do not."""
 
     mean: float
@@ -29,6 +31,8 @@ class Draw:
     n: int
     outlier: float
     distinct: int
+    tail: float = 0.0
+    tail_share: float = 0.0
     rows: int = 0
     columns: int = 0
 

@@ -91,7 +91,7 @@ def _clauses(writes: Sequence[Write]) -> Iterator[str]:
     file = ""
     for write in writes:
         at = f":{write.line}" if write.file == file else write.where
-        part = "" if write.share >= 1 else f"{100 * write.share:.3g} % "
+        part = "" if write.share >= 1 else f"{write.share:.0%}".replace("%", " % ")
         yield f"{part}{_deed(write)}{f' at {at}' if write.file else ''}"
         file = write.file
 

@@ -18,6 +18,11 @@ _FEW = 64
 # Enough to tell a continuous law from a handful of values, and a deviation to a hundredth.
 _SAMPLE, _MEASURED = 64, 1 << 14
 _LARGE = 1e9
+# Of a normal law no value lies further out, of any number that there is; a deviation that
+# outliers have blown up is still a sixth of them.
+_ODD = 6.0
+# Where a tail begins: beyond it lie at least as many values as outliers may be.
+_TAIL, _SHORT_TAIL, _FEW_BEYOND = 0.01, 0.1, 4
 
 
 def draw_of(tensor: Tensor) -> Draw | None:
@@ -41,6 +46,9 @@ def draw_of(tensor: Tensor) -> Draw | None:
     variance = float(_sum(square)) / n
     if not variance > 0:
         return None
+    share = _TAIL if n * _TAIL >= _FEW_BEYOND else _SHORT_TAIL
+    is_odd = reach > _ODD * math.sqrt(variance)
+    edge = float(np.partition(np.abs(centred), -int(share * n))[-int(share * n)]) if is_odd else 0.0
     axes = (0, 1)[: values.dim()] if values.dim() > 1 else ()
     periods = [_period(values, whole if is_small else None, axis) for axis in axes]
     return Draw(
@@ -50,6 +58,8 @@ def draw_of(tensor: Tensor) -> Draw | None:
         n=n,
         outlier=reach / math.sqrt(variance),
         distinct=len(set(flat[:_SAMPLE].tolist())),
+        tail=reach / edge if edge else 0.0,
+        tail_share=share,
         rows=periods[0] if periods else 0,
         columns=periods[1] if periods else 0,
     )

@@ -288,7 +288,7 @@ class RunRecord(Displayed):
     baseline keeps; ``engine`` says how the seeds were trained, where not plainly, and why.
     ``levels`` are values that a curve is read against, by curve and name: the loss of chance, the
     accuracy to reach. ``ledger`` tells of each parameter and buffer which calls wrote it, where the
-    model was built under record.
+    model was built under record; ``noticed`` of each planted fault the tests that noticed it.
     """
 
     seeds: Annotated[tuple[int, ...], Use(compared=_SETTINGS, shown="seeds")] = ()
@@ -305,6 +305,7 @@ class RunRecord(Displayed):
     )
     levels: Annotated[dict[str, dict[str, float]], _FOR_SHOW] = field(default_factory=dict)
     ledger: Annotated[dict[str, str], _FOR_SHOW] = field(default_factory=dict)
+    noticed: Annotated[dict[str, tuple[str, ...]], _FOR_SHOW] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         parts = [f"{len(self.seeds)} seeds"] if self.seeds else []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from support import built as zoo
-from support.starts import ids, labelled, named
+from support.starts import ids, labelled, named, told
 from torch import nn
 
 from pytest_initcheck import InitcheckFailure, construction, diagnose
@@ -221,3 +221,35 @@ def test_a_weight_that_every_module_around_it_draws_anew():
 
     assert (found.severity, found.measured) == ("info", 3)
     assert "first.weight (drawn by normal_(mean=0, std=0.02) at built.py:" in found.cause
+
+
+def padded(fill):
+    """A table with a padding row that is not zero, as ``fill`` leaves it."""
+
+    def factory():
+        table = nn.Embedding(8, 16, padding_idx=0)
+        with torch.no_grad():
+            fill(table)
+        return nn.Sequential(table, nn.Flatten(), nn.Linear(64, 4))
+
+    return factory
+
+
+def test_values_give_way_to_facts():
+    ids_of = torch.arange(32).reshape(8, 4) % 8, torch.arange(8) % 4
+    state = {"weight": torch.randn(8, 16)}
+
+    drawn = diagnose(padded(lambda table: nn.init.normal_(table.weight)), ids_of)
+    loaded = padded(lambda table: table.load_state_dict(state))
+    assert "IC105" in told(drawn)
+    assert "IC105" in told(diagnose(loaded(), ids_of))
+    assert "IC105" not in told(diagnose(loaded, ids_of))
+
+    def tiny():
+        model = zoo.Net()
+        with torch.no_grad():
+            model.last.weight[0, 0] = 1e-41
+        return model
+
+    assert "IC104" in told(diagnose(tiny(), labelled(8, 4)))
+    assert "IC104" not in told(diagnose(tiny, labelled(8, 4)))

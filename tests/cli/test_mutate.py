@@ -69,9 +69,15 @@ def test_it_tells_who_notices_and_who_does_not(mutate):
 
 
 def test_too_few_that_are_noticed_end_with_1(mutate):
-    status, out, _ = mutate("--fault", "frozen", "--", "test_it.py", "-k", "shape")
+    asked = "--fault", "frozen", "--report", "page.html"
+    status, out, _ = mutate(*asked, "--", "test_it.py", "-k", "shape")
 
     assert status == 1
+    (test,) = json.loads((mutate.folder / "run.json").read_text())["tests"]
+    (entry,) = test["entries"]
+    assert (entry["kind"], entry["verdict"]) == ("mutation", "fail")
+    assert entry["record"]["noticed"] == {"frozen": []}
+    assert "Which tests notice a planted fault" in (mutate.folder / "page.html").read_text()
     assert "frozen  1 model     none        hidden weights take no gradient" in out
     assert "0% of the faults that have a place were noticed" in out
     assert "noticed by no test: frozen" in out

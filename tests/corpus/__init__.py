@@ -6,6 +6,7 @@ from . import (
     architectures,
     attention,
     bugs,
+    construction,
     contract,
     convolutional,
     dense,
@@ -35,6 +36,7 @@ TOPICS = (
     residual,
     unusual,
     contract,
+    construction,
 )
 
 

@@ -10,6 +10,8 @@ import torch
 from torch import nn
 
 from pytest_initcheck import diagnose
+from pytest_initcheck.evidence.construction import ConstructionFacts
+from pytest_initcheck.ledger import Recorded
 
 PASS = frozenset({"pass"})
 WARN = frozenset({"warn"})
@@ -20,15 +22,18 @@ BAD = frozenset({"warn", "fail"})
 
 @dataclass(frozen=True)
 class Start:
-    """A model on a batch; ``options`` are further arguments of ``diagnose``."""
+    """A model on a batch; ``options`` are further arguments of ``diagnose``, ``facts`` how it was
+    built, where that counts."""
 
     model: nn.Module
     batch: Any
     options: dict[str, Any] = field(default_factory=dict)
+    facts: ConstructionFacts | None = None
 
     def diagnosis(self):
         """What ``diagnose`` says of it."""
-        return diagnose(self.model, self.batch, **self.options)
+        built = Recorded(model=self.model, facts=self.facts) if self.facts else self.model
+        return diagnose(built, self.batch, **self.options)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from pytest_initcheck.records import Entry
 from pytest_initcheck.report.panels.exponents import Exponents
 from pytest_initcheck.report.panels.how_measured import HowMeasured
 from pytest_initcheck.report.panels.ledger import Ledger
+from pytest_initcheck.report.panels.noticed import Noticed
 from pytest_initcheck.report.panels.panel import (
     Drawing,
     Facts,
@@ -43,7 +44,7 @@ def registered() -> list[Panel]:
 
     This list is their registration: a new panel is one module, one import and one line here.
     """
-    return [Exponents(), ResidualStreams(), HowMeasured(), Ledger()]
+    return [Exponents(), ResidualStreams(), HowMeasured(), Ledger(), Noticed()]
 
 
 @dataclass(frozen=True)
