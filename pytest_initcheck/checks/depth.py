@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
 
 from pytest_initcheck.checks.prose import number
+from pytest_initcheck.checks.remedy import Remedy
 from pytest_initcheck.checks.remedy_code import deepened, drawn_with, redraw
 from pytest_initcheck.checks.rule import WRONG_SCALES, Rule
+from pytest_initcheck.checks.unit_variance import is_drawn_deep, is_drawn_well, unit_variance
 from pytest_initcheck.evidence import Evidence
 from pytest_initcheck.evidence.gradient_flow import averaging, between, has_normalisation, producers
 from pytest_initcheck.evidence.signals import finite_looks
@@ -125,7 +128,7 @@ class Gradients:
             measured=share,
             limit=SHARE_ERROR if share < SHARE_ERROR else SHARE_WARNING,
             profile={n: value / start for n, value in shares.items()},
-            code="" if is_sudden else deepened(evidence),
+            code="" if is_sudden else _redrawn(evidence),
             cause=_sudden(evidence, maker, begins[0]) if is_sudden else "",
             remedy=_LOOK if is_sudden else _drawn(evidence, "add normalisation or residuals"),
         )
@@ -139,6 +142,7 @@ class Gradients:
         norms = {layer: norm for layer, norm in norms.items() if norm > 0}
         along = _along(evidence, norms)
         if along[names[0]] < _PROFILE:
+            place = _lost_at_once(evidence, along)
             yield self.rules[1].found(
                 self.name,
                 "error",
@@ -147,8 +151,11 @@ class Gradients:
                 measured=along[names[0]],
                 limit=_PROFILE,
                 profile=along,
-                code=deepened(evidence),
-                remedy=_drawn(evidence, "add normalisation or residual connections"),
+                cause=place,
+                code="" if place else _redrawn(evidence),
+                remedy=_LOOK
+                if place
+                else _drawn(evidence, "add normalisation or residual connections"),
             )
         ratio = values[0] / values[-1]
         if ratio > _GROWTH and len(norms) >= _LAYERS and not has_normalisation(evidence):
@@ -163,6 +170,25 @@ class Gradients:
                 code=redraw(evidence),
                 remedy=f"draw the weights with {drawn_with(evidence)}, which scales by fan-in",
             )
+
+
+def _redrawn(evidence: Evidence) -> Remedy:
+    """All weights anew; where they are drawn so already, with the data's help."""
+    with_data = unit_variance(evidence) if is_drawn_deep(evidence) else Remedy()
+    return with_data or deepened(evidence)
+
+
+def _lost_at_once(evidence: Evidence, along: Mapping[str, float]) -> str:
+    """Where the gradient is lost between two layers whose weights are as they should be."""
+    for layer, after in pairwise(along):
+        are_well = is_drawn_well(evidence, layer) and is_drawn_well(evidence, after)
+        if along[layer] < _PROFILE and along[after] > _SUDDEN and are_well:
+            return (
+                f"the gradient is lost in one place, from '{after}' back to '{layer}', and not "
+                "from layer to layer: what runs between them gives nearly the same whatever comes "
+                "in, as a mean over what was normalised along the same axis does"
+            )
+    return ""
 
 
 def _drawn(evidence: Evidence, instead: str) -> str:

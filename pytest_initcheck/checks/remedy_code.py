@@ -5,6 +5,7 @@ It is text, so that a reader sees and can paste exactly what `Diagnosis.try_reme
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -60,9 +61,23 @@ def _initialiser(nonlinearity: str, deep: bool) -> str:
         return f"{_INIT}kaiming_normal_(parameter, nonlinearity='relu')"
     if nonlinearity == "selu":
         return f"{_INIT}kaiming_normal_(parameter, nonlinearity='linear')"
-    gains = {"tanh": 5 / 3, "sigmoid": 4.0, "hardsigmoid": 6.0, "softsign": 1.5}
-    gain = gains.get(nonlinearity, 1.0) if deep else 1.0
+    gain = _gain(nonlinearity, deep)
     return f"{_INIT}xavier_uniform_(parameter{f', gain={gain:.3g}' if gain != 1 else ''})"
+
+
+def _gain(nonlinearity: str, deep: bool) -> float:
+    gains = {"tanh": 5 / 3, "sigmoid": 4.0, "hardsigmoid": 6.0, "softsign": 1.5}
+    return gains.get(nonlinearity, 1.0) if deep else 1.0
+
+
+def deviation_drawn(evidence: Evidence, parameter: Parameter) -> float:
+    """The standard deviation that `deepened` gives a matrix, by the fans of torch.nn.init."""
+    outputs, inputs, *kernel = parameter.shape
+    size = math.prod(kernel)
+    nonlinearity = _nonlinearity_after(evidence, parameter.layer)
+    if nonlinearity in RECTIFIERS or nonlinearity == "selu":
+        return math.sqrt((2 if nonlinearity in RECTIFIERS else 1) / (inputs * size))
+    return _gain(nonlinearity, deep=True) * math.sqrt(2 / ((inputs + outputs) * size))
 
 
 def _nonlinearity_after(evidence: Evidence, layer: str) -> str:
