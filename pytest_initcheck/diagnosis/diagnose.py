@@ -25,6 +25,7 @@ from pytest_initcheck.diagnosis.gather import gather
 from pytest_initcheck.diagnosis.sigma_range import sigma_range
 from pytest_initcheck.diagnosis.subject import Subject
 from pytest_initcheck.diagnosis.try_remedy import Remedied, mechanical, run_remedies
+from pytest_initcheck.distributed.in_parts import fits_whole, in_parts
 from pytest_initcheck.distributed.spread import Spread
 from pytest_initcheck.distributed.together import as_one, joined
 from pytest_initcheck.errors import InitcheckError
@@ -212,6 +213,7 @@ def diagnose(
     ignore: Given = (),
     causal: bool | None = None,
     thorough: bool = False,
+    unshard: bool | None = None,
 ) -> Diagnosis:
     """Judge whether a model starts in a state from which it can learn.
 
@@ -243,6 +245,10 @@ def diagnose(
             a language model's own configuration says; without one it is not asked.
         thorough: also ask whether the model can fit the batch, with at most 300 steps; see
             `pytest_initcheck.learns`.
+        unshard: of a model that several ranks hold, whether each puts all of it, and the batches
+            of all, together for the diagnosis (True), or measures its part, to be merged (False).
+            Default: together where half of the memory holds six times the weights. See
+            docs/distributed.md.
 
     Raises:
         InitcheckError: wrong use or bad input; the message says what to pass.
@@ -270,14 +276,33 @@ def diagnose(
             told=given.told,
             left_out=given.left_out,
         )
-        return _diagnosed(subject) if spread is None else _by_all(subject, spread)
+        return _diagnosed(subject) if spread is None else _by_all(subject, spread, unshard)
 
 
-def _by_all(subject: Subject, spread: Spread) -> Diagnosis:
+def _by_all(subject: Subject, spread: Spread, unshard: bool | None) -> Diagnosis:
     """The diagnosis of a model that several ranks hold; the same on each of them."""
+    if unshard is None:
+        unshard = fits_whole(spread.model, spread.ranks)
+    subject = _put_together(subject, spread) if unshard else _parted(subject, spread)
+    return _agreed(_diagnosed(subject), spread.ranks)
+
+
+def _parted(subject: Subject, spread: Spread) -> Subject:
+    if subject.thorough:
+        raise InitcheckError(
+            "whether a model can fit its batch is asked of all of it; pass unshard=True"
+        )
+    parts = in_parts(spread, subject.batch)
+    told = (*subject.told, f"model: {parts.told}")
+    return replace(
+        subject, model=parts.model, across=parts.across, agreement=parts.agreement, told=told
+    )
+
+
+def _put_together(subject: Subject, spread: Spread) -> Subject:
     whole = as_one(spread, subject.batch, subject.optimizer)
     told = (*subject.told, f"model: {whole.told}")
-    subject = replace(
+    return replace(
         subject,
         model=whole.model,
         batch=whole.batch,
@@ -285,7 +310,6 @@ def _by_all(subject: Subject, spread: Spread) -> Diagnosis:
         agreement=whole.agreement,
         told=told,
     )
-    return _agreed(_diagnosed(subject), spread.ranks)
 
 
 def _agreed(found: Diagnosis, ranks: Ranks) -> Diagnosis:

@@ -10,11 +10,12 @@ from typing import Any
 import torch
 
 from pytest_initcheck.capture import validate
+from pytest_initcheck.capture.dtensors import reshard
 from pytest_initcheck.capture.program import Optimizer
 from pytest_initcheck.distributed.agreement import agreement
 from pytest_initcheck.distributed.batches import put_together, shares_of
 from pytest_initcheck.distributed.spread import Spread, spread_of
-from pytest_initcheck.distributed.unsharded import Unsharded, reshard, unsharded
+from pytest_initcheck.distributed.unsharded import Unsharded, unsharded
 from pytest_initcheck.evidence.agreement import Agreement
 
 
