@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pytest_initcheck.capture.across import Kind
 from pytest_initcheck.capture.deferred_read import Array, DeferredRead
-from pytest_initcheck.capture.dtensors import whole
+from pytest_initcheck.ranks.dtensors import whole
 
 Integers = np.ndarray[Any, np.dtype[np.int64]]
 Words = TypeVar("Words", Tensor, Integers)

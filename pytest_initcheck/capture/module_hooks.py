@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules import module as module_hooks
 from torch.utils.hooks import RemovableHandle
 
-from pytest_initcheck.capture.dtensors import is_fully_sharded, is_sharded
+from pytest_initcheck.ranks.dtensors import is_fully_sharded, is_sharded
 
 Hook = Callable[..., None]
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from pytest_initcheck.capture.deferred_read import DeferredRead
-from pytest_initcheck.capture.dtensors import whole
 from pytest_initcheck.capture.pieces import pieces
 from pytest_initcheck.capture.shared_copy import shared_copy
+from pytest_initcheck.ranks.dtensors import whole
 
 
 def copies(model: nn.Module) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from pytest_initcheck.capture.dtensors import local
+from pytest_initcheck.ranks.dtensors import local
 
 # Operators that mix features through a weight; everything else scales, shifts or moves data.
 MIXING = {

@@ -14,7 +14,6 @@ from pytest_initcheck.capture.across import Across, Kind
 from pytest_initcheck.capture.axis_mixing import Reshapes
 from pytest_initcheck.capture.composite_calls import CompositeCalls
 from pytest_initcheck.capture.deferred_read import DeferredRead
-from pytest_initcheck.capture.dtensors import class_of, whole
 from pytest_initcheck.capture.effective_samples import EffectiveSamples
 from pytest_initcheck.capture.fingerprint import Fingerprints, combined
 from pytest_initcheck.capture.hints import for_backward
@@ -30,6 +29,7 @@ from pytest_initcheck.capture.tensor_stats import Summary, plain, projections, s
 from pytest_initcheck.capture.trace import Tracer
 from pytest_initcheck.evidence import Node, Parameter, ParameterSnapshot, Reshape, Snapshot
 from pytest_initcheck.evidence.similar_rows import groups_of, nearly
+from pytest_initcheck.ranks.dtensors import class_of, whole
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from pytest_initcheck.capture.across import Extent, Kind
 from pytest_initcheck.capture.deferred_read import DeferredRead
-from pytest_initcheck.capture.dtensors import whole
 from pytest_initcheck.capture.fingerprint import digest, fingerprint
 from pytest_initcheck.capture.joint_rows import BINS
 from pytest_initcheck.capture.pieces import PIECE, pieces
+from pytest_initcheck.ranks.dtensors import whole
 from pytest_initcheck.records import Histogram, TensorStats
 
 # A histogram of more values than this moves no bin by a visible amount, and costs time.

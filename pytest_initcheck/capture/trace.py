@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 
 from pytest_initcheck.capture.autograd_graph import AutogradGraph
-from pytest_initcheck.capture.dtensors import CARRIERS, local
 from pytest_initcheck.capture.eager import unfused
 from pytest_initcheck.capture.effective_weights import UsedWeights
 from pytest_initcheck.capture.layer_names import layer_of
@@ -47,6 +46,7 @@ from pytest_initcheck.capture.replay import (
 from pytest_initcheck.capture.unregistered import Unregistered
 from pytest_initcheck.capture.written import constants
 from pytest_initcheck.evidence import Node
+from pytest_initcheck.ranks.dtensors import CARRIERS, local
 
 
 @dataclass

@@ -27,7 +27,7 @@ from pytest_initcheck.diagnosis.subject import Subject
 from pytest_initcheck.diagnosis.try_remedy import Remedied, mechanical, run_remedies
 from pytest_initcheck.distributed.in_parts import fits_whole, in_parts
 from pytest_initcheck.distributed.spread import Spread
-from pytest_initcheck.distributed.together import as_one, joined
+from pytest_initcheck.distributed.together import as_one, bare, joined
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.evidence import Evidence
 from pytest_initcheck.evidence.construction import ConstructionFacts
@@ -155,6 +155,10 @@ class Diagnosis:
             raise InitcheckError(
                 "this diagnosis does not hold its model; call diagnose(model, batch, ...) anew"
             )
+        if self.subject.across is not None:
+            raise InitcheckError(
+                "the model was measured in parts, and this is asked of all of it; pass unshard=True"
+            )
         return self.subject
 
     def run_record(self) -> RunRecord:
@@ -257,9 +261,7 @@ def diagnose(
     with joined(model) as spread:
         validate.check_steps(steps)
         ignores = parse_known(ignore)
-        given = adapted(
-            model if spread is None else spread.model, batch, loss_fn, optimizer, forward
-        )
+        given = adapted(bare(model, spread), batch, loss_fn, optimizer, forward)
         subject = Subject(
             model=model,
             batch=given.batch,
@@ -300,7 +302,7 @@ def _parted(subject: Subject, spread: Spread) -> Subject:
 
 
 def _put_together(subject: Subject, spread: Spread) -> Subject:
-    whole = as_one(spread, subject.batch, subject.optimizer)
+    whole = as_one(subject.model, spread, subject.batch, subject.optimizer)
     told = (*subject.told, f"model: {whole.told}")
     return replace(
         subject,

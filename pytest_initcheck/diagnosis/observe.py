@@ -17,7 +17,6 @@ from pytest_initcheck.capture.across import Across
 from pytest_initcheck.capture.batch_paths import batch_paths, input_scale
 from pytest_initcheck.capture.choices import choices
 from pytest_initcheck.capture.device import described
-from pytest_initcheck.capture.dtensors import class_of
 from pytest_initcheck.capture.first_nonfinite import first_nonfinite
 from pytest_initcheck.capture.inplace_inputs import inplace_inputs
 from pytest_initcheck.capture.layer_records import model_record
@@ -38,6 +37,7 @@ from pytest_initcheck.capture.written import optimizer_name, rates
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.evidence import LossFacts, Observed, Snapshot
 from pytest_initcheck.evidence.objective import ObjectiveFacts
+from pytest_initcheck.ranks.dtensors import class_of
 from pytest_initcheck.records import ModelRecord
 
 _NOTHING: Mapping[str, tuple[str, ...]] = MappingProxyType({})

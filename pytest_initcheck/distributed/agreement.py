@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from pytest_initcheck.capture.deferred_read import DeferredRead
-from pytest_initcheck.capture.dtensors import is_sharded
 from pytest_initcheck.capture.fingerprint import Fingerprints
 from pytest_initcheck.capture.layer_names import layer_of
 from pytest_initcheck.evidence.agreement import Agreement, Pair
+from pytest_initcheck.ranks.dtensors import is_sharded
 from pytest_initcheck.ranks.ranks import Ranks
 
 # What DDP is told to leave alone, such as the experts that each rank has for itself.

@@ -11,7 +11,6 @@ from torch import nn
 
 from pytest_initcheck.capture import validate
 from pytest_initcheck.capture.across import Across
-from pytest_initcheck.capture.dtensors import reshard
 from pytest_initcheck.capture.tensor_stats import plain
 from pytest_initcheck.capture.tree import tensors_of
 from pytest_initcheck.distributed.agreement import agreement
@@ -19,6 +18,7 @@ from pytest_initcheck.distributed.batches import shares_of
 from pytest_initcheck.distributed.spread import Spread
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.evidence.agreement import Agreement
+from pytest_initcheck.ranks.dtensors import reshard
 from pytest_initcheck.ranks.ranks import Ranks
 
 # Weights, the copy that they are put back from, gradients, an optimiser's two moments, and as

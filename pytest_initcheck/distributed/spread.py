@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from pytest_initcheck.capture.dtensors import is_fully_sharded, is_sharded
 from pytest_initcheck.errors import InitcheckError
+from pytest_initcheck.ranks.dtensors import is_fully_sharded, is_sharded
 from pytest_initcheck.ranks.ranks import Ranks, ranks_of
 
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from pytest_initcheck.capture.dtensors import class_of, is_sharded, whole
 from pytest_initcheck.errors import InitcheckError
+from pytest_initcheck.ranks.dtensors import class_of, is_sharded, whole
 
 _JOB = "torch.distributed"
 

@@ -17,6 +17,7 @@ from pytest_initcheck.evidence.construction import Built, ConstructionFacts, Wri
 from pytest_initcheck.ledger.draws import with_draws
 from pytest_initcheck.ledger.recorder import Recorder
 from pytest_initcheck.ledger.storages import Memory, key_of
+from pytest_initcheck.ranks.dtensors import local
 
 Places = weakref.WeakKeyDictionary[nn.Module, dict[str, list[int]]]
 
@@ -91,7 +92,7 @@ def _built(model: nn.Module, memories: dict[int, Memory], places: Places) -> Ite
             trainable=bool(kind and tensor.requires_grad),
             persistent=name not in module._non_persistent_buffers_set,
             writes=tuple(memory.writes) if memory else (),
-            unwritten=memory.unwritten(tensor) if memory and not tensor.is_meta else 0.0,
+            unwritten=memory.unwritten(local(tensor)) if memory and not tensor.is_meta else 0.0,
             lost=tuple(lost.get(key, ())),
             replaced=tuple(_replaced(before, memories, held)),
             is_known=memory is not None

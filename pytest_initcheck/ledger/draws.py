@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pytest_initcheck.evidence.construction import Built, Draw
+from pytest_initcheck.ranks.dtensors import local
 
 # Of fewer values nothing is to be said.
 _FEW = 64
@@ -21,7 +22,8 @@ _SAMPLE, _MEASURED = 1 << 10, 1 << 14
 def with_draws(tensors: Sequence[Built], model: nn.Module) -> Iterator[Built]:
     """The same, with what the values of the drawn ones are like."""
     values = {**dict(model.named_parameters()), **dict(model.named_buffers())}
-    drawn = {b.name: values[b.name] for b in tensors if b.is_drawn and b.is_known}
+    # Of what ranks share among them each looks at its part.
+    drawn = {b.name: local(values[b.name]).detach() for b in tensors if b.is_drawn and b.is_known}
     twins = _twins(drawn, {b.name: b.effective[-1].order for b in tensors if b.effective})
     for built in tensors:
         if built.name in drawn:
