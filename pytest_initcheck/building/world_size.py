@@ -16,9 +16,9 @@ from pytest_initcheck.building.ways import Building
 from pytest_initcheck.capture.deferred_read import DeferredRead
 from pytest_initcheck.capture.fingerprint import Fingerprints
 from pytest_initcheck.distributed.agreement import agreement, is_uniform
-from pytest_initcheck.distributed.unsharded import reshard, whole
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.evidence.agreement import Pair
+from pytest_initcheck.ranks.dtensors import reshard, whole
 from pytest_initcheck.ranks.local_job import on_ranks
 from pytest_initcheck.ranks.ranks import ranks_of
 from pytest_initcheck.training.forks import no_fork

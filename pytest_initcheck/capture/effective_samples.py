@@ -22,7 +22,7 @@ class EffectiveSamples:
         known = [t for t in tensors if t.dim() and t.layout == torch.strided]
         self._count = known[0].shape[0] if known else 0
         self._slots = [
-            ledger.put(_effective(t))
+            ledger.put(_effective(t), "sum")
             for t in known
             if t.shape[0] == self._count and self._count > 2 and t.numel()
         ]

@@ -15,6 +15,10 @@ class UsedWeights:
         self._stored = {storage_key(parameter) for parameter in model.parameters()}
         self._zero: dict[str, list[Tensor]] = {}
 
+    def know(self, parameter: Tensor) -> None:
+        """A parameter as it is while its module runs."""
+        self._stored.add(storage_key(parameter))
+
     def note(self, layer: str, weights: list[Tensor]) -> None:
         """Note the weights that a layer reads; those that are parameters themselves are known."""
         made = [t for t in weights if storage_key(t) not in self._stored and t.numel()]

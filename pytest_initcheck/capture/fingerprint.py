@@ -11,7 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pytest_initcheck.capture.across import Kind
 from pytest_initcheck.capture.deferred_read import Array, DeferredRead
+from pytest_initcheck.ranks.dtensors import whole
 
 Integers = np.ndarray[Any, np.dtype[np.int64]]
 Words = TypeVar("Words", Tensor, Integers)
@@ -72,7 +74,7 @@ def _factors(device: torch.device) -> Tensor:
 
 def _words(tensor: Tensor) -> Tensor:
     """The bytes of a tensor, eight at a time, the last ones filled up with zeros."""
-    tensor = tensor.detach()
+    tensor = whole(tensor)
     if tensor.is_sparse:
         stored = tensor.coalesce()
         return torch.cat([_words(stored.indices()), _words(stored.values())])
@@ -106,10 +108,10 @@ def combined(texts: Iterable[str]) -> str:
 class Fingerprints:
     """The fingerprints of several tensors, on their way through one ledger."""
 
-    def __init__(self, tensors: Sequence[Tensor], ledger: DeferredRead) -> None:
+    def __init__(self, tensors: Sequence[Tensor], ledger: DeferredRead, kind: Kind = "own") -> None:
         self._ledger = ledger
         self._forms = [(str(t.dtype).removeprefix("torch."), tuple(t.shape)) for t in tensors]
-        self._slots = [ledger.put(fingerprint(tensor)) for tensor in tensors]
+        self._slots = [ledger.put(fingerprint(tensor), kind) for tensor in tensors]
 
     def digest(self) -> str:
         """One digest for all; the ledger has been read."""

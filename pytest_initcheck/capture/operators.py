@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
+from pytest_initcheck.ranks.dtensors import local
+
 # Operators that mix features through a weight; everything else scales, shifts or moves data.
 MIXING = {
     "addmm", "mm", "bmm", "baddbmm", "addbmm", "matmul", "linear", "mv", "addmv", "dot",
@@ -126,7 +128,7 @@ def _collect(tree: Any, found: list[Tensor]) -> None:
 def storage_key(tensor: Tensor) -> int:
     """What tells one storage from another while both are alive; 0 where there is none."""
     try:
-        return int(tensor.untyped_storage()._cdata)
+        return int(local(tensor).untyped_storage()._cdata)
     except (NotImplementedError, RuntimeError, AttributeError):
         return 0
 

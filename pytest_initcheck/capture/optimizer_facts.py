@@ -9,10 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pytest_initcheck.capture.layer_names import layer_of
 from pytest_initcheck.capture.learning_rate import rate_of
 from pytest_initcheck.capture.pieces import pieces
-from pytest_initcheck.capture.trace import layer_of
 from pytest_initcheck.evidence import OptimizerFacts
+from pytest_initcheck.ranks.dtensors import whole
 
 # A sum of squares from which on those that single precision does not hold are no part of it.
 _RESOLVED = 1e-24
@@ -58,7 +59,8 @@ def broken_layers(model: nn.Module) -> tuple[str, ...]:
 
 def _flags(parameters: Iterable[Tensor]) -> list[bool]:
     # The sum of finite weights overflows only where they are of no use either.
-    sums = [p.detach().to_dense().sum() if p.is_sparse else p.detach().sum() for p in parameters]
+    values = [whole(p) for p in parameters]
+    sums = [p.to_dense().sum() if p.is_sparse else p.sum() for p in values]
     by_device: dict[torch.device, list[Tensor]] = {}
     for total in sums:
         by_device.setdefault(total.device, []).append(total.abs().float())
@@ -68,7 +70,7 @@ def _flags(parameters: Iterable[Tensor]) -> list[bool]:
 def direction(model: nn.Module, starts: Mapping[str, Tensor]) -> float | None:
     """The cosine between the first step and the gradient: −1 for gradient descent."""
     pairs = [
-        (parameter.detach(), starts[name].to(parameter.device), parameter.grad.detach())
+        (whole(parameter), whole(starts[name].to(parameter.device)), whole(parameter.grad))
         for name, parameter in model.named_parameters()
         if parameter.grad is not None
         and parameter.grad.layout == torch.strided

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from pytest_initcheck.capture.across import Kind
 from pytest_initcheck.capture.deferred_read import DeferredRead
 from pytest_initcheck.capture.nonlinearity import Nonlinearity
 from pytest_initcheck.capture.observer import Observer
 from pytest_initcheck.capture.operation import Operation
 from pytest_initcheck.capture.settled import Settled
-from pytest_initcheck.capture.tensor_stats import SAMPLE, Part, Summary, summarise
+from pytest_initcheck.capture.tensor_stats import (
+    SAMPLE,
+    Part,
+    Summary,
+    plain,
+    stride_of,
+    summarise,
+)
 from pytest_initcheck.capture.trace import Tracer
 from pytest_initcheck.evidence import (
     Node,
@@ -32,6 +40,8 @@ SATURATED = 0.05
 _CALLS = 16
 # A share from which on the difference of two sums of squares keeps five digits.
 _PLAIN = 0.05
+# Of a sample that ranks compare, so many places at most: of so many a share is known to 1 %.
+_PLACES = 1 << 14
 
 
 @dataclass(kw_only=True)
@@ -86,7 +96,11 @@ class SignalRecorder:
     def _see_input(self, node: Node, tensor: Tensor) -> None:
         if self._full and node.layer not in self._inputs and len(self._inputs) < _CALLS:
             self._inputs[node.layer] = summarise(
-                tensor, self.ledger, is_data=self._known is None, sampled=self._sampled
+                tensor,
+                self.ledger,
+                is_data=self._known is None,
+                sampled=self._sampled,
+                kind="summary",
             )
 
     def _see_layer(self, node: Node, output: Tensor, seen: Tensor | None) -> None:
@@ -103,7 +117,7 @@ class SignalRecorder:
             if self._full:
                 calls.outputs.append(self._summary(output))
             if seen is not None and self._asks_variation:
-                calls.slots.append(self.ledger.put(variation(seen)))
+                calls.slots.append(put_variation(seen, self.ledger))
             self._watch(calls, output)
 
     @property
@@ -121,18 +135,26 @@ class SignalRecorder:
         calls = self._sites.setdefault(key, _Calls(family=found.family))
         calls.nodes.append(node.index)
         calls.width = node.width or (output.shape[-1] if output.dim() else 1)
-        calls.slots.append(self.ledger.put(_slopes(slope, axis, found)))
+        is_shared = self._is_shared(node, units)
+        kind: Kind = "shared units" if is_shared else "units"
+        calls.slots.append(self.ledger.put(_slopes(slope, axis, found), kind))
         if self._full and len(calls.outputs) < _CALLS:
-            calls.outputs.append(self._summary(output))
-            self._watch(calls, output)
+            summary: Kind = "shared summary" if is_shared else "summary"
+            calls.outputs.append(self._summary(output, summary))
+            self._watch(calls, output, "shared slopes" if is_shared else "slopes")
 
-    def _watch(self, calls: _Calls, output: Tensor) -> None:
+    def _is_shared(self, node: Node, units: int) -> bool:
+        """Whether this rank has a share of the units of a layer, as ranks hold it together."""
+        known, _ = self._units.get(node.layer, (units, False))
+        return self.ledger.across is not None and known > units and known % units == 0
+
+    def _watch(self, calls: _Calls, output: Tensor, kind: Kind = "slopes") -> None:
         assert self.tracer is not None
-        self.tracer.hook_gradient(output, functools.partial(self._see_gradient, calls))
+        self.tracer.hook_gradient(output, functools.partial(self._see_gradient, calls, kind))
 
-    def _see_gradient(self, calls: _Calls, gradient: Tensor) -> None:
+    def _see_gradient(self, calls: _Calls, kind: Kind, gradient: Tensor) -> None:
         if self.tracer is not None:
-            calls.gradients.append(self._summary(unscaled(gradient, self._scale)))
+            calls.gradients.append(self._summary(unscaled(gradient, self._scale), kind))
 
     def _see_sum(self, call: Operation) -> Callable[[Node, Tensor], None]:
         # Before it runs: what adds in place leaves nothing of its first operand.
@@ -162,9 +184,9 @@ class SignalRecorder:
         """What comes from now on, from a graph that is gone through again, is no part of it."""
         self.tracer = None
 
-    def _summary(self, tensor: Tensor) -> Summary:
+    def _summary(self, tensor: Tensor, kind: Kind = "summary") -> Summary:
         part: Part = "all" if self._full else "moments"
-        return summarise(tensor, self.ledger, of=part, sampled=self._sampled)
+        return summarise(tensor, self.ledger, of=part, sampled=self._sampled, kind=kind)
 
     def _axis(self, node: Node, slope: Tensor) -> int | None:
         """The axis of the units; None for a single value."""
@@ -175,7 +197,9 @@ class SignalRecorder:
 
     def sites(self, inside: set[int]) -> dict[NonlinearityKey, NonlinearitySnapshot]:
         """The nonlinearities, once the ledger has been read."""
-        return {key: self._site(calls, inside) for key, calls in self._sites.items()}
+        found = ((key, self._site(calls, inside)) for key, calls in self._sites.items())
+        # Of the units of a layer that ranks share among them each has seen its own.
+        return {replace(key, units=len(site.samples)): site for key, site in found}
 
     def _site(self, calls: _Calls, inside: set[int]) -> NonlinearitySnapshot:
         total = np.sum([self.ledger[slot].reshape(4, -1) for slot in calls.slots], axis=0)
@@ -279,6 +303,16 @@ def _slopes(slope: Tensor, axis: int | None, found: Nonlinearity) -> Tensor:
     low = [max(limit, torch.finfo(slope.dtype).tiny) for limit in (found.flat, SATURATED)]
     flat, saturated = (summed((limit - slope).sign_().clamp_(min=0)) for limit in low)
     return torch.stack([samples, flat, saturated, total])
+
+
+def put_variation(output: Tensor, ledger: DeferredRead) -> int:
+    """Put the `variation` of an output on the ledger, in a form that ranks can merge."""
+    if ledger.across is None:
+        return ledger.put(variation(output))
+    rows = plain(output).reshape(max(output.shape[0], 1) if output.dim() else 1, -1)
+    rows = rows[:, :: stride_of(rows.shape[1], _PLACES)].double()
+    numbers = torch.cat([rows.square().mean().reshape(1), rows.mean(0)])
+    return ledger.put(numbers, "variation", rows.shape[1])
 
 
 def variation(output: Tensor) -> Tensor:

@@ -10,23 +10,26 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pytest_initcheck.capture.across import Across, Kind
 from pytest_initcheck.capture.axis_mixing import Reshapes
 from pytest_initcheck.capture.composite_calls import CompositeCalls
 from pytest_initcheck.capture.deferred_read import DeferredRead
 from pytest_initcheck.capture.effective_samples import EffectiveSamples
 from pytest_initcheck.capture.fingerprint import Fingerprints, combined
 from pytest_initcheck.capture.hints import for_backward
+from pytest_initcheck.capture.layer_names import layer_of
 from pytest_initcheck.capture.magnitude_spread import magnitudes
 from pytest_initcheck.capture.program import Program, Result, main_tensor, refused, tensors_of
 from pytest_initcheck.capture.randomness import stream_positions
 from pytest_initcheck.capture.replay import Plan
 from pytest_initcheck.capture.restore import clear_gradients
 from pytest_initcheck.capture.settled import Settled, settled_by
-from pytest_initcheck.capture.signal_stats import SignalRecorder, variation
+from pytest_initcheck.capture.signal_stats import SignalRecorder, put_variation
 from pytest_initcheck.capture.tensor_stats import Summary, plain, projections, summarise
-from pytest_initcheck.capture.trace import Tracer, layer_of
+from pytest_initcheck.capture.trace import Tracer
 from pytest_initcheck.evidence import Node, Parameter, ParameterSnapshot, Reshape, Snapshot
 from pytest_initcheck.evidence.similar_rows import groups_of, nearly
+from pytest_initcheck.ranks.dtensors import class_of, whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +54,8 @@ class Taken:
 class SnapshotTaker:
     """Takes looks at one model; the first look learns which parameters are worth following."""
 
-    def __init__(self, program: Program) -> None:
-        self.program = program
+    def __init__(self, program: Program, across: Across | None = None) -> None:
+        self.program, self.across = program, across
         self.model = program.model
         self._plan = Plan()
         self._followed: set[str] | None = None
@@ -69,7 +72,7 @@ class SnapshotTaker:
         the summaries of data, outputs and weights (but those that got no gradient), and what the
         first look has settled.
         """
-        ledger = DeferredRead()
+        ledger = DeferredRead(self.across)
         settled = None if full else self._settled
         recorder = SignalRecorder(ledger, full=full, settled=settled, is_first=step == 0)
         tracer = Tracer(self.model, recorder.observer(), self._plan)
@@ -138,8 +141,8 @@ class SnapshotTaker:
     ) -> Snapshot:
         """Everything that waits on the device, in one host read."""
         ledger = recorder.ledger
-        loss = ledger.put(result.loss)
-        parts = {name: ledger.put(part.detach()) for name, part in result.parts.items()}
+        loss = ledger.put(whole(result.loss), "loss")
+        parts = {name: ledger.put(whole(part), "loss") for name, part in result.parts.items()}
         targets = self._side(result.targets, ledger, is_data=True) if full else None
         # The rows of an output share the weights, which may be what is chance in them.
         output = self._side(result.output, ledger) if full else None
@@ -173,6 +176,8 @@ class SnapshotTaker:
             torch.autograd.backward(result.loss)
         except Exception as error:
             raise refused("the backward pass", error, for_backward(error)) from error
+        if self.across is not None:
+            self.across.share_gradients(self.model)
 
     def _put(
         self,
@@ -218,19 +223,20 @@ class SnapshotTaker:
             return None
         if output.dim() == 0 or samples < 2 or output.shape[0] != samples:
             return None
-        return ledger.put(variation(output.detach().reshape(samples, -1)))
+        return put_variation(output.detach().reshape(samples, -1), ledger)
 
     def _side(self, value: Any, ledger: DeferredRead, *, is_data: bool = False) -> Summary | None:
         tensor = main_tensor(value) if value is not None else None
         if not isinstance(tensor, Tensor):
             return None
-        return summarise(tensor, ledger, is_data=is_data)
+        return summarise(tensor, ledger, is_data=is_data, kind="summary")
 
 
 def fingerprints(batch: Any, model: nn.Module, ledger: DeferredRead) -> dict[str, Fingerprints]:
     """What a look starts from beside the parameters."""
     groups = {"batch": tensors_of(batch), "buffers": list(model.buffers())}
-    return {key: Fingerprints(found, ledger) for key, found in groups.items() if found}
+    kinds: dict[str, Kind] = {"batch": "list", "buffers": "own"}
+    return {key: Fingerprints(t, ledger, kinds[key]) for key, t in groups.items() if t}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -301,7 +307,7 @@ def inside_of(nodes: Sequence[Node]) -> set[int]:
 
 def describe_parameter(model: nn.Module, tracer: Tracer) -> dict[str, Parameter]:
     """What is known of every parameter before the first step, once where it is tied."""
-    kinds = {name: type(module).__name__ for name, module in model.named_modules()}
+    kinds = {name: class_of(module).__name__ for name, module in model.named_modules()}
     groups = {name: getattr(module, "groups", 1) for name, module in model.named_modules()}
     found = {}
     for name, parameter in model.named_parameters():

@@ -11,10 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pytest_initcheck.capture.across import Extent, Kind
 from pytest_initcheck.capture.deferred_read import DeferredRead
 from pytest_initcheck.capture.fingerprint import digest, fingerprint
 from pytest_initcheck.capture.joint_rows import BINS
 from pytest_initcheck.capture.pieces import PIECE, pieces
+from pytest_initcheck.ranks.dtensors import whole
 from pytest_initcheck.records import Histogram, TensorStats
 
 # A histogram of more values than this moves no bin by a visible amount, and costs time.
@@ -44,12 +46,13 @@ class Summary:
         """The summary as a record; the ledger has been read."""
         row = ledger[self.slot]
         finite, mean, variance, low, high, zeros = row[:6].tolist()
-        dtype = self.dtype
-        nonfinite = self.n - int(finite)
-        zero_share = zeros / self.n if self.n else 0.0
+        extent = ledger.extent(self.slot, self.n)
+        n, shape, dtype = extent.n, grown(self.shape, extent), self.dtype
+        nonfinite = n - int(finite)
+        zero_share = zeros / n if n else 0.0
         if finite == 0:
             return TensorStats(
-                n=self.n,
+                n=n,
                 mean=None,
                 std=None,
                 min=None,
@@ -58,13 +61,13 @@ class Summary:
                 nonfinite=nonfinite,
                 histogram=None,
                 dtype=dtype,
-                shape=self.shape,
+                shape=shape,
                 digest=self._digest(ledger),
             )
         counts = tuple(row[6:].astype(int).tolist())
         histogram = Histogram(low, high, counts) if sum(counts) else None
         return TensorStats(
-            n=self.n,
+            n=n,
             mean=_known(mean),
             std=_known(math.sqrt(max(variance, 0.0)) if variance == variance else variance),
             min=_known(low),
@@ -73,7 +76,7 @@ class Summary:
             nonfinite=nonfinite,
             histogram=histogram,
             dtype=dtype,
-            shape=self.shape,
+            shape=shape,
             digest=self._digest(ledger),
             independent=() if self.rows is None else tuple(ledger[self.rows].tolist()),
         )
@@ -89,6 +92,14 @@ class Summary:
         return digest(ledger[self.mark].tolist(), self.dtype, self.shape)
 
 
+def grown(shape: tuple[int, ...], extent: Extent) -> tuple[int, ...]:
+    """The shape of the tensor of which this process has a part of that shape."""
+    if not shape or extent.rows == extent.columns == 1:
+        return shape
+    wide = (*shape[:-1], shape[-1] * extent.columns)
+    return (round(wide[0] * extent.rows), *wide[1:])
+
+
 def _known(value: float) -> float | None:
     """A number; None where it was not measured."""
     return value if value == value else None
@@ -100,7 +111,7 @@ def plain(tensor: Tensor) -> Tensor:
     Complex values become their modulus, sparse tensors their stored values; half precision
     becomes float32, since sums of many halves overflow.
     """
-    tensor = tensor.detach()
+    tensor = whole(tensor)
     if tensor.layout != torch.strided:
         tensor = (
             tensor.coalesce().values() if tensor.layout == torch.sparse_coo else tensor.to_dense()
@@ -122,35 +133,46 @@ def summarise(
     is_data: bool = False,
     of: Part = "all",
     sampled: int = SAMPLE,
+    kind: Kind = "own",
 ) -> Summary:
     """Put count, moments, range, zeros and histogram of a tensor's finite values on the ledger.
 
     ``is_identified`` adds what tells it from any other tensor; ``is_data``, of how many independent
     values its moments are. A part ``of`` it takes a pass where all take several; the histogram
-    counts about ``sampled`` values at most.
+    counts about ``sampled`` values at most. ``kind`` is how those of several ranks become one.
     """
     shape, dtype = tuple(tensor.shape), str(tensor.dtype).removeprefix("torch.")
+    kind = kind if ledger.across is None else ledger.across.kind_of(kind, shape)
     mark = ledger.put(fingerprint(tensor)) if is_identified else None
     flat = plain(tensor).reshape(-1)
     n = flat.numel()
     if n == 0:
-        slot = ledger.put(torch.zeros(6 + BINS))
+        slot = ledger.put(torch.zeros(6 + BINS), kind)
         return Summary(slot=slot, n=0, dtype=dtype, shape=shape, mark=mark)
-    slot = _put(flat, ledger, of, sampled)
+    slot = _put(flat, ledger, of, sampled, kind)
     has_rows = is_data and tensor.is_floating_point() and len(shape) > 0 and shape[0] > 1
-    rows = ledger.put(_independent(flat.reshape(shape[0], -1))) if has_rows else None
+    rows = _put_rows(flat.reshape(shape[0], -1), ledger, kind) if has_rows else None
     return Summary(slot=slot, n=n, dtype=dtype, shape=shape, mark=mark, rows=rows)
 
 
-def _put(flat: Tensor, ledger: DeferredRead, of: Part, sampled: int) -> int:
+def _put(flat: Tensor, ledger: DeferredRead, of: Part, sampled: int, kind: Kind) -> int:
+    n = flat.numel()
     if flat.device.type != "cpu":
         # Reading a number here would wait for the device.
-        return ledger.put(_row(flat, sampled if of == "all" else 0))
-    if flat.numel() <= _SMALL:
+        return ledger.put(_row(flat, sampled if of == "all" else 0), kind, n)
+    if n <= _SMALL:
         # Who owns the tensor may write to it before the ledger is read.
-        return ledger.put_row_of(np.array(flat.numpy(force=True)), is_binned=of == "all")
+        values = np.array(flat.numpy(force=True))
+        return ledger.put_row_of(values, is_binned=of == "all", kind=kind)
     row = _PARTS[of](flat, sampled)
-    return ledger.put(_row(flat, sampled if of == "all" else 0) if row is None else row)
+    return ledger.put(_row(flat, sampled if of == "all" else 0) if row is None else row, kind, n)
+
+
+def _put_rows(rows: Tensor, ledger: DeferredRead, kind: Kind) -> int:
+    if ledger.across is None or kind == "own":
+        return ledger.put(_independent(rows))
+    exact = rows.double()
+    return ledger.put(torch.cat([exact.mean(1), exact.square().mean(1)]), "rows", rows.numel())
 
 
 def _row(flat: Tensor, sampled: int) -> Tensor:

@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
-from torch.nn.modules import module as module_hooks
-from torch.utils.hooks import RemovableHandle
 
 from pytest_initcheck.capture.autograd_graph import AutogradGraph
 from pytest_initcheck.capture.eager import unfused
 from pytest_initcheck.capture.effective_weights import UsedWeights
+from pytest_initcheck.capture.layer_names import layer_of
 from pytest_initcheck.capture.modes import Arguments, OperatorMode, Options
+from pytest_initcheck.capture.module_hooks import Gathered, hooked
 from pytest_initcheck.capture.nonlinearity import Nonlinearity, recognise
 from pytest_initcheck.capture.observer import Observer
 from pytest_initcheck.capture.operation import Operation, Origin
@@ -47,12 +47,7 @@ from pytest_initcheck.capture.unregistered import Unregistered
 from pytest_initcheck.capture.written import constants
 from pytest_initcheck.evidence import Node
 from pytest_initcheck.evidence.streams import adds
-
-
-def layer_of(parameter: str) -> str:
-    """The module path of a parameter; the parameter itself where the root owns it."""
-    plain = parameter.split(".parametrizations.")[0]
-    return plain if plain != parameter else parameter.rpartition(".")[0] or parameter
+from pytest_initcheck.ranks.dtensors import CARRIERS, local
 
 
 @dataclass
@@ -78,9 +73,7 @@ class Tracer(OperatorMode):
         self.order: list[str] = []
         self.foreign: set[str] = set()
         self.backward = AutogradGraph()
-        self._is_paused = False
-        self._is_rooted = False
-        self._is_guest = False
+        self._is_paused = self._is_rooted = self._is_guest = False
         self._observer = observer
         self._model = model
         self._modules = {id(m): name for name, m in reversed(list(model.named_modules()))}
@@ -94,6 +87,7 @@ class Tracer(OperatorMode):
         for name, parameter in model.named_parameters():
             self._dims[name] = parameter.dim()
             self._claim(parameter, Origin(params=(name,), is_parameter=True))
+        self._gathered = Gathered(model)
 
     @property
     def unregistered(self) -> tuple[tuple[str, Tensor], ...]:
@@ -201,31 +195,27 @@ class Tracer(OperatorMode):
 
     @contextmanager
     def _hooked(self) -> Iterator[None]:
-        with ExitStack() as stack:
-            for handle in self._hook_modules():
-                stack.callback(handle.remove)
+        calls = self._enter_module, self._leave_module, self._pause
+        with hooked(self._model, *calls), ExitStack() as stack:
             stack.callback(self._unregistered.release)
             yield
-
-    def _hook_modules(self) -> Iterator[RemovableHandle]:
-        modules = list(self._model.modules())
-        if any(isinstance(module, torch.jit.ScriptModule) for module in modules):
-            # Scripted modules take no hooks of their own.
-            yield module_hooks.register_module_forward_pre_hook(self._enter_module)
-            yield module_hooks.register_module_forward_hook(self._leave_module, always_call=True)
-            return
-        # Otherwise not the global hooks: torch.compile warns about them.
-        for module in modules:
-            yield module.register_forward_pre_hook(self._enter_module, prepend=True)
-            yield module.register_forward_hook(self._leave_module, always_call=True)
 
     def _enter_module(self, module: nn.Module, _: Any) -> None:
         frame = _Frame(self._modules.get(id(module), self.here() or ""))
         if isinstance(module, nn.RNNBase) and not self._is_guest:
             frame.flags.enter_context(unfused())
+        self._is_paused = False
+        for name, parameter in self._gathered.of(module):
+            self._claim(parameter, Origin(params=(name,), is_parameter=True))
+            self._unregistered.know(parameter)
+            self.used_weights.know(parameter)
         self._stack.append(frame)
 
+    def _pause(self, *_: Any) -> None:
+        self._is_paused = True
+
     def _leave_module(self, module: nn.Module, *_: Any) -> None:
+        self._is_paused = False
         if self._stack:
             self._stack.pop().flags.close()
 
@@ -269,6 +259,8 @@ class Tracer(OperatorMode):
         return out
 
     def _look_at(self, func: Any, owner: str, args: Arguments, kwargs: Options) -> Any:
+        if func.namespace in CARRIERS:
+            return self._carry(func, owner, args, kwargs)
         if func.namespace not in ("aten", "prim", "prims"):
             # What an operator of another library does inside is not known.
             self.foreign.add(f"{owner or 'model'}: {func}")
@@ -299,6 +291,16 @@ class Tracer(OperatorMode):
             event = event_at(call, node, found if slope is not None else None) if node else None
             made = self.nodes[first:], claims_on(flat_tensors(out), self._claims)
             self._plan.record(func, owner, *made, event, is_special=is_special)
+        return out
+
+    def _carry(self, func: Any, owner: str, args: Arguments, kwargs: Options) -> Any:
+        """What other ranks add to a tensor leaves it what it is."""
+        self._claims, out = [], func(*args, **kwargs)
+        for origin in filter(None, map(self._origin, tensors_among(args, kwargs)[:1])):
+            self._claim_all(flat_tensors(out), origin)
+        if self._plan.is_recording:
+            claims = claims_on(flat_tensors(out), self._claims)
+            self._plan.record(func, owner, (), claims, None, is_special=False)
         return out
 
     def _tell_nonlinearity(self, node: Node, found: Nonlinearity, slope: Tensor, out: Any) -> None:
@@ -396,6 +398,6 @@ class Tracer(OperatorMode):
     def _claim(self, tensor: Tensor, origin: Origin) -> None:
         key = storage_key(tensor)
         if key:
-            self._origins[key] = StorageWeakRef(tensor.untyped_storage()), origin
+            self._origins[key] = StorageWeakRef(local(tensor).untyped_storage()), origin
             if self._plan.is_recording:
                 self._claims.append((id(tensor), origin))

@@ -62,6 +62,10 @@ class Unregistered:
         # A parameter whose storage is replaced in the first pass remains the model's.
         self._known = {id(parameter) for parameter in model.parameters()}
 
+    def know(self, parameter: Tensor) -> None:
+        """A parameter as it is while its module runs."""
+        self._known.add(id(parameter))
+
     def note(self, tensors: list[Tensor], module: str) -> bool:
         """Note what an operator reads that runs in a module; whether the model does not hold it."""
         if self._outside is None:

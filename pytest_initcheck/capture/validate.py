@@ -14,12 +14,20 @@ from pytest_initcheck.capture.program import Program, refused, tensors_of
 from pytest_initcheck.capture.restore import preserved
 from pytest_initcheck.capture.tensor_stats import plain
 from pytest_initcheck.errors import InitcheckError
+from pytest_initcheck.ranks.dtensors import is_sharded
 
 
 def check_module(model: Any) -> None:
     """Raise an InitcheckError where ``model`` is no module."""
     if isinstance(model, nn.Module):
         return
+    if type(model).__module__.startswith("torch.distributed.pipelining"):
+        raise InitcheckError(
+            f"model is a {type(model).__name__}: a stage of a pipeline computes on what the stage "
+            "before sends; diagnose the whole model before it is split, or each stage's own module "
+            "in order, with what the one before gives as its batch, and compare their starts by "
+            "assert_same_start(factory, 'stages')"
+        )
     kind = f"the class {model.__name__}" if isinstance(model, type) else f"a {type(model).__name__}"
     hint = "call the factory and pass the model" if callable(model) else "pass an nn.Module"
     if isinstance(getattr(model, "model", None), nn.Module):
@@ -50,6 +58,15 @@ def check_model(model: Any) -> None:
     if not any(p.requires_grad for p in parameters):
         raise InitcheckError(
             "every parameter is frozen (requires_grad=False); leave some parameter trainable"
+        )
+
+
+def check_unsharded(model: nn.Module) -> None:
+    """Raise an InitcheckError where ranks hold parts of the model, for what looks at all of it."""
+    if any(is_sharded(tensor) for tensor in (*model.parameters(), *model.buffers())):
+        raise InitcheckError(
+            "the model is sharded over several ranks; diagnose, learns and critical_point take it "
+            "as it is, this takes the model before it is sharded"
         )
 
 

@@ -23,6 +23,7 @@ from pytest_initcheck.curvature.products import (
     Product,
 )
 from pytest_initcheck.curvature.vectors import Coordinates, coordinates
+from pytest_initcheck.distributed.together import as_one, bare, joined
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.inputs import adapted
 
@@ -63,10 +64,12 @@ def critical_point(
         InitcheckError: wrong use or bad input, or a loss or gradient that is not finite.
     """
     _check_numbers(steps, seed, tolerance)
-    given = adapted(model, batch, loss_fn, forward=forward)
-    with opened(model, given.batch, given.loss_fn, given.forward, device) as program:
-        program.materialise()
-        return examined(program, steps=steps, seed=seed, tolerance=tolerance)
+    with joined(model) as spread:
+        given = adapted(bare(model, spread), batch, loss_fn, forward=forward)
+        whole = as_one(model, spread, given.batch, None)
+        with opened(whole.model, whole.batch, given.loss_fn, given.forward, device) as program:
+            program.materialise()
+            return examined(program, steps=steps, seed=seed, tolerance=tolerance)
 
 
 def examined(

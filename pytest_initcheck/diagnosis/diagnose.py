@@ -25,8 +25,9 @@ from pytest_initcheck.diagnosis.gather import gather
 from pytest_initcheck.diagnosis.sigma_range import sigma_range
 from pytest_initcheck.diagnosis.subject import Subject
 from pytest_initcheck.diagnosis.try_remedy import Remedied, mechanical, run_remedies
+from pytest_initcheck.distributed.in_parts import fits_whole, in_parts
 from pytest_initcheck.distributed.spread import Spread
-from pytest_initcheck.distributed.together import as_one, joined
+from pytest_initcheck.distributed.together import as_one, bare, joined
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.evidence import Evidence
 from pytest_initcheck.evidence.construction import ConstructionFacts
@@ -158,6 +159,10 @@ class Diagnosis:
             raise InitcheckError(
                 "this diagnosis does not hold its model; call diagnose(model, batch, ...) anew"
             )
+        if self.subject.across is not None:
+            raise InitcheckError(
+                "the model was measured in parts, and this is asked of all of it; pass unshard=True"
+            )
         return self.subject
 
     def run_record(self) -> RunRecord:
@@ -219,6 +224,7 @@ def diagnose(
     causal: bool | None = None,
     thorough: bool = False,
     depth_scaled: bool | float | None = None,
+    unshard: bool | None = None,
 ) -> Diagnosis:
     """Judge whether a model starts in a state from which it can learn.
 
@@ -254,6 +260,10 @@ def diagnose(
         depth_scaled: whether what writes to the residual streams is scaled by the depth, to σ/√N
             for N additions or blocks; a number is that σ, which else is taken from what reads the
             streams. False: it is not meant to be. Default: what the model's own code says.
+        unshard: of a model that several ranks hold, whether each puts all of it, and the batches
+            of all, together for the diagnosis (True), or measures its part, to be merged (False).
+            Default: together where half of the memory holds six times the weights. See
+            docs/distributed.md.
 
     Raises:
         InitcheckError: wrong use or bad input; the message says what to pass.
@@ -262,9 +272,7 @@ def diagnose(
     with joined(whole) as spread:
         validate.check_steps(steps)
         ignores = parse_known(ignore)
-        given = adapted(
-            whole if spread is None else spread.model, batch, loss_fn, optimizer, forward
-        )
+        given = adapted(bare(whole, spread), batch, loss_fn, optimizer, forward)
         subject = Subject(
             model=whole,
             batch=given.batch,
@@ -282,14 +290,33 @@ def diagnose(
             told=given.told,
             left_out=given.left_out,
         )
-        return _diagnosed(subject) if spread is None else _by_all(subject, spread)
+        return _diagnosed(subject) if spread is None else _by_all(subject, spread, unshard)
 
 
-def _by_all(subject: Subject, spread: Spread) -> Diagnosis:
+def _by_all(subject: Subject, spread: Spread, unshard: bool | None) -> Diagnosis:
     """The diagnosis of a model that several ranks hold; the same on each of them."""
-    whole = as_one(spread, subject.batch, subject.optimizer)
+    if unshard is None:
+        unshard = fits_whole(spread.model, spread.ranks)
+    subject = _put_together(subject, spread) if unshard else _parted(subject, spread)
+    return _agreed(_diagnosed(subject), spread.ranks)
+
+
+def _parted(subject: Subject, spread: Spread) -> Subject:
+    if subject.thorough:
+        raise InitcheckError(
+            "whether a model can fit its batch is asked of all of it; pass unshard=True"
+        )
+    parts = in_parts(spread, subject.batch)
+    told = (*subject.told, f"model: {parts.told}")
+    return replace(
+        subject, model=parts.model, across=parts.across, agreement=parts.agreement, told=told
+    )
+
+
+def _put_together(subject: Subject, spread: Spread) -> Subject:
+    whole = as_one(subject.model, spread, subject.batch, subject.optimizer)
     told = (*subject.told, f"model: {whole.told}")
-    subject = replace(
+    return replace(
         subject,
         model=whole.model,
         batch=whole.batch,
@@ -297,7 +324,6 @@ def _by_all(subject: Subject, spread: Spread) -> Diagnosis:
         agreement=whole.agreement,
         told=told,
     )
-    return _agreed(_diagnosed(subject), spread.ranks)
 
 
 def _agreed(found: Diagnosis, ranks: Ranks) -> Diagnosis:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pytest_initcheck.capture.across import Across
 from pytest_initcheck.capture.collector import no_full_collections
 from pytest_initcheck.capture.composite_calls import switch_off_dropout
 from pytest_initcheck.capture.declared_scaling import declared_scaling
@@ -37,6 +38,8 @@ def gather(subject: Subject, *, is_frozen: bool = False) -> Evidence:
     Raises:
         InitcheckError: wrong use or bad input; the message says what to pass.
     """
+    if subject.across is not None:
+        return _in_parts(subject, subject.across, is_frozen=is_frozen)
     model, optimizer = subject.model, None if is_frozen else subject.optimizer
     functions = subject.loss_fn, subject.forward
     opening = opened(model, subject.batch, *functions, subject.device)
@@ -73,6 +76,25 @@ def gather(subject: Subject, *, is_frozen: bool = False) -> Evidence:
             scaling_lines=_scaling_lines(subject, observed),
             agreement=subject.agreement,
         )
+
+
+def _in_parts(subject: Subject, across: Across, *, is_frozen: bool) -> Evidence:
+    """The looks and the steps alone: what else there is to ask is asked of whole batches."""
+    model, functions = subject.model, (subject.loss_fn, subject.forward)
+    opening = opened(model, subject.batch, *functions, subject.device)
+    with no_full_collections(), opening as program:
+        odd = module_anomalies(model)
+        switch_off_dropout(model)
+        with preserved(model, *functions):
+            observed = observe(
+                program,
+                None if is_frozen else subject.optimizer,
+                subject.steps,
+                oddities=odd,
+                is_frozen=is_frozen,
+                across=across,
+            )
+        return Evidence.of(observed, construction=subject.construction, agreement=subject.agreement)
 
 
 def _idle_terms(program: Program, observed: Observed) -> float:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from pytest_initcheck.capture import validate
+from pytest_initcheck.capture.across import Across
 from pytest_initcheck.capture.batch_paths import batch_paths, input_scale
 from pytest_initcheck.capture.choices import choices
 from pytest_initcheck.capture.device import described
@@ -27,7 +28,7 @@ from pytest_initcheck.capture.optimizer_facts import (
     foreign,
     optimizer_facts,
 )
-from pytest_initcheck.capture.optimizer_step import take_step
+from pytest_initcheck.capture.optimizer_step import needs_closure, take_step
 from pytest_initcheck.capture.program import Optimizer, Program
 from pytest_initcheck.capture.restore import preserved
 from pytest_initcheck.capture.snapshot import SnapshotTaker, Taken
@@ -35,9 +36,10 @@ from pytest_initcheck.capture.stream_records import stream_records
 from pytest_initcheck.capture.uninformed_loss import loss_facts
 from pytest_initcheck.capture.written import optimizer_name, rates
 from pytest_initcheck.errors import InitcheckError
-from pytest_initcheck.evidence import Observed, Snapshot
+from pytest_initcheck.evidence import LossFacts, Observed, Snapshot
 from pytest_initcheck.evidence.objective import ObjectiveFacts
 from pytest_initcheck.evidence.streams import residual_streams
+from pytest_initcheck.ranks.dtensors import class_of
 from pytest_initcheck.records import ModelRecord
 
 _NOTHING: Mapping[str, tuple[str, ...]] = MappingProxyType({})
@@ -51,18 +53,31 @@ def observe(
     objective: ObjectiveFacts | None = None,
     oddities: Mapping[str, tuple[str, ...]] = _NOTHING,
     is_frozen: bool = False,
+    across: Across | None = None,
 ) -> Observed:
     """Take the looks and the steps; the caller has saved the model's state.
 
     ``oddities`` are those of the modules before the first pass; ``is_frozen`` says that nothing
-    was trainable before the diagnosis.
+    was trainable before the diagnosis. With ``across`` each rank has a part of what is measured.
+
+    Raises:
+        InitcheckError: the optimiser cannot be built, or evaluates a loss of parts itself.
     """
-    model, looker = program.model, SnapshotTaker(program)
+    model, looker = program.model, SnapshotTaker(program, across)
     first = looker.take(0)
-    rewritten = inplace_inputs(program, looker.seen)
-    facts = loss_facts(program, first)
-    born = None if _is_whole(first.snapshot) else first_nonfinite(program)
+    # What runs on one rank alone would wait for the others.
+    rewritten = inplace_inputs(program, looker.seen) if across is None else ()
+    facts, scale = loss_facts(program, first), input_scale(program.batch)
+    if across is not None:
+        facts, scale = _merged(facts, scale, across)
+    is_odd = across is None and not _is_whole(first.snapshot)
+    born = first_nonfinite(program) if is_odd else None
     made, is_empty = _optimizer(optimizer, model)
+    if across is not None and needs_closure(made):
+        raise InitcheckError(
+            f"{type(made).__name__} evaluates the loss itself, which cannot be measured in parts; "
+            "pass unshard=True, or another optimiser"
+        )
     starts = copies(model)
     held = replace(optimizer_facts(model, made, is_empty=is_empty), is_frozen=is_frozen)
     with preserved(*foreign(model, made)):
@@ -94,16 +109,29 @@ def observe(
         batch_paths=batch_paths(
             program.batch, {**first.snapshot.layer_inputs, "targets": first.snapshot.targets}
         ),
-        input_scale=input_scale(program.batch),
+        input_scale=scale,
         momentum=float(made.param_groups[0].get("momentum") or 0.0),
         optimizer=replace(held, **shown),
         inplace_inputs=rewritten,
-        is_handwritten=first.is_handwritten,
+        # What shards and gathers is written by hand, too.
+        is_handwritten=first.is_handwritten and across is None,
     )
 
 
 def _matrices(first: Taken) -> set[str]:
     return {name for name, known in first.parameters.items() if len(known.shape) > 1}
+
+
+Scale = tuple[float, float] | None
+
+
+def _merged(facts: LossFacts, scale: Scale, across: Across) -> tuple[LossFacts, Scale]:
+    """What each rank knows of the loss and the data of its samples, for those of all."""
+    square, largest = (None, None) if scale is None else (scale[0] ** 2, scale[1])
+    chance, square, largest = across.mean([facts.uninformed, square, largest])
+    if square is not None and largest is not None:
+        scale = square**0.5, largest
+    return replace(facts, uninformed=chance), scale
 
 
 def _record(
@@ -199,7 +227,7 @@ def _meta(
 ) -> dict[str, str]:
     parameter = next(program.model.parameters())
     return {
-        "model": type(program.model).__name__,
+        "model": class_of(program.model).__name__,
         "loss": program.loss_name,
         **program.loss_body,
         **taken,

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from pytest_initcheck.capture.across import Across
 from pytest_initcheck.capture.program import Forward, LossFunction, Optimizer
 from pytest_initcheck.checks import Check
 from pytest_initcheck.evidence.agreement import Agreement
@@ -20,7 +21,8 @@ from pytest_initcheck.ignores import Ignore
 class Subject:
     """What ``diagnose`` was called with, for what is asked of the diagnosis later.
 
-    ``told`` says what was made of it, ``left_out`` which parts were not used.
+    ``told`` says what was made of it, ``left_out`` which parts were not used; ``across`` merges
+    what ranks measure, each of its part.
     """
 
     model: nn.Module
@@ -37,5 +39,6 @@ class Subject:
     construction: ConstructionFacts | None = None
     depth_scaled: bool | float | None = None
     agreement: Agreement | None = None
+    across: Across | None = None
     told: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from pytest_initcheck.capture.deferred_read import DeferredRead
 from pytest_initcheck.capture.fingerprint import Fingerprints
-from pytest_initcheck.capture.trace import layer_of
-from pytest_initcheck.distributed.spread import is_sharded
+from pytest_initcheck.capture.layer_names import layer_of
 from pytest_initcheck.evidence.agreement import Agreement, Pair
+from pytest_initcheck.ranks.dtensors import is_sharded
 from pytest_initcheck.ranks.ranks import Ranks
 
 # What DDP is told to leave alone, such as the experts that each rank has for itself.

@@ -8,21 +8,24 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from pytest_initcheck.errors import InitcheckError
+from pytest_initcheck.ranks.dtensors import is_fully_sharded, is_sharded
 from pytest_initcheck.ranks.ranks import Ranks, ranks_of
 
 
 @dataclass(frozen=True, kw_only=True)
 class Spread:
     """A model that several ranks hold together. ``model`` is without what wraps it; ``told`` says
-    in words how it is spread; ``is_replicated`` that each rank holds all of it (DDP)."""
+    in words how it is spread; ``is_replicated`` that each rank holds all of it (DDP), ``group``
+    is the process group of that."""
 
     model: nn.Module
     ranks: Ranks
     told: str
     is_replicated: bool
+    group: Any = None
 
 
 def spread_of(model: Any) -> Spread | None:
@@ -44,24 +47,18 @@ def spread_of(model: Any) -> Spread | None:
     if len(members) < 2:
         return None
     told = " and ".join(_told(bare, wrapper, is_sharded=bool(meshes)))
-    return Spread(model=bare, ranks=ranks_of(members), told=told, is_replicated=wrapper is not None)
+    return Spread(
+        model=bare,
+        ranks=ranks_of(members),
+        told=told,
+        is_replicated=wrapper is not None,
+        group=wrapper.process_group if wrapper is not None else None,
+    )
 
 
 def sharded_tensors(model: nn.Module) -> list[Any]:
     """The parameters and buffers that are DTensors."""
     return [t for t in (*model.parameters(), *model.buffers()) if is_sharded(t)]
-
-
-def is_sharded(tensor: Tensor) -> bool:
-    """Whether a tensor is a DTensor, of which this process holds a part."""
-    module = sys.modules.get("torch.distributed.tensor")
-    return module is not None and isinstance(tensor, module.DTensor)
-
-
-def is_fully_sharded(module: nn.Module) -> bool:
-    """Whether ``fully_shard`` was applied to a module."""
-    fsdp = sys.modules.get("torch.distributed.fsdp")
-    return fsdp is not None and isinstance(module, fsdp.FSDPModule)
 
 
 def _is_in_a_job() -> bool:

@@ -14,8 +14,9 @@ from pytest_initcheck.capture.program import Optimizer
 from pytest_initcheck.distributed.agreement import agreement
 from pytest_initcheck.distributed.batches import put_together, shares_of
 from pytest_initcheck.distributed.spread import Spread, spread_of
-from pytest_initcheck.distributed.unsharded import Unsharded, reshard, unsharded
+from pytest_initcheck.distributed.unsharded import Unsharded, unsharded
 from pytest_initcheck.evidence.agreement import Agreement
+from pytest_initcheck.ranks.dtensors import reshard
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,8 +27,8 @@ class AsOne:
     model: Any
     batch: Any
     optimizer: Optimizer | None
-    told: str
-    agreement: Agreement
+    told: str = ""
+    agreement: Agreement | None = None
 
 
 @contextmanager
@@ -39,14 +40,25 @@ def joined(model: Any) -> Iterator[Spread | None]:
         return
     with spread.ranks.joint():
         yield spread
+        # Nobody leaves before all have ended well.
+        spread.ranks.check()
 
 
-def as_one(spread: Spread, batch: Any, optimizer: Optimizer | None) -> AsOne:
+def bare(model: Any, spread: Spread | None) -> Any:
+    """The model without what spreads it, whose forward says what it takes."""
+    return model if spread is None else spread.model
+
+
+def as_one(model: Any, spread: Spread | None, batch: Any, optimizer: Optimizer | None) -> AsOne:
     """Put the model and the batches of all ranks together; every rank has to call this.
+
+    What one process holds is left as it is.
 
     Raises:
         InitcheckError: they cannot be, or another rank failed.
     """
+    if spread is None:
+        return AsOne(model=model, batch=batch, optimizer=optimizer)
     reshard(spread.model)
     validate.check_model(spread.model)
     ranks = spread.ranks

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from pytest_initcheck.distributed.spread import is_fully_sharded, is_sharded
 from pytest_initcheck.errors import InitcheckError
+from pytest_initcheck.ranks.dtensors import class_of, is_sharded, whole
 
 _JOB = "torch.distributed"
 
@@ -52,20 +52,6 @@ def unsharded(model: nn.Module) -> Unsharded:
     return Unsharded(memo[id(model)], memo)
 
 
-def reshard(model: nn.Module) -> None:
-    """Let ``fully_shard`` give back what it has gathered, as a pass without gradients leaves it."""
-    sharded: list[Any] = [module for module in model.modules() if is_fully_sharded(module)]
-    for module in sharded:
-        module.reshard()
-
-
-def whole(tensor: Any) -> Tensor:
-    """All of a tensor of which ranks may hold parts; every rank has to call this."""
-    found: Any = tensor.detach()
-    values: Tensor = found.full_tensor() if is_sharded(found) else found
-    return values
-
-
 def _whole(name: str, tensor: Tensor) -> Tensor:
     if not is_sharded(tensor):
         return copy.deepcopy(tensor)
@@ -85,10 +71,7 @@ def _whole(name: str, tensor: Tensor) -> Tensor:
 def _shell(module: nn.Module) -> nn.Module:
     if isinstance(module, torch.jit.ScriptModule):
         return copy.deepcopy(module)
-    kind: type[nn.Module] = type(module)
-    if is_fully_sharded(module):
-        # The class that it makes of the model's own, and the one that it mixes in, come first.
-        kind = kind.__mro__[2]
+    kind = class_of(module)
     if issubclass(kind, nn.SyncBatchNorm):
         kind = SyncBatchNorm
     return kind.__new__(kind)

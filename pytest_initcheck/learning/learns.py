@@ -15,6 +15,7 @@ from pytest_initcheck.capture.optimizer_facts import foreign
 from pytest_initcheck.capture.prepare import opened
 from pytest_initcheck.capture.program import Forward, LossFunction, Optimizer, Program
 from pytest_initcheck.capture.restore import preserved
+from pytest_initcheck.distributed.together import as_one, bare, joined
 from pytest_initcheck.evidence.learning import MOST_STEPS, Learning
 from pytest_initcheck.evidence.objective import ObjectiveFacts
 from pytest_initcheck.inputs import adapted
@@ -51,10 +52,12 @@ def learns(
     Raises:
         InitcheckError: wrong use or bad input; the message says what to pass.
     """
-    given = adapted(model, batch, loss_fn, optimizer, forward)
-    with opened(model, given.batch, given.loss_fn, given.forward, device) as program:
-        program.materialise()
-        return learn(program, given.optimizer)
+    with joined(model) as spread:
+        given = adapted(bare(model, spread), batch, loss_fn, optimizer, forward)
+        whole = as_one(model, spread, given.batch, given.optimizer)
+        with opened(whole.model, whole.batch, given.loss_fn, given.forward, device) as program:
+            program.materialise()
+            return learn(program, whole.optimizer)
 
 
 def learn(

@@ -21,6 +21,7 @@ from pytest_initcheck.ledger.draws import draw_of, twins_of
 from pytest_initcheck.ledger.odd_buffers import buffer_role, odd_buffers
 from pytest_initcheck.ledger.recorder import Recorder
 from pytest_initcheck.ledger.storages import Memory, key_of
+from pytest_initcheck.ranks.dtensors import local
 
 # By the number of a module, with the module itself, whose number may be given again.
 Places = dict[int, tuple[weakref.ref[nn.Module], dict[str, list[int]]]]
@@ -128,14 +129,14 @@ def _built(
             trainable=bool(kind and tensor.requires_grad),
             persistent=name not in module._non_persistent_buffers_set,
             writes=writes,
-            unwritten=memory.unwritten(tensor) if memory and has_values else 0.0,
+            unwritten=memory.unwritten(local(tensor)) if memory and has_values else 0.0,
             lost=tuple(lost.get(key, ())),
             replaced=tuple(_replaced(before, memories, held)) if before != [key] else (),
             is_known=memory is not None and memory.is_known and has_values,
             had_values=any(_had_values(old, memories) for old in before if old not in held),
             role="" if kind or not has_values else buffer_role(name, tensor),
             fans=fans_of(module) if kind and name == "weight" and has_values else None,
-            draw=draw_of(tensor) if has_values and _is_drawn(writes) else None,
+            draw=draw_of(local(tensor)) if has_values and _is_drawn(writes) else None,
         )
         yield built, tensor
 
@@ -151,7 +152,7 @@ def _is_drawn(writes: tuple[Write, ...]) -> bool:
 
 def _with_twins(tensors: list[tuple[Built, Tensor]]) -> Iterator[Built]:
     """The same, with the names of those that hold the same values."""
-    drawn = {built.name: tensor for built, tensor in tensors if built.draw}
+    drawn = {built.name: local(tensor).detach() for built, tensor in tensors if built.draw}
     orders = {b.name: b.effective[-1].order for b, _ in tensors if b.name in drawn}
     twins = twins_of(drawn, orders)
     for built, _ in tensors:

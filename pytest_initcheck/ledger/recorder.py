@@ -12,6 +12,7 @@ from pytest_initcheck.ledger.events import SIMPLE, Event
 from pytest_initcheck.ledger.frames import note_caller
 from pytest_initcheck.ledger.operators import Effect, effect
 from pytest_initcheck.ledger.storages import Memory, key_of
+from pytest_initcheck.ranks.dtensors import local
 
 Arguments = tuple[Any, ...]
 Keywords = Mapping[str, Any]
@@ -145,11 +146,11 @@ def _is_garbage(memory: Memory) -> bool:
 
 
 def _tensors(values: Iterable[Any]) -> list[Tensor]:
-    """The tensors among arguments or results, and in lists of such."""
+    """The tensors among arguments or results, and in lists of such, as they are stored here."""
     found: list[Tensor] = []
     for value in values:
         if isinstance(value, Tensor):
-            found.append(value)
+            found.append(local(value))
         elif isinstance(value, (list, tuple)):
-            found += [item for item in value if isinstance(item, Tensor)]
+            found += [local(item) for item in value if isinstance(item, Tensor)]
     return found

@@ -9,12 +9,13 @@ from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 
 from pytest_initcheck.ledger.events import Event
+from pytest_initcheck.ranks.dtensors import local
 
 
 def key_of(tensor: Tensor) -> int:
     """A number that two tensors share where they share memory; 0 where it cannot be told."""
     try:
-        return int(tensor.untyped_storage()._cdata)
+        return int(local(tensor).untyped_storage()._cdata)
     except (NotImplementedError, RuntimeError, AttributeError, ValueError):
         # Wrapper subclasses, sparse tensors and lazy parameters have no memory of their own.
         return 0

@@ -69,6 +69,7 @@ def check_step_model(model: Any, optimizers: list[Any]) -> bool:
     own = list(model.parameters()) if isinstance(model, nn.Module) else []
     if not own or any(p.requires_grad for p in own):
         validate.check_model(model)
+        validate.check_unsharded(model)
     if any(is_lazy(parameter) for parameter in own):
         raise InitcheckError(
             "the model has lazy parameters, which no optimiser can hold yet; call it once on the "

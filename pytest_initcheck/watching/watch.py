@@ -61,6 +61,7 @@ def watch(
 
 def _check(model: Any, optimizer: Any, every: Any, scaler: Any) -> None:
     validate.check_model(model)
+    validate.check_unsharded(model)
     if any(is_lazy(parameter) for parameter in model.parameters()):
         raise InitcheckError(
             "the model has lazy parameters; call it once, then build the optimiser"

@@ -40,6 +40,8 @@ def failing(rank):
     return {
         "ddp": raised(ddp(Picky(rank)), mine),
         "fsdp": raised(fsdp(Picky(rank)), mine),
+        "parts": raised(ddp(Picky(rank)), mine, unshard=False),
+        "infinite": raised(ddp(mlp()), (x / (1 - rank), y), unshard=False),
         "shapes": raised(ddp(mlp()), (x[:, : 6 - rank], y)),
         "nothing": raised(ddp(mlp()), mine if rank == 0 else None),
         "steps": raised(ddp(mlp()), mine, steps=5 - 5 * rank),
@@ -57,6 +59,8 @@ def test_every_rank_hears_what_one_of_them_said():
     for case, text in [
         ("ddp", "the second rank is out of sorts"),
         ("fsdp", "the second rank is out of sorts"),
+        ("parts", "the second rank is out of sorts"),
+        ("infinite", "NaN or infinite"),
         ("nothing", "without data"),
         ("steps", "a whole number from 1 up"),
         ("sparse", "holds no tensors, or sparse"),

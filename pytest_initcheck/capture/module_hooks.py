@@ -1,0 +1,70 @@
+"""Hooks around every module of a model, for the time of a pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules import module as module_hooks
+from torch.utils.hooks import RemovableHandle
+
+from pytest_initcheck.ranks.dtensors import is_fully_sharded, is_sharded
+
+Hook = Callable[..., None]
+
+
+@contextmanager
+def hooked(model: nn.Module, enter: Hook, leave: Hook, pause: Hook) -> Iterator[None]:
+    """Inside, ``enter`` and ``leave`` are called with each module that runs.
+
+    ``pause`` is called before what ``fully_shard`` does around a module, which is no part of it;
+    ``enter`` or ``leave`` comes after that.
+    """
+    with ExitStack() as stack:
+        for handle in _registered(list(model.modules()), enter, leave, pause):
+            stack.callback(handle.remove)
+        yield
+
+
+def _registered(
+    modules: list[nn.Module], enter: Hook, leave: Hook, pause: Hook
+) -> Iterator[RemovableHandle]:
+    if any(isinstance(module, torch.jit.ScriptModule) for module in modules):
+        # Scripted modules take no hooks of their own.
+        yield module_hooks.register_module_forward_pre_hook(enter)
+        yield module_hooks.register_module_forward_hook(leave, always_call=True)
+        return
+    # Otherwise not the global hooks: torch.compile warns about them.
+    for module in modules:
+        is_gathered = is_fully_sharded(module)
+        if is_gathered:
+            yield module.register_forward_pre_hook(pause, prepend=True)
+            yield module.register_forward_hook(pause, prepend=True)
+        yield module.register_forward_pre_hook(enter, prepend=not is_gathered)
+        yield module.register_forward_hook(leave, always_call=True)
+
+
+class Gathered:
+    """The parameters that ``fully_shard`` puts in the place of a model's while a module runs."""
+
+    def __init__(self, model: nn.Module) -> None:
+        names = {id(parameter): name for name, parameter in model.named_parameters()}
+        self._held: dict[int, list[tuple[nn.Module, str, str]]] = {
+            id(module): [
+                (part, short, names[id(parameter)])
+                for part in module.modules()
+                for short, parameter in part._parameters.items()
+                if parameter is not None
+            ]
+            for module in model.modules()
+            if is_fully_sharded(module)
+        }
+
+    def of(self, module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+        """Those that were gathered for a module that is about to run, by the model's names."""
+        for part, short, name in self._held.get(id(module), ()):
+            parameter = part._parameters[short]
+            if parameter is not None and not is_sharded(parameter):
+                yield name, parameter

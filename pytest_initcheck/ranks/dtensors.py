@@ -1,0 +1,60 @@
+"""Tensors of which each process holds a part: recognised, and put together."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from torch import Tensor, nn
+
+_PLAIN = (Tensor, nn.Parameter)
+# The libraries whose operators only carry values from one process to another.
+CARRIERS = frozenset({"c10d", "_c10d_functional", "_c10d_functional_autograd", "fsdp"})
+
+
+def is_sharded(tensor: Tensor) -> bool:
+    """Whether a tensor is a DTensor, of which this process holds a part."""
+    if type(tensor) in _PLAIN:
+        return False
+    module = sys.modules.get("torch.distributed.tensor")
+    return module is not None and isinstance(tensor, module.DTensor)
+
+
+def is_fully_sharded(module: nn.Module) -> bool:
+    """Whether ``fully_shard`` was applied to a module."""
+    fsdp = sys.modules.get("torch.distributed.fsdp")
+    return fsdp is not None and isinstance(module, fsdp.FSDPModule)
+
+
+def class_of(module: nn.Module) -> type[nn.Module]:
+    """The class of a module as its author named it."""
+    # The class that ``fully_shard`` makes of it, and the one that it mixes in, come first.
+    return type(module).__mro__[2] if is_fully_sharded(module) else type(module)
+
+
+def reshard(model: nn.Module) -> None:
+    """Let ``fully_shard`` give back what it has gathered, as a pass without gradients leaves it."""
+    sharded: list[Any] = [module for module in model.modules() if is_fully_sharded(module)]
+    for module in sharded:
+        module.reshard()
+
+
+def whole(tensor: Any) -> Tensor:
+    """All of a tensor of which ranks may hold parts, detached; every rank has to call this."""
+    found: Any = tensor.detach()
+    if type(found) is Tensor:
+        return found
+    if is_sharded(found):
+        found = found.full_tensor()
+    # What a collective is still at work on says so by its class.
+    values: Tensor = found.wait() if hasattr(found, "wait") else found
+    return values
+
+
+def local(tensor: Any) -> Tensor:
+    """The part of a tensor that is stored in this process."""
+    if type(tensor) in _PLAIN:
+        held: Tensor = tensor
+    else:
+        held = getattr(tensor, "_local_tensor", getattr(tensor, "elem", tensor))
+    return held
