@@ -38,7 +38,7 @@ def test_relu_is_the_arc_cosine_kernel(p, q, c):
 @settings(max_examples=60)
 @given(VARIANCES, VARIANCES, CORRELATIONS)
 def test_erf_is_the_arc_sine_kernel(p, q, c):
-    """Williams: Computing with infinite networks (1996), equation 11."""
+    """Williams: Computing with infinite networks (1997), equation 11."""
     covariance = 2 * c * math.sqrt(p * q)
     expected = 2 / math.pi * math.asin(covariance / math.sqrt((1 + 2 * p) * (1 + 2 * q)))
     assert of_pair(torch.erf, p, q, c) == pytest.approx(expected, abs=1e-6)
