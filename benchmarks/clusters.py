@@ -1,4 +1,4 @@
-"""What a task costs on loky, Dask or Ray, weak scaling on this machine, and a model of 10^3 workers.
+"""What a task costs on loky, Dask or Ray, weak scaling here, and a model of 1000 workers.
 
     python benchmarks/clusters.py loky dask ray
 

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pytest_initcheck.building import Construction, assert_same_start, construction
-    from pytest_initcheck.curvature import CriticalPoint, critical_point
+    from pytest_initcheck.curvature import CriticalPoint, Jacobian, critical_point, jacobian
     from pytest_initcheck.diagnosis.diagnose import Diagnosis, diagnose
     from pytest_initcheck.errors import BaselineError, DataError, InitcheckError, InitcheckFailure
     from pytest_initcheck.evidence.learning import Learning
     from pytest_initcheck.ignores import Ignore
     from pytest_initcheck.landscape import escape
     from pytest_initcheck.learning.learns import learns
+    from pytest_initcheck.meanfield import EdgeOfChaos, MeanField, critical_sigma_w, edge_of_chaos
     from pytest_initcheck.records import Finding, ModelRecord, RunRecord
     from pytest_initcheck.sequential import Sequential
     from pytest_initcheck.sizes import (
@@ -36,10 +37,16 @@ _HOMES = {
     "check_step": "stepping",
     "critical_point": "curvature",
     "CriticalPoint": "curvature",
+    "critical_sigma_w": "meanfield",
     "diagnose": "diagnosis",
     "Diagnosis": "diagnosis",
     "escape": "landscape",
+    "edge_of_chaos": "meanfield",
+    "EdgeOfChaos": "meanfield",
     "Experiment": "training",
+    "jacobian": "curvature",
+    "Jacobian": "curvature",
+    "MeanField": "meanfield",
     "StepReport": "stepping",
     "Sequential": "sequential",
     "learns": "learning.learns",
@@ -65,12 +72,15 @@ __all__ = [
     "CriticalPoint",
     "DataError",
     "Diagnosis",
+    "EdgeOfChaos",
     "Experiment",
     "Finding",
     "Ignore",
     "InitcheckError",
     "InitcheckFailure",
+    "Jacobian",
     "Learning",
+    "MeanField",
     "ModelRecord",
     "RunRecord",
     "Scaling",
@@ -83,8 +93,11 @@ __all__ = [
     "check_step",
     "construction",
     "critical_point",
+    "critical_sigma_w",
     "diagnose",
+    "edge_of_chaos",
     "escape",
+    "jacobian",
     "learns",
     "run",
     "scaling",

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from pytest_initcheck.curvature import CriticalPoint
+    from pytest_initcheck.curvature import CriticalPoint, Jacobian
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,6 +141,18 @@ class Diagnosis:
         subject = self._asked()
         given = subject.batch, subject.loss_fn, subject.forward, subject.device
         return critical_point(subject.model, *given, **options)
+
+    def jacobian(self, **options: Any) -> Jacobian:
+        """The outermost singular values of what the model makes of small changes of its inputs.
+
+        Of the model as it is when this is called, on the first samples of the diagnosis' batch.
+        ``options`` are those of `pytest_initcheck.jacobian`, which says what is measured and what
+        is raised.
+        """
+        from pytest_initcheck.curvature import jacobian
+
+        subject = self._asked()
+        return jacobian(subject.model, subject.batch, subject.forward, subject.device, **options)
 
     def dependencies(self) -> Dependencies:
         """Which outputs moved when one sample, one position or one input was perturbed.

@@ -6,9 +6,6 @@ from typing import Any
 
 import pytest
 
-from pytest_initcheck.backends import parsed
-from pytest_initcheck.errors import InitcheckError
-
 OPTION = "--initcheck-backend"
 INI = "initcheck_backend"
 # What says how seeds are trained in this process, and with it that they are.
@@ -45,6 +42,11 @@ def resolve(config: pytest.Config) -> str | None:
 
 
 def _checked(text: str | None, place: str) -> str | None:
+    if text is None:
+        return None
+    from pytest_initcheck.backends import parsed
+    from pytest_initcheck.errors import InitcheckError
+
     try:
         parsed(text)
     except InitcheckError as error:
