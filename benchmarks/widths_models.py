@@ -90,11 +90,7 @@ def mlp(hidden: int, act: type[nn.Module]) -> Build:
 
     def build(width: int) -> nn.Module:
         sizes = [INPUTS, *[width] * (hidden + 1), CLASSES]
-        layers = [
-            part
-            for a, b in itertools.pairwise(sizes)
-            for part in (nn.Linear(a, b), act())
-        ]
+        layers = [part for a, b in itertools.pairwise(sizes) for part in (nn.Linear(a, b), act())]
         return nn.Sequential(*layers[:-1])
 
     return build

@@ -39,10 +39,11 @@ class Shape:
 class Scaling:
     """Models of several ``sizes``, from several ``seeds``, over ``steps`` steps on one batch.
 
-    All sizes are root mean squares. For every layer: "weight", of its weight times √fan_in, the gain
-    on data that it does not know; "gain", of its product with the data over the data, at the start; "activation", of its output; "change", of its output less that at the start;
-    "own change", of what the change of its weight alone makes of the data of the start; "gradient"
-    of the loss in its weight; "update", of its weight by the last step. The layers "(input)" and
+    All are root mean squares. For every layer, at the start: "weight", of its weight times √fan_in,
+    the gain on data that it does not know, and "gain", of its product with the data over the data;
+    at every step: "activation", of its output; "change", of its output less that at the start; "own
+    change", of what the change of its weight alone makes of the data of the start; "gradient", of
+    the loss in its weight; "update", of its weight by the last step. The layers "(input)" and
     "(output)" stand for the model: the gradient at the output of its first layer, and its output.
 
     ``layers`` are those that all sizes have; ``values`` is, for each size and seed, a value by

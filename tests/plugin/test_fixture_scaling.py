@@ -72,7 +72,7 @@ def test_a_fault_of_the_depth_fails_the_test(models):
 
 
 def test_exponents_are_held_against_their_baseline(models):
-    body = "initcheck.scaling(net, (8, 128), DATA, steps=1, seeds=6)"
+    body = "initcheck.scaling(net, (8, 128), DATA, steps=1, seeds=16)"
     assert run(models, body, "--initcheck-update").ret == 0
     assert run(models, body).ret == 0
     result = run(models, body.replace("seeds", "optimizer=torch.optim.Adagrad, seeds"))
