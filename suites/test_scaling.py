@@ -179,7 +179,7 @@ def test_a_language_model_under_mup(initcheck, text):
 
 
 def test_a_language_model_with_one_rate_for_all(initcheck, text):
-    with pytest.raises(InitcheckFailure, match="layer 'qkv'.*\n.*\n.*its rate"):
+    with pytest.raises(InitcheckFailure, match="layer 'qkv'"):
         initcheck.assert_width_stable(
             Letters, (64, 128, 256), text, optimizer=adam, steps=1, parametrization="mup"
         )
