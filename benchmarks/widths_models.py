@@ -138,13 +138,13 @@ ARCHITECTURES: dict[str, Build] = {
 }
 
 
-def batch_of(architecture: str) -> tuple[Tensor, Tensor]:
-    """Random data with labels; the next token for a language model."""
+def batch_of(architecture: str, many: int = 1) -> tuple[Tensor, Tensor]:
+    """Random data with labels; the next token for a language model; so many times 16 rows."""
     generator = torch.Generator().manual_seed(1)
     if architecture == "transformer":
-        ids = torch.randint(0, VOCAB, (8, LENGTH + 1), generator=generator)
+        ids = torch.randint(0, VOCAB, (8 * many, LENGTH + 1), generator=generator)
         return ids[:, :-1], ids[:, 1:]
-    shape = (8, 3, 8, 8) if architecture == "CNN" else (16, INPUTS)
+    shape = (8 * many, 3, 8, 8) if architecture == "CNN" else (16 * many, INPUTS)
     x = torch.randn(shape, generator=generator)
     return x, torch.randint(0, CLASSES, shape[:1], generator=generator)
 

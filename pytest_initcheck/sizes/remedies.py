@@ -19,6 +19,10 @@ _READOUT = (
     "its initialiser: draw the readout with a standard deviation in proportion to 1/fan_in, start "
     "it at zero, or divide its result by the width"
 )
+_BETWEEN = (
+    "what reaches it, or a factor between layers: its own weight changes as it should; where it is "
+    "the readout, draw it in proportion to 1/fan_in, as what comes in now moves along its weights"
+)
 # Adam's, then SGD's. Source: Yang et al., Tensor Programs V (2022), table 3.
 _RATES: dict[Role, tuple[str, str]] = {
     "input": ("independent of the width", "in proportion to the width"),
@@ -40,6 +44,8 @@ def remedy(
         if role == "output" and parametrization == "mup":
             return _READOUT
         return _STARTS.get(role, "")
+    if quantity == "change":
+        return _BETWEEN
     adam, sgd = _RATES.get(role, ("", ""))
     power = "" if math.isnan(exponent) else f": multiply it by width^{-exponent:+.2g}"
     factor = f"its rate{power}"

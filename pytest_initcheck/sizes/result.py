@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Role = Literal["input", "hidden", "output", "fixed", "model"]
 # What is measured, in the order of the table.
 QUANTITIES = ("weight", "gain", "activation", "change", "own change", "gradient", "update")
-AT_START = ("activation", "gradient")
+AT_START = ("weight", "gain", "activation", "gradient")
 Values = dict[tuple[str, str, int], float]
 
 
@@ -39,10 +39,11 @@ class Shape:
 class Scaling:
     """Models of several ``sizes``, from several ``seeds``, over ``steps`` steps on one batch.
 
-    All sizes are root mean squares. For every layer: "weight", of its weight times √fan_in, the gain
-    on data that it does not know; "gain", of its product with the data over the data, at the start; "activation", of its output; "change", of its output less that at the start;
-    "own change", of what the change of its weight alone makes of the data of the start; "gradient"
-    of the loss in its weight; "update", of its weight by the last step. The layers "(input)" and
+    All are root mean squares. For every layer, at the start: "weight", of its weight times √fan_in,
+    the gain on data that it does not know, and "gain", of its product with the data over the data;
+    at every step: "activation", of its output; "change", of its output less that at the start; "own
+    change", of what the change of its weight alone makes of the data of the start; "gradient", of
+    the loss in its weight; "update", of its weight by the last step. The layers "(input)" and
     "(output)" stand for the model: the gradient at the output of its first layer, and its output.
 
     ``layers`` are those that all sizes have; ``values`` is, for each size and seed, a value by
@@ -106,7 +107,7 @@ class Scaling:
         if step == -1 and steps:
             step = steps[-1]
         if step not in steps:
-            known = ", ".join([*self.layers, "(input)", "(output)"])
+            known = ", ".join(self._names)
             raise InitcheckError(
                 f"no {quantity!r} of {layer!r} was measured at step {step}; there are layers "
                 f"{known} and quantities {', '.join(QUANTITIES)}"
@@ -150,16 +151,37 @@ class Scaling:
         return tuple(slope_of(self.sizes, column) for column in columns)
 
     def table(self) -> list[str]:
-        """The exponents as lines of text: a layer each, at the start and after the last step."""
+        """The exponents as lines of text: a layer each, at the start, or after the last step."""
         from pytest_initcheck.sizes.table import lines
 
-        return lines(self)
+        rows = [(name, self.role(name), self._row(name)) for name in self._names]
+        return lines(QUANTITIES, rows)
+
+    def _row(self, layer: str) -> list[Exponent | None]:
+        return [
+            self.exponent(layer, quantity, 0 if quantity in AT_START else -1)
+            if self.steps_of(layer, quantity)
+            else None
+            for quantity in QUANTITIES
+        ]
 
     def plot(self) -> Figure:
         """Every quantity over the size, both logarithmic, a line per layer, after the last step."""
         from pytest_initcheck.sizes.picture import drawn
 
-        return drawn(self)
+        fields = {
+            quantity: {
+                name: self.samples(name, quantity)
+                for name in self._names
+                if self.steps_of(name, quantity)
+            }
+            for quantity in QUANTITIES
+        }
+        return drawn(self.sizes, fields)
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return (*self.layers, "(input)", "(output)")
 
     def _repr_html_(self) -> str:
         from pytest_initcheck.report.notebook import page_of
@@ -189,10 +211,9 @@ class Scaling:
     @functools.cached_property
     def measured(self) -> list[tuple[str, str, int]]:
         """Every layer, quantity and step with a value."""
-        names = [*self.layers, "(input)", "(output)"]
         return [
             (name, quantity, step)
-            for name in names
+            for name in self._names
             for quantity in QUANTITIES
             for step in self.steps_of(name, quantity)
         ]

@@ -1,42 +1,29 @@
-"""The exponents of a `Scaling` as text."""
+"""Exponents as text."""
 
 from __future__ import annotations
 
-from pytest_initcheck.sizes.result import QUANTITIES, Scaling
+from collections.abc import Sequence
 
-_HEAD = (
-    "layer",
-    "role",
-    "weight",
-    "gain",
-    "activation",
-    "change",
-    "own change",
-    "gradient",
-    "update",
-)
-_AT_START = ("weight", "gain", "activation", "gradient")
+from pytest_initcheck.sizes.exponent import Exponent
+
+# The row of a layer: its name, its role, and the exponent of every quantity that it has.
+Row = tuple[str, str, Sequence[Exponent | None]]
 
 
-def lines(found: Scaling) -> list[str]:
-    """A head, then a line per layer: gain, activation and gradient at the start, the rest last."""
-    names = (*found.layers, "(input)", "(output)")
-    rows = [_HEAD, *(_row(found, name) for name in names)]
-    widths = [max(len(row[at]) for row in rows) for at in range(len(_HEAD))]
+def lines(quantities: Sequence[str], rows: Sequence[Row]) -> list[str]:
+    """A head, then a line per row."""
+    cells = [("layer", "role", *quantities)]
+    cells += [(layer, role, *map(_cell, found)) for layer, role, found in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return [
-        "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
-        for row in rows
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in cells
     ]
 
 
-def _row(found: Scaling, name: str) -> tuple[str, ...]:
-    return (name, found.role(name), *(_cell(found, name, quantity) for quantity in QUANTITIES))
-
-
-def _cell(found: Scaling, name: str, quantity: str) -> str:
-    if not found.steps_of(name, quantity):
+def _cell(exponent: Exponent | None) -> str:
+    if exponent is None:
         return ""
-    exponent = found.exponent(name, quantity, 0 if quantity in _AT_START else -1)
     if not exponent.is_known:
         return "-"
     return f"{exponent.value:+.2f} ± {exponent.high - exponent.value:.2f}"

@@ -143,6 +143,9 @@ class Tap(OperatorMode):
 
 
 def _constant(value: Any) -> float | None:
-    """The number that something is multiplied with, None where it is none, or zero."""
-    is_number = isinstance(value, (int, float)) or (isinstance(value, Tensor) and value.dim() == 0)
+    """The number that something is multiplied with; None for none, for zero and what is learnt."""
+    if isinstance(value, Tensor):
+        is_number = value.dim() == 0 and not value.requires_grad
+    else:
+        is_number = isinstance(value, (int, float))
     return float(value) or None if is_number else None
