@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from pytest_initcheck.capture.trace import layer_of
+from pytest_initcheck.capture.layer_names import layer_of
 from pytest_initcheck.capture.written import operations, wiring
 from pytest_initcheck.evidence import (
     Node,

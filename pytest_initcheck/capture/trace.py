@@ -17,6 +17,7 @@ from torch.utils.hooks import RemovableHandle
 from pytest_initcheck.capture.autograd_graph import AutogradGraph
 from pytest_initcheck.capture.eager import unfused
 from pytest_initcheck.capture.effective_weights import UsedWeights
+from pytest_initcheck.capture.layer_names import layer_of
 from pytest_initcheck.capture.modes import Arguments, OperatorMode, Options
 from pytest_initcheck.capture.nonlinearity import Nonlinearity, recognise
 from pytest_initcheck.capture.observer import Observer
@@ -46,12 +47,6 @@ from pytest_initcheck.capture.replay import (
 from pytest_initcheck.capture.unregistered import Unregistered
 from pytest_initcheck.capture.written import constants
 from pytest_initcheck.evidence import Node
-
-
-def layer_of(parameter: str) -> str:
-    """The module path of a parameter; the parameter itself where the root owns it."""
-    plain = parameter.split(".parametrizations.")[0]
-    return plain if plain != parameter else parameter.rpartition(".")[0] or parameter
 
 
 @dataclass
