@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from pytest_initcheck.records import RANK, Finding, RunRecord, Verdict
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
 
 _COLUMNS = [
     "name", "kind", "shape", "dtype", "trainable", "unwritten", "order", "call", "share", "draws",
@@ -81,6 +83,29 @@ class Construction(Recorded):
     def run_record(self) -> RunRecord:
         """The ledger as the record that reports hold."""
         return RunRecord(ledger=self.facts.stories())
+
+    def plot(self) -> Figure:
+        """How many values each call wrote that is in effect, by its name."""
+        from pytest_initcheck.report.figures import bars_figure
+
+        frame = self.to_frame()
+        sizes = {built.name: math.prod(built.shape) for built in self.facts.tensors}
+        frame["values"] = [sizes[name] for name in frame["name"]]
+        frame["call"] = frame["call"].fillna("never written")
+        kept = frame[frame["status"].isin(("in effect", "never written"))]
+        written = kept.groupby("call", sort=False)["values"].sum()
+        return bars_figure(
+            dict(written), "parameters and buffers", f"{self.verdict}: what wrote them"
+        )
+
+    def _repr_html_(self) -> str:
+        from pytest_initcheck.report.notebook import table_of
+
+        return table_of([f"verdict: {self.verdict}", *map(str, self.findings)], self.to_frame())
+
+    def __repr__(self) -> str:
+        told = f"{self.verdict}: {len(self.findings)} findings"
+        return f"Construction({told}, {len(self.facts.tensors)} tensors)"
 
     def __str__(self) -> str:
         lines = [f"verdict: {self.verdict}", *(str(finding) for finding in self.findings)]

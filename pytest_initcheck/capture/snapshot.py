@@ -17,7 +17,7 @@ from pytest_initcheck.capture.deferred_read import DeferredRead
 from pytest_initcheck.capture.effective_samples import EffectiveSamples
 from pytest_initcheck.capture.fingerprint import Fingerprints, combined
 from pytest_initcheck.capture.hints import for_backward
-from pytest_initcheck.capture.layer_names import layer_of
+from pytest_initcheck.capture.layer_names import ROOT, layer_of
 from pytest_initcheck.capture.magnitude_spread import magnitudes
 from pytest_initcheck.capture.program import Program, Result, main_tensor, refused, tensors_of
 from pytest_initcheck.capture.randomness import stream_positions
@@ -307,8 +307,9 @@ def inside_of(nodes: Sequence[Node]) -> set[int]:
 
 def describe_parameter(model: nn.Module, tracer: Tracer) -> dict[str, Parameter]:
     """What is known of every parameter before the first step, once where it is tied."""
-    kinds = {name: class_of(module).__name__ for name, module in model.named_modules()}
-    groups = {name: getattr(module, "groups", 1) for name, module in model.named_modules()}
+    modules = {ROOT: model, **dict(model.named_modules())}
+    kinds = {name: class_of(module).__name__ for name, module in modules.items()}
+    groups = {name: getattr(module, "groups", 1) for name, module in modules.items()}
     found = {}
     for name, parameter in model.named_parameters():
         layer, axis, shape = layer_of(name), tracer.axes.get(name), tuple(parameter.shape)

@@ -54,7 +54,8 @@ def add_target(parser: argparse.ArgumentParser) -> None:
         "target",
         metavar="TARGET",
         help="MODULE:NAME or FILE.py:NAME, an nn.Module or a callable that returns one (the "
-        "current folder is on the import path); timm:NAME, torchvision:NAME, hf:NAME",
+        "current folder is on the import path); timm:NAME, torchvision:NAME, hf:NAME, "
+        "hub:OWNER/REPO:ENTRY",
     )
     parser.add_argument(
         "--args",

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pytest_initcheck.records import RunRecord
+from pytest_initcheck.records.display import Displayed
+from pytest_initcheck.report import notebook as _notebook  # noqa: F401
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Kind = Literal["slope", "saddle", "minimum", "maximum", "flat"]
 
@@ -29,7 +34,7 @@ class Eigenvalue:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CriticalPoint:
+class CriticalPoint(Displayed):
     """Where a model stands on the loss of one batch.
 
     Attributes:
@@ -109,6 +114,20 @@ class CriticalPoint:
                 "products": f"{self.steps} by {self.method}",
             },
         )
+
+    def plot(self) -> Figure:
+        """The outermost eigenvalues with their errors, and the bounds that hold for all others."""
+        from pytest_initcheck.report.figures import intervals_figure
+
+        ends = {"smallest": self.smallest, "largest": self.largest}
+        return intervals_figure(
+            {name: (one.value, one.error, one.bound) for name, one in ends.items()},
+            "eigenvalue of the Hessian",
+            f"{self.kind}: loss {self.loss:.4g}, gradient norm {self.gradient_norm:.2g}",
+        )
+
+    def __repr__(self) -> str:
+        return f"CriticalPoint({self.kind}, loss {self.loss:.4g})"
 
     def _rounded(self, eigenvalue: Eigenvalue) -> float:
         return eigenvalue.value if abs(eigenvalue.value) > self.rounding else 0.0

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
 
 # So many columns are asked for each sample: one in each pass.
 ASKED_PER_SAMPLE = 3
@@ -178,6 +179,21 @@ class Dependencies:
         columns = ["question", "changed", "output", "moved"]
         frame: pd.DataFrame = pd.DataFrame(rows, columns=columns)
         return frame
+
+    def __repr__(self) -> str:
+        return f"Dependencies({len(self.read)} inputs read, {len(self.unread)} not)"
+
+    def plot(self) -> Figure:
+        """For each question, which share of what was looked at moved."""
+        from pytest_initcheck.report.figures import bars_figure
+
+        moved = self.to_frame().groupby("question", sort=False)["moved"].mean()
+        return bars_figure(dict(moved), "share that moved", "what depends on what was changed")
+
+    def _repr_html_(self) -> str:
+        from pytest_initcheck.report.notebook import table_of
+
+        return table_of(str(self).splitlines(), self.to_frame())
 
 
 def _rows(question: str, count: int, found: Samples | Causality) -> list[dict[str, str | bool]]:

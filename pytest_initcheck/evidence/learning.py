@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pytest_initcheck.records import Curve, RunRecord, Verdict
+from pytest_initcheck.records.display import Displayed
 
 # The share of what there is to be learnt that counts as learnt from the inputs: least squares of
 # noise on one of 64 independent features explain 1.6 % of it.
@@ -44,8 +45,10 @@ class Trial:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Learning:
+class Learning(Displayed):
     """Whether a model can fit its own batch.
+
+    ``plot()`` draws the loss of each trial, ``to_frame()`` tables it, a notebook shows the page.
 
     Attributes:
         outcome: "learns", "fails" or "undecided".
@@ -122,6 +125,9 @@ class Learning:
             },
             meta={**self.meta, "steps taken": str(self.steps), "reason": self.reason},
         )
+
+    def __repr__(self) -> str:
+        return f"Learning({self.outcome}, loss {self.loss:.4g}, {self.steps} steps)"
 
     def __str__(self) -> str:
         by = f" by {self.optimizer}" if self.optimizer else ""

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -18,6 +24,24 @@ class SigmaRange:
     layer: str
     low: float | None
     high: float | None
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row: the layer and the two ends."""
+        import pandas as pd
+
+        frame: pd.DataFrame = pd.DataFrame([dataclasses.asdict(self)])
+        return frame
+
+    def plot(self) -> Figure:
+        """The range on an axis of σ; a side without a limit is drawn to where it was looked for."""
+        from pytest_initcheck.report.figures import range_figure
+
+        return range_figure(self.low, self.high, "σ", str(self))
+
+    def _repr_html_(self) -> str:
+        from pytest_initcheck.report.notebook import table_of
+
+        return table_of([str(self)], self.to_frame())
 
     def __str__(self) -> str:
         if self.low is not None and math.isnan(self.low):

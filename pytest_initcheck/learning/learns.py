@@ -32,6 +32,7 @@ from pytest_initcheck.learning.judge import (
 )
 from pytest_initcheck.learning.plans import own, plans, trainable
 from pytest_initcheck.objective.tail import Tail, record_tail
+from pytest_initcheck.report import notebook as _notebook  # noqa: F401
 from pytest_initcheck.training.progress import bar
 
 

@@ -24,8 +24,8 @@ def add(group: pytest.OptionGroup) -> None:
         action="append",
         default=[],
         help="diagnose a model without a test file: package.models:Net, models.py:Net, "
-        "timm:NAME, torchvision:NAME, hf:NAME, followed by arguments of the callable; may be "
-        "given again. Without paths, nothing else is run",
+        "timm:NAME, torchvision:NAME, hf:NAME, hub:REPO:ENTRY, followed by arguments of the "
+        "callable; may be given again. Without paths, nothing else is run",
     )
 
 

@@ -36,7 +36,7 @@ class OverSeeds:
         """Verdict, measured against allowed, details and remedy, for a failure."""
         first = f"fail: {self.finding.quantity}: {self.share.sentence}"
         details = [f"  {line}" for line in self.details]
-        return "\n".join([first, *details, f"remedy: {self.finding.remedy}"])
+        return "\n".join([first, *details, f"fix: {self.finding.remedy}"])
 
 
 def escapes(probability: float) -> ShareClaim:

@@ -15,11 +15,12 @@ if TYPE_CHECKING:
 
 _STYLES = ("-", "--", "-.", ":")
 _MOST = 12
+_AXIS = (1e-6, 1e6)
 
 
 def run_figure(record: RunRecord) -> Figure:
     """The curves of a run, a line per seed; without curves its metrics, or its layers."""
-    if record.curves:
+    if record.curves or record.shown:
         return _curves({"": record}, ", ".join(filter(None, (_setting(record), _seeds(record)))))
     if record.metrics:
         return _metrics({"": record}, _seeds(record))
@@ -53,12 +54,65 @@ def comparison_figure(comparison: Comparison) -> Figure:
     return figure
 
 
+def bars_figure(values: Mapping[str, float], quantity: str, title: str) -> Figure:
+    """A bar for each name."""
+    if not values:
+        return _empty(f"{title}: nothing was asked")
+    figure, axis = _axes(1, height=0.35 * len(values) + 1.2)
+    axis[0].barh(list(values), list(values.values()), color=COLOURS[0])
+    axis[0].set_xlabel(quantity)
+    axis[0].invert_yaxis()
+    _finish(figure, axis, title, has_labels=False)
+    return figure
+
+
+def intervals_figure(
+    values: Mapping[str, tuple[float, float, float]], quantity: str, title: str
+) -> Figure:
+    """For each name a value with its error, and a bound beyond it."""
+    figure, axis = _axes(1)
+    for place, (value, error, bound) in enumerate(values.values()):
+        axis[0].plot([value, bound], [place, place], color=COLOURS[0], linestyle=":")
+        axis[0].plot(bound, place, "|", color=COLOURS[0], markersize=14)
+        axis[0].errorbar(value, place, xerr=error, fmt="o", color=COLOURS[0], capsize=4)
+    axis[0].axvline(0, color="black", linewidth=0.8)
+    axis[0].set_yticks(range(len(values)), list(values))
+    axis[0].set_ylim(-0.6, len(values) - 0.4)
+    axis[0].set_xlabel(f"{quantity}; bar: bound with 99 % probability")
+    _finish(figure, axis, title, has_labels=False)
+    return figure
+
+
+def range_figure(low: float | None, high: float | None, quantity: str, title: str) -> Figure:
+    """A range on a log axis, to its edge where a side has no end; nothing where they are NaN."""
+    figure, axis = _axes(1, height=1.6)
+    left, right = (_AXIS[0] if low is None else low), (_AXIS[1] if high is None else high)
+    if math.isfinite(left) and math.isfinite(right):
+        axis[0].barh([0], [right - left], left=left, color=COLOURS[0], height=0.4)
+    axis[0].set_xscale("log")
+    axis[0].set_xlim(*_AXIS)
+    axis[0].set_ylim(-0.5, 0.5)
+    axis[0].set_yticks([])
+    axis[0].set_xlabel(quantity)
+    _finish(figure, axis, title, has_labels=False)
+    return figure
+
+
+def drawn_curves(record: RunRecord) -> dict[str, tuple[Curve, ...]]:
+    """The curves of a record, with those that no baseline keeps."""
+    return {**record.curves, **record.shown}
+
+
 def _curves(records: Mapping[str, RunRecord], title: str) -> Figure:
-    names = list(dict.fromkeys(name for record in records.values() for name in record.curves))
+    names = list(
+        dict.fromkeys(name for record in records.values() for name in drawn_curves(record))
+    )
     figure, axes = _axes(len(names[:_MOST]))
     for axis, name in zip(axes, names, strict=False):
         for (label, record), style in zip(records.items(), _looks(), strict=False):
-            _draw(axis, record.curves.get(name, ()), label, style, is_alone=len(records) == 1)
+            _draw(
+                axis, drawn_curves(record).get(name, ()), label, style, is_alone=len(records) == 1
+            )
         axis.set_ylabel(name)
         axis.set_xlabel("epoch" if "epochs" in _first(records).meta else "step")
     _finish(figure, axes, title, has_labels=len(records) > 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pytest_initcheck.records import (
@@ -44,6 +44,12 @@ def frame_of(entries: Sequence[Entry], title: str) -> str:
 def page_of(value: Any) -> str:
     """The report's page of a record, or of what has one, as a frame that a notebook shows."""
     return frame_of(list(_entries(value)), type(value).__name__)
+
+
+def table_of(lines: Iterable[str], frame: pd.DataFrame) -> str:
+    """Lines of text and a table below, as a notebook shows what has no page of its own."""
+    told = "".join(f"<p>{html.escape(line)}</p>" for line in lines)
+    return told + str(frame.to_html(index=False, max_rows=60))
 
 
 def _entries(value: Any) -> Iterator[Entry]:
@@ -99,7 +105,7 @@ def _run_frame(record: RunRecord) -> pd.DataFrame:
     import pandas as pd
 
     rows: list[tuple[Any, ...]] = []
-    for name, curves in record.curves.items():
+    for name, curves in {**record.curves, **record.shown}.items():
         for place, curve in enumerate(curves):
             seed = _seed(record, place)
             rows += [("curve", name, seed, step, value) for step, value in enumerate(curve)]

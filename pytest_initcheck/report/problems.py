@@ -74,7 +74,7 @@ def _misfits(entry: Entry, comparison: Comparison) -> bool:
 def _finding(test: TestRecord, entry: Entry, finding: Finding) -> Problem:
     where = f"layer {finding.layer!r}" if finding.layer else "model"
     told = f"{where}: {finding.numbers}: {finding.cause}"
-    text = _text(f"{told}; remedy: {finding.remedy}" if finding.remedy else told)
+    text = _text(f"{told}; fix: {finding.remedy}" if finding.remedy else told)
     level = LEVELS[finding.severity]
     why = finding.ignored or (f"expected: {entry.expected}" if entry.expected else "")
     return Problem(test, entry, finding.id, level, text, finding, why)

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_initcheck import files
 from pytest_initcheck.errors import InitcheckError
+from pytest_initcheck.files import replace
 from pytest_initcheck.records import SessionRecord
 from pytest_initcheck.serialization import decode, encode, strict_json
 
@@ -117,7 +117,7 @@ def write(session: SessionRecord, path: str | os.PathLike[str], source: Path | N
     beside = page.with_name(DATA_NAME)
     try:
         if source is None or not beside.exists() or not beside.samefile(source):
-            files.replace(beside, run_json(session))
+            replace(beside, run_json(session))
         _write_page(page, session)
     except OSError as error:
         raise InitcheckError(f"cannot write the report {page}: {error.strerror or error}") from None
@@ -126,7 +126,7 @@ def write(session: SessionRecord, path: str | os.PathLike[str], source: Path | N
 
 def _write_page(page: Path, session: SessionRecord) -> None:
     try:
-        files.replace(page, render(session))
+        replace(page, render(session))
     except BaseException:
         # An older page would now lie beside data that it does not show.
         page.unlink(missing_ok=True)

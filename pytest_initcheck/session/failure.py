@@ -117,7 +117,7 @@ def headline(finding: Finding) -> str:
 def remedies(findings: Sequence[Finding], most: int = 3) -> list[str]:
     """One line for each different remedy, with its reference."""
     told = dict.fromkeys(
-        f"remedy: {finding.remedy}" + (f" ({finding.reference})" if finding.reference else "")
+        f"fix: {finding.remedy}" + (f" ({finding.reference})" if finding.reference else "")
         for finding in findings
         if finding.remedy
     )

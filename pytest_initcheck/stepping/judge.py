@@ -20,7 +20,7 @@ from pytest_initcheck.stepping.judge_gradients import (
 )
 from pytest_initcheck.stepping.judge_model import freezing, mode, undoing_decay, unheld
 from pytest_initcheck.stepping.judge_movement import still
-from pytest_initcheck.stepping.observations import StepObservations
+from pytest_initcheck.stepping.observations import StepObservations, layers
 from pytest_initcheck.stepping.repeat import Runs
 
 # By what they explain: a step that cannot move for another reason is not told twice.
@@ -83,8 +83,7 @@ def runs_that_differ(runs: Runs) -> Iterator[Finding]:
 
 
 def _layers(names: dict[str, tuple[float, float]]) -> tuple[str, ...]:
-    plain = (name.rpartition(" ")[2] for name in names)
-    return tuple(dict.fromkeys(name.rpartition(".")[0] or name for name in plain))
+    return layers([name.rpartition(" ")[2] for name in names])
 
 
 def frozen(model: nn.Module) -> list[Finding]:

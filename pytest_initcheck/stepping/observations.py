@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from pytest_initcheck.capture.layer_names import layer_of
+
 ClipKind = Literal["", "norm", "value"]
 
 
@@ -101,7 +103,7 @@ class Weight:
     @property
     def layer(self) -> str:
         """The module that it belongs to, or its own name at the root."""
-        return self.name.rpartition(".")[0] or self.name
+        return layer_of(self.name)
 
     @property
     def is_bias(self) -> bool:
@@ -145,4 +147,4 @@ class StepObservations:
 
 def layers(names: list[str] | tuple[str, ...]) -> tuple[str, ...]:
     """The modules of parameters, each once."""
-    return tuple(dict.fromkeys(name.rpartition(".")[0] or name for name in names))
+    return tuple(dict.fromkeys(map(layer_of, names)))

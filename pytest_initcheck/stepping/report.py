@@ -7,11 +7,15 @@ from dataclasses import dataclass, field
 from pytest_initcheck.checks.verdict import verdict_of
 from pytest_initcheck.ignores import Ignore
 from pytest_initcheck.records import Curve, Finding, RunRecord, Verdict
+from pytest_initcheck.records.display import Displayed
+from pytest_initcheck.report import notebook as _notebook  # noqa: F401
 
 
 @dataclass(frozen=True, kw_only=True)
-class StepReport:
+class StepReport(Displayed):
     """What is wrong with a training step.
+
+    ``plot()`` draws the losses, ``to_frame()`` tables them, a notebook shows the report's page.
 
     Attributes:
         findings: worst first; `str` of one is a readable line.
@@ -38,6 +42,9 @@ class StepReport:
         """The losses, as the record that reports and baselines hold."""
         curves: dict[str, tuple[Curve, ...]] = {"loss": (self.losses,)} if self.losses else {}
         return RunRecord(curves=curves, meta={**self.meta, "calls": str(self.calls)})
+
+    def __repr__(self) -> str:
+        return f"StepReport({self.verdict}: {len(self.findings)} findings, {self.calls} calls)"
 
     def __str__(self) -> str:
         lines = [f"verdict: {self.verdict}", *(str(finding) for finding in self.findings)]

@@ -1,4 +1,4 @@
-"""Models of torchvision, timm and transformers by name, with weights as they are drawn."""
+"""Models of libraries and of torch.hub by name, with weights as they are drawn."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.subjects.find import build_model, find
+from pytest_initcheck.subjects.hub import of_hub
 from pytest_initcheck.subjects.raised import said
 from pytest_initcheck.subjects.spec import arguments
 
@@ -19,7 +20,7 @@ _HEADS = ("Seq2SeqLM", "MaskedLM", "CausalLM", "ImageClassification", "AudioClas
 
 
 def model_of(target: str, args: Sequence[str] = ()) -> nn.Module:
-    """The model that a target names: ``timm:``, ``torchvision:``, ``hf:``, a module or a file.
+    """The model that a target names: a library's by `LIBRARIES`, of a module or of a file.
 
     Raises:
         InitcheckError: there is none of that name, or making it raised.
@@ -109,4 +110,5 @@ LIBRARIES = {
     "timm": _Library("timm", _of_timm),
     "torchvision": _Library("torchvision", _of_torchvision),
     "hf": _Library("transformers", _of_transformers),
+    "hub": _Library("torch.hub", of_hub),
 }

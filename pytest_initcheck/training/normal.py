@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 from torch.nn.utils import parametrize
 
+from pytest_initcheck.capture.layer_names import ROOT
 from pytest_initcheck.errors import InitcheckError
 
 DRAWN = (nn.Linear, nn.Bilinear, nn.modules.conv._ConvNd)
@@ -130,6 +131,8 @@ def choose(
         return found if layers == "all" else _first(model, found, example)
     names = [layers] if isinstance(layers, str) else list(layers)
     known = dict(model.named_modules())
+    if isinstance(model, DRAWN):
+        known[ROOT] = model
     if not names or any(name not in known for name in names):
         wrong = [name for name in names if name not in known]
         raise InitcheckError(

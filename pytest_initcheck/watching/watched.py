@@ -119,6 +119,11 @@ class Watched:
 
         return models_figure(self.record, self.after, self.after.moment)
 
+    def _repr_html_(self) -> str:
+        from pytest_initcheck.report.notebook import page_of
+
+        return page_of(self)
+
     def _record(self, look: TrainingLook) -> ModelRecord:
         watcher, step, snapshot = self._watcher, look.step, look.reading.snapshot(look.step)
         record = model_record(

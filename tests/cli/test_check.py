@@ -140,7 +140,7 @@ def test_a_bad_model_fails_with_layer_cause_and_remedy(zoo, capsys):
     assert code == 1
     assert out.startswith(f"{zoo}:zero: fail (")
     assert "layer '0'" in out
-    assert "remedy: " in out
+    assert "fix: " in out
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ def test_no_momentum_does_not_escape(models):
         [
             "E*InitcheckFailure: fail: seeds that escape: 0 of 8 seeds (0 %)*required 90 %*",
             "E*ends: 8 of 8 still moving",
-            "E*remedy: *",
+            "E*fix: *",
             "E*report: *",
         ]
     )

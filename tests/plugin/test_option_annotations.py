@@ -22,7 +22,7 @@ def test_lines_of_failed_health_and_changed_baselines(models, workers, monkeypat
     assert zero.startswith(
         "::error file=test_a.py,line=3,title=IC101 in test_a.py%3A%3Atest_zero::"
     )
-    assert "remedy: " in zero
+    assert "fix: " in zero
     assert other.startswith("::error file=test_a.py,line=11,title=baseline-changed in test_a.py")
     assert "cost: baseline changed: " in other
 

@@ -12,7 +12,17 @@ import pytest
 import torch
 from torch import nn
 
-from pytest_initcheck import Experiment, diagnose, escape, run, sweep
+from pytest_initcheck import (
+    Experiment,
+    check_step,
+    construction,
+    diagnose,
+    escape,
+    learns,
+    run,
+    sweep,
+    watch,
+)
 from pytest_initcheck.baseline.compare import compare
 from pytest_initcheck.records import Comparison, Difference, RunRecord
 from pytest_initcheck.training import progress
@@ -138,3 +148,59 @@ def test_a_notebook_has_a_bar_and_ci_has_none(monkeypatch, shell, ci, bar):
     monkeypatch.setitem(sys.modules, "IPython", kernel)
     monkeypatch.setenv("CI", ci)
     assert progress.wanted(None) == bar
+
+
+@pytest.fixture(scope="module")
+def results():
+    """One of each result that says how it stands, with what its picture is about."""
+    torch.manual_seed(0)
+    model = net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+    def step(model, optimizer, batch):
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(model(batch[0]), batch[1])
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    found = diagnose(model, DATA)
+    with watch(model, optimizer, every=1) as watched:
+        step(model, optimizer, DATA)
+    return {
+        "learning": (learns(net(), DATA), "loss"),
+        "critical point": (found.critical_point(), "Hessian"),
+        "step": (check_step(step, model, optimizer, DATA), "loss"),
+        "watched": (watched, "share of values"),
+        "construction": (construction(net), "parameters"),
+        "dependencies": (found.dependencies(), "share that moved"),
+        "σ": (found.sigma_range("0"), "σ"),
+    }
+
+
+KINDS = ("learning", "critical point", "step", "watched", "construction", "dependencies", "σ")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_result_is_drawn_tabled_and_shown(results, kind):
+    result, about = results[kind]
+    assert len(repr(result)) < 200
+    labels = [
+        text
+        for axis in result.plot().axes
+        for text in (axis.get_xlabel(), axis.get_ylabel(), axis.get_title())
+    ]
+    assert about in " ".join(labels), labels
+    assert len(result.to_frame()) > 0
+    page = result._repr_html_()
+    assert page.startswith(("<iframe srcdoc=", "<p>"))
+    assert "<script>" not in page
+
+
+def test_what_a_notebook_tables_is_text():
+    def evil():
+        model = nn.Sequential()
+        model.register_module("<b>x</b>", nn.Linear(2, 2))
+        return model
+
+    assert "<b>x" not in construction(evil)._repr_html_()
