@@ -35,14 +35,7 @@ from pytest_initcheck.capture.operators import (
     width_of,
 )
 from pytest_initcheck.capture.program import tensors_of
-from pytest_initcheck.capture.replay import (
-    Event,
-    Plan,
-    Step,
-    claims_on,
-    event_at,
-    reads_of,
-)
+from pytest_initcheck.capture.replay import Event, Plan, Step, claims_on, event_at, reads_of
 from pytest_initcheck.capture.unregistered import Unregistered
 from pytest_initcheck.capture.written import constants
 from pytest_initcheck.evidence import Node

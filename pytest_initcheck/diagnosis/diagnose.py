@@ -21,13 +21,13 @@ from pytest_initcheck.checks.optimiser import Optimiser
 from pytest_initcheck.checks.remedy import Remedy
 from pytest_initcheck.checks.verdict import verdict_of
 from pytest_initcheck.diagnosis.agree import Told, told_by_first
+from pytest_initcheck.diagnosis.by_ranks import of_all
 from pytest_initcheck.diagnosis.gather import gather
 from pytest_initcheck.diagnosis.sigma_range import sigma_range
 from pytest_initcheck.diagnosis.subject import Subject
 from pytest_initcheck.diagnosis.try_remedy import Remedied, mechanical, run_remedies
-from pytest_initcheck.distributed.in_parts import fits_whole, in_parts
 from pytest_initcheck.distributed.spread import Spread
-from pytest_initcheck.distributed.together import as_one, bare, joined
+from pytest_initcheck.distributed.together import bare, joined
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.evidence import Evidence
 from pytest_initcheck.evidence.construction import ConstructionFacts
@@ -307,35 +307,7 @@ def diagnose(
 
 def _by_all(subject: Subject, spread: Spread, unshard: bool | None) -> Diagnosis:
     """The diagnosis of a model that several ranks hold; the same on each of them."""
-    if unshard is None:
-        unshard = fits_whole(spread.model, spread.ranks)
-    subject = _put_together(subject, spread) if unshard else _parted(subject, spread)
-    return _agreed(_diagnosed(subject), spread.ranks)
-
-
-def _parted(subject: Subject, spread: Spread) -> Subject:
-    if subject.thorough:
-        raise InitcheckError(
-            "whether a model can fit its batch is asked of all of it; pass unshard=True"
-        )
-    parts = in_parts(spread, subject.batch)
-    told = (*subject.told, f"model: {parts.told}")
-    return replace(
-        subject, model=parts.model, across=parts.across, agreement=parts.agreement, told=told
-    )
-
-
-def _put_together(subject: Subject, spread: Spread) -> Subject:
-    whole = as_one(subject.model, spread, subject.batch, subject.optimizer)
-    told = (*subject.told, f"model: {whole.told}")
-    return replace(
-        subject,
-        model=whole.model,
-        batch=whole.batch,
-        optimizer=whole.optimizer,
-        agreement=whole.agreement,
-        told=told,
-    )
+    return _agreed(_diagnosed(of_all(subject, spread, unshard)), spread.ranks)
 
 
 def _agreed(found: Diagnosis, ranks: Ranks) -> Diagnosis:
