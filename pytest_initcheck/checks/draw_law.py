@@ -40,8 +40,9 @@ class DrawLaw:
             cause="the values are not what the initialiser draws: it is broken on this device or "
             "in this precision, or something wrote to them that nothing can see",
             limit=f"a mean within {number(_Z)} standard errors of that of the law; for "
-            f"{number(_FEW)} values or more a kurtosis within {number(_Z * _TAIL)} of 3 (normal) "
-            "or 1.8 (uniform), or not above that of a truncated normal law, 3",
+            f"{number(_FEW)} values or more a kurtosis within {number(_Z * _TAIL)} of "
+            f"{number(_NORMAL[0])} (normal) or {number(_UNIFORM[0])} (uniform), or not above the "
+            "former (truncated)",
             reference="sampling errors of moments: mean σ/√n, kurtosis √(24/n) of a normal law; "
             "pytorch/pytorch #145498",
             follows=frozenset({"IC114", "IC117"}),

@@ -28,13 +28,13 @@ class Draws:
             title="an impossible outlier",
             cause="a value lies where no draw of this size has one: the initialiser made it by an "
             "overflow, a division or a clamp, and it outweighs all others",
-            limit="ln(n / α) / ln(100) times the distance that one value in a hundred exceeds, for "
-            "n values (one in ten of fewer than 400): what an exponential tail reaches with a "
-            f"chance of α = {number(_ALPHA)}; normal and uniform draws lie within",
+            limit="ln(n / α) / |ln p| times the distance that a share p of the n values exceeds: "
+            f"what an exponential tail reaches with a chance of α = {number(_ALPHA)}; normal and "
+            "uniform draws lie within",
             reference="extreme values of exponential tails; pytorch/pytorch #145498, #155588; "
             "pytorch/torchtitan #2269",
-            quantity="distance of the value furthest from the mean over that which one in a "
-            "hundred exceeds",
+            quantity="distance of the value furthest from the mean over that at which the tail "
+            "begins",
             exempt="weights that are not drawn as a whole by one call; the weights of a model that "
             "was not passed as a factory; heavier tails than exponential ones, on purpose",
             severities=("warning",),

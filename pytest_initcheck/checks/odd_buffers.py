@@ -25,8 +25,8 @@ class OddBuffers:
             title="running statistics that are not at rest",
             cause="a normalisation starts with statistics of data that it has not seen: they are "
             "wrong in eval mode, and fade only with momentum's pace",
-            limit="means of zero and variances of one, where no batch has been seen; variances "
-            "above zero and finite values everywhere",
+            limit="means of zero and variances of one, where no batch has been seen; finite "
+            "values, no variance below zero, and not all of them zero",
             reference="PyTorch documentation: torch.nn.BatchNorm2d; Ioffe, Szegedy: Batch "
             "Normalization (2015)",
             follows=frozenset({"IC111"}),

@@ -47,7 +47,7 @@ class _Wrong:
 class WrongFan:
     """Holds what the initialiser counted against how the layer uses the weight."""
 
-    name = "fan"
+    name = "fan_shape"
     rules: tuple[Rule, ...] = (
         Rule(
             id="IC131",

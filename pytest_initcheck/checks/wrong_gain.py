@@ -45,7 +45,7 @@ class WrongGain:
             "documentation: torch.nn.init.calculate_gain",
             follows=frozenset({"IC101", "IC104", "IC131", "IC501"}),
             quantity="gain of the initialiser",
-            exempt="defaults of torch's own modules, and a=√5, which is theirs; layers that no "
+            exempt="defaults of torch's own modules, and the slope that is theirs; layers that no "
             "nonlinearity follows; where a normalisation takes the scale back; gates; a note only "
             "where no nonlinearity was named, such as Xavier's initialisers before ReLU, or where "
             "the gain of the wrong one does, as long as signal and gradient come through",

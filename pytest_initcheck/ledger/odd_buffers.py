@@ -71,8 +71,10 @@ def _oddities(
 
 def _of_statistics(module: nn.Module, name: str, values: Tensor) -> Iterator[tuple[str, bool]]:
     rest = 1.0 if name.endswith("var") else 0.0
-    if not bool(values.isfinite().all()) or (rest and not bool((values > 0).all())):
-        yield "a variance is not positive" if rest else "a mean is not finite", True
+    # One dead channel of a trained model has no variance; not all of them.
+    is_spread = not rest or (bool((values >= 0).all()) and bool(values.any()))
+    if not bool(values.isfinite().all()) or not is_spread:
+        yield "a variance is no variance" if rest else "a mean is not finite", True
     elif isinstance(module, _NormBase) and bool((values != rest).any()):
         seen = module.num_batches_tracked
         if seen is None or not bool(seen):

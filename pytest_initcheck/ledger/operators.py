@@ -64,16 +64,17 @@ class Effect:
     arguments: tuple[str, ...]
 
 
-# By number: the hash of an operator is computed anew each time, and they live as long as torch.
-_known: dict[int, Effect] = {}
+# By number, since the hash of an operator is computed anew each time; it is held, so that no number
+# comes again.
+_known: dict[int, tuple[Effect, Any]] = {}
 
 
 def effect(operator: Any) -> Effect:
     """What an ``OpOverload`` does, by its schema; its name alone says whether it reads first."""
     found = _known.get(id(operator))
     if found is None:
-        found = _known[id(operator)] = _effect(operator)
-    return found
+        found = _known[id(operator)] = _effect(operator), operator
+    return found[0]
 
 
 def _effect(operator: Any) -> Effect:

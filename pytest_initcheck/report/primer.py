@@ -12,6 +12,14 @@ _TEXTS = {
     "ever moves.",
     "IC104": "Memory that nobody has filled holds whatever was in it before. Such a model starts "
     "from another point in each run, now and then from absurdly large numbers.",
+    "IC111": "Memory that nobody has filled holds whatever was in it before. Such a model starts "
+    "from another point in each run, and what was meant for that place is lost.",
+    "IC133": "A normalisation keeps the mean and the spread of what it has seen, and uses them "
+    "outside of training. At the start it has seen nothing: zero and one.",
+    "IC134": "Waves of many lengths tell a model which position is which. If their table is empty "
+    "or broken, the order of what it reads means nothing to it.",
+    "IC135": "A mask tells every position which others it may look at. If it hides the wrong ones, "
+    "the model sees its own answers, or nothing at all.",
     "IC2": "Units of one layer that start with equal weights see the same data and get the same "
     "corrections. They stay equal for ever, so that a hundred of them do the work of one.",
     "IC3": "A nonlinearity passes corrections on only where its curve is steep. Where its input is "

@@ -37,7 +37,6 @@ LITERAL = {
     ("IC202", "two"): "a pair of units",
     ("IC203", "two"): "a pair of layers, a tensor under another name",
     ("IC305", "1"): "the formula 1 − Σp²",
-    ("IC114", "2"): "both tails",
     ("IC116", "two"): "a pair of weights",
     ("IC306", "1"): "what a softmax makes of one value",
     ("IC306", "two"): "a softmax over fewer says nothing",

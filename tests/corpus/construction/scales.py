@@ -15,13 +15,13 @@ from .builders import recorded, row, stack
 class Stored(nn.Module):
     """Weights stored (in, out), a wide one and a narrow one in turn."""
 
-    def __init__(self, draw, width, depth):
+    def __init__(self, draw, width=256, depth=1, features=20, kinds=3):
         super().__init__()
-        shapes = [(20, width), (width, 20)] * depth
+        shapes = [(features, width), (width, features)] * depth
         self.weights = nn.ParameterList(nn.Parameter(torch.empty(shape)) for shape in shapes)
         for weight in self.weights:
             draw(weight)
-        self.head = nn.Linear(20, 3)
+        self.head = nn.Linear(features, kinds)
 
     def forward(self, x):
         for weight in self.weights:
@@ -45,8 +45,8 @@ def by_hand(axis):
     return lambda weight: nn.init.normal_(weight, std=math.sqrt(2 / weight.shape[axis]))
 
 
-def stored(draw, width=256, depth=1):
-    return recorded(lambda: Stored(draw, width, depth))
+def stored(draw):
+    return recorded(lambda: Stored(draw))
 
 
 def square(draw, act, depth):
