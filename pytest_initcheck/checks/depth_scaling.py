@@ -141,7 +141,8 @@ def _declared(
         lines = [one for one in evidence.scaling_lines if scales[0].parameter in one.parameters]
         if not lines:
             continue
-        if all(_is_unscaled(scale, base) for scale in scales) and not is_drawn_by_depth(scales):
+        is_sure = not is_drawn_by_depth(scales) and not _may_be_scaled(scales[0], factors)
+        if is_sure and all(_is_unscaled(scale, base) for scale in scales):
             yield _Unscaled(
                 scales=scales,
                 wanted=[scale.sigma / factors[0] for scale in scales],
@@ -242,6 +243,11 @@ def _is_unscaled(scale: Scale, base: Base | None) -> bool:
     error = base.error if base is not None else 0.0
     known = (*(base.of(scale) if base is not None else ()), *standard_deviations(scale))
     return any(scale.is_near(sigma, other=error) for sigma in known)
+
+
+def _may_be_scaled(scale: Scale, factors: Sequence[float]) -> bool:
+    """Whether it is, by chance or not, what an initialiser gives, divided by the depth."""
+    return any(scale.is_near(s / f) for s in standard_deviations(scale) for f in factors)
 
 
 def _told(evidence: Evidence, one: _Unscaled) -> str:
