@@ -26,7 +26,9 @@ class HeadRecorder:
 
     def see(self, node: Node, scores: Tensor, shares: Tensor) -> None:
         """A softmax over the last axis of (…, heads, queries, keys), or of heads among the rows."""
-        if node.axis != -1 or node.width < 2 or scores.dim() < 3 or not scores.numel():
+        if node.axis != -1 or node.width < 2 or scores.layout != torch.strided:
+            return
+        if scores.is_nested or scores.dim() < 3 or not scores.numel():
             return
         scores, shares = self._by_head(node, scores.detach()), self._by_head(node, shares.detach())
         self._slots.setdefault((node.owner, node.layer), []).append(

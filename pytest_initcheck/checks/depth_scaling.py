@@ -143,12 +143,8 @@ def _declared(
             continue
         is_sure = not is_drawn_by_depth(scales) and not _may_be_scaled(scales[0], factors)
         if is_sure and all(_is_unscaled(scale, base) for scale in scales):
-            yield _Unscaled(
-                scales=scales,
-                wanted=[scale.sigma / factors[0] for scale in scales],
-                severity="error",
-                reason=f"where the model's own code scales by the depth, at {lines[0]}",
-            )
+            text = f"where the model's own code scales by the depth, at {lines[0]}"
+            yield _undivided(scales, factors, text)
 
 
 def _compared(
@@ -171,12 +167,13 @@ def _compared(
         if wrong is not None:
             yield wrong
         elif readers and all(_is_unscaled(scale, base) for scale in scales):
-            yield _Unscaled(
-                scales=scales,
-                wanted=[scale.sigma / factors[0] for scale in scales],
-                severity="error",
-                reason=f"where {readers[0]} is, which reads the stream and does not write to it",
-            )
+            text = f"where {readers[0]} is, which reads the stream and does not write to it"
+            yield _undivided(scales, factors, text)
+
+
+def _undivided(scales: Sequence[Scale], factors: Sequence[float], reason: str) -> _Unscaled:
+    wanted = [scale.sigma / factors[0] for scale in scales]
+    return _Unscaled(scales=scales, wanted=wanted, severity="error", reason=reason)
 
 
 def _scaled_readers(
