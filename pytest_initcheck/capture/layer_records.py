@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from pytest_initcheck.capture.choice_records import experts_records, heads_records
 from pytest_initcheck.capture.layer_names import layer_of
 from pytest_initcheck.capture.written import operations, wiring
 from pytest_initcheck.evidence import (
@@ -54,6 +55,8 @@ def model_record(
         effective_samples=look.effective_samples,
         operations=operations(nodes) if look.step == 0 else {},
         wiring=wiring(nodes) if look.step == 0 else "",
+        heads=heads_records(look, nodes),
+        experts=experts_records(look),
     )
 
 

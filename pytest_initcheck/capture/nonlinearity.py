@@ -13,7 +13,7 @@ from torch import Tensor
 from pytest_initcheck.evidence.nonlinearities import KINDS, Family
 
 # Masks subtract ten thousand, a billion or infinity; no score is so far below another.
-_MASKED = 5e3
+MASKED = 5e3
 Slope = Callable[[Tensor, tuple[Any, ...], dict[str, Any]], Tensor]
 
 
@@ -101,7 +101,7 @@ def _softmax(x: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor
     dim = args[1] if len(args) > 1 else kwargs.get("dim", -1)
     p = torch.softmax(x, dim).nan_to_num(0.0)
     # Masked positions are no choice; whoever has one choice left loses nothing by taking it.
-    n = (x > x.amax(dim, keepdim=True) - _MASKED).sum(dim).clamp(min=1)
+    n = (x > x.amax(dim, keepdim=True) - MASKED).sum(dim).clamp(min=1)
     slope = (1 - p.square().sum(dim)) / (1 - 1 / n.to(p.dtype)).clamp(min=0.5)
     return torch.where(n > 1, slope, float(p.shape[dim] > 1))
 

@@ -162,12 +162,12 @@ class SignalRecorder:
         operands = {
             origin.node: summarise(tensor, self.ledger, of="moments")
             for tensor, origin in pairs
-            if origin is not None and not origin.is_parameter and tensor.is_floating_point()
+            if origin is not None and not origin.is_parameter and _is_plain(tensor)
         }
         return functools.partial(self._see_total, operands)
 
     def _see_total(self, operands: dict[int, Summary], node: Node, total: Tensor) -> None:
-        if self._sums is not None and total.is_floating_point():
+        if self._sums is not None and _is_plain(total):
             self._sums[node.index] = operands, summarise(total, self.ledger, of="moments")
 
     def sums(self) -> dict[int, SumSnapshot]:
@@ -257,6 +257,10 @@ class SignalRecorder:
 
 def _never(_: Node) -> bool:
     return False
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    return tensor.is_floating_point() and tensor.layout == torch.strided and not tensor.is_nested
 
 
 def _not_told(_: Operation) -> None:

@@ -16,13 +16,16 @@ from pytest_initcheck.capture.composite_calls import CompositeCalls
 from pytest_initcheck.capture.deferred_read import DeferredRead
 from pytest_initcheck.capture.effective_samples import EffectiveSamples
 from pytest_initcheck.capture.fingerprint import Fingerprints, combined
+from pytest_initcheck.capture.head_stats import HeadRecorder
 from pytest_initcheck.capture.hints import for_backward
 from pytest_initcheck.capture.layer_names import ROOT, layer_of
 from pytest_initcheck.capture.magnitude_spread import magnitudes
+from pytest_initcheck.capture.observer import Observer
 from pytest_initcheck.capture.program import Program, Result, main_tensor, refused, tensors_of
 from pytest_initcheck.capture.randomness import stream_positions
 from pytest_initcheck.capture.replay import Plan
 from pytest_initcheck.capture.restore import clear_gradients
+from pytest_initcheck.capture.router_stats import RouterRecorder
 from pytest_initcheck.capture.settled import Settled, settled_by
 from pytest_initcheck.capture.signal_stats import SignalRecorder, put_variation
 from pytest_initcheck.capture.tensor_stats import Summary, plain, projections, summarise
@@ -75,7 +78,9 @@ class SnapshotTaker:
         ledger = DeferredRead(self.across)
         settled = None if full else self._settled
         recorder = SignalRecorder(ledger, full=full, settled=settled, is_first=step == 0)
-        tracer = Tracer(self.model, recorder.observer(), self._plan)
+        routers = RouterRecorder(ledger) if step == 0 else None
+        heads = HeadRecorder(self.model, self._samples(), ledger) if full else None
+        tracer = Tracer(self.model, _told(recorder.observer(), heads, routers), self._plan)
         recorder.tracer = tracer
         axes = Reshapes(tracer.here)
         clear_gradients(self.model.parameters())
@@ -98,7 +103,13 @@ class SnapshotTaker:
         if is_drawn:
             digests["streams"] = combined(map(str, drawn))
         self._effective = rows.number() if step == 0 else self._effective
-        snapshot = replace(snapshot, digests=digests, effective_samples=self._effective)
+        snapshot = replace(
+            snapshot,
+            digests=digests,
+            effective_samples=self._effective,
+            heads=heads.heads() if heads else {},
+            choices=routers.choices() if routers else (),
+        )
         if self._followed is None:
             # Only rows that start alike can stay alike.
             self._followed = _alike(snapshot)
@@ -119,6 +130,9 @@ class SnapshotTaker:
             reshapes=axes.found,
             is_handwritten=tracer.backward.is_handwritten,
         )
+
+    def _samples(self) -> int:
+        return next((t.shape[0] for t in tensors_of(self.program.batch) if t.dim()), 0)
 
     def _forward(self, tracer: Tracer, axes: Reshapes, *, is_first: bool) -> Result:
         # The mode that follows axes stands inside of the tracer, whose own operations it must not
@@ -218,7 +232,7 @@ class SnapshotTaker:
     def _differs(self, result: Result, ledger: DeferredRead) -> int | None:
         """Where the output has one row per sample: how much of it differs between them."""
         output = main_tensor(result.output) if result.output is not None else None
-        samples = next((t.shape[0] for t in tensors_of(self.program.batch) if t.dim()), 0)
+        samples = self._samples()
         if not isinstance(output, Tensor) or not output.is_floating_point() or output.is_sparse:
             return None
         if output.dim() == 0 or samples < 2 or output.shape[0] != samples:
@@ -230,6 +244,22 @@ class SnapshotTaker:
         if not isinstance(tensor, Tensor):
             return None
         return summarise(tensor, ledger, is_data=is_data, kind="summary")
+
+
+def _told(
+    observer: Observer, heads: HeadRecorder | None, routers: RouterRecorder | None
+) -> Observer:
+    """An observer that tells of softmaxes and choices, too."""
+    if heads is not None:
+        observer = replace(observer, on_softmax=heads.see)
+    if routers is None:
+        return observer
+
+    def on_layer(node: Node, output: Tensor, received: Tensor | None) -> None:
+        routers.note(node, received)
+        observer.on_layer(node, output, received)
+
+    return replace(observer, on_layer=on_layer, on_choice=routers.see)
 
 
 def fingerprints(batch: Any, model: nn.Module, ledger: DeferredRead) -> dict[str, Fingerprints]:

@@ -19,7 +19,7 @@ from pytest_initcheck.capture.layer_names import layer_of
 from pytest_initcheck.capture.modes import Arguments, OperatorMode, Options
 from pytest_initcheck.capture.module_hooks import Gathered, hooked
 from pytest_initcheck.capture.nonlinearity import Nonlinearity, recognise
-from pytest_initcheck.capture.observer import Observer
+from pytest_initcheck.capture.observer import CHOOSING, Observer
 from pytest_initcheck.capture.operation import Operation, Origin
 from pytest_initcheck.capture.operators import (
     MIXING,
@@ -245,7 +245,7 @@ class Tracer(OperatorMode):
         slope = found.slope(args[0], args, kwargs) if found else None
         out = self._follow(step, step.func(*args, **kwargs))
         if found and slope is not None:
-            self._tell_nonlinearity(node, found, slope, out)
+            self._tell_nonlinearity(node, found, slope, out, args[0])
         else:
             received = None if event.received is None else tensors[event.received]
             self._tell_layer(node, out, received, event.is_raw)
@@ -275,11 +275,13 @@ class Tracer(OperatorMode):
             self.made(node, call.tensors, flat_tensors(out))
             self._is_paused = False
             if found and slope is not None:
-                self._tell_nonlinearity(node, found, slope, out)
+                self._tell_nonlinearity(node, found, slope, out, args[0])
             elif node.is_layer:
                 self._tell_layer(node, out, received, is_raw)
             if on_sum is not None:
                 on_sum(node, flat_tensors(out)[0])
+            if call.operator in CHOOSING:
+                self._observer.on_choice(node, call, out)
         if self._plan.is_recording:
             event = event_at(call, node, found if slope is not None else None) if node else None
             made = self.nodes[first:], claims_on(flat_tensors(out), self._claims)
@@ -296,10 +298,14 @@ class Tracer(OperatorMode):
             self._plan.record(func, owner, (), claims, None, is_special=False)
         return out
 
-    def _tell_nonlinearity(self, node: Node, found: Nonlinearity, slope: Tensor, out: Any) -> None:
+    def _tell_nonlinearity(
+        self, node: Node, found: Nonlinearity, slope: Tensor, out: Any, data: Tensor
+    ) -> None:
         if isinstance(out, (Tensor, tuple)):
             result = out if isinstance(out, Tensor) else out[0]
             self._observer.on_nonlinearity(node, found, slope, result)
+            if found.family == "softmax" and "log" not in node.operator:
+                self._observer.on_softmax(node, data, result)
 
     def _tell_layer(self, node: Node, out: Any, received: Tensor | None, is_raw: bool) -> None:
         first = next(iter(flat_tensors(out)), None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from pytest_initcheck.checks.activation_growth import Growth
+from pytest_initcheck.checks.attention_heads import Heads
 from pytest_initcheck.checks.causes import attach, outranked
 from pytest_initcheck.checks.construction import Construction
 from pytest_initcheck.checks.contract import Contract
@@ -14,6 +15,7 @@ from pytest_initcheck.checks.depth import Gradients
 from pytest_initcheck.checks.depth_scaling import DepthScaling
 from pytest_initcheck.checks.draw_law import DrawLaw
 from pytest_initcheck.checks.draws import Draws
+from pytest_initcheck.checks.experts import Experts
 from pytest_initcheck.checks.external_rules import external_rules
 from pytest_initcheck.checks.fits_batch import Fit
 from pytest_initcheck.checks.grouped_fan_out import GroupedFan
@@ -75,6 +77,8 @@ def registered() -> list[Check]:
         Symmetry(),
         DeadUnits(),
         Saturation(),
+        Heads(),
+        Experts(),
         Siblings(),
         DepthScaling(),
         LinearModel(),

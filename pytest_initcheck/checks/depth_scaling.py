@@ -141,13 +141,10 @@ def _declared(
         lines = [one for one in evidence.scaling_lines if scales[0].parameter in one.parameters]
         if not lines:
             continue
-        if all(_is_unscaled(scale, base) for scale in scales) and not is_drawn_by_depth(scales):
-            yield _Unscaled(
-                scales=scales,
-                wanted=[scale.sigma / factors[0] for scale in scales],
-                severity="error",
-                reason=f"where the model's own code scales by the depth, at {lines[0]}",
-            )
+        is_sure = not is_drawn_by_depth(scales) and not _may_be_scaled(scales[0], factors)
+        if is_sure and all(_is_unscaled(scale, base) for scale in scales):
+            text = f"where the model's own code scales by the depth, at {lines[0]}"
+            yield _undivided(scales, factors, text)
 
 
 def _compared(
@@ -170,12 +167,13 @@ def _compared(
         if wrong is not None:
             yield wrong
         elif readers and all(_is_unscaled(scale, base) for scale in scales):
-            yield _Unscaled(
-                scales=scales,
-                wanted=[scale.sigma / factors[0] for scale in scales],
-                severity="error",
-                reason=f"where {readers[0]} is, which reads the stream and does not write to it",
-            )
+            text = f"where {readers[0]} is, which reads the stream and does not write to it"
+            yield _undivided(scales, factors, text)
+
+
+def _undivided(scales: Sequence[Scale], factors: Sequence[float], reason: str) -> _Unscaled:
+    wanted = [scale.sigma / factors[0] for scale in scales]
+    return _Unscaled(scales=scales, wanted=wanted, severity="error", reason=reason)
 
 
 def _scaled_readers(
@@ -242,6 +240,11 @@ def _is_unscaled(scale: Scale, base: Base | None) -> bool:
     error = base.error if base is not None else 0.0
     known = (*(base.of(scale) if base is not None else ()), *standard_deviations(scale))
     return any(scale.is_near(sigma, other=error) for sigma in known)
+
+
+def _may_be_scaled(scale: Scale, factors: Sequence[float]) -> bool:
+    """Whether it is, by chance or not, what an initialiser gives, divided by the depth."""
+    return any(scale.is_near(s / f) for s in standard_deviations(scale) for f in factors)
 
 
 def _told(evidence: Evidence, one: _Unscaled) -> str:

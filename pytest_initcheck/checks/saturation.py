@@ -31,7 +31,7 @@ from pytest_initcheck.records import Finding
 
 _SOURCE = "Glorot, Bengio: Understanding the difficulty of training deep networks (2010)"
 # Attention that is uniform has relative slope 1; with one weight near 1 it falls towards 0.
-_ATTENTION = 0.5
+ATTENTION = 0.5
 
 
 class Saturation:
@@ -63,7 +63,7 @@ class Saturation:
             title="saturated attention",
             cause="the scores are so large that the softmax puts nearly all weight on one "
             "position, and its gradient is lost",
-            limit=f"mean of 1 − Σp², relative to uniform attention, at least {percent(_ATTENTION)}",
+            limit=f"mean of 1 − Σp², relative to uniform attention, at least {percent(ATTENTION)}",
             reference="Vaswani et al.: Attention Is All You Need (2017), section 3.2.1",
             follows=frozenset({"IC104", "IC501", "IC502", "IC701"}),
             quantity="mean over all softmaxes of 1 − Σp², relative to that of equal weights",
@@ -119,7 +119,8 @@ class Saturation:
             if softmax.family != "softmax" or not softmax.is_inside or softmax.width < 2:
                 continue
             made = makers(evidence, key)
-            if softmax.mean < _ATTENTION and not any(_has_temperature(evidence, n) for n in made):
+            is_tempered = any(has_score_temperature(evidence, node) for node in made)
+            if softmax.mean < ATTENTION and not is_tempered:
                 slopes[key.owner or key.layer] = softmax.mean
                 scales += [p for node in made for p in _scores(evidence, node)]
         if slopes:
@@ -129,7 +130,7 @@ class Saturation:
                 tuple(slopes),
                 "mean relative slope of the softmax",
                 measured=next(iter(slopes.values())),
-                limit=_ATTENTION,
+                limit=ATTENTION,
                 profile=slopes,
                 code=drawn_small(list(dict.fromkeys(scales))),
             )
@@ -153,7 +154,7 @@ class Saturation:
             )
 
 
-def _has_temperature(evidence: Evidence, softmax: Node) -> bool:
+def has_score_temperature(evidence: Evidence, softmax: Node) -> bool:
     """Whether what is multiplied into the scores has been normalised, with a gain to learn."""
     return any(normalises(node) for node in between(evidence, softmax))
 

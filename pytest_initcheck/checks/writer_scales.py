@@ -137,8 +137,10 @@ def _most(flags: Iterable[bool]) -> bool:
 
 
 def standard_deviations(scale: Scale) -> tuple[float, ...]:
-    """What common initialisers give a matrix of these fans: LeCun, He, torch's default, Xavier."""
-    by_fan = [gain / math.sqrt(scale.fan_in) for gain in _GAINS]
+    """What common initialisers give a matrix: LeCun, He and torch's default, by either of its fans,
+    and Xavier."""
+    fans = scale.fan_in, scale.fan_out
+    by_fan = [gain / math.sqrt(max(fan, 1)) for fan in fans for gain in _GAINS]
     return (*by_fan, math.sqrt(2 / (scale.fan_in + scale.fan_out)))
 
 

@@ -344,8 +344,7 @@ def _diagnosed(subject: Subject) -> Diagnosis:
         evidence = _with_told(gather(subject, is_frozen=was_frozen), subject)
     findings = judge(evidence, [Optimiser()] if was_frozen else subject.checks)
     if subject.construction is not None:
-        told = subject.construction.told
-        findings = [replace(finding, written=told(finding.layer)) for finding in findings]
+        findings = [_with_lines(finding, subject.construction) for finding in findings]
     found = sort_out(findings, subject.ignore)
     return Diagnosis(
         record=evidence.before,
@@ -363,6 +362,13 @@ def _diagnosed(subject: Subject) -> Diagnosis:
         },
         chance=evidence.loss.uninformed,
     )
+
+
+def _with_lines(finding: Finding, facts: ConstructionFacts) -> Finding:
+    """The finding with the calls that wrote its layer, and in the remedy the lines to mend."""
+    lines = facts.lines(finding.layer) if finding.remedy_target in ("", "model") else ""
+    remedy = f"{finding.remedy} (what is there now was written at {lines})" if lines else ""
+    return replace(finding, written=facts.told(finding.layer), remedy=remedy or finding.remedy)
 
 
 def _with_told(evidence: Evidence, subject: Subject) -> Evidence:

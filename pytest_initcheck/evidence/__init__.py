@@ -7,6 +7,8 @@ from pytest_initcheck.evidence.evidence import Evidence, LossFacts, Observed, Op
 from pytest_initcheck.evidence.graph import Node, Reshape
 from pytest_initcheck.evidence.snapshot import (
     Array,
+    ChoiceSnapshot,
+    HeadsSnapshot,
     NonlinearityKey,
     NonlinearitySnapshot,
     OutputSnapshot,
@@ -18,8 +20,10 @@ from pytest_initcheck.evidence.snapshot import (
 
 __all__ = [
     "Array",
+    "ChoiceSnapshot",
     "Dependencies",
     "Evidence",
+    "HeadsSnapshot",
     "LossFacts",
     "Node",
     "NonlinearityKey",

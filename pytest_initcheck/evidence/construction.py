@@ -149,6 +149,14 @@ class ConstructionFacts:
         """How each parameter and buffer came to its values, by name; the unknown left out."""
         return {b.name: str(b) or "never written" for b in self.tensors if b.is_known}
 
+    def lines(self, layer: str) -> str:
+        """ "models.py:57 and models.py:58": the lines that decide what a module's matrices hold, or
+        all its parameters where it has none."""
+        own = [b for b in self.of_layer(layer) if b.kind == "parameter" and b.is_known]
+        chosen = [built for built in own if len(built.shape) > 1] or own
+        places = (write.where for built in chosen for write in built.effective)
+        return " and ".join(dict.fromkeys(place for place in places if place))
+
     def told(self, layer: str) -> str:
         """ "weight: drawn by normal_(std=0.02) at models.py:57; bias: set by zeros_() at …"."""
         own = [b for b in self.of_layer(layer) if b.kind == "parameter" and b.is_known]

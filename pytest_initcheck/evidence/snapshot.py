@@ -100,6 +100,33 @@ class SumSnapshot:
 
 
 @dataclass(frozen=True, kw_only=True)
+class HeadsSnapshot:
+    """Attention at one look, one value per head: 1 − Σp² relative to that of equal shares, the
+    entropy relative to theirs, and the largest score."""
+
+    passed: Array
+    entropy: Array
+    largest: Array
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChoiceSnapshot:
+    """How a router sends tokens to experts: ``counts`` of tokens, of ``picked`` experts for each.
+
+    ``distinct`` tokens differ; of routers drawn at random for the same tokens, ``busiest`` is the
+    share that one expert gets at most, and ``idle`` the share of experts that get none.
+    """
+
+    node: int
+    layer: str
+    counts: tuple[int, ...]
+    picked: int
+    distinct: int
+    busiest: tuple[float, ...] = ()
+    idle: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Snapshot:
     """Everything measured in one forward and backward pass.
 
@@ -111,7 +138,8 @@ class Snapshot:
     ``inputs`` are the data that the first layer receives, ``layer_inputs`` those of every layer
     that receives data on which no layer has worked; ``variation`` is the share of the mean square
     of the model's output that differs between samples; ``sums`` are, by node and at the start
-    alone, data that were added to data; ``digests`` and
+    alone, data that were added to data, ``choices`` those of routers; ``heads`` are softmaxes by
+    owner and layer, in the first look and the last; ``digests`` and
     ``effective_samples`` are those of a `pytest_initcheck.records.ModelRecord`, at the start.
     """
 
@@ -127,6 +155,8 @@ class Snapshot:
     layer_inputs: dict[str, TensorStats] = field(default_factory=dict)
     variation: float | None = None
     sums: dict[int, SumSnapshot] = field(default_factory=dict)
+    heads: dict[tuple[str, str], HeadsSnapshot] = field(default_factory=dict)
+    choices: tuple[ChoiceSnapshot, ...] = ()
     digests: dict[str, str] = field(default_factory=dict)
     effective_samples: float | None = None
 

@@ -212,6 +212,33 @@ class StreamRecord:
         return tuple(value / first for value in self.variance) if first else ()
 
 
+_BY_OUTPUTS = No("the outputs of attention stand for it")
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadsRecord:
+    """The heads of one attention, one value for each: ``entropy`` of its shares relative to that of
+    equal ones (in [0, 1], mean over the queries that have a choice), ``passed`` 1 − Σp² relative to
+    that of equal ones, ``largest`` the largest score before the softmax."""
+
+    name: Annotated[str, Use(compared=_BY_OUTPUTS)]
+    entropy: Annotated[Curve, Use(compared=_BY_OUTPUTS)] = ()
+    passed: Annotated[Curve, Use(compared=_BY_OUTPUTS)] = ()
+    largest: Annotated[Curve, Use(compared=_BY_OUTPUTS)] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExpertsRecord:
+    """To which experts a router sends the tokens of the batch: ``counts`` of tokens by expert,
+    ``picked`` experts for each; ``dispersion`` is χ² of the counts against equal chances, over its
+    degrees of freedom (about 1 where tokens are independent and experts equally likely)."""
+
+    router: Annotated[str, Use(compared=_BY_OUTPUTS)]
+    counts: Annotated[tuple[Count, ...], Use(compared=_BY_OUTPUTS)] = ()
+    picked: Annotated[Count, Use(compared=_BY_OUTPUTS)] = 1
+    dispersion: Annotated[Finite, Use(compared=_BY_OUTPUTS)] = 0.0
+
+
 _SETTINGS = No("settings are no results; those of a run become notes")
 _IN_COMPARISON = No("a comparison tells what differs")
 _WITH_OPERATIONS = No("it is compared with the operations")
@@ -225,8 +252,8 @@ class ModelRecord(Displayed):
     something was drawn the state of the random "streams". ``effective_samples`` is how many
     independent samples the batch amounts to. ``operations`` counts what the forward
     pass is made of, by operator and the numbers that someone wrote into the program; ``wiring`` is
-    a digest of their order and of what reads from what. ``streams`` are the residual ones, at the
-    start.
+    a digest of their order and of what reads from what. ``streams`` are the residual ones and
+    ``experts`` the choices of routers, both at the start; ``heads`` those of attention.
     """
 
     layers: Annotated[tuple[LayerRecord, ...], Use(compared="layers")] = ()
@@ -254,6 +281,8 @@ class ModelRecord(Displayed):
     ] = field(default_factory=dict)
     wiring: Annotated[str, Use(compared=_WITH_OPERATIONS, shown=_IN_COMPARISON, sparse=True)] = ""
     streams: Annotated[tuple[StreamRecord, ...], Use(kept=_BY_LAYERS, compared=_BY_LAYERS)] = ()
+    heads: Annotated[tuple[HeadsRecord, ...], Use(kept=_BY_OUTPUTS, compared=_BY_OUTPUTS)] = ()
+    experts: Annotated[tuple[ExpertsRecord, ...], Use(kept=_BY_OUTPUTS, compared=_BY_OUTPUTS)] = ()
 
     def __repr__(self) -> str:
         loss = "" if self.loss is None else f", loss {self.loss:.4g}"

@@ -15,6 +15,8 @@ import pytest_initcheck
 from pytest_initcheck.baseline import Band, Stored, compare, freeze
 from pytest_initcheck.baseline.format import render
 from pytest_initcheck.records import (
+    ExpertsRecord,
+    HeadsRecord,
     Histogram,
     LayerRecord,
     ModelRecord,
@@ -30,7 +32,7 @@ PACKAGE = Path(pytest_initcheck.__file__).parent
 
 def test_all_kinds_of_records_are_walked():
     known = {Stored, Band, RunRecord, ModelRecord, LayerRecord, TensorStats, UnitStats, Histogram}
-    assert set(kinds()) == known | {StreamRecord}
+    assert set(kinds()) == known | {ExpertsRecord, HeadsRecord, StreamRecord}
     assert compare(example(), stored_example(), rtol=1e-9, atol=1e-12).status == "match"
 
 

@@ -184,3 +184,11 @@ def test_sound_starts_are_silent(start):
     model, data = start.made()
 
     assert diagnose(model, data, steps=1, checks=CHECKS).findings == []
+
+
+def test_the_remedy_names_the_line_that_wrote_the_weight():
+    found = named(judged(lambda: stack(times(3, 10.0))), "IC407")
+
+    assert "(what is there now was written at streams.py:" in found.remedy
+    assert "and test_streams.py:" in found.remedy
+    assert named(judged(stack(times(3, 10.0))), "IC407").remedy in found.remedy

@@ -10,6 +10,7 @@ from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.extensions import PANEL_PROTOCOL as PROTOCOL
 from pytest_initcheck.extensions import PANELS, Extension, extensions
 from pytest_initcheck.records import Entry
+from pytest_initcheck.report.panels.attention_heads import AttentionHeads
 from pytest_initcheck.report.panels.exponents import Exponents
 from pytest_initcheck.report.panels.how_measured import HowMeasured
 from pytest_initcheck.report.panels.ledger import Ledger
@@ -23,6 +24,7 @@ from pytest_initcheck.report.panels.panel import (
     Text,
 )
 from pytest_initcheck.report.panels.residual_streams import ResidualStreams
+from pytest_initcheck.report.panels.routers import Routers
 
 __all__ = [
     "PROTOCOL",
@@ -44,7 +46,10 @@ def registered() -> list[Panel]:
 
     This list is their registration: a new panel is one module, one import and one line here.
     """
-    return [Exponents(), ResidualStreams(), HowMeasured(), Ledger(), Noticed()]
+    return [
+        *(Exponents(), ResidualStreams(), AttentionHeads(), Routers()),
+        *(HowMeasured(), Ledger(), Noticed()),
+    ]
 
 
 @dataclass(frozen=True)

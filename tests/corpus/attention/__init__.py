@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from . import faults, healthy
+from . import experts, faults, healthy
 
 CASES = [
     *faults.CASES,
     *healthy.CASES,
+    *experts.CASES,
 ]
