@@ -169,5 +169,5 @@ def test_a_stage_of_a_pipeline_is_no_model():
     stage = type("PipelineStage", (), {"__module__": "torch.distributed.pipelining.stage"})()
     with pytest.raises(InitcheckError, match=r"assert_same_start\(factory, 'stages'\)"):
         diagnose(stage, rows())
-    with pytest.raises(InitcheckError, match="not an nn.Module"):
+    with pytest.raises(InitcheckError, match=r"not an nn\.Module"):
         diagnose(types.SimpleNamespace(), rows())
