@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules import module as module_hooks
 from torch.utils.hooks import RemovableHandle
 
-from pytest_initcheck.ranks.dtensors import is_fully_sharded, is_sharded
+from pytest_initcheck.ranks.dtensors import is_fully_sharded
 
 Hook = Callable[..., None]
 
@@ -51,6 +51,7 @@ class Gathered:
 
     def __init__(self, model: nn.Module) -> None:
         names = {id(parameter): name for name, parameter in model.named_parameters()}
+        self._kept = set(names)
         self._held: dict[int, list[tuple[nn.Module, str, str]]] = {
             id(module): [
                 (part, short, names[id(parameter)])
@@ -66,5 +67,5 @@ class Gathered:
         """Those that were gathered for a module that is about to run, by the model's names."""
         for part, short, name in self._held.get(id(module), ()):
             parameter = part._parameters[short]
-            if parameter is not None and not is_sharded(parameter):
+            if parameter is not None and id(parameter) not in self._kept:
                 yield name, parameter

@@ -40,7 +40,7 @@ SATURATED = 0.05
 _CALLS = 16
 # A share from which on the difference of two sums of squares keeps five digits.
 _PLAIN = 0.05
-# Of a sample that ranks compare, so many places at most: of so many a share is known to 1 %.
+# A share of the mean square over so many places is known to √(2/n), one percent.
 _PLACES = 1 << 14
 
 

@@ -56,7 +56,7 @@ def differences(mine, other, case):
     assert sorted(mine) == sorted(other), (case, sorted(mine.keys() ^ other.keys()))
     for place, value in mine.items():
         is_number = isinstance(value, float) and isinstance(other[place], float)
-        if is_number and math.isclose(value, other[place], rel_tol=2e-4, abs_tol=2e-7):
+        if is_number and math.isclose(value, other[place], rel_tol=1e-5, abs_tol=2e-8):
             continue
         if value != other[place]:
             yield place, value, other[place]
