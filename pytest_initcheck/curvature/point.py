@@ -13,7 +13,7 @@ Kind = Literal["slope", "saddle", "minimum", "maximum", "flat"]
 
 @dataclass(frozen=True)
 class Outermost:
-    """The end of a spectrum, of which some value lies within ``error`` of ``value``, and none beyond
+    """The end of a spectrum: some value of it is within ``error`` of ``value``, and none beyond
     ``bound`` with a probability of 99 % over the random start."""
 
     value: float

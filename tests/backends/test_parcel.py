@@ -62,7 +62,7 @@ def test_what_cannot_go_as_a_whole_goes_by_name(module):
 
 def test_what_cannot_go_at_all_is_told():
     lock = threading.Lock()
-    with pytest.raises(InitcheckError, match="cannot be sent to another process: .*lock"):
+    with pytest.raises(InitcheckError, match=r"cannot be sent to another process: .*lock"):
         packed(lambda: lock)
 
 
