@@ -28,6 +28,7 @@ from pytest_initcheck.capture.program import (
     tensors_of,
 )
 from pytest_initcheck.curvature.lanczos import Krylov, krylov
+from pytest_initcheck.curvature.point import Outermost
 from pytest_initcheck.curvature.smooth import smooth
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.inputs import adapted
@@ -37,22 +38,13 @@ STEPS = 128
 SAMPLES = 4
 
 
-@dataclass(frozen=True)
-class SingularValue:
-    """An outermost singular value of a Jacobian.
+class SingularValue(Outermost):
+    """An outermost singular value of a Jacobian J.
 
-    Some singular value lies within ``error`` of ``value`` (from the residual of the Lanczos
-    process on JJᵀ and its rounding; Parlett: The Symmetric Eigenvalue Problem, 1998, theorem
-    4.5.1). The outermost lies at ``value`` or further out, and with a probability of 99 % over the
-    random start not beyond ``bound``.
+    ``error`` comes from the residual of the Lanczos process on JJᵀ and its rounding (Parlett: The
+    Symmetric Eigenvalue Problem, 1998, theorem 4.5.1). The outermost lies at ``value`` or further
+    out.
     """
-
-    value: float
-    error: float
-    bound: float
-
-    def __str__(self) -> str:
-        return f"{self.value:.4g} ± {self.error:.1g}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,13 +17,9 @@ Kind = Literal["slope", "saddle", "minimum", "maximum", "flat"]
 
 
 @dataclass(frozen=True)
-class Eigenvalue:
-    """An outermost eigenvalue of the Hessian, as the Rayleigh quotient of a vector y.
-
-    Some eigenvalue lies within ``error`` of ``value``: ‖Hy − value·y‖ plus rounding (Parlett: The
-    Symmetric Eigenvalue Problem, 1998, theorem 4.5.1). The outermost lies at ``value`` or further
-    out, and with a probability of 99 % over the random start not beyond ``bound``.
-    """
+class Outermost:
+    """The end of a spectrum: some value of it is within ``error`` of ``value``, and none beyond
+    ``bound`` with a probability of 99 % over the random start."""
 
     value: float
     error: float
@@ -31,6 +27,14 @@ class Eigenvalue:
 
     def __str__(self) -> str:
         return f"{self.value:.4g} ± {self.error:.1g}"
+
+
+class Eigenvalue(Outermost):
+    """An outermost eigenvalue of the Hessian, as the Rayleigh quotient of a vector y.
+
+    ``error`` is ‖Hy − value·y‖ plus rounding (Parlett: The Symmetric Eigenvalue Problem, 1998,
+    theorem 4.5.1). The outermost lies at ``value`` or further out.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 import pytest
 from support.engines import needs, shuffled  # noqa: F401
 
@@ -93,7 +95,7 @@ def test_a_name_that_is_none_is_refused_in_the_ini_file_too(project):
 
 
 def test_an_extra_that_is_missing_is_one_clear_error(models, monkeypatch):
-    real = __import__("importlib").import_module
+    real = importlib.import_module
 
     def import_module(name, *args):
         if name == "joblib":
@@ -121,8 +123,7 @@ def test_an_extra_that_is_missing_is_one_clear_error(models, monkeypatch):
 
 @needs("joblib", "cloudpickle")
 def test_functions_of_a_test_file_reach_processes_that_have_no_such_file(models, monkeypatch):
-    import joblib  # noqa: F401  (not for the inner run alone, which forgets what it imports)
-
+    importlib.import_module("joblib")  # The inner run forgets what it alone imports.
     monkeypatch.setattr("pytest_initcheck.backends.connection.cores", lambda: 2)
     models.test(
         test_a="""

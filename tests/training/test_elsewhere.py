@@ -122,6 +122,15 @@ def test_an_engine_of_this_process_contradicts_a_backend(options):
     assert run(experiment(epochs=1), seeds=2, backend="local", **options).seeds == (0, 1)
 
 
+def test_what_is_drawn_while_a_model_is_looked_at_follows_from_its_seed():
+    chosen = experiment(model=dropping, measure=measure)
+    both, second = run(chosen, seeds=[4, 9]), run(chosen, seeds=[9])
+    for name in ("draw before", "draw after"):
+        assert both.metrics[name][1] == second.metrics[name][0]
+    again = run(chosen, seeds=[9, 4])
+    assert [again.metrics["draw after"][i] for i in (1, 0)] == list(both.metrics["draw after"])
+
+
 def test_only_the_rows_that_are_used_travel():
     inputs, targets = points(600)
     part = experiment(data=(inputs[:50], targets[:50]), validation=(inputs[50:60], targets[50:60]))
