@@ -32,6 +32,13 @@ from pytest_initcheck.records.measured import (
     TensorStats,
     UnitStats,
 )
+from pytest_initcheck.records.scenes import (
+    Confusion,
+    Landscape,
+    Mistaken,
+    Points,
+    Scatter,
+)
 
 __all__ = [
     "RANK",
@@ -39,6 +46,7 @@ __all__ = [
     "Bounds",
     "Comparison",
     "ComparisonStatus",
+    "Confusion",
     "Consequence",
     "Count",
     "Curve",
@@ -48,12 +56,16 @@ __all__ = [
     "Finding",
     "Finite",
     "Histogram",
+    "Landscape",
     "LayerRecord",
     "Look",
+    "Mistaken",
     "ModelRecord",
     "Picture",
+    "Points",
     "RemedyTarget",
     "RunRecord",
+    "Scatter",
     "SessionRecord",
     "Severity",
     "Share",

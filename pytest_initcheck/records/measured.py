@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.records.display import Displayed
+from pytest_initcheck.records.scenes import Confusion, Landscape, Scatter
 from pytest_initcheck.serialization import Limits, No, Use
 
 Curve = tuple[float, ...]
@@ -260,7 +261,7 @@ class RunRecord(Displayed):
     also those that a `Sequential` did not train. ``shown`` are curves that a report shows and no
     baseline keeps; ``engine`` says how the seeds were trained, where not plainly, and why.
     ``levels`` are values that a curve is read against, by curve and name: the loss of chance, the
-    accuracy to reach.
+    accuracy to reach. ``landscape``, ``confusion`` and ``scatters`` are drawn by a report, too.
     """
 
     seeds: Annotated[tuple[int, ...], Use(compared=_SETTINGS, shown="seeds")] = ()
@@ -274,6 +275,9 @@ class RunRecord(Displayed):
     shown: Annotated[dict[str, tuple[Curve, ...]], _FOR_SHOW] = field(default_factory=dict)
     engine: Annotated[str, Use(kept=_NO_RESULT, compared=_NO_RESULT, shown="engine")] = ""
     levels: Annotated[dict[str, dict[str, float]], _FOR_SHOW] = field(default_factory=dict)
+    landscape: Annotated[Landscape | None, _FOR_SHOW] = None
+    confusion: Annotated[Confusion | None, _FOR_SHOW] = None
+    scatters: Annotated[tuple[Scatter, ...], _FOR_SHOW] = ()
 
     def __repr__(self) -> str:
         parts = [f"{len(self.seeds)} seeds"] if self.seeds else []

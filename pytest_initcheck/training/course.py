@@ -11,8 +11,9 @@ from pytest_initcheck.capture.device import described
 from pytest_initcheck.capture.movement import copies, movement
 from pytest_initcheck.capture.written import body, optimizer_name, rates
 from pytest_initcheck.errors import InitcheckError
-from pytest_initcheck.records import ModelRecord, RunRecord
+from pytest_initcheck.records import Confusion, ModelRecord, RunRecord
 from pytest_initcheck.training.build import rehearse
+from pytest_initcheck.training.confusion import confusion, predicted
 from pytest_initcheck.training.engines import Engine, train
 from pytest_initcheck.training.history import History
 from pytest_initcheck.training.layer_snapshots import look_at
@@ -44,6 +45,7 @@ class Course:
         self.measured = [_measure(prepared, model, "before") for model in models]
         self.histories: dict[int, History] = {}
         self.afters: dict[int, ModelRecord] = {}
+        self.predictions: dict[int, torch.Tensor | None] = {}
         self.trained = 0
 
     def train(self, count: int) -> None:
@@ -58,6 +60,7 @@ class Course:
             self.histories[i] = history
         for i, model in zip(chosen, models, strict=True):
             self.afters[i] = look_at(self.prepared, model, "after", movement(model, self.starts[i]))
+            self.predictions[i] = predicted(self.prepared, model)
         self.trained = count
 
     def records(self) -> list[RunRecord]:
@@ -71,6 +74,7 @@ class Course:
                 [self.afters[i] for i in group],
                 meta,
                 self.told,
+                confusion(self.prepared, [self.predictions[i] for i in group]),
             )
             for group in self._groups(0, self.trained)
         ]
@@ -104,6 +108,7 @@ def _record(
     afters: Sequence[ModelRecord],
     meta: dict[str, str],
     engine: str,
+    confused: Confusion | None,
 ) -> RunRecord:
     names = dict.fromkeys(name for history in histories for name in history.metrics)
     missing = float("nan")
@@ -115,6 +120,7 @@ def _record(
         after=pooled_models(afters),
         meta=meta,
         engine=engine,
+        confusion=confused,
     )
 
 
