@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from pytest_initcheck import InitcheckFailure, RunRecord
+from pytest_initcheck.records import Points, Scatter
 from pytest_initcheck.statistics import share_at_least
 
 EPOCHS, RATE = 1000, np.float32(0.1)
@@ -181,6 +182,7 @@ def test_identical_weights_end_where_they_are_known_to_end(initcheck, training):
         "identical weights, BCE",
         RunRecord(
             curves={"cost": (tuple(cost.tolist()),)},
+            scatters=(units_by_epoch(training, 0, 0, "identical weights"),),
             metrics={
                 "parameters": tuple(final.tolist()),
                 "outputs at -2, 0, 2": tuple(outputs.tolist()),
@@ -231,6 +233,7 @@ def test_the_default_start_learns_the_box(initcheck, training, loss):
             seeds=SEEDS,
             curves={"cost": tuple(tuple(curve.tolist()) for curve in costs[:, 1:].T)},
             metrics={"final cost": tuple(ends.tolist())},
+            scatters=(units_by_epoch(training, which, 1, "default start, seed 0"),),
         ),
     )
     learned = int((ends < stuck / 10).sum())
@@ -272,6 +275,15 @@ def units_picture(training, loss, start):
     axes.set(xlabel="hidden unit 0", ylabel="hidden unit 1", xlim=(-0.05, 1.05), ylim=(-0.05, 1.05))
     axes.legend(fontsize="small")
     return figure
+
+
+def units_by_epoch(training, loss, start, title):
+    """The same as data, which the report steps through."""
+    moments = []
+    for epoch, rows in training.rows.items():
+        first, second = hidden(rows[loss, start], X.numpy()).T.tolist()
+        moments.append(Points(moment=f"epoch {epoch}", x=tuple(first), y=tuple(second)))
+    return Scatter(title=title, x="hidden unit 0", y="hidden unit 1", moments=tuple(moments))
 
 
 def cost_picture(costs, loss):

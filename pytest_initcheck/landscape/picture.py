@@ -11,12 +11,12 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from pytest_initcheck.errors import InitcheckError
+from pytest_initcheck.landscape.grid import covered, values_at
 from pytest_initcheck.landscape.problem import EscapeProblem
 
 _POINTS = 400
 _GRID = 80
 _SHOWN = 8
-_FAR = 20.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,9 +51,9 @@ def _checked(span: tuple[float, float] | None) -> None:
 
 
 def _on_curve(axes: Any, drawing: EscapeDrawing, span: tuple[float, float] | None) -> None:
-    low, high = span or _range(drawing.trajectories)
+    low, high = span or covered(drawing.trajectories)
     w = torch.linspace(low, high, _POINTS, dtype=drawing.trajectories.dtype)
-    axes.plot(w, _values(drawing, w[:, None]), label="objective function")
+    axes.plot(w, values_at(drawing.problem, w[:, None]), label="objective function")
     for row, label in _drawn(drawing):
         path, values = drawing.trajectories[row, :, 0], drawing.values[row]
         inside = (path >= low) & (path <= high)
@@ -82,10 +82,10 @@ def _drawn(drawing: EscapeDrawing) -> list[tuple[int, str]]:
 
 
 def _on_contours(axes: Any, drawing: EscapeDrawing, span: tuple[float, float] | None) -> None:
-    ranges = [span or _range(drawing.trajectories[..., i]) for i in range(2)]
+    ranges = [span or covered(drawing.trajectories[..., i]) for i in range(2)]
     x, y = (torch.linspace(*r, _GRID, dtype=drawing.trajectories.dtype) for r in ranges)
     points = torch.cartesian_prod(x, y)
-    height = _values(drawing, points).reshape(_GRID, _GRID).T
+    height = values_at(drawing.problem, points).reshape(_GRID, _GRID).T
     axes.contourf(x, y, height.numpy(), levels=30, cmap="viridis")
     for row, label in _drawn(drawing):
         path = drawing.trajectories[row]
@@ -99,20 +99,3 @@ def _over_steps(axes: Any, drawing: EscapeDrawing, span: tuple[float, float] | N
         axes.plot(drawing.values[row], linewidth=0.8, label=label)
     axes.set(xlabel="step", ylabel="objective")
     axes.legend(fontsize="x-small")
-
-
-def _range(values: Tensor) -> tuple[float, float]:
-    """What the trajectories of one element cover; a runaway only as far as a picture can show."""
-    start = float(values[0, 0])
-    near = (values - start).abs() <= _FAR * max(1.0, abs(start))
-    low, high = float(values[near].min()), float(values[near].max())
-    margin = 0.1 * (high - low) or 1.0
-    return low - margin, high + margin
-
-
-def _values(drawing: EscapeDrawing, points: Tensor) -> Tensor:
-    problem = drawing.problem
-    shape = problem.start.shape
-    with torch.no_grad():
-        found = [problem.value(p.reshape(shape).to(problem.start)) for p in points]
-    return torch.stack(found).detach().cpu()

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.landscape.ends import End
+from pytest_initcheck.landscape.grid import landscape
 from pytest_initcheck.landscape.problem import EscapeProblem
 from pytest_initcheck.records import Curve, RunRecord
 from pytest_initcheck.statistics import CONFIDENCE, ShareVerdict, share_at_least, wilson
@@ -107,6 +108,7 @@ class Escape:
             curves={**curves, "objective": _curves(self.values)},
             metrics=metrics,
             meta=self._meta(),
+            landscape=landscape(self.problem, self.trajectories),
         )
 
     def _meta(self) -> dict[str, str]:

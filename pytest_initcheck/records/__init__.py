@@ -35,6 +35,13 @@ from pytest_initcheck.records.measured import (
     TensorStats,
     UnitStats,
 )
+from pytest_initcheck.records.scenes import (
+    Confusion,
+    Landscape,
+    Mistaken,
+    Points,
+    Scatter,
+)
 
 __all__ = [
     "RANK",
@@ -42,6 +49,7 @@ __all__ = [
     "Bounds",
     "Comparison",
     "ComparisonStatus",
+    "Confusion",
     "Consequence",
     "Count",
     "Curve",
@@ -53,12 +61,16 @@ __all__ = [
     "Finite",
     "HeadsRecord",
     "Histogram",
+    "Landscape",
     "LayerRecord",
     "Look",
+    "Mistaken",
     "ModelRecord",
     "Picture",
+    "Points",
     "RemedyTarget",
     "RunRecord",
+    "Scatter",
     "SessionRecord",
     "Severity",
     "Share",

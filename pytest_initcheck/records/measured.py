@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.records.display import Displayed
+from pytest_initcheck.records.scenes import Confusion, Landscape, Scatter
 from pytest_initcheck.serialization import Limits, No, Use
 
 Curve = tuple[float, ...]
@@ -318,6 +319,7 @@ class RunRecord(Displayed):
     ``levels`` are values that a curve is read against, by curve and name: the loss of chance, the
     accuracy to reach. ``ledger`` tells of each parameter and buffer which calls wrote it, where the
     model was built under record; ``noticed`` of each planted fault the tests that noticed it.
+    ``landscape``, ``confusion`` and ``scatters`` are drawn by a report, too.
     """
 
     seeds: Annotated[tuple[int, ...], Use(compared=_SETTINGS, shown="seeds")] = ()
@@ -335,6 +337,9 @@ class RunRecord(Displayed):
     levels: Annotated[dict[str, dict[str, float]], _FOR_SHOW] = field(default_factory=dict)
     ledger: Annotated[dict[str, str], _FOR_SHOW] = field(default_factory=dict)
     noticed: Annotated[dict[str, tuple[str, ...]], _FOR_SHOW] = field(default_factory=dict)
+    landscape: Annotated[Landscape | None, _FOR_SHOW] = None
+    confusion: Annotated[Confusion | None, _FOR_SHOW] = None
+    scatters: Annotated[tuple[Scatter, ...], _FOR_SHOW] = ()
 
     def __repr__(self) -> str:
         parts = [f"{len(self.seeds)} seeds"] if self.seeds else []

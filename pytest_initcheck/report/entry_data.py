@@ -23,6 +23,7 @@ from pytest_initcheck.report.looks import look_views, path_text
 from pytest_initcheck.report.metrics import MetricRow, mean_text, metric_rows
 from pytest_initcheck.report.pack import rounded
 from pytest_initcheck.report.panels import Drawing, Facts, Panels, Part, Table
+from pytest_initcheck.report.scenes import scenes_data
 from pytest_initcheck.report.texts import Texts
 
 MOST_VALUES = 256
@@ -44,6 +45,7 @@ def entry_data(
         "looks": _charts(look_views(entry.looks), texts),
         "curves": _charts(curve_views(entry.record, expected, entry.kind), texts),
         "metrics": _metrics(entry.record, expected, texts),
+        **scenes_data(entry.record, texts),
         "layers": layers_data(entry, texts, budget),
         "panels": [
             [texts.add(view.title), [_part(part, texts) for part in view.parts]]

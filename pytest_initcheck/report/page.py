@@ -20,7 +20,7 @@ ICON = (
 )
 ICON_SOURCE = f"data:image/svg+xml;base64,{base64.b64encode(ICON.encode()).decode()}"
 # One script of several files, in this order.
-SCRIPTS = ("base", "scale", "curves", "marks", "findings", "panels", "list", "main")
+SCRIPTS = ("base", "scale", "curves", "marks", "findings", "panels", "scenes", "list", "main")
 STYLES = ("page", "drawing")
 
 

@@ -13,8 +13,9 @@ from pytest_initcheck.capture.movement import copies, movement
 from pytest_initcheck.capture.randomness import seed_all
 from pytest_initcheck.capture.written import body, optimizer_name, rates
 from pytest_initcheck.errors import InitcheckError
-from pytest_initcheck.records import ModelRecord, RunRecord
+from pytest_initcheck.records import Confusion, ModelRecord, RunRecord
 from pytest_initcheck.training.build import rehearse
+from pytest_initcheck.training.confusion import confusion, predicted
 from pytest_initcheck.training.engines import Engine, train
 from pytest_initcheck.training.history import History
 from pytest_initcheck.training.layer_snapshots import look_at
@@ -46,6 +47,7 @@ class Course:
         self.measured = [self._measure(i, "before") for i in range(len(models))]
         self.histories: dict[int, History] = {}
         self.afters: dict[int, ModelRecord] = {}
+        self.predictions: dict[int, torch.Tensor | None] = {}
         self.trained = 0
 
     def train(self, count: int) -> None:
@@ -60,6 +62,7 @@ class Course:
             self.histories[i] = history
         for i in chosen:
             self.afters[i] = self._look(i, "after", movement(self.models[i], self.starts[i]))
+            self.predictions[i] = self._predicted(i)
         self.trained = count
 
     def records(self) -> list[RunRecord]:
@@ -73,6 +76,7 @@ class Course:
                 [self.afters[i] for i in group],
                 meta,
                 self.told,
+                confusion(self.prepared, [self.predictions[i] for i in group]),
             )
             for group in self._groups(0, self.trained)
         ]
@@ -90,6 +94,10 @@ class Course:
     def _measure(self, place: int, moment: str) -> dict[str, float]:
         seed_all(self._seed(place))
         return _measured(self.prepared, self.models[place], moment)
+
+    def _predicted(self, place: int) -> torch.Tensor | None:
+        seed_all(self._seed(place))
+        return predicted(self.prepared, self.models[place])
 
     def _groups(self, first: int, last: int) -> list[range]:
         """The places of the models of some seeds, group by group."""
@@ -132,6 +140,7 @@ def record_of(
     afters: Sequence[ModelRecord],
     meta: dict[str, str],
     engine: str,
+    confused: Confusion | None,
 ) -> RunRecord:
     """The record of these seeds; ``befores`` may be of more."""
     names = dict.fromkeys(name for history in histories for name in history.metrics)
@@ -144,6 +153,7 @@ def record_of(
         after=pooled_models(afters),
         meta=meta,
         engine=engine,
+        confusion=confused,
     )
 
 

@@ -18,6 +18,7 @@ from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.records import ModelRecord, RunRecord
 from pytest_initcheck.training.build import build_models, rehearse
 from pytest_initcheck.training.carried import bits, held
+from pytest_initcheck.training.confusion import confusion
 from pytest_initcheck.training.course import Course, record_of, settings_of
 from pytest_initcheck.training.history import History
 from pytest_initcheck.training.loop import Tick
@@ -40,6 +41,7 @@ class Seen:
     before: ModelRecord
     history: History | None = None
     after: ModelRecord | None = None
+    predicted: Tensor | None = None
 
 
 def one_seed(cells: Sequence[Prepared], task: Task, tick: Tick) -> Seen:
@@ -59,7 +61,7 @@ def one_seed(cells: Sequence[Prepared], task: Task, tick: Tick) -> Seen:
             "backend: a step changes what the loss holds, which then depends on the seeds before; "
             "leave out backend="
         )
-    return Seen(course.befores[0], course.histories[0], course.afters[0])
+    return Seen(course.befores[0], course.histories[0], course.afters[0], course.predictions[0])
 
 
 def _state(loss: object) -> dict[str, object]:
@@ -113,6 +115,7 @@ class Afar:
             [each.after for each in done if each.after],
             settings_of(self.cells[cell], self.model),
             self.told,
+            confusion(self.cells[cell], [each.predicted for each in done]),
         )
 
 

@@ -25,17 +25,22 @@ from pytest_initcheck.records import (
     UnitStats,
 )
 from pytest_initcheck.report.write import render as page_of
-from pytest_initcheck.serialization import No, hints, undeclared, uses, without_none
+from pytest_initcheck.serialization import No, Use, hints, undeclared, uses, without_none
 from support.baseline import PROVENANCE, network
 
 _SHARE = typing.get_args(Share)[1]
 
 
 def kinds(kind: Any = Stored) -> list[type]:
-    """The record type and all those that its fields hold."""
+    """The record type and all those that its fields hold, but for what no baseline keeps."""
     found = [kind] if isinstance(kind, type) and dataclasses.is_dataclass(kind) else []
-    inner = hints(kind).values() if found else typing.get_args(kind)
+    inner = list(map(_kept, hints(kind).values())) if found else typing.get_args(kind)
     return list(dict.fromkeys([*found, *(k for one in inner for k in kinds(one))]))
+
+
+def _kept(hint: Any) -> Any:
+    declared = (x for x in typing.get_args(hint) if isinstance(x, Use))
+    return None if any(use.kept for use in declared) else hint
 
 
 def cases() -> list[tuple[type, str]]:
@@ -103,6 +108,8 @@ def made(kind: Any) -> Any:
     if dataclasses.is_dataclass(kind):
         needed = (f for f in dataclasses.fields(kind) if f.default is dataclasses.MISSING)
         return kind(**{f.name: made(hints(kind)[f.name]) for f in needed})  # type: ignore[operator]
+    if origin is tuple and dataclasses.is_dataclass(args[0]):
+        return (made(args[0]),)
     if origin is tuple:
         one = made(args[0])
         return (one,) if dataclasses.is_dataclass(one) else (one, changed(args[0], one))
@@ -121,7 +128,7 @@ def changed(kind: Any, value: Any) -> Any:
     if dataclasses.is_dataclass(value):
         return None
     if isinstance(value, tuple):
-        if kinds(inner[0]):
+        if dataclasses.is_dataclass(inner[0]) or kinds(inner[0]):
             return ()
         if isinstance(value[0], float):
             return tuple(changed(inner[0], item) for item in value)

@@ -46,6 +46,9 @@ function entryParts(test, entry) {
   if (entry.ignored) parts.push(h("h5", {}, "Ignored ", h("span", { class: "quiet" }, "these do not count")), findingList(entry.ignored, entry.moreIgnored, "quieted"));
   const overSeeds = [entry.looks ? [h("h5", {}, "Seeds"), h("p", {}, h("bdi", {}, text(entry.path))), chartsPart(entry.looks)] : "",
     entry.metrics ? metricsPart(entry.metrics) : "", entry.curves ? [h("h5", {}, "Curves"), chartsPart(entry.curves)] : ""];
+  if (entry.landscape?.ways.length) overSeeds.push(landscapePart(entry.landscape));
+  if (entry.scatters) overSeeds.push(h("h5", {}, "Points by moment"), h("div", { class: "lines" }, entry.scatters.map(scatterPart)));
+  if (entry.confusion) overSeeds.push(confusionPart(entry.confusion));
   const layers = entry.layers ? layersPart(test, entry) : "";
   parts.push(severities(entry).size ? [layers, overSeeds] : [overSeeds, layers]);
   for (const [title, panel] of entry.panels || []) parts.push(fold(h("bdi", {}, text(title)), () => panel.map(panelPart), "minor panel"));
