@@ -33,6 +33,8 @@ LITERAL = {
     ("IC103", "two"): "weight_norm has a size and a direction",
     ("IC107", "two"): "of one value the mean leaves nothing",
     ("IC108", "1"): "all is dropped",
+    ("IC118", "two"): "a pair of ranks",
+    ("IC119", "two"): "a pair of ranks",
     ("IC201", "two"): "a pair of units",
     ("IC202", "two"): "a pair of units",
     ("IC203", "two"): "a pair of layers, a tensor under another name",
@@ -68,6 +70,9 @@ LITERAL = {
     ("IC856", "2"): "the factor by which GradScaler moves its scale",
     ("IC856", "halved"): "the factor by which GradScaler moves its scale",
     ("IC860", "two"): "a run and its repetition",
+    ("IC904", "1"): "a quarter: exponents of width are multiples of a half",
+    ("IC904", "4"): "a quarter: exponents of width are multiples of a half",
+    ("IC904", "half"): "what lies between two exponents",
 }
 
 

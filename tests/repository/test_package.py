@@ -30,6 +30,8 @@ ALWAYS = {
         f"pytest_initcheck.plugin.{name}"
         for name in ("backend", "faults", "models", "repro", "selecting")
     ),
+    "pytest_initcheck.ranks",
+    "pytest_initcheck.ranks.writer",
     "pytest_initcheck.session",
     "pytest_initcheck.session.settings",
 }
