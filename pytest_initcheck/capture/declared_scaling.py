@@ -155,12 +155,15 @@ def _defined(node: ast.AST, prefix: str) -> Iterator[tuple[str, Function]]:
             yield from _defined(child, prefix)
 
 
-def _called(file: str, name: str) -> Iterator[str]:
+@functools.lru_cache(maxsize=4096)
+def _called(file: str, name: str) -> tuple[str, ...]:
     """The functions of the file that one names: those of its class, and plain ones."""
     node, home = _functions(file)[name], name.rpartition(".")[0]
     names = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
     methods = {n.attr for n in ast.walk(node) if isinstance(n, ast.Attribute)}
+    found = []
     for other in _functions(file):
         place, _, short = other.rpartition(".")
         if (place == home and short in methods) or (not place and short in names):
-            yield other
+            found.append(other)
+    return tuple(found)
