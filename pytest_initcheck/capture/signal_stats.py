@@ -25,6 +25,7 @@ from pytest_initcheck.capture.tensor_stats import (
 )
 from pytest_initcheck.capture.trace import Tracer
 from pytest_initcheck.evidence import Node, NonlinearityKey, NonlinearitySnapshot, OutputSnapshot
+from pytest_initcheck.ranks.dtensors import whole
 from pytest_initcheck.records import TensorStats
 
 # A relative slope of a twentieth: the unit passes on 5 % of the gradient that it could.
@@ -119,6 +120,7 @@ class SignalRecorder:
     ) -> None:
         if not slope.numel():
             return
+        slope = whole(slope)
         axis = None if found.family == "softmax" else self._axis(node, slope)
         units = 1 if axis is None else slope.shape[axis]
         key = NonlinearityKey(node.owner, found.name, node.layer, units)
