@@ -32,6 +32,7 @@ from pytest_initcheck.evidence import (
     OutputSnapshot,
     SumSnapshot,
 )
+from pytest_initcheck.ranks.dtensors import whole
 from pytest_initcheck.records import TensorStats
 
 # A relative slope of a twentieth: the unit passes on 5 % of the gradient that it could.
@@ -129,6 +130,7 @@ class SignalRecorder:
     ) -> None:
         if not slope.numel():
             return
+        slope = whole(slope)
         axis = None if found.family == "softmax" else self._axis(node, slope)
         units = 1 if axis is None else slope.shape[axis]
         key = NonlinearityKey(node.owner, found.name, node.layer, units)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 from torch import Tensor, nn
@@ -41,14 +43,32 @@ def reshard(model: nn.Module) -> None:
 
 def whole(tensor: Any) -> Tensor:
     """All of a tensor of which ranks may hold parts, detached; every rank has to call this."""
-    found: Any = tensor.detach()
-    if type(found) is Tensor:
-        return found
-    if is_sharded(found):
-        found = found.full_tensor()
+    if type(tensor) in _PLAIN:
+        plain: Tensor = tensor.detach()
+        return plain
+    if is_sharded(tensor):
+        with _kept_masks(tensor):
+            found = tensor.detach().full_tensor()
+    else:
+        found = tensor.detach()
     # What a collective is still at work on says so by its class.
     values: Tensor = found.wait() if hasattr(found, "wait") else found
     return values
+
+
+@contextlib.contextmanager
+def _kept_masks(tensor: Any) -> Iterator[None]:
+    """A lookup in a table of shards keeps its mask for who sums it up first: not for a look."""
+    buffers = [getattr(placement, "mask_buffer", None) for placement in tensor.placements]
+    before = [(buffer, dict(vars(buffer)), _mask(buffer)) for buffer in buffers if buffer]
+    yield
+    for buffer, state, mask in before:
+        vars(buffer).update(state)
+        buffer.data = mask
+
+
+def _mask(buffer: Any) -> Any:
+    return None if buffer.data is None else buffer.data.clone()
 
 
 def local(tensor: Any) -> Tensor:

@@ -6,7 +6,16 @@ import types
 
 import pytest
 import torch
-from support.spread_models import built, ddp, fsdp, part, rows
+from support.spread_models import (
+    built,
+    ddp,
+    flat_loss,
+    fsdp,
+    next_tokens,
+    part,
+    rows,
+    shared_heads,
+)
 from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import CPUOffloadPolicy, MixedPrecisionPolicy, fully_shard
@@ -118,6 +127,34 @@ def test_what_cannot_be_done_is_said_and_what_reset_parameters_missed_is_found()
     assert "is sharded over several ranks" in found["watch"]
     assert "each measured in its part" in found["told"]
     assert "not asked: dependences" in found["told"]
+
+
+def outputs(found):
+    """Name, number of values and deviation of what every layer gives."""
+    layers = (layer for layer in found.record.layers if layer.activations is not None)
+    return [(layer.name, layer.activations.n, layer.activations.std) for layer in layers]
+
+
+def heads(rank):
+    found = []
+    for is_wrapped in (False, True):
+        for unshard in (True, False):
+            model = shared_heads(built("heads"), is_wrapped=is_wrapped)
+            one = diagnose(model, next_tokens(), loss_fn=flat_loss, unshard=unshard)
+            found.append((said(lambda one=one: one), one.losses, outputs(one)))
+    return found
+
+
+def test_heads_and_a_vocabulary_that_ranks_share():
+    first, second = on_ranks(2, heads, timeout=120)
+    assert first == second
+    alone = diagnose(built("heads"), next_tokens(), loss_fn=flat_loss)
+    for verdict, losses, layers in first:
+        assert verdict == ("pass", [])
+        assert losses == pytest.approx(alone.losses, rel=1e-5)
+        assert [layer[:2] for layer in layers] == [layer[:2] for layer in outputs(alone)]
+        deviations = [layer[2] for layer in outputs(alone)]
+        assert [layer[2] for layer in layers] == pytest.approx(deviations, rel=1e-4)
 
 
 def grids(rank):

@@ -42,6 +42,26 @@ class Attending(nn.Module):
         return classes
 
 
+class Heads(nn.Module):
+    """A language model of one block, whose heads and vocabulary can be shared among ranks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding, self.head = nn.Embedding(12, 8), nn.Linear(8, 12)
+        self.q, self.k, self.v, self.out = (nn.Linear(8, 8) for _ in range(4))
+        self.norm, self.up, self.down = nn.LayerNorm(8), nn.Linear(8, 16), nn.Linear(16, 8)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        x = self.embedding(tokens)
+        each = (layer(x).unflatten(-1, (-1, 2)) for layer in (self.q, self.k, self.v))
+        q, k, v = (part.transpose(1, 2) for part in each)
+        mixed = nn.functional.scaled_dot_product_attention(q, k, v)
+        x = x + self.out(mixed.transpose(1, 2).flatten(-2))
+        x = x + self.down(nn.functional.gelu(self.up(self.norm(x))))
+        logits: Tensor = self.head(x)
+        return logits.flatten(0, 1)
+
+
 def mlp() -> nn.Module:
     return nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 3))
 
@@ -90,6 +110,7 @@ CASES: dict[str, Case] = {
     "synchronised": (synchronised, rows, {}),
     "transformer": (Attending, tokens, {}),
     "tied": (Tied, next_tokens, {"loss_fn": flat_loss}),
+    "heads": (Heads, next_tokens, {"loss_fn": flat_loss}),
 }
 
 
@@ -114,6 +135,27 @@ def fsdp(model: nn.Module) -> nn.Module:
         if any(True for _ in child.parameters()) and not isinstance(model, Tied):
             fully_shard(child)
     return fully_shard(model)
+
+
+def shared_heads(model: nn.Module, *, is_wrapped: bool = False) -> nn.Module:
+    """Heads and vocabulary over the ranks; with ``is_wrapped`` DTensors between two layers, too."""
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.tensor import Replicate
+    from torch.distributed.tensor.parallel import (
+        ColwiseParallel,
+        RowwiseParallel,
+        parallelize_module,
+    )
+
+    plan = {
+        "embedding": RowwiseParallel(input_layouts=Replicate()),
+        **{name: ColwiseParallel() for name in ("q", "k", "v")},
+        "out": RowwiseParallel(),
+        "up": ColwiseParallel(use_local_output=not is_wrapped),
+        "down": RowwiseParallel(),
+        "head": ColwiseParallel(output_layouts=Replicate()),
+    }
+    return parallelize_module(model, init_device_mesh("cpu", (dist.get_world_size(),)), plan)
 
 
 def tensor_parallel(model: nn.Module) -> nn.Module:
