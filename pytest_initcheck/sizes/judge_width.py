@@ -19,6 +19,7 @@ from pytest_initcheck.sizes.expected import (
 from pytest_initcheck.sizes.exponent import Exponent, slope_of
 from pytest_initcheck.sizes.remedies import remedy
 from pytest_initcheck.sizes.result import Scaling
+from pytest_initcheck.statistics import CONFIDENCE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +66,7 @@ def _faults(
     for layer in layers:
         if step not in found.steps_of(layer, quantity):
             continue
-        exponent = found.exponent(layer, quantity, step)
+        exponent = found.exponent(layer, quantity, step, _confidence(found, step))
         band = _band(found, layer, quantity, expected)
         if is_outside(exponent, band):
             yield Fault(layer=layer, quantity=quantity, step=step, exponent=exponent, band=band)
@@ -88,6 +89,14 @@ def _faults_of_gain(found: Scaling, expected: Expected) -> Iterator[Fault]:
 def is_inside(exponent: Exponent, band: Band) -> bool:
     """Whether the whole interval is inside."""
     return exponent.is_known and band.low <= exponent.low and exponent.high <= band.high
+
+
+def _confidence(found: Scaling, step: int) -> float:
+    """Of one look: a layer that is looked at after each step may fail by chance at any of them.
+
+    All looks together have `CONFIDENCE`. Source: Bonferroni (1936).
+    """
+    return 1 - (1 - CONFIDENCE) / found.steps if step else CONFIDENCE
 
 
 def is_outside(exponent: Exponent, band: Band) -> bool:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.records import RunRecord
 from pytest_initcheck.sizes.exponent import Exponent, exponent_of, slope_of
+from pytest_initcheck.statistics import CONFIDENCE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -120,13 +121,17 @@ class Scaling:
         keys = self.values[0][0]
         return [step for step in range(self.steps + 1) if (layer, quantity, step) in keys]
 
-    def exponent(self, layer: str, quantity: str, step: int = -1) -> Exponent:
+    def exponent(
+        self, layer: str, quantity: str, step: int = -1, confidence: float = CONFIDENCE
+    ) -> Exponent:
         """How a quantity of a layer grows with the size, at a step; -1 for the last.
+
+        ``confidence`` is that of its interval, 0.95 by default.
 
         Raises:
             InitcheckError: nothing of this name was measured.
         """
-        return exponent_of(self.sizes, self.samples(layer, quantity, step))
+        return exponent_of(self.sizes, self.samples(layer, quantity, step), confidence)
 
     def run_record(self) -> RunRecord:
         """Per seed the exponent of every quantity, at the start or after the last step."""

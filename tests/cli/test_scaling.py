@@ -40,7 +40,7 @@ WIDTHS = ("--sizes", "16,32,64", "--seeds", "2", "--steps", "1")
 @pytest.fixture
 def command(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "nets.py").write_text(MODELS)
+    (tmp_path / "scaled_nets.py").write_text(MODELS)
 
     def run(*words):
         status = main(["scaling", *words])
@@ -50,7 +50,7 @@ def command(tmp_path, monkeypatch, capsys):
 
 
 def test_the_table_has_every_layer_and_what_was_guessed(command):
-    status, out, _ = command("nets.py:net", *WIDTHS)
+    status, out, _ = command("scaled_nets.py:net", *WIDTHS)
     assert status == 0
     assert "guessed: inputs" in out
     rows = [line.split()[:2] for line in out.splitlines()]
@@ -59,7 +59,7 @@ def test_the_table_has_every_layer_and_what_was_guessed(command):
 
 def test_what_is_wrong_is_told_with_status_1(command):
     status, out, _ = command(
-        "nets.py:net", *WIDTHS, "--optimizer", "adam", "--parametrization", "none"
+        "scaled_nets.py:net", *WIDTHS, "--optimizer", "adam", "--parametrization", "none"
     )
     assert status == 1
     assert "IC904 width: layer '2': exponent of the own change after step 1" in out
@@ -67,14 +67,14 @@ def test_what_is_wrong_is_told_with_status_1(command):
 
 
 def test_rates_by_layer_come_from_a_function_of_the_model(command):
-    words = ("nets.py:mup", *WIDTHS, "--parametrization", "mup")
-    assert command(*words, "--optimizer", "nets.py:rates")[0] == 0
+    words = ("scaled_nets.py:mup", *WIDTHS, "--parametrization", "mup")
+    assert command(*words, "--optimizer", "scaled_nets.py:rates")[0] == 0
     assert command(*words, "--optimizer", "adam")[0] == 1
 
 
 def test_batches_by_size_arguments_report_and_picture(command, tmp_path):
     status, out, _ = command(
-        *("nets.py:net", *WIDTHS, "--args", "act=Tanh", "--batch", "nets.py:batch"),
+        *("scaled_nets.py:net", *WIDTHS, "--args", "act=Tanh", "--batch", "scaled_nets.py:batch"),
         *("--report", "out/page.html", "--plot", "out.png"),
     )
     assert status == 0
@@ -84,7 +84,7 @@ def test_batches_by_size_arguments_report_and_picture(command, tmp_path):
 
 
 def test_json_holds_the_exponents(command):
-    status, out, _ = command("nets.py:net", *WIDTHS, "--json")
+    status, out, _ = command("scaled_nets.py:net", *WIDTHS, "--json")
     found = json.loads(out)
     assert status == 0
     assert found["sizes"] == [16, 32, 64]
@@ -96,7 +96,7 @@ def test_json_holds_the_exponents(command):
 
 
 def test_a_depth_is_judged_as_one(command):
-    status, out, _ = command("nets.py:deep", "--sizes", "2,4,8", "--seeds", "2", "--depth")
+    status, out, _ = command("scaled_nets.py:deep", "--sizes", "2,4,8", "--seeds", "2", "--depth")
     assert status == 1
     assert "IC905 depth: layer '0': exponent of the gradient at the first layer" in out
 
@@ -104,10 +104,10 @@ def test_a_depth_is_judged_as_one(command):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("nets.py:net",), "--sizes"),
-        (("nets.py:net", "--sizes", "a"), "whole numbers"),
-        (("nets.py:net", "--sizes", "8"), "at least two"),
-        (("nets.py:none", "--sizes", "8,16"), "has no 'none'"),
+        (("scaled_nets.py:net",), "--sizes"),
+        (("scaled_nets.py:net", "--sizes", "a"), "whole numbers"),
+        (("scaled_nets.py:net", "--sizes", "8"), "at least two"),
+        (("scaled_nets.py:none", "--sizes", "8,16"), "has no 'none'"),
     ],
 )
 def test_wrong_use_is_one_line(command, words, said):
