@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Generator
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,6 @@ import pytest
 
 from pytest_initcheck.plugin import hooks, markers, models, options, repro
 from pytest_initcheck.plugin.controller import REPORT_ATTRIBUTE, Controller, is_worker
-from pytest_initcheck.ranks.writer import rank_here
 
 if TYPE_CHECKING:
     from pytest_initcheck.baseline import Baselines
@@ -119,8 +119,11 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Keep the outcome; at the end of the test send what it recorded along with the report."""
     report = yield
-    # A test may leave its process group again.
-    rank_here()
+    if "torch" in sys.modules:
+        from pytest_initcheck.ranks.writer import rank_here
+
+        # A test may leave its process group again.
+        rank_here()
     outcome = item.stash.get(OUTCOME, None)
     if outcome is not None:
         outcome.see(report, call)

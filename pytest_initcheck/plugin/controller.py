@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_initcheck.plugin.collection import Collection
-from pytest_initcheck.ranks.writer import is_writer, rank_here
 
 if TYPE_CHECKING:
     from pytest_initcheck.session.collector import Session
@@ -70,6 +69,8 @@ class Controller:
         wanted = asked and not self.config.option.collectonly
         if session.exitstatus == pytest.ExitCode.USAGE_ERROR or not (self.session or wanted):
             return
+        from pytest_initcheck.ranks.writer import is_writer, rank_here
+
         collected = self._collect()
         self._add_crashes(collected)
         if not is_writer():

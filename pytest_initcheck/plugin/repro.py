@@ -6,7 +6,6 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_initcheck.plugin.paths import path_option
-from pytest_initcheck.ranks.writer import is_writer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,6 +47,8 @@ def resolve(config: pytest.Config) -> Repro:
 
 def leave(repro: Repro, nodeid: str, found: Diagnosis) -> str:
     """Write the script of a diagnosis, and the line that names it; "" where none is wanted."""
+    from pytest_initcheck.ranks.writer import is_writer
+
     if repro.folder is None or found.subject is None or not is_writer():
         return ""
     from pytest_initcheck import files
