@@ -162,7 +162,7 @@ class SignalRecorder:
         # Before it runs: what adds in place leaves nothing of its first operand.
         pairs = zip(call.tensors, call.origins, strict=True)
         operands = {
-            origin.node: summarise(tensor, self.ledger, of="moments")
+            origin.node: summarise(tensor, self.ledger, of="moments", kind="summary")
             for tensor, origin in pairs
             if origin is not None and not origin.is_parameter and _is_plain(tensor)
         }
@@ -170,7 +170,7 @@ class SignalRecorder:
 
     def _see_total(self, operands: dict[int, Summary], node: Node, total: Tensor) -> None:
         if self._sums is not None and _is_plain(total):
-            self._sums[node.index] = operands, summarise(total, self.ledger, of="moments")
+            self._sums[node.index] = operands, summarise(total, self.ledger, of="moments", kind="summary")
 
     def sums(self) -> dict[int, SumSnapshot]:
         """What was added to what, by node, once the ledger has been read."""
