@@ -76,7 +76,7 @@ def _serve(
     try:
         dist.init_process_group(
             "gloo",
-            store=dist.FileStore(f"{folder}/meet", size),
+            store=dist.FileStore(f"{folder}/meet", size),  # type: ignore[attr-defined]
             rank=rank,
             world_size=size,
             timeout=timedelta(seconds=timeout / 2),
