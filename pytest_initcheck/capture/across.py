@@ -22,9 +22,10 @@ Array = np.ndarray[Any, Any]
 # "own": every rank has all of it. "summary": moments of values; "fixed": of such that may not
 # depend on the samples; "slopes": of gradients of the rank's own loss. "units": sums per unit.
 # "variation", "rows": of samples. "loss": a mean over samples. "sum": adds up. "list": one after
-# the other. What is "shared" is of units of which ranks with the same samples have a share each.
+# the other. "heads": two means over samples and a maximum per head. What is "shared" is of units of which ranks with the same samples have a share each.
 Kind = Literal[
     "own", "summary", "fixed", "slopes", "units", "variation", "rows", "loss", "sum", "list",
+    "heads",
     "shared summary", "shared slopes", "shared units",
 ]  # fmt: skip
 _HEAD = 6
@@ -165,6 +166,9 @@ def _of_peers(peers: Sequence[Slot]) -> Slot:
     if first.kind.endswith("units"):
         tables = [peer.numbers.reshape(4, -1) for peer in peers]
         return Slot(np.concatenate(tables, axis=1).reshape(-1), first.kind, n)
+    if first.kind == "heads":
+        tables = [peer.numbers.reshape(3, -1) for peer in peers]
+        return Slot(np.concatenate(tables, axis=1).reshape(-1), first.kind, n)
     if first.kind == "variation":
         squares = sum(peer.numbers[0] * peer.n for peer in peers) / max(n, 1)
         means = np.concatenate([peer.numbers[1:] for peer in peers])
@@ -247,6 +251,13 @@ def _independent(parts: Sequence[Slot], _: Sequence[float]) -> Array:
     return known
 
 
+def _by_head(parts: Sequence[Slot], weights: Sequence[float]) -> Array:
+    """The means of passed gradient and entropy, and the largest score, head by head."""
+    tables = np.stack([part.numbers.reshape(3, -1) for part in parts])
+    means = np.average(tables[:, :2], axis=0, weights=weights)
+    return np.concatenate([means, tables[:, 2:].max(0)]).reshape(-1)
+
+
 def _listed(parts: Sequence[Slot], _: Sequence[float]) -> Array:
     return np.concatenate([part.numbers for part in parts])
 
@@ -264,4 +275,5 @@ _MERGE: dict[Kind, Callable[[Sequence[Slot], Sequence[float]], Array]] = {
     "loss": _mean,
     "sum": _added,
     "list": _listed,
+    "heads": _by_head,
 }

@@ -32,7 +32,7 @@ class HeadRecorder:
             return
         scores, shares = self._by_head(node, scores.detach()), self._by_head(node, shares.detach())
         self._slots.setdefault((node.owner, node.layer), []).append(
-            self._ledger.put(_measured(scores, shares))
+            self._ledger.put(_measured(scores, shares), "heads")
         )
 
     def heads(self) -> dict[tuple[str, str], HeadsSnapshot]:

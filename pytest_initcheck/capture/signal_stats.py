@@ -170,7 +170,10 @@ class SignalRecorder:
 
     def _see_total(self, operands: dict[int, Summary], node: Node, total: Tensor) -> None:
         if self._sums is not None and _is_plain(total):
-            self._sums[node.index] = operands, summarise(total, self.ledger, of="moments", kind="summary")
+            self._sums[node.index] = (
+                operands,
+                summarise(total, self.ledger, of="moments", kind="summary"),
+            )
 
     def sums(self) -> dict[int, SumSnapshot]:
         """What was added to what, by node, once the ledger has been read."""

@@ -78,7 +78,8 @@ class SnapshotTaker:
         ledger = DeferredRead(self.across)
         settled = None if full else self._settled
         recorder = SignalRecorder(ledger, full=full, settled=settled, is_first=step == 0)
-        routers = RouterRecorder(ledger) if step == 0 else None
+        # What routers drawn at random do with the tokens of all ranks cannot be merged.
+        routers = RouterRecorder(ledger) if step == 0 and self.across is None else None
         heads = HeadRecorder(self.model, self._samples(), ledger) if full else None
         tracer = Tracer(self.model, _told(recorder.observer(), heads, routers), self._plan)
         recorder.tracer = tracer
