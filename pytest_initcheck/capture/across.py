@@ -22,11 +22,11 @@ Array = np.ndarray[Any, Any]
 # "own": every rank has all of it. "summary": moments of values; "fixed": of such that may not
 # depend on the samples; "slopes": of gradients of the rank's own loss. "units": sums per unit.
 # "variation", "rows": of samples. "loss": a mean over samples. "sum": adds up. "list": one after
-# the other. "heads": two means over samples and a maximum per head. What is "shared" is of units of which ranks with the same samples have a share each.
+# the other. "heads": two means over samples and a maximum per head. What is "shared" is of units
+# of which ranks with the same samples have a share each.
 Kind = Literal[
     "own", "summary", "fixed", "slopes", "units", "variation", "rows", "loss", "sum", "list",
-    "heads",
-    "shared summary", "shared slopes", "shared units",
+    "heads", "shared summary", "shared slopes", "shared units",
 ]  # fmt: skip
 _HEAD = 6
 
