@@ -101,7 +101,7 @@ def _all(evidence: Evidence) -> Iterator[_Wrong]:
     known = {built.name: built for built in facts.tensors} if facts else {}
     for parameter in evidence.parameters.values():
         built = known.get(parameter.name)
-        if parameter.groups > 1:
+        if parameter.groups > 1 or _is_factor(evidence, parameter):
             continue
         fans = (built and built.fans) or _traced(parameter)
         if built is not None and built.law is not None:
@@ -110,6 +110,18 @@ def _all(evidence: Evidence) -> Iterator[_Wrong]:
             wrong = _by_values(evidence, parameter, built, fans)
         if wrong:
             yield wrong
+
+
+def _is_factor(evidence: Evidence, parameter: Parameter) -> bool:
+    """Whether the weight that is read is made of this matrix and others."""
+    read = {
+        name
+        for n in evidence.nodes
+        if n.is_layer and parameter.name in n.params
+        for name in n.params
+    }
+    known = evidence.parameters
+    return sum(len(known[name].shape) > 1 for name in read if name in known) > 1
 
 
 def _is_far(drawn: float, std: float) -> bool:
