@@ -95,7 +95,7 @@ def test_the_ledger_tells_both_lines():
     found = named(judged(lambda: stack(change)), "IC407")
 
     assert found.severity == "error"
-    assert "then mul_(other=0.4) at test_streams.py" in found.cause
+    assert "then multiplied by 0.4 at test_streams.py" in found.cause
     assert "xavier_normal_" in found.cause
 
 

@@ -305,6 +305,6 @@ def test_its_baseline_holds_the_outcome_and_not_the_curves(models):
 
 
 def test_bad_input_is_one_clear_error(models):
-    result = run(models, "initcheck.assert_learns(net, batch())", OFF)
+    result = run(models, "initcheck.assert_learns([net()], batch())", OFF)
     assert result.ret == 1
-    result.stdout.fnmatch_lines(["E*InitcheckError: model is a function, not an nn.Module*"])
+    result.stdout.fnmatch_lines(["E*InitcheckError: model is a list, not an nn.Module*"])

@@ -108,8 +108,6 @@ def made(kind: Any) -> Any:
     if dataclasses.is_dataclass(kind):
         needed = (f for f in dataclasses.fields(kind) if f.default is dataclasses.MISSING)
         return kind(**{f.name: made(hints(kind)[f.name]) for f in needed})  # type: ignore[operator]
-    if origin is tuple and dataclasses.is_dataclass(args[0]):
-        return (made(args[0]),)
     if origin is tuple:
         one = made(args[0])
         return (one,) if dataclasses.is_dataclass(one) else (one, changed(args[0], one))
