@@ -36,6 +36,11 @@ def pytest_configure():
     hypothesis.settings.load_profile("patient")
 
 
+def pytest_collection_modifyitems(items):
+    """Jobs of several ranks come first: after a test that compiles they cannot be forked."""
+    items.sort(key=lambda item: "distributed" not in item.path.parts)
+
+
 def pytest_collection_finish():
     """Do not look for garbage in what lives as long as the session."""
     gc.freeze()

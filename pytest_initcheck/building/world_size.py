@@ -78,13 +78,13 @@ def by_stages(building: Building) -> Iterator[Unlike]:
 
 
 def _job(size: int, work: Callable[[int], Start]) -> list[Start]:
-    refusal = no_fork(torch.device("cpu"))
+    refusal = no_fork(torch.device("cpu"), goes_backward=False)
     if refusal is not None:
         raise InitcheckError(
             f"a job of {size} ranks cannot be started here: {refusal}; run this test where torch "
             "sees the CPU alone, on Linux"
         )
-    return on_ranks(size, work)
+    return on_ranks(size, work, goes_backward=False)
 
 
 def _start(building: Building, size: int) -> Start:

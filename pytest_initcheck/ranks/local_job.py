@@ -1,4 +1,4 @@
-"""A job of several processes on this machine: forked, joined by gloo, and gone at the end."""
+"""A job of several processes on this machine: started, joined by gloo, and gone at the end."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import tempfile
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from multiprocessing.connection import Connection
 from typing import Any
@@ -16,17 +16,23 @@ import torch
 import torch.distributed as dist
 
 from pytest_initcheck.errors import InitcheckError
+from pytest_initcheck.ranks.forking import survives_fork
 
 
-def on_ranks(size: int, work: Callable[[int], Any], timeout: float = 60.0) -> list[Any]:
-    """What ``work(rank)`` gives on each of several forked ranks; plain data, in their order.
+def on_ranks(
+    size: int, work: Callable[[int], Any], timeout: float = 60.0, *, goes_backward: bool = True
+) -> list[Any]:
+    """What ``work(rank)`` gives on each of several ranks; plain data, in their order.
 
-    ``timeout`` is how long a rank may take, in seconds; a wait for another one takes half of it.
+    They are forked, or, where ``work`` goes backward and autograd does not survive that, started
+    anew, which asks for ``work`` of a module, with plain arguments. ``timeout`` is how long a rank
+    may take, in seconds; a wait for another one takes half of it.
 
     Raises:
         InitcheckError: a rank raised, or said nothing in time; the message holds what it said.
     """
-    context = multiprocessing.get_context("fork")
+    can_fork = not goes_backward or survives_fork()
+    context: Any = multiprocessing.get_context("fork" if can_fork else "spawn")
     with tempfile.TemporaryDirectory() as folder:
         ends = [context.Pipe(duplex=False) for _ in range(size)]
         processes = [
@@ -37,10 +43,7 @@ def on_ranks(size: int, work: Callable[[int], Any], timeout: float = 60.0) -> li
             )
             for rank in range(size)
         ]
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)
-            for process in processes:
-                process.start()
+        _start(processes)
         for _, writer in ends:
             writer.close()
         try:
@@ -50,6 +53,20 @@ def on_ranks(size: int, work: Callable[[int], Any], timeout: float = 60.0) -> li
                 process.join(5)
                 if process.is_alive():
                     process.kill()
+
+
+def _start(processes: Sequence[Any]) -> None:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            for process in processes:
+                process.start()
+    except Exception as error:
+        raise InitcheckError(
+            "ranks cannot be forked here, as autograd has threads of its own after torch.compile, "
+            f"nor started anew ({error}); pass a function of a module, or run this test before "
+            "those that compile"
+        ) from error
 
 
 def _heard(reader: Connection, timeout: float) -> Any:

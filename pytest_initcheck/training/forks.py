@@ -22,6 +22,7 @@ from typing import Any, Generic, TypeVar
 import torch
 
 from pytest_initcheck.errors import InitcheckError
+from pytest_initcheck.ranks.forking import survives_fork
 from pytest_initcheck.training.build import describe_error
 from pytest_initcheck.training.loop import Tick
 from pytest_initcheck.training.workers import worker_count
@@ -39,8 +40,8 @@ class _InChild(Exception):
     """Where in a child it happened, as text."""
 
 
-def no_fork(device: torch.device) -> str | None:
-    """Why there can be no forked processes, if so."""
+def no_fork(device: torch.device, *, goes_backward: bool = True) -> str | None:
+    """Why there can be no forked processes, which may go backward, if so."""
     if not sys.platform.startswith("linux"):
         return f"processes are not forked on {sys.platform}"
     if device.type != "cpu":
@@ -49,6 +50,8 @@ def no_fork(device: torch.device) -> str | None:
         return "autograd has threads for the accelerator here, which do not survive a fork"
     if multiprocessing.current_process().daemon:
         return "this process is itself a worker, which may have none"
+    if goes_backward and not survives_fork():
+        return "autograd has threads here, as after torch.compile, which do not survive a fork"
     return None
 
 
