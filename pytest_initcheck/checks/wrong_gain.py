@@ -42,7 +42,7 @@ class WrongGain:
             "torch.nn.init.calculate_gain",
             reference="He et al.: Delving Deep into Rectifiers (2015); Glorot, Bengio: "
             "Understanding the difficulty of training deep feedforward networks (2010); PyTorch "
-            "documentation: torch.nn.init.calculate_gain",
+            "documentation of torch.nn.init.calculate_gain",
             follows=frozenset({"IC101", "IC104", "IC131", "IC501"}),
             quantity="gain of the initialiser",
             exempt="defaults of torch's own modules, and the slope that is theirs; layers that no "

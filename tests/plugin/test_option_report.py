@@ -144,7 +144,7 @@ def _full(_handle):
 
 
 def test_fault_of_the_renderer_costs_no_result(project, monkeypatch):
-    def broken(_session):
+    def broken(*_):
         raise ZeroDivisionError("division by zero")
 
     monkeypatch.setattr(page, "render_page", broken)

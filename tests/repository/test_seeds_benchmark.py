@@ -8,7 +8,7 @@ import timing
 import torch
 from support.training import experiment
 
-from pytest_initcheck.training import workers
+from pytest_initcheck.backends import cores
 from pytest_initcheck.training.build import build_models
 from pytest_initcheck.training.engines import train
 from pytest_initcheck.training.prepare import prepare
@@ -31,7 +31,7 @@ def test_twice_as_fast_is_two(capsys):
 
 def test_every_engine_starts_from_the_same_models(monkeypatch):
     monkeypatch.delenv("PYTEST_XDIST_WORKER_COUNT", raising=False)
-    monkeypatch.setattr(workers.os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
+    monkeypatch.setattr(cores.os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
     times, told = seeds.timed(experiment(), 2, 2, 1)
     assert list(times) == ["by hand", "plain", *seeds.ENGINES]
     assert told.startswith("plain (the other seeds take")
