@@ -57,7 +57,7 @@ def _view(looks: Sequence[Look]) -> CurveView:
     )
     told = (f"{look.seeds} seeds: {look.statistic:.3g}, {look.decision}" for look in looks)
     return CurveView(
-        title=TITLES.get(last.question, last.question).format(about=last.about),
+        title=_title(last),
         x_label="seeds",
         lines=tuple(line for line in lines if line.points),
         note="; ".join(told),
@@ -74,3 +74,9 @@ def _height(look: Look) -> float:
     if math.isfinite(look.statistic):
         return look.statistic
     return 1.5 * max((one.rejects or 0.0 for one in look.bounds), default=1.0)
+
+
+def _title(look: Look) -> str:
+    # A question of a run.json that somebody else wrote is no template.
+    known = TITLES.get(look.question)
+    return look.question if known is None else known.format(about=look.about)
