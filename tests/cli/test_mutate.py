@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
+
+from pytest_initcheck.cli import main
 
 TESTS = """
 import torch
@@ -36,17 +35,17 @@ def test_that_fails_anyway():
 
 
 @pytest.fixture
-def mutate(tmp_path):
+def mutate(tmp_path, monkeypatch, capsys):
     """Runs the command in a project of its own; its status, what it printed, and errors."""
     (tmp_path / "test_it.py").write_text(TESTS)
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    monkeypatch.chdir(tmp_path)
 
     def run(*arguments):
-        command = [sys.executable, "-m", "pytest_initcheck.cli", "mutate", *arguments]
-        done = subprocess.run(
-            command, cwd=tmp_path, capture_output=True, text=True, env=dict(os.environ), check=False
-        )
-        return done.returncode, done.stdout, done.stderr
+        # The runs of pytest that it starts are processes of their own.
+        status = main(["mutate", *arguments])
+        said = capsys.readouterr()
+        return status, said.out, said.err
 
     run.folder = tmp_path
     return run
