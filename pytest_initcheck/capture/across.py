@@ -88,15 +88,22 @@ class Across:
                 parameter.grad.mul_(share)
                 dist.all_reduce(parameter.grad, group=self._replicas)
 
-    def mean(self, values: Sequence[float | None]) -> list[float | None]:
+    def mean(
+        self, values: Sequence[float | None], largest: Sequence[float | None] = ()
+    ) -> list[float | None]:
         """Of numbers that each rank has of its samples, those of all; None where one has none.
+
+        ``values`` are means, after which come those of which the ``largest`` is wanted.
 
         Raises:
             RankError: another rank failed.
         """
-        mine = np.array([np.nan if value is None else value for value in values], np.float64)
-        said = [np.frombuffer(body) for body in self.ranks.exchange(mine.tobytes())]
-        found = np.average([said[g[0]] for g in self.groups], axis=0, weights=self.weights)
+        mine = [np.nan if value is None else value for value in (*values, *largest)]
+        body = np.array(mine, np.float64).tobytes()
+        said = np.stack([np.frombuffer(each) for each in self.ranks.exchange(body)])
+        said, count = said[[group[0] for group in self.groups]], len(values)
+        means = np.average(said[:, :count], axis=0, weights=self.weights)
+        found = [*means, *said[:, count:].max(0)]
         return [None if value != value else float(value) for value in found]
 
     def merged(self, slots: Sequence[Slot]) -> tuple[list[Array], dict[int, Extent]]:

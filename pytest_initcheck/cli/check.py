@@ -15,6 +15,7 @@ from pytest_initcheck.cli import FOUND, OK
 from pytest_initcheck.cli.check_json import data_of
 from pytest_initcheck.cli.check_options import asked_of
 from pytest_initcheck.errors import InitcheckError
+from pytest_initcheck.ranks.writer import is_writer
 from pytest_initcheck.records import Entry, Finding, ModelRecord, SessionRecord, TestRecord
 from pytest_initcheck.session.failure import code_lines, profile_lines, remedies, worst_first
 from pytest_initcheck.session.provenance import provenance
@@ -56,8 +57,8 @@ def check(arguments: argparse.Namespace) -> int:
 
 
 def _written(arguments: argparse.Namespace, diagnosis: Diagnosis) -> str:
-    """Where the report went; "" where none was wanted."""
-    if arguments.report == "off":
+    """Where the report went; "" where none was wanted, or another rank writes it."""
+    if arguments.report == "off" or not is_writer():
         return ""
     return str(report.write(_session(arguments.target, diagnosis), arguments.report))
 

@@ -128,7 +128,7 @@ Scale = tuple[float, float] | None
 def _merged(facts: LossFacts, scale: Scale, across: Across) -> tuple[LossFacts, Scale]:
     """What each rank knows of the loss and the data of its samples, for those of all."""
     square, largest = (None, None) if scale is None else (scale[0] ** 2, scale[1])
-    chance, square, largest = across.mean([facts.uninformed, square, largest])
+    chance, square, largest = across.mean([facts.uninformed, square], [largest])
     if square is not None and largest is not None:
         scale = square**0.5, largest
     return replace(facts, uninformed=chance), scale

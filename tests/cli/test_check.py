@@ -345,3 +345,12 @@ def test_a_model_that_stood_before_has_no_ledger(zoo, capsys):
 
     assert "ledger" not in json.loads(check(capsys, f"{zoo}:ready", *asked)[1])["record"]
     assert "0.weight" in json.loads(check(capsys, f"{zoo}:good", *asked)[1])["record"]["ledger"]
+
+
+def test_of_several_ranks_the_first_writes_the_report(zoo, capsys, tmp_path, monkeypatch):
+    for name, value in {"RANK": "1", "WORLD_SIZE": "2", "TORCHELASTIC_RUN_ID": "here"}.items():
+        monkeypatch.setenv(name, value)
+    code, out, _ = check(capsys, f"{zoo}:good", "--input", "8,20", "--classes", "10")
+    assert code == 0
+    assert "report: " not in out
+    assert not (tmp_path / "initcheck-report").exists()
