@@ -126,4 +126,4 @@ def _raise(findings: Sequence[Finding]) -> None:
 def _lines(finding: Finding) -> list[str]:
     where = f"layer {finding.layer!r}" if finding.layer else "model"
     head = f"{finding.id} {finding.title}: {where}: {finding.numbers}"
-    return [head, f"  cause   {finding.cause}", f"  remedy  {finding.remedy}"]
+    return [head, f"  cause   {finding.cause}", f"  fix     {finding.remedy}"]
