@@ -11,7 +11,12 @@ from pathlib import Path
 
 from torch import nn
 
-from pytest_initcheck.capture.scaling_statements import Function, Scaling, scaling_statements
+from pytest_initcheck.capture.scaling_statements import (
+    Function,
+    Scaling,
+    names_for_sure,
+    scaling_statements,
+)
 from pytest_initcheck.evidence.construction import ConstructionFacts
 from pytest_initcheck.evidence.scaling_line import ScalingLine
 
@@ -31,9 +36,9 @@ def declared_scaling(
 ) -> tuple[ScalingLine, ...]:
     """The lines that divide by √(number of layers) in what initialises the model.
 
-    Looked at are the initialising methods of the model's classes, what they name in their own
-    file, and, with ``facts``, the functions that wrote its parameters. Lines behind a setting that
-    is off, or that cannot be told, do not count; nor does what has no source.
+    Looked at are the initialising methods of the model's classes, what they are sure to name in
+    their own file, and, with ``facts``, the functions that wrote its parameters. Lines and calls
+    behind a setting that is off, or that cannot be told, do not count; nor does what has no source.
     """
     found: dict[tuple[str, int], ScalingLine] = {}
     for file, name, owner, kind in _functions_of(model, facts):
@@ -109,7 +114,7 @@ def _functions_of(
                 continue
             seen.add((file, name))
             yield file, name, owner, kind
-            waiting += [(file, other) for other in _called(file, name)]
+            waiting += [(file, other) for other in _called(file, name, owner)]
 
 
 def _wanted(model: nn.Module, facts: ConstructionFacts | None) -> Iterator[_Wanted]:
@@ -155,15 +160,11 @@ def _defined(node: ast.AST, prefix: str) -> Iterator[tuple[str, Function]]:
             yield from _defined(child, prefix)
 
 
-@functools.lru_cache(maxsize=4096)
-def _called(file: str, name: str) -> tuple[str, ...]:
-    """The functions of the file that one names: those of its class, and plain ones."""
-    node, home = _functions(file)[name], name.rpartition(".")[0]
-    names = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
-    methods = {n.attr for n in ast.walk(node) if isinstance(n, ast.Attribute)}
-    found = []
-    for other in _functions(file):
+def _called(file: str, name: str, owner: nn.Module | None) -> Iterator[str]:
+    """The functions of the file that one is sure to name: those of its class, and plain ones."""
+    functions, home = _functions(file), name.rpartition(".")[0]
+    names, methods = names_for_sure(functions[name], owner)
+    for other in functions:
         place, _, short = other.rpartition(".")
         if (place == home and short in methods) or (not place and short in names):
-            found.append(other)
-    return tuple(found)
+            yield other

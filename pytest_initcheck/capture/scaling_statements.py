@@ -64,6 +64,15 @@ def scaling_statements(function: Function, owner: Any) -> Iterator[Scaling]:
             )
 
 
+def names_for_sure(function: Function, owner: Any) -> tuple[set[str], set[str]]:
+    """The names, and the attributes, in what runs in any case: what it may call."""
+    reader = _Reader(function, owner)
+    sure = reader.sure(function.body, ())
+    nodes = [node for one in sure for node in reader.evaluated(one.statement)]
+    names = {node.id for node in nodes if isinstance(node, ast.Name)}
+    return names, {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+
+
 def _users(function: Function, one: _Sure, sure: list[_Sure]) -> list[_Sure] | None:
     """The statements that use what one assigns; none where it is dropped, None if it is kept for
     others, or if all that uses it may not run."""

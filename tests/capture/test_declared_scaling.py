@@ -69,6 +69,18 @@ class Marked(Model):
             block.proj.SCALED = True
 
 
+class Helper(Model):
+    """A method of its own does it, where a setting says so: as timm's fix_init does."""
+
+    def reset_parameters(self):
+        if self.scaled:
+            self.rescale()
+
+    def rescale(self):
+        for place, block in enumerate(self.blocks):
+            block.proj.weight.data.div_(math.sqrt(2.0 * (place + 1 + 0 * self.n_layer)))
+
+
 class Setting(Model):
     def reset_parameters(self):
         if self.scaled:
@@ -159,3 +171,9 @@ def test_a_function_outside_of_the_model_is_known_from_the_ledger():
     (line,) = declared_scaling(made.model, made.facts)
     assert line.function == "scaled_from_outside"
     assert line.parameters == BOTH
+
+
+def test_a_helper_counts_where_it_is_sure_to_be_called():
+    (line,) = declared_scaling(Helper())
+    assert line.function.endswith("rescale")
+    assert declared_scaling(Helper(scaled=False)) == ()
