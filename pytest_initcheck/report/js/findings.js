@@ -99,7 +99,7 @@ function entryProblem(test, entry, several) {
   if (fault) {
     const [worst, ...rest] = entry.baseline.differences || [];
     parts.push(h("div", { class: `problem v-${fault}` }, h("h4", { class: "rule" }, chip("comparison", fault), " ", data.against ? "" : "baseline of ", name(text(entry.name))),
-      worst ? h("p", { class: "change" }, name(text(worst[0])), " ", h("span", {}, h("bdi", {}, KNOWN), " ", h("b", {}, h("bdi", {}, text(worst[2])))), " → ", h("span", {}, h("bdi", {}, NOW), " ", h("b", {}, h("bdi", {}, text(worst[1])))), h("span", { class: "quiet" }, " allowed ", h("bdi", {}, text(worst[3])), `, ${number(worst[4])} times that`, rest.length + (entry.baseline.more || 0) ? ` and ${rest.length + (entry.baseline.more || 0)} more` : "")) : "",
+      worst ? h("p", { class: "change" }, name(text(worst[0])), " ", h("span", {}, h("bdi", {}, KNOWN), " ", h("b", {}, h("bdi", {}, text(worst[2])))), " → ", h("span", {}, h("bdi", {}, NOW), " ", h("b", {}, h("bdi", {}, text(worst[1])))), h("span", { class: "quiet" }, " allowed ", h("bdi", {}, text(worst[3])), Number.isFinite(worst[4]) ? `, ${number(worst[4])} times that` : "", rest.length + (entry.baseline.more || 0) ? ` and ${rest.length + (entry.baseline.more || 0)} more` : "")) : "",
       h("p", {}, h("bdi", {}, text(entry.baseline.text))),
       data.against ? "" : fault === "unreadable" ? (entry.baseline.notes || []).map((note) => h("p", {}, h("bdi", {}, text(note)))) : h("p", { class: "acts" }, copyButton(fault === "changed" ? "Copy the command that accepts it" : "Copy the command that creates it", `${text(test.rerun)} --initcheck-update`, text(entry.name)))));
   }

@@ -63,7 +63,7 @@ function baselinePart(baseline) {
   for (const note of baseline.notes || []) parts.push(h("p", { class: "note" }, h("bdi", {}, text(note))));
   if (baseline.differences) {
     parts.push(scroll(unique(`Differences from ${data.against ? KNOWN : "the baseline"}`), h("table", {}, h("thead", {}, h("tr", {}, cells(["value", KNOWN, NOW, "allowed", "times the allowed"], "th"))),
-      h("tbody", {}, baseline.differences.map(([key, now, known, allowed, excess]) => h("tr", {}, h("th", { scope: "row" }, name(text(key))), cells([text(known), text(now), text(allowed), `${number(excess)}×`], "td")))))));
+      h("tbody", {}, baseline.differences.map(([key, now, known, allowed, excess]) => h("tr", {}, h("th", { scope: "row" }, name(text(key))), cells([text(known), text(now), text(allowed), Number.isFinite(excess) ? `${number(excess)}×` : ""], "td")))))));
     if (baseline.more) parts.push(h("p", { class: "quiet" }, `and ${baseline.more} more in run.json`));
   }
   if (baseline.origin && !data.against) parts.push(fold("Where the baseline comes from", () => facts(baseline.origin)));
