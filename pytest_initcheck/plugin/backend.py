@@ -18,12 +18,12 @@ def add(parser: pytest.Parser, group: pytest.OptionGroup) -> None:
         OPTION,
         metavar="BACKEND",
         default=None,
-        help="where run, sweep and escape do their seeds: loky, dask, dask://HOST:PORT, ray, "
-        f"ray://HOST:PORT, or local (ini: {INI})",
+        help="where run, sweep, escape and scaling do their seeds: loky, dask, dask://HOST:PORT, "
+        f"ray, ray://HOST:PORT, or local (ini: {INI})",
     )
     parser.addini(
         INI,
-        "where run, sweep and escape do their seeds (default: here)",
+        "where run, sweep, escape and scaling do their seeds (default: here)",
         default=None,
         type="string",
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from pytest_initcheck.plugin.backend import chosen
 from pytest_initcheck.plugin.failing import Failing
 from pytest_initcheck.plugin.user_errors import call, quiet
 
@@ -21,7 +22,7 @@ class Scaled(Failing):
         """`pytest_initcheck.sizes.scaling`, recorded; takes its arguments and raises its errors."""
         from pytest_initcheck.sizes import scaling
 
-        found = call(scaling, *args, **self._placed(options))
+        found = call(scaling, *args, **self._there(options))
         self._recorder.add(name, "scaling", found.run_record())
         return found
 
@@ -35,7 +36,7 @@ class Scaled(Failing):
         from pytest_initcheck.sizes.stable import width_judged
 
         __tracebackhide__ = True
-        return self._scaled(name, *call(width_judged, *args, **self._placed(options)))
+        return self._scaled(name, *call(width_judged, *args, **self._there(options)))
 
     @quiet
     def assert_depth_stable(self, *args: Any, name: str = "depth", **options: Any) -> Scaling:
@@ -47,7 +48,10 @@ class Scaled(Failing):
         from pytest_initcheck.sizes.stable import depth_judged
 
         __tracebackhide__ = True
-        return self._scaled(name, *call(depth_judged, *args, **self._placed(options)))
+        return self._scaled(name, *call(depth_judged, *args, **self._there(options)))
+
+    def _there(self, options: dict[str, Any]) -> dict[str, Any]:
+        return chosen(self._settings.backend, self._placed(options))
 
     def _scaled(self, name: str, found: Scaling, findings: Sequence[Finding]) -> Scaling:
         __tracebackhide__ = True

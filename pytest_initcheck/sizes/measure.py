@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from pytest_initcheck.backends.mapping import Tick, mapped
 from pytest_initcheck.capture import validate
 from pytest_initcheck.capture.program import Forward, LossFunction, Program, moved
 from pytest_initcheck.capture.randomness import isolated, seed_all
@@ -35,6 +36,7 @@ def scaling(
     seeds: int | Iterable[int] = 3,
     forward: Forward | None = None,
     device: str | torch.device | None = None,
+    backend: str | None = None,
 ) -> Scaling:
     """How activations, their change by the steps, gradients and updates grow with a size.
 
@@ -55,6 +57,9 @@ def scaling(
         seeds: how many, or which. Default 3.
         forward: as for `diagnose`.
         device: where to run. Default: where the factory puts the model.
+        backend: where sizes and seeds are measured: "loky", "dask", "dask://host:port", "ray",
+            "ray://host:port"; the numbers are the same. Default: this process. See
+            docs/clusters.md.
 
     Returns:
         A `Scaling`: values, exponents with intervals, table, frame, plot.
@@ -67,15 +72,23 @@ def scaling(
     seed_numbers = seed_list(seeds)
     if not callable(batch):
         batch = first_batch(batch)[0]
-    given = _Given(factory, batch, loss_fn, optimizer, forward, device)
+    given = _Given(
+        factory=factory,
+        batch=batch,
+        loss_fn=loss_fn,
+        optimizer=optimizer,
+        forward=forward,
+        device=device,
+        steps=steps,
+    )
+    tasks = [(size, seed) for size in chosen for seed in seed_numbers]
+    names = [f"size {size}, seed {seed}" for size, seed in tasks]
     with isolated():
-        courses = [
-            [_followed(given, size, seed, steps) for seed in seed_numbers] for size in chosen
-        ]
-    return _gathered(chosen, seed_numbers, steps, courses)
+        found = mapped(_measured, given, tasks, backend=backend, names=names)
+    return _gathered(chosen, seed_numbers, steps, found.results)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Given:
     factory: Factory
     batch: Any
@@ -83,6 +96,23 @@ class _Given:
     optimizer: Any
     forward: Forward | None
     device: Any
+    steps: int
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """What one model showed, as plain data."""
+
+    values: dict[tuple[str, str, int], float]
+    shapes: dict[str, Shape]
+    losses: list[float]
+
+
+def _measured(given: _Given, task: tuple[int, int], tick: Tick) -> _Measured:
+    size, seed = task
+    course = _followed(given, size, seed)
+    tick(1)
+    return _Measured(course.read(), _shapes(course), [float(loss) for loss in course.losses])
 
 
 def _checked_sizes(sizes: Iterable[int]) -> tuple[int, ...]:
@@ -96,14 +126,14 @@ def _checked_sizes(sizes: Iterable[int]) -> tuple[int, ...]:
     return tuple(sorted(found))
 
 
-def _followed(given: _Given, size: int, seed: int, steps: int) -> Course:
+def _followed(given: _Given, size: int, seed: int) -> Course:
     try:
-        return _follow(given, size, seed, steps)
+        return _follow(given, size, seed)
     except InitcheckError as error:
         raise InitcheckError(f"at size {size}, seed {seed}: {error}") from error
 
 
-def _follow(given: _Given, size: int, seed: int, steps: int) -> Course:
+def _follow(given: _Given, size: int, seed: int) -> Course:
     seed_all(seed)
     model = _built(given.factory, size)
     form = adapted(
@@ -119,7 +149,7 @@ def _follow(given: _Given, size: int, seed: int, steps: int) -> Course:
     program = Program(model, moved(form.batch, home), form.loss_fn, form.forward)
     program.materialise()
     optimizer = _optimizer(given.optimizer, form.optimizer, model)
-    return Follower(program, optimizer).follow(steps)
+    return Follower(program, optimizer).follow(given.steps)
 
 
 def _built(factory: Factory, size: int) -> nn.Module:
@@ -163,16 +193,17 @@ def _is_of_model(optimizer: Any) -> bool:
 
 
 def _gathered(
-    sizes: Sequence[int], seeds: tuple[int, ...], steps: int, courses: list[list[Course]]
+    sizes: Sequence[int], seeds: tuple[int, ...], steps: int, found: Sequence[_Measured]
 ) -> Scaling:
-    values = [[course.read() for course in row] for row in courses]
+    count = len(seeds)
+    rows = [found[start : start + count] for start in range(0, len(found), count)]
     return Scaling(
         sizes=tuple(sizes),
         seeds=seeds,
         steps=steps,
-        values=values,
-        shapes=[_shapes(row[0]) for row in courses],
-        losses=[[[float(loss) for loss in c.losses] for c in row] for row in courses],
+        values=[[one.values for one in row] for row in rows],
+        shapes=[row[0].shapes for row in rows],
+        losses=[[one.losses for one in row] for row in rows],
     )
 
 

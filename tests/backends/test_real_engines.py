@@ -11,7 +11,7 @@ from support.engines import needs
 from support.training import experiment, points
 from torch import nn
 
-from pytest_initcheck import InitcheckError, escape, run, sweep
+from pytest_initcheck import InitcheckError, escape, run, scaling, sweep
 from pytest_initcheck.backends import connection
 from pytest_initcheck.backends.mapping import mapped
 
@@ -64,6 +64,17 @@ def test_a_run_and_a_sweep_are_the_same_records(engine):
     assert run(chosen, seeds=5, backend=engine) == run(chosen, seeds=5)
     cells = {"sigmas": [0.1, 1.0], "optimizers": {"adam": torch.optim.Adam}, "seeds": 2}
     assert sweep(chosen, backend=engine, **cells) == sweep(chosen, **cells)
+
+
+def of_width(width):
+    return nn.Sequential(nn.Linear(2, width), nn.Dropout(0.5), nn.ReLU(), nn.Linear(width, 3))
+
+
+def test_exponents_are_the_same(engine):
+    here = scaling(of_width, (4, 8, 16), points(20), steps=2)
+    there = scaling(of_width, (4, 8, 16), points(20), steps=2, backend=engine)
+    assert there.values == here.values
+    assert there.losses == here.losses
 
 
 def test_a_walk_is_the_same(engine):
