@@ -154,7 +154,8 @@ class _Gathering(Generic[R]):
             self.found[place] = value
             child.todo.remove(place)
         elif kind == _FAILED:
-            self.failed[place] = value
+            # What a child said itself goes before that it ended, which may be seen at once.
+            self.failed.setdefault(place, value)
         else:
             raise Unsuited(value)
 

@@ -293,3 +293,17 @@ def test_workers_of_a_test_run_share_the_cores(monkeypatch):
     for count, share in (("4", 2), ("3", 2), ("16", 1)):
         monkeypatch.setenv("PYTEST_XDIST_WORKER_COUNT", count)
         assert machine.cores() == share
+
+
+def test_what_a_child_said_goes_before_that_it_ended(monkeypatch):
+    def late(connections):
+        time.sleep(0.3)
+        return connections
+
+    def work(place, tick):
+        raise InitcheckError("the reason")
+
+    # Seen only once the child has ended, too, as on a machine that others use.
+    monkeypatch.setattr(forks, "wait", late)
+    with pytest.raises(InitcheckError, match="the reason"):
+        forks.in_processes(work, ["a", "b"], lambda done: None)
