@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 import torch
-from support.training import experiment, points
+from support.training import Running, experiment, points
 from torch import nn
 
 from pytest_initcheck import InitcheckError, run, sweep
@@ -148,16 +148,6 @@ def test_models_that_share_are_not_trained_together():
 
 
 def test_a_loss_that_holds_state_is_not_shared():
-    class Running(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.register_buffer("mean", torch.zeros(()))
-
-        def forward(self, outputs, targets):
-            loss = nn.functional.cross_entropy(outputs, targets)
-            self.mean.lerp_(loss.detach(), 0.1)
-            return loss + self.mean
-
     loss = Running()
     with pytest.raises(InitcheckError, match="the loss changes what it holds"):
         run(experiment(loss=loss), seeds=2, engine="threads")

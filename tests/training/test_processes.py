@@ -13,7 +13,7 @@ import time
 
 import pytest
 import torch
-from support.training import experiment, points
+from support.training import Running, experiment, points
 from torch import nn
 
 from pytest_initcheck import InitcheckError, run
@@ -118,19 +118,6 @@ class Remembering(nn.Linear):
     def forward(self, x):
         self.past.append(len(x))
         return super().forward(x)
-
-
-class Running(nn.Module):
-    """A loss with a state."""
-
-    def __init__(self):
-        super().__init__()
-        self.register_buffer("mean", torch.zeros(()))
-
-    def forward(self, outputs, targets):
-        loss = nn.functional.cross_entropy(outputs, targets)
-        self.mean.lerp_(loss.detach(), 0.1)
-        return loss + self.mean
 
 
 @pytest.mark.parametrize(
