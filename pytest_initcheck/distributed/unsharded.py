@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from pytest_initcheck.errors import InitcheckError
+from pytest_initcheck.ranks.buckets import at_hand
 from pytest_initcheck.ranks.dtensors import class_of, is_sharded, whole
 
 _JOB = "torch.distributed"
@@ -35,13 +36,13 @@ class SyncBatchNorm(nn.SyncBatchNorm):
 def unsharded(model: nn.Module) -> Unsharded:
     """A copy of a model whose DTensors are whole, without the hooks that shard and gather.
 
-    Ties are kept. One tensor after the other is put together; every rank has to call this.
+    Ties are kept. Tensors are put together by the bucket; every rank has to call this.
 
     Raises:
         InitcheckError: a tensor cannot be put together.
     """
     memo: dict[int, Any] = {}
-    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+    for name, tensor in at_hand((*model.named_parameters(), *model.named_buffers())):
         memo[id(tensor)] = _whole(name, tensor)
     modules = list(model.modules())
     for module in modules:
