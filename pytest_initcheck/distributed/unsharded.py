@@ -13,7 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.ranks.buckets import at_hand
-from pytest_initcheck.ranks.dtensors import class_of, is_sharded, whole
+from pytest_initcheck.ranks.dtensors import class_of, is_sharded, local, whole
 
 _JOB = "torch.distributed"
 
@@ -72,17 +72,17 @@ def _outline(tensor: Tensor) -> Tensor:
 
 
 def _whole(name: str, tensor: Tensor) -> Tensor:
-    if not is_sharded(tensor):
-        return copy.deepcopy(tensor)
+    is_cut = is_sharded(tensor)
     try:
-        values = whole(tensor).clone()
+        values = whole(tensor).clone() if is_cut else copy.deepcopy(tensor)
     except (RuntimeError, NotImplementedError, TypeError) as error:
-        kind = type(tensor.to_local()).__name__  # type: ignore[attr-defined]
+        kind = type(local(tensor)).__name__
+        done = "the shards of {} ({}) cannot be put together" if is_cut else "{} ({}) has no copy"
         raise InitcheckError(
-            f"the shards of {name} ({kind}) cannot be put together ({error}); diagnose the model "
-            "before it is quantised"
+            f"{done.format(name, kind)} ({' '.join(str(error).split())[:300]}); diagnose the model "
+            "before it is quantised, or pass unshard=False"
         ) from error
-    if not isinstance(tensor, nn.Parameter):
+    if not is_cut or not isinstance(tensor, nn.Parameter):
         return values
     return nn.Parameter(values, requires_grad=tensor.requires_grad)
 

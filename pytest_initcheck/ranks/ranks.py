@@ -25,12 +25,16 @@ class RankError(InitcheckError):
 class Ranks:
     """The members of a job that hold one model together, in the order of their ranks.
 
-    Everything that they say goes over a group of its own (gloo, on the CPU), so that no message
-    can meet one of the model's. Whoever fails says that in place of the next message, so that
-    nobody waits for it.
+    Everything that they say goes over a group of its own (gloo, on the CPU, also beside NCCL), so
+    that no message can meet one of the model's. Whoever fails says that in place of the next
+    message, so that nobody waits for it.
     """
 
     def __init__(self, members: Sequence[int]) -> None:
+        if not dist.is_gloo_available():
+            raise InitcheckError(
+                "ranks tell each other what they measured by gloo, which this build of torch lacks"
+            )
         self.members = tuple(members)
         self.rank = self.members.index(dist.get_rank())
         # Whether a collective that runs now is theirs, and none of the model.
@@ -120,11 +124,15 @@ class Ranks:
 
 
 def _patience() -> timedelta | None:
-    """How long the job's own group waits; None, which stands for half an hour, where unknown."""
+    """How long the job's own group waits; None, which stands for half an hour, where unknown.
+
+    A job has a backend for each type of device, or for some: NCCL has none for the CPU.
+    """
     job: Any = dist.group.WORLD
-    with contextlib.suppress(RuntimeError, AttributeError):
-        found: timedelta = job._get_backend(torch.device("cpu")).options._timeout
-        return found
+    for device in getattr(job, "_device_types", ()):
+        with contextlib.suppress(RuntimeError, AttributeError):
+            found: timedelta = job._get_backend(device).options._timeout
+            return found
     return None
 
 

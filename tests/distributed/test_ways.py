@@ -91,6 +91,31 @@ def test_offload_half_precision_compiled_code_and_optimisers_work():
     assert kinds == ["DTensor"]
 
 
+class Quantised(torch.Tensor):
+    """A weight of small integers with a scale, of which nobody has taught torch to make a copy."""
+
+    @staticmethod
+    def __new__(cls, values, scale):
+        return torch.Tensor._make_wrapper_subclass(cls, values.shape, dtype=torch.float32)
+
+    def __init__(self, values, scale):
+        self.values, self.scale = values, scale
+
+    @classmethod
+    def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
+        if func.overloadpacket.__name__ == "detach":
+            return cls(args[0].values, args[0].scale)
+        args = [a.values * a.scale if isinstance(a, cls) else a for a in args]
+        return func(*args, **(kwargs or {}))
+
+
+def quantised():
+    model = built("mlp")
+    values = Quantised((model[2].weight.detach() * 99).to(torch.int8), 1 / 99)
+    model[2].weight = nn.Parameter(values, requires_grad=False)
+    return model
+
+
 def refused(rank):
     mine = part(rows(), rank, 2)
     sharded, replicated = fsdp(built("mlp")), ddp(built("mlp"))
@@ -107,6 +132,8 @@ def refused(rank):
     return {
         "meta": said(diagnose, from_meta, mine),
         "not materialised": said(diagnose, fully_shard(nn.Linear(6, 3, device="meta")), mine),
+        "quantised": said(diagnose, ddp(quantised()), mine, unshard=True),
+        "quantised, parts": said(diagnose, ddp(quantised()), mine, unshard=False),
         "LBFGS": said(diagnose, replicated, mine, optimizer=torch.optim.LBFGS, unshard=False),
         "thorough": said(diagnose, replicated, mine, thorough=True, unshard=False),
         "later": said(in_parts.sigma_range, "0"),
@@ -122,6 +149,8 @@ def test_what_cannot_be_done_is_said_and_what_reset_parameters_missed_is_found()
     assert found["meta"] == other["meta"] == ("fail", ["IC111"])
     assert found["construction"] == ("fail", ["IC111"])
     assert "on the meta device" in found["not materialised"]
+    assert "2.weight (Quantised) has no copy" in found["quantised"]
+    assert found["quantised, parts"][0] == "pass"
     assert "LBFGS evaluates the loss itself" in found["LBFGS"]
     assert "pass unshard=True" in found["thorough"]
     assert "was measured in parts" in found["later"]
