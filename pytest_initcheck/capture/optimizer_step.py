@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -31,7 +32,12 @@ ELEMENTWISE: tuple[type, ...] = (
 
 def needs_closure(optimizer: Any) -> bool:
     """Whether an optimiser evaluates the loss itself, as LBFGS does."""
-    closure = inspect.signature(optimizer.step).parameters.get("closure")
+    return _takes_closure(getattr(optimizer.step, "__func__", optimizer.step))
+
+
+@functools.lru_cache(maxsize=64)
+def _takes_closure(step: Callable[..., Any]) -> bool:
+    closure = inspect.signature(step).parameters.get("closure")
     return closure is not None and closure.default is inspect.Parameter.empty
 
 

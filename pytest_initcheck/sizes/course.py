@@ -14,7 +14,8 @@ from pytest_initcheck.capture.optimizer_step import take_step
 from pytest_initcheck.capture.program import Program, Result, copied, main_tensor
 from pytest_initcheck.capture.randomness import put_back, remembered
 from pytest_initcheck.sizes.contraction import Contraction
-from pytest_initcheck.sizes.tap import Key, Tap
+from pytest_initcheck.sizes.logits import Key, Scores
+from pytest_initcheck.sizes.tap import Tap
 
 OUTPUT = "(output)"
 INPUT = "(input)"
@@ -49,13 +50,15 @@ def own_of(at_start: Contraction, weight: Tensor) -> Tensor:
 class Course:
     """What one model showed: a tensor by layer, quantity and step, read once at the end.
 
-    ``received`` are the data of every layer before the constants that it is multiplied with.
+    ``received`` are the data of every layer before the constants that it is multiplied with,
+    ``logits`` those of attention at the start.
     """
 
     values: dict[tuple[str, str, int], Tensor] = field(default_factory=dict)
     received: dict[str, Tensor] = field(default_factory=dict)
     layers: dict[Key, Layer] = field(default_factory=dict)
     names: dict[Key, str] = field(default_factory=dict)
+    logits: dict[str, Scores] = field(default_factory=dict)
     losses: list[Tensor] = field(default_factory=list)
 
     def read(self) -> dict[tuple[str, str, int], float]:
@@ -126,6 +129,7 @@ class Follower:
             seen = self._tap.found.get(key)
             if seen is not None and seen.made.shape == layer.made.shape:
                 self._compare(self.course.names[key], layer, seen, step)
+        self._compare_logits(step)
         output = main_tensor(result.output)
         if isinstance(output, Tensor) and output.is_floating_point():
             self._look_at_output(output.detach(), step)
@@ -150,6 +154,18 @@ class Follower:
             self._note(name, "change", step, made - layer.made)
             self._note(name, "own change", step, own_of(layer.at_start, seen.weight) - layer.own)
 
+    def _compare_logits(self, step: int) -> None:
+        for name, scores in self._tap.logits.found.items():
+            if step == 0:
+                self.course.logits[name] = scores
+            start = self.course.logits.get(name)
+            if start is None or scores.made.shape != start.made.shape:
+                continue
+            made = scores.made * scores.after
+            self._note(name, "activation", step, made)
+            if step:
+                self._note(name, "change", step, made - start.made * start.after)
+
     def _look_at_output(self, output: Tensor, step: int) -> None:
         self._note(OUTPUT, "activation", step, output.clone())
         if self._output is None:
@@ -163,7 +179,9 @@ def _rms(tensors: list[Tensor]) -> list[float]:
     if not tensors:
         return []
     exact = [t if t.dtype in _EXACT else t.float() for t in tensors]
-    norms = torch.stack([norm.double() for norm in torch._foreach_norm(exact)])
+    found = torch._foreach_norm(exact)
+    is_one = len({norm.dtype for norm in found}) == 1
+    norms = torch.stack(found if is_one else [norm.double() for norm in found]).double()
     counts = torch.tensor([max(t.numel(), 1) for t in tensors], dtype=torch.float64)
     return (norms.cpu() / counts.sqrt()).tolist()
 

@@ -44,12 +44,13 @@ def at_most(exponent: float) -> Band:
 
 @dataclass(frozen=True, kw_only=True)
 class Expected:
-    """The bands at the start and of the change by the steps; ``others`` are all but the readout."""
+    """The bands at the start and of the change by the steps."""
 
     start: Band
     start_of_output: Band
     change: Band
     change_of_output: Band
+    change_of_logits: Band
 
     def at_start(self, role: Role) -> Band:
         """For the gain and the output of a layer."""
@@ -60,6 +61,9 @@ class Expected:
         return self.change_of_output if role in ("output", "model") else self.change
 
 
+# Queries and keys that know nothing of each other give √d for a head of size d; over √d that is 1,
+# over d, as muP has it, d^-½.
+LOGITS_AT_START = at_most(0)
 EXPECTED: dict[Parametrization | None, Expected] = {
     # The widest growth at a fixed rate is that of Adam, n terms of one size and one sign.
     "standard": Expected(
@@ -67,6 +71,8 @@ EXPECTED: dict[Parametrization | None, Expected] = {
         start_of_output=around(0),
         change=at_most(1),
         change_of_output=at_most(1),
+        # Each of d terms moves as hidden layers do, and by what the others moved, too.
+        change_of_logits=Band(-math.inf, math.inf),
     ),
     # A readout that starts at zero is allowed, too.
     "mup": Expected(
@@ -74,6 +80,8 @@ EXPECTED: dict[Parametrization | None, Expected] = {
         start_of_output=at_most(-0.5),
         change=around(0),
         change_of_output=around(0),
+        # A query moves along the keys: d terms of one sign.
+        change_of_logits=at_most(0),
     ),
     # Features move like width^-½, and not at all in the limit; the output learns.
     "ntk": Expected(
@@ -81,12 +89,14 @@ EXPECTED: dict[Parametrization | None, Expected] = {
         start_of_output=around(0),
         change=at_most(0),
         change_of_output=around(0),
+        change_of_logits=at_most(0),
     ),
     None: Expected(
         start=around(0),
         start_of_output=at_most(0),
         change=at_most(0),
         change_of_output=at_most(0),
+        change_of_logits=at_most(0),
     ),
 }
 

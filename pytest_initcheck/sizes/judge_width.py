@@ -10,6 +10,7 @@ from pytest_initcheck.checks.external_rules import WIDTH
 from pytest_initcheck.records import Finding
 from pytest_initcheck.sizes.expected import (
     EXPECTED,
+    LOGITS_AT_START,
     Band,
     Expected,
     Parametrization,
@@ -18,7 +19,7 @@ from pytest_initcheck.sizes.expected import (
 )
 from pytest_initcheck.sizes.exponent import Exponent, slope_of
 from pytest_initcheck.sizes.remedies import remedy
-from pytest_initcheck.sizes.result import Scaling
+from pytest_initcheck.sizes.result import Role, Scaling
 from pytest_initcheck.statistics import CONFIDENCE
 
 
@@ -79,6 +80,8 @@ def _faults_of_gain(found: Scaling, expected: Expected) -> Iterator[Fault]:
     counts where the first does not say that all is well.
     """
     for layer in found.layers:
+        if not found.steps_of(layer, "gain"):
+            continue
         measured = list(_faults(found, (layer,), "gain", 0, expected))
         if measured or not is_inside(
             found.exponent(layer, "gain", 0), _band(found, layer, "gain", expected)
@@ -108,6 +111,8 @@ def is_outside(exponent: Exponent, band: Band) -> bool:
 
 def _band(found: Scaling, layer: str, quantity: str, expected: Expected) -> Band:
     role = found.role(layer)
+    if role == "logits":
+        return LOGITS_AT_START if quantity == "activation" else expected.change_of_logits
     if quantity in ("weight", "gain", "activation"):
         # What a tied readout meets in the stream is what its own rows put there.
         if expected is EXPECTED["mup"] and any(map(found.is_tied, _readouts(found, layer))):
@@ -158,10 +163,13 @@ def _finding(fault: Fault, found: Scaling, parametrization: Parametrization | No
         f"exponent of the {fault.quantity} {when} against the width",
         measured=None if is_lost else measured,
         limit=None if is_lost else (fault.band.high if grows else fault.band.low),
-        cause=f"{told}; allowed for this {role} layer under {_title(parametrization)}: "
-        f"{fault.band}",
+        cause=f"{told}; allowed for {_these(role)} under {_title(parametrization)}: {fault.band}",
         remedy=remedy(fault.quantity, role, parametrization, exponent.value, is_too_large=grows),
     )
+
+
+def _these(role: Role) -> str:
+    return {"logits": "these logits", "model": "this output"}.get(role, f"this {role} layer")
 
 
 def _title(parametrization: Parametrization | None) -> str:

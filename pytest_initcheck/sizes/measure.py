@@ -18,6 +18,7 @@ from pytest_initcheck.inputs import adapted
 from pytest_initcheck.inputs.loaders import first_batch
 from pytest_initcheck.inputs.signature import takes
 from pytest_initcheck.sizes.course import Course, Follower
+from pytest_initcheck.sizes.logits import Key
 from pytest_initcheck.sizes.result import Scaling, Shape
 from pytest_initcheck.training.seeds import seed_list
 
@@ -208,12 +209,21 @@ def _gathered(
 
 
 def _shapes(course: Course) -> dict[str, Shape]:
-    return {
-        course.names[key]: Shape(
+    shapes = _shapes_of_logits(course, None)
+    for key, layer in course.layers.items():
+        shapes[course.names[key]] = Shape(
             fan_in=layer.at_start.fan_in,
             fan_out=layer.at_start.fan_out,
             rows=layer.at_start.rows_in_all,
             parameter=layer.at_start.parameter,
         )
-        for key, layer in course.layers.items()
+        shapes |= _shapes_of_logits(course, key)
+    return shapes
+
+
+def _shapes_of_logits(course: Course, behind: Key | None) -> dict[str, Shape]:
+    return {
+        name: Shape(fan_in=0, fan_out=0, rows=scores.made.shape[0], is_logits=True)
+        for name, scores in course.logits.items()
+        if scores.behind == behind
     }

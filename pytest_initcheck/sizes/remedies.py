@@ -23,6 +23,11 @@ _BETWEEN = (
     "what reaches it, or a factor between layers: its own weight changes as it should; where it is "
     "the readout, draw it in proportion to 1/fan_in, as what comes in now moves along its weights"
 )
+_SCALE = (
+    "the scale of the logits: divide them by the size of a head, times the root of that of the "
+    "smallest model (muP: queries move along keys), instead of by its root"
+)
+_START_SCALE = "the scale of the logits: divide them by the root of the size of a head, or by it"
 # Adam's, then SGD's. Source: Yang et al., Tensor Programs V (2022), table 3.
 _RATES: dict[Role, tuple[str, str]] = {
     "input": ("independent of the width", "in proportion to the width"),
@@ -40,6 +45,8 @@ def remedy(
     is_too_large: bool,
 ) -> str:
     """What to do about a layer of this role, in one sentence; "" where only the layer says it."""
+    if role == "logits":
+        return _SCALE if quantity == "change" else _START_SCALE
     if quantity in ("weight", "gain", "activation"):
         if role == "output" and parametrization == "mup":
             return _READOUT

@@ -16,24 +16,26 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-Role = Literal["input", "hidden", "output", "fixed", "model"]
+Role = Literal["input", "hidden", "output", "fixed", "logits", "model"]
 # What is measured, in the order of the table.
 QUANTITIES = ("weight", "gain", "activation", "change", "own change", "gradient", "update")
 AT_START = ("weight", "gain", "activation", "gradient")
 Values = dict[tuple[str, str, int], float]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Shape:
     """How many values a layer sums for one output, how many outputs and rows of data it has.
 
-    ``parameter`` is the weight, by which layers that share one are known.
+    ``parameter`` is the weight, by which layers that share one are known. The logits of attention
+    (``is_logits``) have no weight, and no such numbers.
     """
 
     fan_in: int
     fan_out: int
     rows: int
     parameter: str = ""
+    is_logits: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -44,8 +46,10 @@ class Scaling:
     the gain on data that it does not know, and "gain", of its product with the data over the data;
     at every step: "activation", of its output; "change", of its output less that at the start; "own
     change", of what the change of its weight alone makes of the data of the start; "gradient", of
-    the loss in its weight; "update", of its weight by the last step. The layers "(input)" and
-    "(output)" stand for the model: the gradient at the output of its first layer, and its output.
+    the loss in its weight; "update", of its weight by the last step. The logits of attention,
+    "(logits)" after the name of its module, have an activation and a change. The layers "(input)"
+    and "(output)" stand for the model: the gradient at the output of its first layer, and its
+    output.
 
     ``layers`` are those that all sizes have; ``values`` is, for each size and seed, a value by
     layer, quantity and step, 0 for the start; ``losses`` is sizes × seeds × (steps + 1).
@@ -73,13 +77,15 @@ class Scaling:
         """What a layer is by which of its fans grow with the size: its inputs, its outputs, both.
 
         "input": its outputs alone; "output": its inputs alone; "hidden": both; "fixed": neither;
-        "model" for "(input)" and "(output)". Source: Yang et al., Tensor Programs V (2022),
-        appendix B: vector-like and matrix-like weights.
+        "logits" for those of attention; "model" for "(input)" and "(output)". Source: Yang et
+        al., Tensor Programs V (2022), appendix B: vector-like and matrix-like weights.
         """
         return self.roles.get(layer, "model")
 
     def _role(self, layer: str) -> Role:
         shapes = [shapes[layer] for shapes in self.shapes]
+        if shapes[0].is_logits:
+            return "logits"
         grows_in = self._grows([shape.fan_in for shape in shapes])
         grows_out = self._grows([shape.fan_out for shape in shapes])
         if grows_in:
@@ -92,7 +98,7 @@ class Scaling:
 
     def is_tied(self, layer: str) -> bool:
         """Whether the weight of a layer is that of another layer, too."""
-        weights = [shape.parameter for shape in self.shapes[0].values()]
+        weights = [shape.parameter for shape in self.shapes[0].values() if shape.parameter]
         return layer in self.layers and weights.count(self.shapes[0][layer].parameter) > 1
 
     def samples(self, layer: str, quantity: str, step: int = -1) -> list[list[float]]:

@@ -13,9 +13,8 @@ from pytest_initcheck.capture.eager import unfused
 from pytest_initcheck.capture.modes import Arguments, OperatorMode, Options
 from pytest_initcheck.capture.operators import flat_tensors, storage_key, tensors_among
 from pytest_initcheck.sizes.contraction import FACTORS, Contraction, contraction
+from pytest_initcheck.sizes.logits import KEEPING, SOFTMAXES, Key, Logits
 
-# A product is told from others by its weight and its operator: a tied embedding is two.
-Key = tuple[str, str]
 _VIEWS = frozenset(
     {"t", "view", "_unsafe_view", "transpose", "permute", "expand", "slice", "select", "detach",
      "unsqueeze", "squeeze", "split", "split_with_sizes", "chunk", "alias", "as_strided", "unbind"}
@@ -51,6 +50,7 @@ class Tap(OperatorMode):
         self._is_recurrent = any(isinstance(module, nn.RNNBase) for module in model.modules())
         self.found: dict[Key, Contraction] = {}
         self.first_made: Tensor | None = None
+        self.logits = Logits()
         self._weights: dict[int, str] = {}
         self._scaled: dict[int, _Scaled] = {}
         self._held: list[Any] = []
@@ -58,7 +58,7 @@ class Tap(OperatorMode):
     @contextmanager
     def looking(self) -> Iterator[None]:
         """Inside, one forward pass runs; ``found`` then holds the last use of every weight."""
-        self.found, self.first_made = {}, None
+        self.found, self.first_made, self.logits = {}, None, Logits()
         self._weights, self._scaled = dict(self._parameters), {}
         with ExitStack() as stack:
             if self._is_recurrent:
@@ -76,9 +76,19 @@ class Tap(OperatorMode):
             self._see_product(name, args, out)
         elif name.startswith("_scaled_dot_product"):
             self._unfold(args)
+            self.logits.fuse(self._last, args, kwargs.get("scale"))
+        elif name in SOFTMAXES:
+            self.logits.take(args[0])
         else:
+            if name in KEEPING:
+                self.logits.follow(args, out, _factor(name, args))
             self._follow(name, args, kwargs, out)
         return out
+
+    @property
+    def _last(self) -> Key | None:
+        """The product with a weight that was the last one."""
+        return next(reversed(self.found), None)
 
     def _see_product(self, operator: str, args: Arguments, out: Tensor) -> None:
         factors = [args[place] for place in FACTORS[operator]]
@@ -89,6 +99,7 @@ class Tap(OperatorMode):
         parameter = owners[0] or owners[1]
         if parameter is None:
             self._unfold(factors)
+            self.logits.see(self._last, out)
             return
         is_first = owners[0] is not None
         made = contraction(operator, args, out, parameter, is_first=is_first)
@@ -130,16 +141,20 @@ class Tap(OperatorMode):
                 self._scaled[storage_key(out)] = _Scaled(out, known.key, known.factor)
 
     def _scale(self, name: str, args: Arguments, owners: list[str | None], out: Any) -> None:
-        data, by = args[0], args[1]
-        factor = _constant(by)
+        data, factor = args[0], _factor(name, args)
         if factor is None or any(owners) or not isinstance(data, Tensor):
             return
-        factor = 1 / factor if name.startswith("div") else factor
         known = self._scaled.get(storage_key(data))
         key, already = (known.key, known.factor) if known else (None, 1.0)
         self._scaled[storage_key(out)] = _Scaled(out, key, already * factor)
         if key is not None:
             self.found[key].after = already * factor
+
+
+def _factor(name: str, args: Arguments) -> float | None:
+    """The constant that an operator multiplies with; None where it is another, or has none."""
+    by = _constant(args[1]) if name in _SCALING else None
+    return 1 / by if by is not None and name.startswith("div") else by
 
 
 def _constant(value: Any) -> float | None:
