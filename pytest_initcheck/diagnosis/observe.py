@@ -19,6 +19,7 @@ from pytest_initcheck.capture.choices import choices
 from pytest_initcheck.capture.device import described
 from pytest_initcheck.capture.first_nonfinite import first_nonfinite
 from pytest_initcheck.capture.inplace_inputs import inplace_inputs
+from pytest_initcheck.capture.interleaving import interleaved
 from pytest_initcheck.capture.layer_records import model_record
 from pytest_initcheck.capture.learning_rate import rate_of
 from pytest_initcheck.capture.movement import copies, movement
@@ -101,6 +102,7 @@ def observe(
         output_nodes=first.output_nodes,
         backward_nodes=first.backward_nodes,
         reshapes=first.reshapes,
+        interleaved=interleaved(program.batch) if across is None else (),
         streams=streams,
         anomalies={**oddities, **_oddities(first, made)},
         objective_nodes=_goals(program, first, objective),

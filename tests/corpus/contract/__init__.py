@@ -12,6 +12,7 @@ from . import (
     compared,
     density,
     holders,
+    interleaved,
     reach,
     reported,
     reports,
@@ -55,6 +56,7 @@ _ALL = [
     *reported.CASES,
     *reports.CASES,
     *reshaped.CASES,
+    *interleaved.CASES,
     *small.CASES,
     *tables.CASES,
 ]
