@@ -30,7 +30,14 @@ from pytest_initcheck.capture.settled import Settled, settled_by
 from pytest_initcheck.capture.signal_stats import SignalRecorder, put_variation
 from pytest_initcheck.capture.tensor_stats import Summary, plain, projections, summarise
 from pytest_initcheck.capture.trace import Tracer
-from pytest_initcheck.evidence import Node, Parameter, ParameterSnapshot, Reshape, Snapshot
+from pytest_initcheck.evidence import (
+    Crossing,
+    Node,
+    Parameter,
+    ParameterSnapshot,
+    Reshape,
+    Snapshot,
+)
 from pytest_initcheck.evidence.similar_rows import groups_of, nearly
 from pytest_initcheck.ranks.dtensors import class_of, whole
 
@@ -51,6 +58,7 @@ class Taken:
     objective_nodes: frozenset[int]
     makers: tuple[frozenset[int], ...]
     reshapes: tuple[Reshape, ...] = ()
+    crossings: tuple[Crossing, ...] = ()
     is_handwritten: bool = False
 
 
@@ -129,6 +137,7 @@ class SnapshotTaker:
             objective_nodes=goals if self.program.forward is not None else ends,
             makers=tuple(tracer.makers(tensor) for tensor in tensors_of(result.output)),
             reshapes=axes.found,
+            crossings=tuple(axes.crossings),
             is_handwritten=tracer.backward.is_handwritten,
         )
 

@@ -102,6 +102,7 @@ def observe(
         output_nodes=first.output_nodes,
         backward_nodes=first.backward_nodes,
         reshapes=first.reshapes,
+        crossings=first.crossings,
         interleaved=interleaved(program.batch) if across is None else (),
         streams=streams,
         anomalies={**oddities, **_oddities(first, made)},

@@ -10,6 +10,7 @@ from . import (
     asking,
     clamped,
     compared,
+    crossed,
     density,
     holders,
     interleaved,
@@ -57,6 +58,7 @@ _ALL = [
     *reports.CASES,
     *reshaped.CASES,
     *interleaved.CASES,
+    *crossed.CASES,
     *small.CASES,
     *tables.CASES,
 ]
