@@ -23,7 +23,7 @@ from pytest_initcheck.stepping.judge import frozen, judge_step
 from pytest_initcheck.stepping.judge_model import unheld
 from pytest_initcheck.stepping.lightning import lightning_step, module_of
 from pytest_initcheck.stepping.observations import StepCall, StepObservations
-from pytest_initcheck.stepping.observer import Watcher
+from pytest_initcheck.stepping.observer import StepObserver
 from pytest_initcheck.stepping.reach import Reach, reach
 from pytest_initcheck.stepping.repeat import Runs
 from pytest_initcheck.stepping.report import StepReport
@@ -111,7 +111,7 @@ class _Job:
         self.plain = step_of(train_step if module is None else module.training_step, given)
         self.module = module
 
-    def findings(self) -> tuple[list[Finding], Watcher]:
+    def findings(self) -> tuple[list[Finding], StepObserver]:
         """Run the step, run it again, and judge."""
         found = reach(
             self.train_step, self.given.model, self.given.optimizer, self.given.scaler,
@@ -122,7 +122,7 @@ class _Job:
         if not evidence.calls:
             return list(unheld(evidence)), watcher
         with kept(found):
-            other = Watcher(self.given.model, self.optimizers)
+            other = StepObserver(self.given.model, self.optimizers)
             step = self._step(other)
             with tapped(other):
                 for index in range(AGAIN):
@@ -131,9 +131,9 @@ class _Job:
             runs.second = snapshot(self.given.model)
         return judge_step(evidence, runs), watcher
 
-    def _first(self, found: Reach, runs: Runs) -> tuple[Watcher, StepObservations]:
+    def _first(self, found: Reach, runs: Runs) -> tuple[StepObserver, StepObservations]:
         with kept(found):
-            watcher = Watcher(self.given.model, self.optimizers)
+            watcher = StepObserver(self.given.model, self.optimizers)
             start = InitialWeights(watcher)
             runs.start = snapshot(self.given.model)
 
@@ -153,7 +153,7 @@ class _Job:
                 return watcher, replace(evidence, calls=[])
             return watcher, seen(watcher, start, self.optimizers)
 
-    def _step(self, watcher: Watcher) -> Step:
+    def _step(self, watcher: StepObserver) -> Step:
         if self.module is None:
             return self.plain
         return lightning_step(self.module, self.given, self.optimizers, watcher)
