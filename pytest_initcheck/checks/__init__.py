@@ -20,7 +20,7 @@ from pytest_initcheck.checks.external_rules import external_rules
 from pytest_initcheck.checks.fits_batch import Fit
 from pytest_initcheck.checks.grouped_fan_out import GroupedFan
 from pytest_initcheck.checks.handwritten import Handwritten
-from pytest_initcheck.checks.ineffective_init import Leftovers
+from pytest_initcheck.checks.ineffective_init import IneffectiveInit
 from pytest_initcheck.checks.initial_loss import InitialLoss
 from pytest_initcheck.checks.inplace_inputs import Rewritten
 from pytest_initcheck.checks.input_scale import InputScale
@@ -90,7 +90,7 @@ def registered() -> list[Check]:
         StreamSize(),
         Movement(),
         Copies(),
-        Leftovers(),
+        IneffectiveInit(),
         Rewritten(),
         GroupedFan(),
         WrongFan(),

@@ -34,7 +34,7 @@ from pytest_initcheck.evidence.construction import ConstructionFacts
 from pytest_initcheck.evidence.dependencies import Dependencies
 from pytest_initcheck.evidence.learning import Learning
 from pytest_initcheck.evidence.sigma_range import SigmaRange
-from pytest_initcheck.ignores import Given, Ignore
+from pytest_initcheck.ignores import Ignore, IgnoreSpec
 from pytest_initcheck.inputs import adapted
 from pytest_initcheck.ledger import Recorded, built
 from pytest_initcheck.ranks.ranks import Ranks
@@ -232,7 +232,7 @@ def diagnose(
     device: str | torch.device | None = None,
     *,
     checks: Sequence[Check] | None = None,
-    ignore: Given = (),
+    ignore: IgnoreSpec = (),
     causal: bool | None = None,
     thorough: bool = False,
     depth_scaled: bool | float | None = None,

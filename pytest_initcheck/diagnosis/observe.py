@@ -49,13 +49,13 @@ def observe(
     steps: int,
     *,
     objective: ObjectiveFacts | None = None,
-    oddities: Mapping[str, tuple[str, ...]] = _NOTHING,
+    anomalies: Mapping[str, tuple[str, ...]] = _NOTHING,
     is_frozen: bool = False,
     across: Across | None = None,
 ) -> Observed:
     """Take the looks and the steps; the caller has saved the model's state.
 
-    ``oddities`` are those of the modules before the first pass; ``is_frozen`` says that nothing
+    ``anomalies`` are those of the modules before the first pass; ``is_frozen`` says that nothing
     was trainable before the diagnosis. With ``across`` each rank has a part of what is measured.
 
     Raises:
@@ -69,8 +69,8 @@ def observe(
         _refuse_closure(made)
     facts = replace(optimizer_facts(program.model, made, is_empty=is_empty), is_frozen=is_frozen)
     course = _follow(looker, first, made, facts, steps)
-    anomalies = {**oddities, **_oddities(first, made)}
-    return _laid_out(course, answers, objective, anomalies, is_default=optimizer is None)
+    found = {**anomalies, **_anomalies(first, made)}
+    return _laid_out(course, answers, objective, found, is_default=optimizer is None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,7 +206,7 @@ def _refuse_closure(optimizer: torch.optim.Optimizer) -> None:
         )
 
 
-def _oddities(first: Taken, optimizer: torch.optim.Optimizer) -> dict[str, tuple[str, ...]]:
+def _anomalies(first: Taken, optimizer: torch.optim.Optimizer) -> dict[str, tuple[str, ...]]:
     held = {id(tensor) for group in optimizer.param_groups for tensor in group["params"]}
     unregistered = dict.fromkeys(
         place for place, tensor in first.unregistered if id(tensor) not in held

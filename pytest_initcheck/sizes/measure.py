@@ -72,7 +72,7 @@ def scaling(
     seed_numbers = seed_list(seeds)
     if not callable(batch):
         batch = first_batch(batch)[0]
-    given = _Given(
+    given = _Setup(
         factory=factory,
         batch=batch,
         loss_fn=loss_fn,
@@ -89,7 +89,7 @@ def scaling(
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Given:
+class _Setup:
     factory: Factory
     batch: Any
     loss_fn: Any
@@ -108,7 +108,7 @@ class _Measured:
     losses: list[float]
 
 
-def _measured(given: _Given, task: tuple[int, int], tick: Tick) -> _Measured:
+def _measured(given: _Setup, task: tuple[int, int], tick: Tick) -> _Measured:
     size, seed = task
     course = _followed(given, size, seed)
     tick(1)
@@ -126,14 +126,14 @@ def _checked_sizes(sizes: Iterable[int]) -> tuple[int, ...]:
     return tuple(sorted(found))
 
 
-def _followed(given: _Given, size: int, seed: int) -> Measurements:
+def _followed(given: _Setup, size: int, seed: int) -> Measurements:
     try:
         return _follow(given, size, seed)
     except InitcheckError as error:
         raise InitcheckError(f"at size {size}, seed {seed}: {error}") from error
 
 
-def _follow(given: _Given, size: int, seed: int) -> Measurements:
+def _follow(given: _Setup, size: int, seed: int) -> Measurements:
     seed_all(seed)
     model = _built(given.factory, size)
     form = adapted(

@@ -13,11 +13,11 @@ from pytest_initcheck.checks.apply_ignores import Sorted, sort_out
 from pytest_initcheck.checks.known_ignores import parse_known
 from pytest_initcheck.checks.step_rules import AGAIN
 from pytest_initcheck.errors import InitcheckError
-from pytest_initcheck.ignores import Given as GivenIgnores
+from pytest_initcheck.ignores import IgnoreSpec
 from pytest_initcheck.inputs.loaders import first_batch
 from pytest_initcheck.records import Finding
 from pytest_initcheck.stepping import arguments
-from pytest_initcheck.stepping.calling import Given, Step, step_of
+from pytest_initcheck.stepping.calling import Step, StepArguments, step_of
 from pytest_initcheck.stepping.facts import InitialWeights, seen, snapshot
 from pytest_initcheck.stepping.judge import frozen, judge_step
 from pytest_initcheck.stepping.judge_model import unheld
@@ -42,7 +42,7 @@ def check_step(
     *,
     scaler: Any = None,
     steps: int = STEPS,
-    ignore: GivenIgnores = (),
+    ignore: IgnoreSpec = (),
 ) -> StepReport:
     """Run your own training step several times on one batch, and tell what is wrong with it.
 
@@ -79,7 +79,7 @@ def check_step(
     optimizers = arguments.optimizers_of(optimizer)
     arguments.check_numbers(steps, scaler)
     can_train = arguments.check_step_model(model, optimizers)
-    given = Given(model, optimizer, first_batch(batch)[0], scaler)
+    given = StepArguments(model, optimizer, first_batch(batch)[0], scaler)
     job = _Job(train_step, given, optimizers, steps)
     try:
         findings, watcher = job.findings() if can_train else (frozen(model), None)
@@ -103,7 +103,9 @@ def _report(found: Sorted, calls: Sequence[StepCall], meta: dict[str, str]) -> S
 class _Job:
     """One check: the step and what it is given."""
 
-    def __init__(self, train_step: Any, given: Given, optimizers: list[Any], steps: int) -> None:
+    def __init__(
+        self, train_step: Any, given: StepArguments, optimizers: list[Any], steps: int
+    ) -> None:
         self.train_step, self.given = train_step, given
         self.optimizers, self.steps = optimizers, steps
         module = module_of(train_step)
