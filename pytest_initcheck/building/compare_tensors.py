@@ -39,7 +39,7 @@ def tensors_of(model: nn.Module) -> dict[str, tuple[Tensor, str]]:
     return {k: v for k, v in {**parameters, **buffers}.items() if not is_lazy(v[0])}
 
 
-def named_alike(a: nn.Module, b: nn.Module) -> Iterator[Unlike]:
+def missing_or_reshaped(a: nn.Module, b: nn.Module) -> Iterator[Unlike]:
     """Tensors that one of two models has and the other has not, or in another shape."""
     first, second = tensors_of(a), tensors_of(b)
     for name in first.keys() ^ second.keys():

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, get_args
 
 import torch
@@ -92,23 +91,13 @@ def assert_same_start(
     with isolated():
         found = list(_WAYS[how](building))
     if found:
-        raise InitcheckFailure(Difference(how=how, tensors=tuple(found)).text)
+        raise InitcheckFailure(_told(how, found))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Difference:
-    """What does not start alike."""
-
-    how: str
-    tensors: tuple[Unlike, ...]
-
-    @property
-    def text(self) -> str:
-        """The failure, a line for each tensor."""
-        count = len(self.tensors)
-        head = (
-            f"the model does not start alike ({self.how!r}): {count} difference{'s' * (count > 1)}"
-        )
-        lines = [f"  {unlike}" for unlike in self.tensors[:_MOST]]
-        more = [f"  and {count - _MOST} more"] if count > _MOST else []
-        return "\n".join([head, *lines, *more])
+def _told(how: str, found: Sequence[Unlike]) -> str:
+    """The failure, a line for each tensor."""
+    count = len(found)
+    head = f"the model does not start alike ({how!r}): {count} difference{'s' * (count > 1)}"
+    lines = [f"  {unlike}" for unlike in found[:_MOST]]
+    more = [f"  and {count - _MOST} more"] if count > _MOST else []
+    return "\n".join([head, *lines, *more])

@@ -13,7 +13,7 @@ from pytest_initcheck.checks.remedy import Remedy
 from pytest_initcheck.checks.remedy_code import fresh_norms, redraw
 from pytest_initcheck.checks.rule import Rule
 from pytest_initcheck.evidence import Array, Evidence, NonlinearityKey
-from pytest_initcheck.evidence.gradient_flow import ending, is_fed, is_gate
+from pytest_initcheck.evidence.gradient_flow import ending, gets_data, is_gate
 from pytest_initcheck.evidence.nonlinearities import CAN_SHUT
 from pytest_initcheck.evidence.signals import all_gone, is_class_loss, pushed_by
 from pytest_initcheck.evidence.transmission import Transmission, transmissions
@@ -170,7 +170,7 @@ def _can_die(evidence: Evidence, key: NonlinearityKey, passed: Transmission) -> 
     What is rectified before any layer has run is data, such as a mask; what no data reach is
     a table that the model computes, such as one of positions.
     """
-    if not key.layer or not is_fed(evidence, key):
+    if not key.layer or not gets_data(evidence, key):
         return False
     if passed.family == "rectifier":
         return key.nonlinearity in CAN_SHUT or not is_gate(evidence, key)

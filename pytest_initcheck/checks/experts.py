@@ -67,7 +67,7 @@ class Experts:
             if equal:
                 yield self._equal(evidence, router, equal)
             else:
-                yield from self._load(evidence, choice)
+                yield from self._load(choice)
 
     def _equal(self, evidence: Evidence, router: Parameter, rows: tuple[int, ...]) -> Finding:
         stats = evidence.start.parameters[router.name].stats
@@ -82,7 +82,7 @@ class Experts:
             code=drawn_like({router.name: (stats.rms if stats else None) or 0.0}),
         )
 
-    def _load(self, evidence: Evidence, choice: ChoiceSnapshot) -> Iterator[Finding]:
+    def _load(self, choice: ChoiceSnapshot) -> Iterator[Finding]:
         idle = tuple(i for i, count in enumerate(choice.counts) if count == 0)
         busiest = max(choice.counts) / sum(choice.counts)
         if idle and _chance_of_none(choice) < _ALPHA:

@@ -147,11 +147,18 @@ class Targets:
                 measured=0, limit=1, cause=_EQUAL,
             )  # fmt: skip
         yield from self._nothing(facts)
-        if facts.is_unpaired and not facts.asks_nothing and facts.broadcast is not None:
+        if not facts.asks_nothing:
+            yield from self._unpaired(evidence, facts)
+        yield from self._given_away(evidence, facts)
+        yield from self._misread(facts)
+
+    def _unpaired(self, evidence: Evidence, facts: ObjectiveFacts) -> Iterator[Finding]:
+        """Where the loss asks for something: pairs that do not matter, and nothing to learn."""
+        if facts.is_unpaired and facts.broadcast is not None:
             first, second = facts.broadcast
             quantity = f"move of the loss as samples change places (shapes {first} and {second})"
             yield self.rules[0].found(self.name, "error", (), quantity, measured=0.0, limit=0.0)
-        if is_solved(evidence) and not facts.asks_nothing and facts.samples > 1:
+        if is_solved(evidence) and facts.samples > 1:
             yield self.rules[1].found(
                 self.name,
                 "warning",
@@ -161,7 +168,8 @@ class Targets:
                 limit=0.0,
                 cause=_SOLVED,
             )
-        yield from self._given_away(evidence, facts)
+
+    def _misread(self, facts: ObjectiveFacts) -> Iterator[Finding]:
         if facts.mispaired:
             yield self.rules[4].found(
                 self.name,

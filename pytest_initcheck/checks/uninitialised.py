@@ -20,7 +20,7 @@ _FEW = 4
 _LARGE = 1e3
 
 
-class Memory:
+class UninitialisedMemory:
     """Recognises arbitrary bytes by exponents that no initialiser draws."""
 
     name = "memory"

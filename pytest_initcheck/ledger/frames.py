@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from pytest_initcheck.evidence.law import SCALED, Law
-from pytest_initcheck.ledger.events import SIMPLE, Event
+from pytest_initcheck.ledger.events import SIMPLE, WriteEvent
 from pytest_initcheck.ledger.storages import key_of
 
 _TORCH = os.path.dirname(os.path.abspath(torch.__file__)) + os.sep
@@ -72,7 +72,7 @@ def _of(code: CodeType) -> tuple[_Home, tuple[str, ...], CodeType]:
     return found
 
 
-def note_caller(event: Event, key: int) -> None:
+def note_caller(event: WriteEvent, key: int) -> None:
     """Who is writing now to the memory of that number.
 
     The initialiser is the outermost of the functions in a row that were handed this very memory:
@@ -92,7 +92,7 @@ def note_caller(event: Event, key: int) -> None:
         frame = frame.f_back
 
 
-def _named(event: Event, key: int, frame: FrameType | None) -> FrameType | None:
+def _named(event: WriteEvent, key: int, frame: FrameType | None) -> FrameType | None:
     """Give the event its name and arguments; the first frame that was not handed the memory."""
     name = ""
     while frame is not None:
