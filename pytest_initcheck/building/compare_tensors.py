@@ -22,11 +22,16 @@ _FEW = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Unlike:
-    """One tensor that does not start as it should; ``why`` is a clause about it."""
+    """One tensor that does not start as it should; ``why`` is a clause about it.
+
+    ``is_constructors``: the constructor alone gives it its values, and nothing of the model says
+    that it can do so again.
+    """
 
     name: str
     kind: str
     why: str
+    is_constructors: bool = False
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name}: {self.why}"

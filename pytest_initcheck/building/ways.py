@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -101,8 +101,11 @@ def by_meta(building: Building) -> Iterator[Unlike]:
     model = materialise.poisoned(materialise.on_meta(lambda: building.model(1)))
     seed_all(building.seed + 1)
     with torch.no_grad():
-        called = materialise.initialise(model, building.init)
-    yield from _alike(eager, model, poison=f"{called} left it as to_empty() made it")
+        done = materialise.initialise(model, building.init)
+    for one in _alike(eager, model, poison=f"{done.called} left it as to_empty() made it"):
+        # What the user's own code wrote into a layer of torch, that layer cannot write again.
+        is_lost = one.name in eager.stories and one.name not in done.meant
+        yield replace(one, is_constructors=is_lost)
 
 
 def on_device(building: Building) -> Iterator[Unlike]:

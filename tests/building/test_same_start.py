@@ -111,6 +111,45 @@ def test_another_distribution_from_meta():
     assert "allowed" in text
 
 
+class Forgets(zoo.Net):
+    """Its own initialisation leaves one layer out, and the constructor draws that one."""
+
+    def build(self):
+        nn.init.normal_(self.last.weight)
+        self.init_weights()
+
+    def init_weights(self):
+        self.first.reset_parameters()
+        nn.init.zeros_(self.last.bias)
+
+
+class Halved(nn.Module):
+    """A layer with a ``reset_parameters`` that is not what its constructor does."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(16, 16))
+        nn.init.normal_(self.weight, std=0.5)
+
+    def reset_parameters(self):
+        nn.init.normal_(self.weight)
+
+
+def test_what_the_constructor_alone_does_is_told_apart_from_an_initialisation_that_is_wrong():
+    for factory in (Doubled, zoo.Rotary):
+        text = differences(factory, "meta")
+        assert "all of it is what the constructor alone does. Built at once the model is" in text
+        assert "pass init=" in text
+
+    for factory in (Forgets, Halved, zoo.Scale):
+        assert "the constructor alone" not in differences(factory, "meta")
+
+    text = differences(lambda: nn.Sequential(Doubled(), Halved()), "meta")
+    assert "2 differences\n1 of it is what the constructor alone does" in text
+    assert text.index("1.weight: std") < text.index("0.first.weight: std")
+    assert "the constructor alone" not in differences(OwnSeed, "twice")
+
+
 def test_meta_with_an_initialisation_of_its_own():
     def init(model):
         for layer in (model.first, model.last):
