@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 from pytest_initcheck.evidence.buffers import OddBuffer, Role
@@ -79,7 +80,7 @@ class Built:
     role: Role = ""
     had_values: bool = False
 
-    @property
+    @cached_property
     def effective(self) -> tuple[Write, ...]:
         """The writes that what the tensor holds goes back to: from the last full one on."""
         return in_effect(self.writes)
@@ -96,7 +97,7 @@ class Built:
             return None
         return first.law if draw.is_like(first.law.std) else None
 
-    @property
+    @cached_property
     def is_whole(self) -> bool:
         """Whether no write to a part of it is in effect: a patchwork of draws has no one law."""
         return all(write.share >= 1 for write in self.effective)

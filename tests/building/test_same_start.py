@@ -150,6 +150,34 @@ def test_what_the_constructor_alone_does_is_told_apart_from_an_initialisation_th
     assert "the constructor alone" not in differences(OwnSeed, "twice")
 
 
+def test_a_tie_that_to_empty_takes_apart():
+    class Sums(zoo.Net):
+        def build(self):
+            self.again = nn.Linear(8, 16)
+            self.again.weight = self.first.weight
+
+    text = differences(Sums, "meta")
+    assert "all of it is what the constructor alone does" in text
+    assert "again.weight: it is first.weight in one of the two models, and a tensor of its" in text
+
+
+def test_what_is_written_by_a_function_of_torch_alone_is_the_constructors_too():
+    build = nn.utils.parametrizations.spectral_norm
+
+    text = differences(lambda: nn.Sequential(build(nn.Linear(8, 8))), "meta")
+    assert "all of it is what the constructor alone does" in text
+
+
+def test_sparse_tensors_are_compared_and_tensors_without_values_refused():
+    class Sparse(zoo.Net):
+        def build(self):
+            self.register_buffer("eye", torch.eye(4).to_sparse())
+
+    assert_same_start(Sparse, "twice")
+    with pytest.raises(InitcheckError, match="weight is on the meta device, which holds no values"):
+        assert_same_start(lambda: nn.Linear(2, 2, device="meta"), "twice")
+
+
 def test_meta_with_an_initialisation_of_its_own():
     def init(model):
         for layer in (model.first, model.last):
