@@ -66,10 +66,10 @@ def critical_point(
         InitcheckError: wrong use or bad input, or a loss or gradient that is not finite.
     """
     _check_numbers(steps, seed, tolerance)
-    model, _ = built(model)
-    with joined(model) as spread:
-        given = adapted(bare(model, spread), batch, loss_fn, forward=forward)
-        whole = as_one(model, spread, given.batch, None)
+    module, _ = built(model)
+    with joined(module) as spread:
+        given = adapted(bare(module, spread), batch, loss_fn, forward=forward)
+        whole = as_one(module, spread, given.batch, None)
         with opened(whole.model, whole.batch, given.loss_fn, given.forward, device) as program:
             program.materialise()
             return examined(program, steps=steps, seed=seed, tolerance=tolerance)

@@ -156,9 +156,9 @@ def jacobian(
     validate.check_steps(steps)
     if isinstance(samples, bool) or not isinstance(samples, int) or samples < 1:
         raise InitcheckError(f"samples is {samples!r}; pass how many, from 1 up")
-    model, _ = built(model)
-    given = adapted(model, batch, None if forward else _no_loss, forward=forward)
-    with opened(model, given.batch, given.loss_fn, given.forward, device) as program:
+    module, _ = built(model)
+    given = adapted(module, batch, None if forward else _no_loss, forward=forward)
+    with opened(module, given.batch, given.loss_fn, given.forward, device) as program:
         program.materialise()
         function = _Function(program)
         found = [_measured(function, i, steps, seed) for i in range(min(samples, function.count))]

@@ -10,6 +10,7 @@ from typing import Literal
 
 from pytest_initcheck.evidence.buffers import OddBuffer, Role
 from pytest_initcheck.evidence.law import Fans, Law
+from pytest_initcheck.evidence.layer_names import ROOT, layer_of
 from pytest_initcheck.evidence.write import Write, in_effect, story
 
 # Beyond as many no sound draw lies, of some thousand weights.
@@ -139,8 +140,10 @@ class ConstructionFacts:
     def of_layer(self, layer: str) -> tuple[Built, ...]:
         """The tensors that a module holds itself, or that its parametrisations hold for it.
 
-        Of the model as a whole a parameter is a layer of its own.
+        Of the model as a whole a parameter is a layer of its own, unless the model is one layer.
         """
+        if layer == ROOT:
+            return tuple(b for b in self.tensors if layer_of(b.name) == ROOT)
         inner = f"{layer}.parametrizations." if layer else "parametrizations."
         return tuple(
             b for b in self.tensors if layer in (b.layer, b.name) or b.layer.startswith(inner)

@@ -55,10 +55,10 @@ def learns(
     Raises:
         InitcheckError: wrong use or bad input; the message says what to pass.
     """
-    model, _ = built(model)
-    with joined(model) as spread:
-        given = adapted(bare(model, spread), batch, loss_fn, optimizer, forward)
-        whole = as_one(model, spread, given.batch, given.optimizer)
+    module, _ = built(model)
+    with joined(module) as spread:
+        given = adapted(bare(module, spread), batch, loss_fn, optimizer, forward)
+        whole = as_one(module, spread, given.batch, given.optimizer)
         with opened(whole.model, whole.batch, given.loss_fn, given.forward, device) as program:
             program.materialise()
             return learn(program, whole.optimizer)

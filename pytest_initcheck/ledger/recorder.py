@@ -42,7 +42,7 @@ class Recorder(TorchDispatchMode):
     def __exit__(self, *raised: Any) -> None:
         """Let go of the call that was last seen, and of what it holds."""
         self._call = None
-        super().__exit__(*raised)
+        super().__exit__(*raised)  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Arguments = (), kwargs: Keywords | None = None
@@ -173,7 +173,8 @@ def _begins_anew(last: Event, event: Event) -> bool:
         return True
     # The number of a frame is given again: the same initialiser, called again, draws again. One
     # that draws until all values lie within bounds is called once.
-    return not event.goes_on and last.replaces and event.replaces and last.draws and event.draws
+    is_same_call = event.goes_on and event.share >= last.share
+    return not is_same_call and last.replaces and event.replaces and last.draws and event.draws
 
 
 def _is_garbage(memory: Memory) -> bool:

@@ -80,21 +80,21 @@ def check_step(
         InitcheckError: wrong use or bad input, or the step raised; the message says what to pass.
     """
     ignores = parse_known(ignore)
-    model, facts = unpacked(model)
+    module, facts = unpacked(model)
     arguments.check_function(train_step)
     optimizers = arguments.optimizers_of(optimizer)
     arguments.check_numbers(steps, scaler)
-    can_train = arguments.check_step_model(model, optimizers)
-    given = Given(model, optimizer, first_batch(batch)[0], scaler)
+    can_train = arguments.check_step_model(module, optimizers)
+    given = Given(module, optimizer, first_batch(batch)[0], scaler)
     job = _Job(train_step, given, optimizers, steps)
     try:
-        findings, watcher = job.findings() if can_train else (frozen(model), None)
+        findings, watcher = job.findings() if can_train else (frozen(module), None)
     except StepRaised as error:
         raise InitcheckError(str(error)) from error.__cause__
     if facts is not None:
         findings = [with_lines(finding, facts) for finding in findings]
     calls = watcher.calls if watcher is not None else []
-    return _report(sort_out(findings, ignores), calls, _meta(model, optimizers))
+    return _report(sort_out(findings, ignores), calls, _meta(module, optimizers))
 
 
 def _report(found: Sorted, calls: Sequence[StepCall], meta: dict[str, str]) -> StepReport:

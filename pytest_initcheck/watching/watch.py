@@ -50,16 +50,16 @@ def watch(
     Raises:
         InitcheckError: wrong use; the message says what to pass.
     """
-    model, _ = unpacked(model)
-    _check(model, optimizer, every, scaler)
-    watcher = Watcher(model, optimizer, every, scaler)
-    _WATCHED.append(model)
+    module, _ = unpacked(model)
+    _check(module, optimizer, every, scaler)
+    watcher = Watcher(module, optimizer, every, scaler)
+    _WATCHED.append(module)
     try:
         watcher.start()
         yield Watched(watcher)
     finally:
         watcher.stop()
-        _WATCHED.remove(model)
+        _WATCHED.remove(module)
 
 
 def _check(model: Any, optimizer: Any, every: Any, scaler: Any) -> None:
