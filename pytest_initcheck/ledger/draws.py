@@ -109,7 +109,7 @@ def _periods(values: Tensor, array: Array | None) -> tuple[int, int]:
         return 0, 0
     # Nearly every draw is told apart by one number of each row.
     rest = (0,) * (values.dim() - 2)
-    places = (slice(None), 0, *rest), (0, slice(None), *rest)
+    places: tuple[tuple[Any, ...], ...] = (slice(None), 0, *rest), (0, slice(None), *rest)
     held = [array[p] if array is not None else _array(values[p]) for p in places]
     rows, columns = (_period(values, first, axis) for axis, first in enumerate(held))
     return rows, columns
