@@ -18,7 +18,6 @@ from pytest_initcheck.capture.effective_samples import EffectiveSamples
 from pytest_initcheck.capture.fingerprint import Fingerprints, combined
 from pytest_initcheck.capture.head_stats import HeadRecorder
 from pytest_initcheck.capture.hints import for_backward
-from pytest_initcheck.capture.layer_names import ROOT, layer_of
 from pytest_initcheck.capture.magnitude_spread import magnitudes
 from pytest_initcheck.capture.observer import Observer
 from pytest_initcheck.capture.program import Program, Result, main_tensor, refused, tensors_of
@@ -38,6 +37,7 @@ from pytest_initcheck.evidence import (
     Reshape,
     Snapshot,
 )
+from pytest_initcheck.evidence.layer_names import ROOT, layer_of
 from pytest_initcheck.evidence.similar_rows import groups_of, nearly
 from pytest_initcheck.ranks.dtensors import class_of, whole
 
