@@ -24,7 +24,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 from unittest import mock
 
@@ -62,8 +62,8 @@ NO_JUDGEMENT = (
 # Where a change is seen by the checks alone, since what is measured stays the same.
 JUDGING = (
     "checks.",
-    *(f"evidence.{name}." for name in ("gradient_flow", "loss_trajectory", "signals")),
-    "evidence.transmission.",
+    *(f"evidence.{name}." for name in ("construction", "gradient_flow", "loss_trajectory")),
+    *(f"evidence.{name}." for name in ("signals", "stream_growth", "transmission")),
 )
 # Numbers that any code has: counts of axes and operands, halves, what keeps from dividing by zero.
 PLAIN = (0, 1, 2, 0.5, 1e-300, 1e-12)
@@ -232,17 +232,35 @@ def scaled(value: Any, factor: float) -> Any:
 
 @contextlib.contextmanager
 def changed(one: Threshold, factor: float) -> Iterator[None]:
-    """With a constant scaled, in its own module and in those that import it by name."""
+    """With a constant scaled, in its own module and in those that import it by name.
+
+    Also where a function of its module has it as a default.
+    """
     home = sys.modules[f"pytest_initcheck.{one.module}"]
     before = vars(home)[one.name]
     places = [home, *(each for each in readers(one.name) if vars(each)[one.name] is before)]
+    now = scaled(before, factor)
+    kept = [(each, each.__defaults__) for each in functions_of(home)]
     try:
         for module in places:
-            setattr(module, one.name, scaled(before, factor))
+            setattr(module, one.name, now)
+        for function, defaults in kept:
+            function.__defaults__ = tuple(now if d is before else d for d in defaults or ())
         yield
     finally:
         for module in places:
             setattr(module, one.name, before)
+        for function, defaults in kept:
+            function.__defaults__ = defaults
+
+
+def functions_of(module: ModuleType) -> list[FunctionType]:
+    """The functions of a module and the methods of its classes that have defaults."""
+    own = [
+        each for each in vars(module).values() if module.__name__ == getattr(each, "__module__", "")
+    ]
+    held = [*own, *(each for kind in own if isinstance(kind, type) for each in vars(kind).values())]
+    return [each for each in held if isinstance(each, FunctionType) and each.__defaults__]
 
 
 def readers(name: str) -> Iterator[ModuleType]:

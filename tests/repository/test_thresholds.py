@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
 
 from benchmarks import thresholds
-from pytest_initcheck.checks import initial_loss, input_scale, step_size
+from pytest_initcheck.checks import initial_loss, input_scale, step_size, writer_scales
 from pytest_initcheck.evidence import loss_trajectory, signals
 
 PAGE = Path(__file__).parents[2] / "docs" / "checks.md"
@@ -55,6 +56,23 @@ def test_a_threshold_changes_wherever_it_was_imported_and_is_put_back():
     with thresholds.changed(blown, 2.0):
         assert [module.BLOWN for module in modules] == [2 * value for value in before]
     assert [module.BLOWN for module in modules] == before
+
+
+def test_a_threshold_changes_where_it_is_a_default():
+    (errors,) = [t for t in thresholds.judging() if t.key == "checks.writer_scales.ERRORS"]
+    scale = writer_scales.Scale(
+        parameter="0.weight",
+        layer="0",
+        role="weight",
+        sigma=math.exp(0.6),
+        error=0.1,
+        fan_in=4,
+        fan_out=4,
+    )
+    assert not scale.is_near(1.0)
+    with thresholds.changed(errors, 2.0):
+        assert scale.is_near(1.0)
+    assert not scale.is_near(1.0)
 
 
 def test_a_threshold_of_the_same_name_elsewhere_stays():
