@@ -28,7 +28,7 @@ _CROSSED = (
 _EQUAL = "the inputs are the same for every sample, and the targets are not: nothing tells which"
 # The square of what single precision rounds away.
 _ROUNDING = 1e-13
-_DATA = frozenset({"IC104", "IC501", "IC502", "IC503", "IC504", "IC803", "IC804"})
+_DATA = frozenset({"IC104", "IC111", "IC501", "IC502", "IC503", "IC504", "IC803", "IC804"})
 
 
 class Targets:
