@@ -39,6 +39,7 @@ from pytest_initcheck.evidence import (
 )
 from pytest_initcheck.evidence.layer_names import ROOT, layer_of
 from pytest_initcheck.evidence.similar_rows import groups_of, nearly
+from pytest_initcheck.ranks.buckets import at_hand
 from pytest_initcheck.ranks.dtensors import class_of, whole
 
 
@@ -86,8 +87,7 @@ class SnapshotTaker:
         ledger = DeferredRead(self.across)
         settled = None if full else self._settled
         recorder = SignalRecorder(ledger, full=full, settled=settled, is_first=step == 0)
-        # What routers drawn at random do with the tokens of all ranks cannot be merged.
-        routers = RouterRecorder(ledger) if step == 0 and self.across is None else None
+        routers = RouterRecorder(ledger) if step == 0 else None
         heads = HeadRecorder(self.model, self._samples(), ledger) if full else None
         tracer = Tracer(self.model, _told(recorder.observer(), heads, routers), self._plan)
         recorder.tracer = tracer
@@ -105,7 +105,9 @@ class SnapshotTaker:
             name: self._put(
                 name, parameter, ledger, tracer.axes.get(name), full=full, is_first=step == 0
             )
-            for name, parameter in self.model.named_parameters()
+            for name, parameter, _ in at_hand(
+                (name, p, p.grad) for name, p in self.model.named_parameters()
+            )
         }
         snapshot = self._read(step, result, slots, recorder, inside_of(tracer.nodes), full=full)
         digests = {key: marks.digest() for key, marks in given.items()}
