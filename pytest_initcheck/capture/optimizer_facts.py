@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pytest_initcheck.capture.layer_names import layer_of
 from pytest_initcheck.capture.learning_rate import rate_of
 from pytest_initcheck.capture.pieces import pieces
 from pytest_initcheck.evidence import OptimizerFacts
+from pytest_initcheck.evidence.layer_names import layer_of
 from pytest_initcheck.ranks.buckets import at_hand
 from pytest_initcheck.ranks.dtensors import whole
 

@@ -18,7 +18,6 @@ from pytest_initcheck.capture.effective_samples import EffectiveSamples
 from pytest_initcheck.capture.fingerprint import Fingerprints, combined
 from pytest_initcheck.capture.head_stats import HeadRecorder
 from pytest_initcheck.capture.hints import for_backward
-from pytest_initcheck.capture.layer_names import ROOT, layer_of
 from pytest_initcheck.capture.magnitude_spread import magnitudes
 from pytest_initcheck.capture.observer import Observer
 from pytest_initcheck.capture.program import Program, Result, main_tensor, refused, tensors_of
@@ -30,7 +29,15 @@ from pytest_initcheck.capture.settled import Settled, settled_by
 from pytest_initcheck.capture.signal_stats import SignalRecorder, put_variation
 from pytest_initcheck.capture.tensor_stats import Summary, plain, projections, summarise
 from pytest_initcheck.capture.trace import Tracer
-from pytest_initcheck.evidence import Node, Parameter, ParameterSnapshot, Reshape, Snapshot
+from pytest_initcheck.evidence import (
+    Crossing,
+    Node,
+    Parameter,
+    ParameterSnapshot,
+    Reshape,
+    Snapshot,
+)
+from pytest_initcheck.evidence.layer_names import ROOT, layer_of
 from pytest_initcheck.evidence.similar_rows import groups_of, nearly
 from pytest_initcheck.ranks.buckets import at_hand
 from pytest_initcheck.ranks.dtensors import class_of, whole
@@ -52,6 +59,7 @@ class Taken:
     objective_nodes: frozenset[int]
     makers: tuple[frozenset[int], ...]
     reshapes: tuple[Reshape, ...] = ()
+    crossings: tuple[Crossing, ...] = ()
     is_handwritten: bool = False
 
 
@@ -131,6 +139,7 @@ class SnapshotTaker:
             objective_nodes=goals if self.program.forward is not None else ends,
             makers=tuple(tracer.makers(tensor) for tensor in tensors_of(result.output)),
             reshapes=axes.found,
+            crossings=tuple(axes.crossings),
             is_handwritten=tracer.backward.is_handwritten,
         )
 

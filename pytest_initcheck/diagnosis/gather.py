@@ -59,7 +59,7 @@ def gather(subject: Subject, *, is_frozen: bool = False) -> Evidence:
                 optimizer,
                 subject.steps,
                 objective=objective,
-                oddities=odd,
+                anomalies=odd,
                 is_frozen=is_frozen,
             )
         return Evidence.of(
@@ -92,7 +92,7 @@ def _in_parts(subject: Subject, across: Across, *, is_frozen: bool) -> Evidence:
                 program,
                 None if is_frozen else subject.optimizer,
                 subject.steps,
-                oddities=odd,
+                anomalies=odd,
                 is_frozen=is_frozen,
                 across=across,
             )
