@@ -134,14 +134,13 @@ def _by_value() -> Iterator[None]:
     import cloudpickle
 
     known = cloudpickle.list_registry_pickle_by_value()
-    mine = [m for m in list(sys.modules.values()) if _is_users(m) and m.__name__ not in known]
-    for module in mine:
-        cloudpickle.register_pickle_by_value(module)
-    try:
+    # By name, since a module may stand in several places.
+    mine = {m.__name__: m for m in list(sys.modules.values()) if _is_users(m)}
+    with contextlib.ExitStack() as stack:
+        for module in (m for name, m in mine.items() if name not in known):
+            cloudpickle.register_pickle_by_value(module)
+            stack.callback(cloudpickle.unregister_pickle_by_value, module)
         yield
-    finally:
-        for module in mine:
-            cloudpickle.unregister_pickle_by_value(module)
 
 
 def _is_users(module: object) -> bool:

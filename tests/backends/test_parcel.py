@@ -55,6 +55,18 @@ def test_the_modules_are_pickled_by_name_again_afterwards(module):
     assert set(cloudpickle.list_registry_pickle_by_value()) == before
 
 
+def test_a_module_that_stands_in_two_places_goes_once(module, monkeypatch):
+    import cloudpickle
+
+    before = set(cloudpickle.list_registry_pickle_by_value())
+    monkeypatch.setitem(sys.modules, "a_name_for_users_own", module)
+    other = types.ModuleType("another_of_the_users")
+    other.__file__ = module.__file__
+    monkeypatch.setitem(sys.modules, other.__name__, other)
+    packed(module.scaled)
+    assert set(cloudpickle.list_registry_pickle_by_value()) == before
+
+
 def test_what_cannot_go_as_a_whole_goes_by_name(module):
     module.LOCK = threading.Lock()
     assert opened(packed(module.locked)) is module.locked
