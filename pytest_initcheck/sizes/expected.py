@@ -26,6 +26,10 @@ class ExponentRange:
         """With so much more allowed below."""
         return ExponentRange(self.low - below, self.high)
 
+    def lowered(self, by: float) -> ExponentRange:
+        """With so much less allowed above."""
+        return ExponentRange(self.low, self.high - by)
+
     def __str__(self) -> str:
         if math.isinf(self.low):
             return f"at most {self.high:+.2f}"

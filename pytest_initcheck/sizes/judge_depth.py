@@ -43,7 +43,9 @@ def _drift(found: Scaling) -> float:
     He, as its mean square stays and its logarithm's variance is 5 Σ 1/fan_in. Source: Hanin, Nica:
     Products of Many Large Random Matrices and Gradients in Deep Neural Networks (2019).
     """
-    sums = [sum(1 / s.fan_in for s in shapes.values() if s.fan_in) for shapes in found.shapes]
+    sums = [
+        sum(1 / s.fan_in for s in shapes.values() if not s.is_logits) for shapes in found.shapes
+    ]
     return max(0.0, slope_of(found.sizes, [math.exp(1.25 * total) for total in sums]))
 
 

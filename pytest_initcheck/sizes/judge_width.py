@@ -114,7 +114,9 @@ def is_outside(exponent: Exponent, band: ExponentRange) -> bool:
 def _band(found: Scaling, layer: str, quantity: str, expected: Expected) -> ExponentRange:
     role = found.role(layer)
     if role == "logits":
-        return LOGITS_AT_START if quantity == "activation" else expected.change_of_logits
+        if quantity == "activation":
+            return LOGITS_AT_START
+        return expected.change_of_logits.lowered(_share_at_random(found, layer))
     if quantity in ("weight", "gain", "activation"):
         # What a tied readout meets in the stream is what its own rows put there.
         if expected is EXPECTED["mup"] and any(map(found.is_tied, _readouts(found, layer))):
@@ -140,8 +142,15 @@ def _short_of_the_limit(found: Scaling, layer: str) -> float:
     (π/2) R / fan_in where rows have nothing in common (π/2 as Adam's first step keeps the signs
     alone; Bussgang 1952). The second part falls with the width.
     """
-    if found.role(layer) not in ("hidden", "output"):
-        return 0.0
+    return _share_at_random(found, layer) if found.role(layer) in ("hidden", "output") else 0.0
+
+
+def _share_at_random(found: Scaling, layer: str) -> float:
+    """By how much the part of random sign lowers an exponent, of a sum of fan_in terms.
+
+    A logit is such a sum over the numbers of a head: a query moves along all keys, of which one is
+    that of the logit.
+    """
     shapes = [shapes[layer] for shapes in found.shapes]
     extra = [math.sqrt(1 + math.pi / 2 * s.rows / s.fan_in) for s in shapes]
     return max(0.0, -slope_of(found.sizes, extra))

@@ -25,11 +25,13 @@ SOFTMAXES = frozenset({"_softmax", "_safe_softmax"})
 class Scores:
     """Some rows of a product; ``after`` is the constant that the program multiplies it with.
 
-    ``behind`` is the product with a weight that was the last one before it.
+    ``behind`` is the product with a weight that was the last one before it, ``size`` how many
+    numbers a query has.
     """
 
     behind: Key | None
     made: Tensor
+    size: int
     after: float = 1.0
 
 
@@ -42,9 +44,9 @@ class Logits:
         # Held so that no storage is used again during the pass.
         self._held: list[Tensor] = []
 
-    def see(self, behind: Key | None, out: Tensor) -> None:
-        """A product of data with data has just been made."""
-        self._hold(out, Scores(behind, _rows(out)))
+    def see(self, behind: Key | None, left: Tensor, out: Tensor) -> None:
+        """A product of data with data has just been made, of which ``left`` is the first."""
+        self._hold(out, Scores(behind, _rows(out), left.shape[-1]))
 
     def follow(self, args: Arguments, out: Any, factor: float | None) -> None:
         """An operator of `KEEPING`; ``factor`` is the constant that it multiplies with."""
@@ -70,7 +72,7 @@ class Logits:
             key = key.repeat_interleave(query.shape[1] // key.shape[1], 1)
         rows = query[..., every(query.shape[-2], MOST_ROWS), :]
         factor = query.shape[-1] ** -0.5 if scale is None else scale
-        self._note(Scores(behind, rows @ key.transpose(-1, -2), factor))
+        self._note(Scores(behind, rows @ key.transpose(-1, -2), query.shape[-1], factor))
 
     def _note(self, scores: Scores) -> None:
         owner = "" if scores.behind is None else _owner_of(scores.behind[0])

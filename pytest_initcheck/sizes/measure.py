@@ -223,7 +223,12 @@ def _shapes(course: Measurements) -> dict[str, Shape]:
 
 def _shapes_of_logits(course: Measurements, behind: Key | None) -> dict[str, Shape]:
     return {
-        name: Shape(fan_in=0, fan_out=0, rows=scores.made.shape[0], is_logits=True)
+        name: Shape(
+            fan_in=scores.size,
+            fan_out=scores.made.shape[-1],
+            rows=scores.made.shape[-1],
+            is_logits=True,
+        )
         for name, scores in course.logits.items()
         if scores.behind == behind
     }

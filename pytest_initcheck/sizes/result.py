@@ -27,8 +27,8 @@ Values = dict[tuple[str, str, int], float]
 class Shape:
     """How many values a layer sums for one output, how many outputs and rows of data it has.
 
-    ``parameter`` is the weight, by which layers that share one are known. The logits of attention
-    (``is_logits``) have no weight, and no such numbers.
+    ``parameter`` is the weight, by which layers that share one are known. Logits of attention
+    (``is_logits``) have no weight: their fan_in is the size of a head, their rows are the keys.
     """
 
     fan_in: int

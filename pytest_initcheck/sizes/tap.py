@@ -99,7 +99,7 @@ class Tap(OperatorMode):
         parameter = owners[0] or owners[1]
         if parameter is None:
             self._unfold(factors)
-            self.logits.see(self._last, out)
+            self.logits.see(self._last, factors[0], out)
             return
         is_first = owners[0] is not None
         made = contraction(operator, args, out, parameter, is_first=is_first)
