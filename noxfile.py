@@ -98,11 +98,13 @@ def site(session: nox.Session) -> None:
 
 @nox.session
 def benchmarks(session: nox.Session) -> None:
-    """Recall, a zoo and the overhead, small; ``nox -s benchmarks -- --seeds 3`` for more."""
+    """Recall, a zoo, overhead and engines, small; ``nox -s benchmarks -- --seeds 3`` for more."""
     install(session)
     session.run("python", "benchmarks/recall.py", *(session.posargs or ["--seeds", "1"]))
     session.run("python", "benchmarks/zoo.py", "--every", "5")
-    session.run("python", "benchmarks/overhead.py", "--against", "benchmarks/ratios.json")
+    for measured in ("overhead", "seeds"):
+        command = "python", f"benchmarks/{measured}.py", "--against", "benchmarks/ratios.json"
+        session.run(*command)
     session.run("python", "benchmarks/watch.py")
 
 

@@ -56,11 +56,15 @@ class CompositeCalls(FunctionMode):
     def __init__(self, tracer: Tracer | None = None) -> None:
         super().__init__()
         self._tracer = tracer
+        # Whether any call was made another one.
+        self.is_needed = False
 
     def called(self, func: Any, args: Arguments, kwargs: Options) -> Any:
         if func in _RATES:
-            args, kwargs = _undropped(_RATES[func], args, kwargs)
+            args, kwargs, is_changed = _undropped(_RATES[func], args, kwargs)
+            self.is_needed = self.is_needed or is_changed
         if func in _DROPOUTS and self._rate(args, kwargs) < 1:
+            self.is_needed = True
             return args[0] if args else kwargs["input"]
         if func in _COMPOSITES:
             data = args[0] if args else kwargs["input"]
@@ -77,8 +81,8 @@ class CompositeCalls(FunctionMode):
 
 def _undropped(
     place: int, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The arguments of attention with a dropout rate of zero."""
+) -> tuple[tuple[Any, ...], dict[str, Any], bool]:
+    """The arguments of attention with a dropout rate of zero, and whether it had another."""
     if len(args) > place:
-        return (*args[:place], 0.0, *args[place + 1 :]), kwargs
-    return args, {**kwargs, "dropout_p": 0.0}
+        return (*args[:place], 0.0, *args[place + 1 :]), kwargs, args[place] != 0.0
+    return args, {**kwargs, "dropout_p": 0.0}, kwargs.get("dropout_p", 0.0) != 0.0

@@ -10,6 +10,19 @@ import torch
 
 
 @contextmanager
+def operator_by_operator() -> Iterator[None]:
+    """Scripted and compiled code, and attention, run the operators one by one, to be seen.
+
+    The backward pass belongs inside too: it runs checkpointed code a second time, which must take
+    the same kernels.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(torch.compiler.set_stance("force_eager"))
+        stack.enter_context(torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH))
+        yield
+
+
+@contextmanager
 def unfused() -> Iterator[None]:
     """Recurrent layers run their gates one by one: the fused kernels hide them."""
     with ExitStack() as stack:

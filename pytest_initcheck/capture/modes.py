@@ -27,6 +27,12 @@ class FunctionMode(TorchFunctionMode):
 class OperatorMode(TorchDispatchMode):
     """Hands every call of an operator of the dispatcher to ``called``."""
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # Where a mode is on, nothing is compiled, and torch's guard against it costs as much as
+        # a small operator.
+        return False
+
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Arguments = (), kwargs: Options | None = None
     ) -> Any:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 from torch import Tensor
 
 from pytest_initcheck.capture.nonlinearity import Nonlinearity
 from pytest_initcheck.capture.operation import Operation
+from pytest_initcheck.capture.operators import flat_tensors
 from pytest_initcheck.evidence import Node
 
 # What picks the best along an axis.
@@ -32,3 +34,28 @@ class Observer:
     on_sum: Callable[[Operation], Callable[[Node, Tensor], None] | None] = lambda _: None
     on_softmax: Callable[[Node, Tensor, Tensor], None] = lambda *_: None
     on_choice: Callable[[Node, Operation, object], None] = lambda *_: None
+
+    def tell_nonlinearity(
+        self, node: Node, found: Nonlinearity, slope: Tensor, out: Any, data: Tensor
+    ) -> None:
+        """Tell of a nonlinearity that made ``out`` of ``data``."""
+        if isinstance(out, (Tensor, tuple)):
+            result = out if isinstance(out, Tensor) else out[0]
+            self.on_nonlinearity(node, found, slope, result)
+            if found.family == "softmax" and "log" not in node.operator:
+                self.on_softmax(node, data, result)
+
+    def tell_layer(self, node: Node, out: Any, received: Tensor | None, *, is_raw: bool) -> None:
+        """Tell of a layer that made ``out`` of what it ``received``."""
+        first = next(iter(flat_tensors(out)), None)
+        if first is not None:
+            self.on_layer(node, first, received)
+        if is_raw and received is not None:
+            self.on_first_input(node, received)
+
+
+class GradientHooks(Protocol):
+    """What observes a pass, and can wait for the gradients of what is made in it."""
+
+    def hook_gradient(self, tensor: Tensor, hook: Callable[[Tensor], None]) -> None:
+        """Call ``hook`` with the gradient of a tensor that has just been made."""

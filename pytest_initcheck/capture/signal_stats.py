@@ -13,7 +13,7 @@ from torch import Tensor
 from pytest_initcheck.capture.across import Kind
 from pytest_initcheck.capture.deferred_read import DeferredRead
 from pytest_initcheck.capture.nonlinearity import Nonlinearity
-from pytest_initcheck.capture.observer import Observer
+from pytest_initcheck.capture.observer import GradientHooks, Observer
 from pytest_initcheck.capture.operation import Operation
 from pytest_initcheck.capture.settled import Settled
 from pytest_initcheck.capture.tensor_stats import (
@@ -24,7 +24,6 @@ from pytest_initcheck.capture.tensor_stats import (
     stride_of,
     summarise,
 )
-from pytest_initcheck.capture.trace import Tracer
 from pytest_initcheck.evidence import (
     Node,
     NonlinearityKey,
@@ -86,7 +85,7 @@ class SignalRecorder:
         self._units: dict[str, tuple[int, bool]] = {}
         self._inputs: dict[str, Summary] = {}
         self._sums: dict[int, tuple[dict[int, Summary], Summary]] | None = {} if is_first else None
-        self.tracer: Tracer | None = None
+        self.tracer: GradientHooks | None = None
 
     def observer(self) -> Observer:
         """The callbacks for a tracer."""

@@ -4,22 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from pytest_initcheck.capture.across import Across, Kind
+from pytest_initcheck.capture.anchors import Anchors
+from pytest_initcheck.capture.attached import Attached
 from pytest_initcheck.capture.axis_mixing import Reshapes
 from pytest_initcheck.capture.composite_calls import CompositeCalls
 from pytest_initcheck.capture.deferred_read import DeferredRead
+from pytest_initcheck.capture.eager import operator_by_operator
 from pytest_initcheck.capture.effective_samples import EffectiveSamples
 from pytest_initcheck.capture.fingerprint import Fingerprints, combined
 from pytest_initcheck.capture.head_stats import HeadRecorder
 from pytest_initcheck.capture.hints import for_backward
-from pytest_initcheck.capture.magnitude_spread import magnitudes
 from pytest_initcheck.capture.observer import Observer
+from pytest_initcheck.capture.parameter_slots import (
+    Asked,
+    ParameterSlots,
+    alike,
+    put_parameter,
+)
 from pytest_initcheck.capture.program import Program, Result, main_tensor, refused, tensors_of
 from pytest_initcheck.capture.randomness import stream_positions
 from pytest_initcheck.capture.replay import Plan
@@ -27,18 +35,10 @@ from pytest_initcheck.capture.restore import clear_gradients
 from pytest_initcheck.capture.router_stats import RouterRecorder
 from pytest_initcheck.capture.settled import Settled, settled_by
 from pytest_initcheck.capture.signal_stats import SignalRecorder, put_variation
-from pytest_initcheck.capture.tensor_stats import Summary, plain, projections, summarise
+from pytest_initcheck.capture.tensor_stats import Summary, summarise
 from pytest_initcheck.capture.trace import Tracer
-from pytest_initcheck.evidence import (
-    Crossing,
-    Node,
-    Parameter,
-    ParameterSnapshot,
-    Reshape,
-    Snapshot,
-)
+from pytest_initcheck.evidence import Crossing, Node, Parameter, Reshape, Snapshot
 from pytest_initcheck.evidence.layer_names import ROOT, layer_of
-from pytest_initcheck.evidence.similar_rows import groups_of, nearly
 from pytest_initcheck.ranks.buckets import at_hand
 from pytest_initcheck.ranks.dtensors import class_of, whole
 
@@ -49,18 +49,30 @@ class Taken:
 
     snapshot: Snapshot
     nodes: tuple[Node, ...]
-    order: tuple[str, ...]
-    parameters: dict[str, Parameter]
     result: Result
-    output_nodes: frozenset[int]
-    backward_nodes: frozenset[int]
-    vanished: tuple[str, ...]
-    unregistered: tuple[tuple[str, Tensor], ...]
-    objective_nodes: frozenset[int]
-    makers: tuple[frozenset[int], ...]
+    order: tuple[str, ...] = ()
+    parameters: dict[str, Parameter] = field(default_factory=dict)
+    output_nodes: frozenset[int] = frozenset()
+    backward_nodes: frozenset[int] = frozenset()
+    vanished: tuple[str, ...] = ()
+    unregistered: tuple[tuple[str, Tensor], ...] = ()
+    objective_nodes: frozenset[int] = frozenset()
+    makers: tuple[frozenset[int], ...] = ()
     reshapes: tuple[Reshape, ...] = ()
     crossings: tuple[Crossing, ...] = ()
     is_handwritten: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Known:
+    """What the first look has shown of all later ones: where to measure, and what runs.
+
+    ``is_undropped``: calls have to be seen as their author wrote them, to leave dropout out.
+    """
+
+    anchors: Anchors
+    nodes: tuple[Node, ...]
+    is_undropped: bool
 
 
 class SnapshotTaker:
@@ -70,6 +82,7 @@ class SnapshotTaker:
         self.program, self.across = program, across
         self.model = program.model
         self._plan = Plan()
+        self._known: _Known | None = None
         self._followed: set[str] | None = None
         self._settled: Settled | None = None
         self.not_observed: tuple[str, ...] = ()
@@ -84,47 +97,43 @@ class SnapshotTaker:
         the summaries of data, outputs and weights (but those that got no gradient), and what the
         first look has settled.
         """
+        if step and self._known is not None:
+            return self._attached(self._known, step, full=full)
         ledger = DeferredRead(self.across)
         settled = None if full else self._settled
         recorder = SignalRecorder(ledger, full=full, settled=settled, is_first=step == 0)
         routers = RouterRecorder(ledger) if step == 0 else None
         heads = HeadRecorder(self.model, self._samples(), ledger) if full else None
-        tracer = Tracer(self.model, _told(recorder.observer(), heads, routers), self._plan)
+        anchors = Anchors(self.model) if step == 0 and self.across is None else None
+        observer = _told(recorder.observer(), heads, routers)
+        tracer = Tracer(self.model, observer, self._plan, anchors)
         recorder.tracer = tracer
         axes = Reshapes(tracer.here)
         clear_gradients(self.model.parameters())
         given = fingerprints(self.program.batch, self.model, ledger) if step == 0 else {}
         rows = EffectiveSamples(tensors_of(self.program.batch) if step == 0 else (), ledger)
         drawn = stream_positions() if step == 0 else ()
-        with torch.enable_grad(), CompositeCalls(tracer), tracer.prepared():
+        with torch.enable_grad(), CompositeCalls(tracer) as calls, tracer.prepared():
             result = self._forward(tracer, axes, is_first=step == 0)
             reached = frozenset[int]() if step else tracer.backward.reached(result.loss)
             self._backward(result)
         is_drawn = bool(drawn) and stream_positions() != drawn
-        slots = {
-            name: self._put(
-                name, parameter, ledger, tracer.axes.get(name), full=full, is_first=step == 0
-            )
-            for name, parameter, _ in at_hand(
-                (name, p, p.grad) for name, p in self.model.named_parameters()
-            )
-        }
-        snapshot = self._read(step, result, slots, recorder, inside_of(tracer.nodes), full=full)
+        snapshot = self._seen(step, result, recorder, tracer.nodes, heads, full=full)
         digests = {key: marks.digest() for key, marks in given.items()}
         if is_drawn:
             digests["streams"] = combined(map(str, drawn))
         self._effective = rows.number() if step == 0 else self._effective
+        choices = routers.choices() if routers else ()
         snapshot = replace(
-            snapshot,
-            digests=digests,
-            effective_samples=self._effective,
-            heads=heads.heads() if heads else {},
-            choices=routers.choices() if routers else (),
+            snapshot, digests=digests, effective_samples=self._effective, choices=choices
         )
         if self._followed is None:
             # Only rows that start alike can stay alike.
-            self._followed = _alike(snapshot)
+            self._followed = alike(snapshot)
             self._settled = settled_by(snapshot, tuple(tracer.order))
+        if anchors is not None and anchors.is_whole:
+            nodes = tuple(tracer.nodes)
+            self._known = _Known(anchors=anchors, nodes=nodes, is_undropped=calls.is_needed)
         ends, goals = tracer.makers(result.output), tracer.makers(result.loss)
         return Taken(
             snapshot=snapshot,
@@ -141,6 +150,62 @@ class SnapshotTaker:
             reshapes=axes.found,
             crossings=tuple(axes.crossings),
             is_handwritten=tracer.backward.is_handwritten,
+        )
+
+    def _attached(self, known: _Known, step: int, *, full: bool) -> Taken:
+        """A look at modules alone, after a first that has shown that these are all."""
+        ledger = DeferredRead()
+        settled = None if full else self._settled
+        recorder = SignalRecorder(ledger, full=full, settled=settled)
+        heads = HeadRecorder(self.model, self._samples(), ledger) if full else None
+        recorder.tracer = attached = Attached(
+            known.anchors, _told(recorder.observer(), heads, None)
+        )
+        clear_gradients(self.model.parameters())
+        calls = CompositeCalls() if known.is_undropped else nullcontext()
+        with torch.enable_grad(), calls, operator_by_operator():
+            with attached.running():
+                result = self.program.evaluate(self._keep)
+            self._backward(result)
+        snapshot = self._seen(step, result, recorder, known.nodes, heads, full=full)
+        snapshot = replace(snapshot, effective_samples=self._effective)
+        return Taken(snapshot=snapshot, nodes=known.nodes, result=result)
+
+    def _keep(self, batch: Any) -> None:
+        self.seen = batch
+
+    def _seen(
+        self,
+        step: int,
+        result: Result,
+        recorder: SignalRecorder,
+        nodes: Sequence[Node],
+        heads: HeadRecorder | None,
+        *,
+        full: bool,
+    ) -> Snapshot:
+        """What a pass has shown, with what it left in the parameters; one host read."""
+        slots = {
+            name: put_parameter(
+                parameter,
+                recorder.ledger,
+                self._plan.axes.get(name),
+                self._asked(name, full=full, is_first=step == 0),
+            )
+            for name, parameter, _ in at_hand(
+                (name, p, p.grad) for name, p in self.model.named_parameters()
+            )
+        }
+        snapshot = self._read(step, result, slots, recorder, inside_of(nodes), full=full)
+        return replace(snapshot, heads=heads.heads()) if heads else snapshot
+
+    def _asked(self, name: str, *, full: bool, is_first: bool) -> Asked:
+        return Asked(
+            is_full=full,
+            is_first=is_first,
+            is_new=self._followed is None,
+            is_followed=self._followed is None or name in self._followed,
+            has_rows=self._settled is None or layer_of(name) not in self._settled.open_layers,
         )
 
     def _samples(self) -> int:
@@ -172,7 +237,8 @@ class SnapshotTaker:
         targets = self._side(result.targets, ledger, is_data=True) if full else None
         # The rows of an output share the weights, which may be what is chance in them.
         output = self._side(result.output, ledger) if full else None
-        differs = self._differs(result, ledger)
+        is_known = self._settled is not None and self._settled.is_output_varied
+        differs = None if is_known else self._differs(result, ledger)
         ledger.read()
         received = recorder.inputs()
         return Snapshot(
@@ -204,42 +270,6 @@ class SnapshotTaker:
             raise refused("the backward pass", error, for_backward(error)) from error
         if self.across is not None:
             self.across.share_gradients(self.model)
-
-    def _put(
-        self,
-        name: str,
-        parameter: Tensor,
-        ledger: DeferredRead,
-        axis: int | None,
-        *,
-        full: bool,
-        is_first: bool,
-    ) -> ParameterSlots:
-        is_followed = self._followed is None or name in self._followed
-        rows = rows_of(parameter, axis or 0) if is_followed and parameter.dim() > 1 else None
-        gradient = parameter.grad
-        return ParameterSlots(
-            weight=summarise(parameter, ledger, is_identified=is_first)
-            if full or gradient is None
-            else None,
-            gradient=summarise(gradient, ledger, of="all" if full else "range")
-            if gradient is not None
-            else None,
-            row_gradient=ledger.put(rows_of(gradient, axis).norm(dim=1))
-            if gradient is not None and axis is not None and gradient.layout == torch.strided
-            else None,
-            projections=ledger.put(projections(rows))
-            if rows is not None and rows.numel()
-            else None,
-            pulls=self._pulls(gradient, axis or 0, ledger) if is_followed else None,
-            magnitudes=ledger.put(magnitudes(parameter)) if self._followed is None else None,
-        )
-
-    def _pulls(self, gradient: Tensor | None, axis: int, ledger: DeferredRead) -> int | None:
-        # The first look does not know yet which rows are alike.
-        if self._followed is None or gradient is None or gradient.dim() < 2:
-            return None
-        return ledger.put(projections(rows_of(gradient, axis)))
 
     def _differs(self, result: Result, ledger: DeferredRead) -> int | None:
         """Where the output has one row per sample: how much of it differs between them."""
@@ -279,63 +309,6 @@ def fingerprints(batch: Any, model: nn.Module, ledger: DeferredRead) -> dict[str
     groups = {"batch": tensors_of(batch), "buffers": list(model.buffers())}
     kinds: dict[str, Kind] = {"batch": "list", "buffers": "own"}
     return {key: Fingerprints(t, ledger, kinds[key]) for key, t in groups.items() if t}
-
-
-@dataclass(frozen=True, kw_only=True)
-class ParameterSlots:
-    """One parameter of one look, still on the device."""
-
-    weight: Summary | None
-    gradient: Summary | None
-    row_gradient: int | None = None
-    projections: int | None = None
-    pulls: int | None = None
-    magnitudes: int | None = None
-
-    def look(self, ledger: DeferredRead) -> ParameterSnapshot:
-        place = self.magnitudes
-        least, median = (None, None) if place is None else ledger[place].tolist()
-        return ParameterSnapshot(
-            stats=self.weight.stats(ledger) if self.weight else None,
-            gradient=self.gradient.stats(ledger) if self.gradient else None,
-            row_gradient=ledger[self.row_gradient] if self.row_gradient is not None else None,
-            projections=ledger[self.projections].reshape(-1, 5)
-            if self.projections is not None
-            else None,
-            gradient_projections=ledger[self.pulls].reshape(-1, 5)
-            if self.pulls is not None
-            else None,
-            least=least,
-            median=median,
-        )
-
-
-def _alike(snapshot: Snapshot) -> set[str]:
-    """The parameters that hold rows, or are copies, that start alike."""
-    return {
-        name
-        for name, parameter in snapshot.parameters.items()
-        if parameter.projections is not None
-        and (groups_of(parameter.projections) or nearly(parameter.projections))
-    } | _copied(snapshot)
-
-
-def rows_of(tensor: Tensor, axis: int) -> Tensor:
-    """A weight as a matrix with one row per output unit; below zero, of each layer in a stack."""
-    # What is stored of a sparse gradient are some of its rows.
-    dense = plain(tensor if tensor.layout == torch.strided else tensor.detach().to_dense())
-    if axis < 0 and dense.dim() > 2:
-        return dense.movedim(axis, 1).flatten(0, 1).flatten(1)
-    return dense.movedim(min(axis, dense.dim() - 1), 0).flatten(1)
-
-
-def _copied(look: Snapshot) -> set[str]:
-    """Parameters whose rows equal those of another parameter."""
-    seen: dict[bytes, list[str]] = {}
-    for name, parameter in look.parameters.items():
-        if parameter.projections is not None:
-            seen.setdefault(parameter.projections.tobytes(), []).append(name)
-    return {name for names in seen.values() if len(names) > 1 for name in names}
 
 
 def inside_of(nodes: Sequence[Node]) -> set[int]:

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 
+from pytest_initcheck.capture.anchors import Anchors
 from pytest_initcheck.capture.autograd_graph import AutogradGraph
-from pytest_initcheck.capture.eager import unfused
+from pytest_initcheck.capture.eager import operator_by_operator, unfused
 from pytest_initcheck.capture.effective_weights import UsedWeights
 from pytest_initcheck.capture.modes import Arguments, OperatorMode, Options
 from pytest_initcheck.capture.module_hooks import Gathered, hooked
@@ -56,10 +57,17 @@ class Tracer(OperatorMode):
     scripted code and what composite functions such as attention are made of.
     """
 
-    def __init__(self, model: nn.Module, observer: Observer, plan: Plan | None = None) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        observer: Observer,
+        plan: Plan | None = None,
+        anchors: Anchors | None = None,
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._plan = plan or Plan()
         self._plan.rewind()
+        self._anchors = anchors
         self.axes = self._plan.axes
         self._claims: list[tuple[int, Origin]] = []
         self.nodes: list[Node] = []
@@ -114,6 +122,8 @@ class Tracer(OperatorMode):
         origin = self._origin(out)
         if origin is None or origin.node < 0 or not data.is_floating_point():
             return
+        if self._anchors is not None:
+            self._anchors.refuse()
         node = replace(self.nodes[origin.node], nonlinearity=found.name)
         self.nodes[origin.node] = node
         self._is_paused = True
@@ -160,16 +170,8 @@ class Tracer(OperatorMode):
 
     @contextmanager
     def prepared(self) -> Iterator[None]:
-        """What runs inside runs operator by operator.
-
-        The backward pass belongs inside too: it runs checkpointed code a second time, which must
-        take the same kernels.
-        """
-        with ExitStack() as stack:
-            # Scripted and compiled code must run the operators one by one to be seen.
-            stack.enter_context(torch.compiler.set_stance("force_eager"))
-            stack.enter_context(torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH))
-            stack.enter_context(self._hooked())
+        """What runs inside runs operator by operator, the backward pass too."""
+        with operator_by_operator(), self._hooked():
             yield
 
     @contextmanager
@@ -193,7 +195,9 @@ class Tracer(OperatorMode):
             stack.callback(self._unregistered.release)
             yield
 
-    def _enter_module(self, module: nn.Module, _: Any) -> None:
+    def _enter_module(self, module: nn.Module, received: Any) -> None:
+        if self._anchors is not None:
+            self._anchors.enter(module, received)
         frame = _Frame(self._modules.get(id(module), self.here() or ""))
         if isinstance(module, nn.RNNBase) and not self._is_guest:
             frame.flags.enter_context(unfused())
@@ -207,7 +211,9 @@ class Tracer(OperatorMode):
     def _pause(self, *_: Any) -> None:
         self._is_paused = True
 
-    def _leave_module(self, module: nn.Module, *_: Any) -> None:
+    def _leave_module(self, module: nn.Module, _: Any, output: Any = None) -> None:
+        if self._anchors is not None:
+            self._anchors.leave(output)
         self._is_paused = False
         if self._stack:
             self._stack.pop().flags.close()
@@ -245,10 +251,10 @@ class Tracer(OperatorMode):
         slope = found.slope(args[0], args, kwargs) if found else None
         out = self._follow(step, step.func(*args, **kwargs))
         if found and slope is not None:
-            self._tell_nonlinearity(node, found, slope, out, args[0])
+            self._observer.tell_nonlinearity(node, found, slope, out, args[0])
         else:
             received = None if event.received is None else tensors[event.received]
-            self._tell_layer(node, out, received, event.is_raw)
+            self._observer.tell_layer(node, out, received, is_raw=event.is_raw)
         return out
 
     def _look_at(self, func: Any, owner: str, args: Arguments, kwargs: Options) -> Any:
@@ -275,9 +281,9 @@ class Tracer(OperatorMode):
             self.made(node, call.tensors, flat_tensors(out))
             self._is_paused = False
             if found and slope is not None:
-                self._tell_nonlinearity(node, found, slope, out, args[0])
+                self._observer.tell_nonlinearity(node, found, slope, out, args[0])
             elif node.is_layer:
-                self._tell_layer(node, out, received, is_raw)
+                self._observer.tell_layer(node, out, received, is_raw=is_raw)
             if on_sum is not None:
                 on_sum(node, flat_tensors(out)[0])
             if call.operator in CHOOSING:
@@ -286,6 +292,10 @@ class Tracer(OperatorMode):
             event = event_at(call, node, found if slope is not None else None) if node else None
             made = self.nodes[first:], claims_on(flat_tensors(out), self._claims)
             self._plan.record(func, owner, *made, event, is_special=is_special)
+            if self._anchors is not None and event is not None and node is not None:
+                self._anchors.note(event, node, call, out)
+            if self._anchors is not None and is_special:
+                self._anchors.refuse()
         return out
 
     def _carry(self, func: Any, owner: str, args: Arguments, kwargs: Options) -> Any:
@@ -297,22 +307,6 @@ class Tracer(OperatorMode):
             claims = claims_on(flat_tensors(out), self._claims)
             self._plan.record(func, owner, (), claims, None, is_special=False)
         return out
-
-    def _tell_nonlinearity(
-        self, node: Node, found: Nonlinearity, slope: Tensor, out: Any, data: Tensor
-    ) -> None:
-        if isinstance(out, (Tensor, tuple)):
-            result = out if isinstance(out, Tensor) else out[0]
-            self._observer.on_nonlinearity(node, found, slope, result)
-            if found.family == "softmax" and "log" not in node.operator:
-                self._observer.on_softmax(node, data, result)
-
-    def _tell_layer(self, node: Node, out: Any, received: Tensor | None, is_raw: bool) -> None:
-        first = next(iter(flat_tensors(out)), None)
-        if first is not None:
-            self._observer.on_layer(node, first, received)
-        if is_raw and received is not None:
-            self._observer.on_first_input(node, received)
 
     def _add_node(self, call: Operation, out: Any, found: Nonlinearity | None) -> Node | None:
         results, weights = flat_tensors(out), call.weights

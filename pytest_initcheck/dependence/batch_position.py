@@ -17,6 +17,7 @@ from pytest_initcheck.dependence.passes import NotAsked, Passes, PassResult
 
 # Of the largest output: rounding that differs from row to row, carried through many layers.
 _ROUNDING = 1e-4
+ARE_STEPS = "place in the batch: the rows may be the steps of one sequence"
 # A few units in the last place of single precision.
 _SHAKE = 1e-6
 # What is counted by row moves nearly all of them; chunks, halves and capacities those at an edge.
@@ -41,7 +42,7 @@ def is_placed(passes: Passes, reference: PassResult, count: int) -> bool:
     if any(t.layout != torch.strided or t.shape[0] != count for t in tensors.values()):
         raise NotAsked("place in the batch: not all tensors have a row for each sample")
     if not any(_holds_sequences(t) for t in inputs_of(program.batch).values()):
-        raise NotAsked("place in the batch: the rows may be the steps of one sequence")
+        raise NotAsked(ARE_STEPS)
     if _has_codes(program.model, count):
         raise NotAsked("place in the batch: the model has weights for each sample")
     order = _neighbours(count)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -57,11 +58,13 @@ class Tables:
 
 
 def ask_columns(
-    passes: Passes, reference: PassResult, count: int, read: Sequence[str]
+    passes: Passes, reference: Callable[[], PassResult], count: int, read: Sequence[str]
 ) -> tuple[Columns, ...]:
     """The columns of the inputs that are ``read`` that move no bit of output and loss.
 
-    One pass where each column moves the output of some sample.
+    ``reference`` gives the pass on the batch as it is, where there is a column to ask about.
+
+    A pass for as many columns as there are samples, where each moves the output of some sample.
 
     Raises:
         NotAsked: the program chooses by what it reads, so that a column may count elsewhere.
@@ -70,7 +73,10 @@ def ask_columns(
     left = tables.varying()
     if not 0 < len(left) <= _PASSES * count:
         return ()
-    left = _still(tables, left, reference, passes.changed(tables.each(left)))
+    known = reference()
+    for _ in range(math.ceil(len(left) / count)):
+        # Who moves a sample is read; what is left may be hidden by the weights as they are.
+        left = _still(tables, left, known, passes.changed(tables.each(left))) if left else []
     targets = targets_of(passes.program.batch).values()
     left = [at for at in left if not _is_target(tables.given[at[0]][..., at[1]], targets)]
     return _named(tables, _proved(passes, tables, left)) if left else ()

@@ -36,6 +36,11 @@ class Held(OperatorMode):
         self._at = 0
         self._replays = False
 
+    @property
+    def is_needed(self) -> bool:
+        """Whether the pass that is kept took statistics of its batch."""
+        return bool(self._kept)
+
     @contextmanager
     def running(self, *, replays: bool) -> Iterator[None]:
         """Hold what runs inside; the pass that does not replay is the one that is kept."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -48,6 +48,8 @@ class Passes:
         self.count = 0
         self._saved = saved
         self._held = Held()
+        # What the first pass on the batch as it is has shown to change nothing.
+        self._has_statistics = self._has_dropout = True
         self._differentiates = False
 
     def reference(self, *modes: AbstractContextManager[Any]) -> PassResult:
@@ -64,6 +66,12 @@ class Passes:
     def changed(self, change: Change, *modes: AbstractContextManager[Any]) -> PassResult:
         """The batch with some of its tensors, by their place, replaced."""
         return self._run(change, modes, replays=True)
+
+    def on(self, batch: Any) -> Passes:
+        """Passes on another batch, which need not find out again what changes nothing."""
+        other = Passes(replace(self.program, batch=batch), self._saved)
+        other._has_statistics, other._has_dropout = self._has_statistics, self._has_dropout
+        return other
 
     def shaken(self) -> AbstractContextManager[None]:
         """Every weight is another one inside, by a hundredth of itself; what is zero is noise."""
@@ -106,8 +114,11 @@ class Passes:
             stack.enter_context(self._put_back())
             stack.enter_context(torch.set_grad_enabled(self._differentiates))
             stack.enter_context(torch.compiler.set_stance("force_eager"))
-            stack.enter_context(CompositeCalls())
-            stack.enter_context(self._held.running(replays=replays))
+            dropout = CompositeCalls()
+            if self._has_dropout:
+                stack.enter_context(dropout)
+            if self._has_statistics:
+                stack.enter_context(self._held.running(replays=replays))
             with torch.no_grad():
                 for place, tensor in named_tensors(batch):
                     if place in change:
@@ -116,6 +127,8 @@ class Passes:
                 stack.enter_context(mode)
             calls = stack.enter_context(_outputs(program))
             result = program.observe(batch)
+        if not replays:
+            self._has_statistics, self._has_dropout = self._held.is_needed, dropout.is_needed
         # A caller's forward hands the loss over alone; what the model made in its only call counts.
         output = calls[0] if len(calls) == 1 else result.output
         main = main_tensor(output)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 
 from pytest_initcheck.capture.program import Program
@@ -10,6 +11,7 @@ from pytest_initcheck.dependence.batch_position import is_placed
 from pytest_initcheck.dependence.causal import ask_causality, claimed
 from pytest_initcheck.dependence.change import inputs_of
 from pytest_initcheck.dependence.columns import ask_columns
+from pytest_initcheck.dependence.first_samples import first_samples, stand_alone
 from pytest_initcheck.dependence.inputs import ask_inputs
 from pytest_initcheck.dependence.layout import BatchLayout, layout_of
 from pytest_initcheck.dependence.passes import Awake, NotAsked, Passes, PassResult
@@ -21,14 +23,37 @@ def dependencies(program: Program, start: Saved, *, causal: bool | None = None) 
     """What moves when one sample, one position or one input is perturbed.
 
     Three to six passes, more where something leaks or is not read; the model, whose state is
-    saved as ``start``, is put back after each. What it or the loss raises on a perturbed batch ends
-    the question, never the diagnosis.
+    saved as ``start``, is put back after each. Where the first few samples of a larger batch stand
+    alone, they are what is asked, but for columns; all samples are asked where these do not. What
+    the model or the loss raises on a perturbed batch ends the question, never the diagnosis.
     """
     awake = Awake(program.model, start)
     try:
-        return _asked(Passes(program, awake), causal)
+        found = _of_few(Passes(program, awake), causal)
+        return _asked(Passes(program, awake), causal) if found is None else found
     finally:
         awake.end()
+
+
+def _of_few(whole: Passes, causal: bool | None) -> Dependencies | None:
+    """What the first few samples tell; None where all have to be asked."""
+    layout = layout_of(whole.program.batch)
+    if not isinstance(layout, BatchLayout):
+        return None
+    batch = first_samples(whole.program.batch, layout)
+    if batch is None:
+        return None
+    passes = whole.on(batch)
+    try:
+        reference = passes.reference()
+    except Exception:
+        return None
+    found = _Questions(passes, reference, causal).asked()
+    if not stand_alone(found, reference) or found.samples is None:
+        return None
+    samples = replace(found.samples, count=layout.count)
+    whole = passes.on(whole.program.batch)
+    return _Questions(whole, None, causal).with_columns(replace(found, samples=samples))
 
 
 def _asked(passes: Passes, causal: bool | None) -> Dependencies:
@@ -36,14 +61,15 @@ def _asked(passes: Passes, causal: bool | None) -> Dependencies:
         reference = passes.reference()
     except Exception as error:
         return Dependencies(not_asked=(_reason("nothing could be perturbed", error),))
-    return _Questions(passes, reference, causal).asked()
+    questions = _Questions(passes, reference, causal)
+    return questions.with_columns(questions.asked())
 
 
 class _Questions:
     """Asks one after the other; each reason why one could not be asked is kept."""
 
-    def __init__(self, passes: Passes, reference: PassResult, causal: bool | None) -> None:
-        self._passes, self._reference, self._causal = passes, reference, causal
+    def __init__(self, passes: Passes, reference: PassResult | None, causal: bool | None) -> None:
+        self._passes, self._known_reference, self._causal = passes, reference, causal
         self._not_asked: list[str] = []
         self._known: dict[str, PassResult] = {}
         layout = layout_of(passes.program.batch)
@@ -51,20 +77,29 @@ class _Questions:
         if not isinstance(layout, BatchLayout):
             self._not_asked.append(f"samples: {layout}")
 
+    @functools.cached_property
+    def _reference(self) -> PassResult:
+        return self._known_reference or self._passes.reference()
+
     def asked(self) -> Dependencies:
-        """All that was found."""
+        """What was found of samples, positions and inputs."""
         samples, causality = self._placed(self._samples()), self._causality()
         count = self._layout.count if self._layout else 0
         inputs = ask_inputs(self._passes, self._reference, count, self._known)
-        columns = self._columns(samples, inputs.read)
         return Dependencies(
             samples=samples,
             causality=causality,
             read=tuple(inputs.read),
             unread=tuple(inputs.unread),
-            columns=columns,
             not_asked=(*self._not_asked, *inputs.not_asked),
         )
+
+    def with_columns(self, found: Dependencies) -> Dependencies:
+        """The same with what was found of columns."""
+        before = len(self._not_asked)
+        columns = self._columns(found.samples, list(found.read))
+        reasons = tuple(self._not_asked[before:])
+        return replace(found, columns=columns, not_asked=(*found.not_asked, *reasons))
 
     def _samples(self) -> Samples | None:
         if self._layout is None:
@@ -113,7 +148,7 @@ class _Questions:
         if samples is None or samples.leaked or samples.axis or self._passes.program.forward:
             return ()
         try:
-            return ask_columns(self._passes, self._reference, samples.count, read)
+            return ask_columns(self._passes, lambda: self._reference, samples.count, read)
         except NotAsked as reason:
             self._not_asked.append(str(reason))
         except Exception as error:

@@ -89,9 +89,13 @@ def batched(problem: EscapeProblem) -> Walk | None:
         return None
     start = _starts(problem)
     noise = problem.noises(problem.seeds)
-    if problem.noisy:
-        return _steps(problem, start, noise, _mapped)
-    return _alike(problem, noise)
+    if not problem.noisy:
+        return _alike(problem, noise)
+    if _is_pointwise(problem):
+        found = _steps(problem, start, noise, _pointwise)
+        if _are_its_own(problem, found):
+            return found
+    return _steps(problem, start, noise, _mapped)
 
 
 def _batches(problem: EscapeProblem) -> bool:
@@ -124,6 +128,42 @@ def _single(problem: EscapeProblem, w: Tensor) -> Tensor:
 
 def _mapped(problem: EscapeProblem, w: Tensor) -> Tensor:
     return torch.vmap(problem.value)(w)
+
+
+def _pointwise(problem: EscapeProblem, w: Tensor) -> Tensor:
+    return problem.objective(w)[:, 0]
+
+
+def _is_pointwise(problem: EscapeProblem) -> bool:
+    """Whether an objective of one number takes many at once, each for itself, as formulas do.
+
+    ``torch.vmap`` takes three times as long for the same arithmetic.
+    """
+    if problem.start.dim() != 1 or problem.start.numel() != 1:
+        return False
+    # Points that differ: those of equal ones would hide a mean over all.
+    shares = torch.linspace(-1, 1, 5, device=problem.start.device, dtype=problem.start.dtype)
+    w = (problem.start * (1 + shares) + shares)[:, None].requires_grad_()
+    try:
+        with torch.enable_grad():
+            values, expected = problem.objective(w), _mapped(problem, w)
+            if values.shape != w.shape:
+                return False
+            gradients = [_gradient(each.sum(), w) for each in (values, expected)]
+    except Exception:
+        return False
+    return _agree(values[:, 0], expected) and _agree(*gradients)
+
+
+def _are_its_own(problem: EscapeProblem, found: Walk) -> bool:
+    """Whether the values where the seeds ended are those of each by itself."""
+    with torch.no_grad():
+        ends = found.path[:, -1]
+        return _agree(_pointwise(problem, ends), _mapped(problem, ends))
+
+
+def _agree(one: Tensor, other: Tensor) -> bool:
+    return _close(one.nan_to_num(), other.nan_to_num())
 
 
 def _steps(problem: EscapeProblem, start: Tensor, noise: Tensor, evaluate: Evaluate) -> Walk:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
+import weakref
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
-from torch.utils.weak import WeakIdKeyDictionary
 
 from pytest_initcheck.capture.modes import Arguments, FunctionMode, Options
 from pytest_initcheck.capture.operators import LEAVES, flat_tensors, tensors_among
@@ -101,7 +102,7 @@ class Tape(FunctionMode):
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self._values: Any = WeakIdKeyDictionary()
+        self._values: dict[int, tuple[weakref.ref[Tensor], Value]] = {}
         self._parameters = {id(p): name for name, p in model.named_parameters()}
         self._data: dict[int, Tensor] = {}
         self._places: dict[int, int] = {}
@@ -121,7 +122,8 @@ class Tape(FunctionMode):
         out = func(*args, **kwargs)
         results = given[:1] if call_name(func) == "__setitem__" else flat_tensors(out)
         if given and results:
-            self._note(func, (args, kwargs), inputs, results)
+            shapes = [tuple(tensor.shape) for tensor in given]
+            self._note(func, (args, kwargs), inputs, results, shapes)
         return out
 
     def _note(
@@ -130,28 +132,30 @@ class Tape(FunctionMode):
         arguments: Any,
         inputs: dict[int, Value],
         results: list[Tensor],
+        shapes: list[tuple[int, ...]],
     ) -> None:
         values = list(inputs.values())
-        is_free = any(value.is_free for value in values)
-        name = call_name(func)
-        kind = self._kind(name, values)
-        call = _recorded(func, arguments, inputs, results) if kind == "call" else None
-        is_data = any(value.kind == "data" for value in values) and not is_free
-        origins = frozenset().union(*(value.origins for value in values))
+        free = [value for value in values if value.is_free]
+        is_free, name = bool(free), call_name(func)
+        kind = self._kind(name, values) if free else "head"
+        made = [tuple(result.shape) for result in results]
+        call = _recorded(func, arguments, inputs, shapes, made) if kind == "call" else None
+        is_data = not is_free and any(value.kind == "data" for value in values)
+        origins = frozenset().union(*[value.origins for value in values if value.origins])
         is_cut = is_free or any(value.is_cut for value in values)
         for place, result in enumerate(results):
             # Data from which the caller asks for a gradient remain data.
             if not result.requires_grad or (is_data and name not in ("grad",)):
                 # What takes no gradient is a constant to the training.
                 kept = Value(kind="data", origins=origins) if is_data else Value(kind="constant")
-                self._values[result] = dataclasses.replace(kept, is_cut=is_cut)
+                self._put(result, dataclasses.replace(kept, is_cut=is_cut) if is_cut else kept)
             elif kind == "parameter":
-                self._values[result] = Value(kind="parameter", name=values[0].name, key=id(result))
+                self._put(result, Value(kind="parameter", name=values[0].name, key=id(result)))
             else:
                 opaque = name if name == "grad" else ""
                 # Terms of a sum, whose gradients may be asked for.
                 held = result if kind == "call" and result.dim() == 0 else None
-                self._values[result] = Value(
+                value = Value(
                     kind=kind,
                     tensor=held,
                     call=call,
@@ -159,11 +163,12 @@ class Tape(FunctionMode):
                     name=opaque,
                     key=next(self._keys),
                 )
+                self._put(result, value)
 
     def _kind(self, name: str, values: list[Value]) -> Kind:
-        """What a call makes: a head, a parameter seen otherwise, or what has to be played again."""
-        is_free = any(value.is_free for value in values)
-        if not is_free or name == "grad" or _is_random(name):
+        """What a call on free values makes: a head, a parameter seen otherwise, or what has to be
+        played again."""
+        if name == "grad" or _is_random(name):
             return "head"
         if name in _VIEWS and len(values) == 1 and values[0].kind == "parameter":
             return "parameter"
@@ -173,6 +178,15 @@ class Tape(FunctionMode):
         is_product = name in _PRODUCTS and is_plain and len(weights) < len(values)
         return "head" if is_layer or is_product else "call"
 
+    def _put(self, tensor: Tensor, value: Value) -> None:
+        # By identity, as a `WeakIdKeyDictionary` does it in ten times the time.
+        key, values = id(tensor), self._values
+        values[key] = weakref.ref(tensor, lambda _: values.pop(key, None)), value
+
+    def _get(self, tensor: Tensor) -> Value | None:
+        held = self._values.get(id(tensor))
+        return held[1] if held is not None and held[0]() is tensor else None
+
     def value_of(self, tensor: Tensor) -> Value:
         """What a tensor is on the tape."""
         if id(tensor) in self._parameters:
@@ -181,11 +195,12 @@ class Tape(FunctionMode):
             return Value(kind=kind, tensor=tensor, name=name, key=name)
         if id(tensor) in self._data:
             return Value(kind="data", tensor=tensor, origins=frozenset({self._places[id(tensor)]}))
-        known: Value | None = self._values.get(tensor)
+        known = self._get(tensor)
         # What a custom function made without a gradient gets one when it is handed out.
         is_given = known is not None and known.kind == "constant" and tensor.grad_fn is not None
         if tensor.requires_grad and (known is None or is_given):
-            known = self._values[tensor] = Value(kind="head", key=next(self._keys))
+            known = Value(kind="head", key=next(self._keys))
+            self._put(tensor, known)
         if known is None:
             return Value(kind="constant", tensor=tensor)
         held = None if known.kind == "call" and tensor.dim() else tensor
@@ -196,7 +211,11 @@ class Tape(FunctionMode):
 
 
 def _recorded(
-    func: Any, arguments: Any, inputs: dict[int, Value], results: list[Tensor]
+    func: Any,
+    arguments: Any,
+    inputs: dict[int, Value],
+    shapes: list[tuple[int, ...]],
+    results: list[tuple[int, ...]],
 ) -> TapeCall:
     args, kwargs = _valued(arguments, inputs)
     name, values = call_name(func), list(inputs.values())
@@ -207,9 +226,9 @@ def _recorded(
         args=args,
         kwargs=kwargs,
         inputs=values,
-        shapes=[tuple(leaf.shape) for leaf in flat_tensors(arguments)],
-        results=[tuple(result.shape) for result in results],
-        is_of_weights=all(_is_of_weights(value) for value in free),
+        shapes=shapes,
+        results=results,
+        is_of_weights=all(map(_is_of_weights, free)),
         is_normed=name in _NORMS or any(v.call and v.call.is_normed for v in free),
     )
 
@@ -228,6 +247,7 @@ def _valued(tree: Any, inputs: dict[int, Value]) -> Any:
     return tree_map(lambda x: inputs[id(x)] if isinstance(x, Tensor) else x, tree)
 
 
+@functools.lru_cache(maxsize=4096)
 def _works_in_place(func: Any) -> bool:
     name = getattr(func, "__name__", "")
     if name.startswith("__"):
@@ -241,6 +261,7 @@ def _keep(value: Value) -> None:
         value.tensor = value.tensor.detach().clone()
 
 
+@functools.lru_cache(maxsize=4096)
 def call_name(func: Any) -> str:
     """The name of a torch function, the property's for what reads one."""
     name = getattr(func, "__name__", "")
@@ -249,6 +270,7 @@ def call_name(func: Any) -> str:
     return name.removesuffix("_") if not name.startswith("__") else name
 
 
+@functools.lru_cache(maxsize=4096)
 def _is_random(name: str) -> bool:
     return name in _RANDOM or name.startswith("rand") or "dropout" in name
 

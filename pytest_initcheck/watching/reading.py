@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pytest_initcheck.capture.deferred_read import DeferredRead
 from pytest_initcheck.capture.effective_samples import EffectiveSamples
 from pytest_initcheck.capture.fingerprint import Fingerprints
+from pytest_initcheck.capture.parameter_slots import ParameterSlots
 from pytest_initcheck.capture.signal_stats import SignalRecorder
-from pytest_initcheck.capture.snapshot import ParameterSlots, inside_of
+from pytest_initcheck.capture.snapshot import inside_of
 from pytest_initcheck.capture.tensor_stats import Summary
 from pytest_initcheck.evidence import Node, Snapshot
 

@@ -11,11 +11,12 @@ from torch import Tensor, nn
 from pytest_initcheck.capture.deferred_read import DeferredRead
 from pytest_initcheck.capture.effective_samples import EffectiveSamples
 from pytest_initcheck.capture.fingerprint import Fingerprints, combined
+from pytest_initcheck.capture.parameter_slots import ParameterSlots
 from pytest_initcheck.capture.program import main_tensor, tensors_of
 from pytest_initcheck.capture.randomness import stream_positions
 from pytest_initcheck.capture.replay import Plan
 from pytest_initcheck.capture.signal_stats import SignalRecorder, unscaled
-from pytest_initcheck.capture.snapshot import ParameterSlots, fingerprints
+from pytest_initcheck.capture.snapshot import fingerprints
 from pytest_initcheck.capture.tensor_stats import Summary, summarise
 from pytest_initcheck.capture.trace import Tracer
 from pytest_initcheck.watching.reading import Reading

@@ -5,7 +5,7 @@ import torch
 from torch import optim
 
 from pytest_initcheck import escape
-from pytest_initcheck.landscape import surface
+from pytest_initcheck.landscape import surface, walk
 from pytest_initcheck.landscape.problem import pose
 
 
@@ -110,3 +110,44 @@ def test_every_seed_has_its_own_noise_whatever_seeds_go_with_it():
     source = torch.Generator().manual_seed(3)
     expected = torch.randn(6, 1, generator=source, dtype=torch.float64) * 2.0
     assert torch.equal(posed.noises([1, 3, 2])[1], expected.float())
+
+
+def less_mean(w):
+    """Of one number, w² − w; of many at once something else."""
+    return w**2 - w.mean()
+
+
+def far_mean(w):
+    """The same where nobody begins."""
+    return torch.where((w > 0.55) & (w < 0.75), less_mean(w), w**2 - w)
+
+
+@pytest.mark.parametrize(
+    ("objective", "is_pointwise"),
+    [(quartic, True), (cubic, True), (less_mean, False), (far_mean, False), (rough, False)],
+)
+def test_a_formula_takes_all_seeds_at_once_and_gives_the_same(monkeypatch, objective, is_pointwise):
+    def walked():
+        return walk.walk(
+            pose(
+                objective,
+                0.5,
+                lambda params: optim.SGD(params, lr=0.001, momentum=0.9),
+                30,
+                noise=10.0,
+                noise_on="gradient",
+                seeds=40,
+            )
+        )
+
+    calls = []
+    mapped = walk._mapped
+    monkeypatch.setattr(walk, "_mapped", lambda *given: calls.append(1) or mapped(*given))
+    mine = walked()
+    # Whether the objective can be mapped, whether it need be, and what it gives at the ends.
+    assert (len(calls) < 10) == is_pointwise
+    monkeypatch.setattr(walk, "_is_pointwise", lambda _: False)
+    other = walked()
+    # The terms of a gradient may be added in another order.
+    assert torch.allclose(mine.path, other.path, rtol=1e-4, atol=1e-4)
+    assert torch.allclose(mine.values, other.values, rtol=1e-3, atol=1e-3)
