@@ -1,7 +1,8 @@
 """A Python that has imported what runs of pytest with models import, and forks for each that asks.
 
 ``python python_server.py SOCKET LIFELINE`` serves until nobody holds the other end of the pipe
-``LIFELINE``. ``python_client.py`` asks, ``quick_python.py`` starts it.
+``LIFELINE``; it imports as soon as somebody asks. ``python_client.py`` asks, ``quick_python.py``
+starts it.
 """
 
 from __future__ import annotations
@@ -22,8 +23,6 @@ import threading
 import traceback
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 # The package itself is among them, as pytest would have imported it: with its asserts rewritten.
 _LATE = ("pytest_initcheck", "xdist.remote", "_pytest.doctest", "_pytest.junitxml")
@@ -61,6 +60,17 @@ def _asked_of_a_child() -> list[str]:
     return names
 
 
+def import_all() -> None:
+    """Have `Imports` do it in a session without tests."""
+    import pytest
+
+    with tempfile.TemporaryDirectory() as folder:
+        quiet = ["-q", "-p", "no:cacheprovider", "-p", "no:hypothesispytest", "--rootdir", folder]
+        pytest.main([*quiet, folder], plugins=[Imports()])
+    gc.collect()
+    gc.freeze()
+
+
 def serve(path: str, lifeline: int) -> None:
     """Fork for each who asks, until the lifeline is cut."""
     with socket.socket(socket.AF_UNIX) as listening:
@@ -70,6 +80,8 @@ def serve(path: str, lifeline: int) -> None:
         os.rename(f"{path}.", path)
         while lifeline not in select.select([listening, lifeline], [], [])[0]:
             asking, _ = listening.accept()
+            if "torch" not in sys.modules:
+                import_all()
             with asking:
                 if not os.fork():
                     listening.close()
@@ -171,9 +183,4 @@ _OWN = {
 
 if __name__ == "__main__":
     sys.dont_write_bytecode = True
-    with tempfile.TemporaryDirectory() as folder:
-        quiet = ["-q", "-p", "no:cacheprovider", "-p", "no:hypothesispytest", "--rootdir", folder]
-        pytest.main([*quiet, folder], plugins=[Imports()])
-    gc.collect()
-    gc.freeze()
     serve(sys.argv[1], int(sys.argv[2]))
