@@ -215,7 +215,7 @@ def test_an_optimiser_that_needs_a_closure_is_the_same_error():
 def test_auto_takes_the_fastest_and_says_so(eager, monkeypatch):
     shares = {"batched": 0.8, "processes": 0.5}
     monkeypatch.setattr(
-        trial, "_trials", lambda *_: [trial.Trial(*each) for each in shares.items()]
+        trial, "_trials", lambda *_: [trial.EngineTrial(*each) for each in shares.items()]
     )
     told = "(batched: 0.8 of the plain loop's time; processes: 0.5 of the plain loop's time)"
     assert run(experiment(), seeds=3, engine="auto").engine == f"processes {told}"
