@@ -21,6 +21,8 @@ import sys
 import tempfile
 import threading
 import traceback
+import types
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
@@ -157,23 +159,30 @@ def _execute(arguments: list[str]) -> None:
     while arguments[0] in ("-u", "-B"):
         arguments = arguments[1:]
     kind, *rest = arguments
+    first = {"-c": "", "-m": os.getcwd()}.get(kind, str(Path(kind).resolve().parent))
+    sys.path.insert(0, first)
+    _forget_other_copy()
     if kind == "-c":
-        sys.path.insert(0, "")
         sys.argv = ["-c", *rest[1:]]
-        main = type(sys)("__main__")
-        sys.modules["__main__"] = main
+        sys.modules["__main__"] = main = types.ModuleType("__main__")
         exec(compile(rest[0], "<string>", "exec"), vars(main))
     elif kind == "-m":
-        sys.path.insert(0, os.getcwd())
         sys.argv = rest
         if not hasattr(sys.modules.get(rest[0]), "__path__"):
             # What pytest's hook has imported cannot be asked for its code.
             sys.modules.pop(rest[0], None)
         runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
     else:
-        sys.path.insert(0, str(Path(kind).parent))
         sys.argv = arguments
         runpy.run_path(kind, run_name="__main__")
+
+
+def _forget_other_copy() -> None:
+    """A program whose path leads to another copy of the package imports that one."""
+    found = PathFinder.find_spec("pytest_initcheck", sys.path)
+    if found and found.origin != sys.modules["pytest_initcheck"].__file__:
+        for name in [one for one in sys.modules if one.partition(".")[0] == "pytest_initcheck"]:
+            del sys.modules[name]
 
 
 _OWN = {
