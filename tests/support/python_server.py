@@ -1,8 +1,7 @@
 """A Python that has imported what runs of pytest with models import, and forks for each that asks.
 
-``python python_server.py SOCKET LIFELINE`` serves until nobody holds the other end of the pipe
-``LIFELINE``; it imports as soon as somebody asks. ``python_client.py`` asks, ``quick_python.py``
-starts it.
+It serves at a socket until nobody holds the other end of a pipe, its lifeline, and imports as soon
+as somebody asks. ``python_client.py`` asks, ``quick_python.py`` starts it.
 """
 
 from __future__ import annotations
@@ -186,10 +185,14 @@ def _forget_other_copy() -> None:
 
 
 _OWN = {
+    "",
     str(Path(__file__).parent),
     *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)),
 }
 
-if __name__ == "__main__":
+
+def main() -> None:
+    """Serve; the arguments are the path of the socket and the number of the lifeline."""
     sys.dont_write_bytecode = True
+    os.environ.pop("PYTEST_ADDOPTS", None)
     serve(sys.argv[1], int(sys.argv[2]))
