@@ -15,6 +15,7 @@ import os
 import pkgutil
 import runpy
 import select
+import signal
 import socket
 import sys
 import tempfile
@@ -68,7 +69,7 @@ def import_all() -> None:
     with tempfile.TemporaryDirectory() as folder:
         quiet = ["-q", "-p", "no:cacheprovider", "-p", "no:hypothesispytest", "--rootdir", folder]
         pytest.main([*quiet, folder], plugins=[Imports()])
-    gc.collect()
+    # Forks do not look for garbage in what lives as long as the server.
     gc.freeze()
 
 
@@ -125,6 +126,7 @@ def _run(asked: dict[str, Any], handles: list[int]) -> int:
         os.dup2(handle, number)
         os.close(handle)
     _open_streams()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.chdir(asked["folder"])
     os.environ.clear()
     os.environ.update(asked["environment"])
@@ -194,5 +196,7 @@ _OWN = {
 def main() -> None:
     """Serve; the arguments are the path of the socket and the number of the lifeline."""
     sys.dont_write_bytecode = True
+    # An interrupt reaches all that the terminal runs; the end of the session ends the server.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ.pop("PYTEST_ADDOPTS", None)
     serve(sys.argv[1], int(sys.argv[2]))
