@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
+import types
 
 import hypothesis
 import pytest
@@ -27,6 +28,7 @@ def batch(seed=1):
 
 # Hypothesis' plugin imports all of hypothesis in every inner run.
 QUICK = ("-p", "no:hypothesispytest")
+SERVER = pytest.StashKey[QuickPython]()
 
 
 def pytest_configure():
@@ -43,8 +45,15 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_collection_finish():
-    """Do not look for garbage in what lives as long as the session."""
+    """Do not look for garbage in what lives as long as the session, nor note who seeds torch.
+
+    At every seed torch formats the whole stack for each kind of device that is not in use yet, to
+    be shown should the seed fail there: up to a millisecond below pytest.
+    """
     gc.freeze()
+    for kind in ("cuda", "mtia", "xpu"):
+        if (module := sys.modules.get(f"torch.{kind}")) and hasattr(module, "traceback"):
+            module.traceback = types.SimpleNamespace(format_stack=list)
 
 
 @pytest.fixture(autouse=True)
@@ -108,18 +117,31 @@ def distributions(tmp_path_factory, monkeypatch):
         del sys.modules[name]
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node):
+    """Workers of pytest-xdist share one server of processes, which their controller holds."""
+    held = node.config.stash
+    if SERVER not in held:
+        held[SERVER] = QuickPython()
+        node.config.add_cleanup(held[SERVER].close)
+    node.workerinput["forked_python"] = held[SERVER].executable
+
+
 @pytest.fixture(scope="session")
-def python_server():
-    """What forks a Python that has torch imported already."""
+def forked_python(pytestconfig):
+    """An executable that forks a Python that has torch imported already."""
+    if shared := getattr(pytestconfig, "workerinput", {}).get("forked_python"):
+        yield shared
+        return
     server = QuickPython()
-    yield server
+    yield server.executable
     server.close()
 
 
 @pytest.fixture
-def quick_python(python_server, monkeypatch):
+def quick_python(forked_python, monkeypatch):
     """The processes that the test starts need not import torch; they are processes all the same."""
-    monkeypatch.setattr(sys, "executable", python_server.executable)
+    monkeypatch.setattr(sys, "executable", forked_python)
 
 
 @pytest.fixture(params=[(), ("-n0",), ("-n2",)], ids=["plain", "n0", "n2"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ import torch
 from pytest_initcheck.capture.composite_calls import CompositeCalls
 from pytest_initcheck.capture.deferred_read import DeferredRead
 from pytest_initcheck.capture.program import Program
+from pytest_initcheck.capture.replay import Plan
 from pytest_initcheck.capture.restore import preserved
 from pytest_initcheck.capture.signal_stats import SignalRecorder
 from pytest_initcheck.capture.trace import Tracer
@@ -80,10 +81,13 @@ def _limit(holds: Callable[[float], bool], far: float, near: float) -> float | N
     return math.exp(inside)
 
 
-@dataclass(frozen=True)
 class _Measure:
-    program: Program
-    layer: str
+    """What a layer does at one σ; the two bisections meet at some of them."""
+
+    def __init__(self, program: Program, layer: str) -> None:
+        self.program, self.layer = program, layer
+        self._plan = Plan()
+        self._looks: dict[float, SignalRecorder] = {}
 
     def is_open(self, sigma: float) -> bool:
         """Whether the median unit passes a quarter of the gradient that it could."""
@@ -103,11 +107,17 @@ class _Measure:
         return all(share is None or share >= SHARE_WARNING for share in shares)
 
     def _look(self, sigma: float) -> SignalRecorder:
+        if sigma not in self._looks:
+            self._looks[sigma] = self._taken(sigma)
+        return self._looks[sigma]
+
+    def _taken(self, sigma: float) -> SignalRecorder:
         model = self.program.model
         draw_normal(model, sigma, [self.layer], torch.Generator().manual_seed(0))
         ledger = DeferredRead()
         recorder = SignalRecorder(ledger, full=False)
-        recorder.tracer = tracer = Tracer(model, recorder.observer())
+        observer = replace(recorder.observer(), is_told=lambda node: node.layer != self.layer)
+        recorder.tracer = tracer = Tracer(model, observer, self._plan)
         with torch.enable_grad(), CompositeCalls(tracer), tracer.prepared(), tracer.running():
             self.program.evaluate(tracer.add_data)
         ledger.read()

@@ -102,20 +102,20 @@ def with_line(folder: Path, kind: str, line: str) -> subprocess.CompletedProcess
         ("TensorStats", "equal"),
     ],
 )
-def test_one_line_is_enough_for_a_new_quantity(kind, rule, tmp_path):
+def test_one_line_is_enough_for_a_new_quantity(kind, rule, tmp_path, quick_python):
     use = f'Use(compared="{rule}", shown="the quantity")'
     ran = with_line(tmp_path, kind, f"quantity: Annotated[float | None, {use}] = None")
     is_column = kind in ("LayerRecord", "UnitStats")
     assert ran.stdout == f"[] {is_column}\n", ran.stderr
 
 
-def test_a_line_without_a_declaration_fails(tmp_path):
+def test_a_line_without_a_declaration_fails(tmp_path, quick_python):
     ran = with_line(tmp_path, "LayerRecord", "quantity: float | None = None")
     assert ran.returncode
     assert "LayerRecord.quantity: declare it as" in ran.stderr
 
 
-def test_a_declaration_that_does_not_hold_fails(tmp_path):
+def test_a_declaration_that_does_not_hold_fails(tmp_path, quick_python):
     line = 'quantity: Annotated[float | None, Use(compared="equal")] = None'
     assert "shown='' is not so" in with_line(tmp_path, "LayerRecord", line).stdout
 

@@ -51,7 +51,7 @@ def test_crash_in_a_run_that_does_not_use_the_plugin(project):
     assert "= initcheck =" not in result.stdout.str()
 
 
-def test_everything_arrives_from_many_workers(project):
+def test_everything_arrives_from_many_workers(project, quick_python):
     project.test(
         test_a="""
         import pytest
@@ -68,7 +68,7 @@ def test_everything_arrives_from_many_workers(project):
         assert entry["record"]["metrics"]["cost"] == [float(i)] * 1000
 
 
-def test_nothing_odd_breaks_the_transport(project):
+def test_nothing_odd_breaks_the_transport(project, quick_python):
     project.test(
         test_a="""
         import pytest

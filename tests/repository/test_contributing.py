@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -55,12 +54,12 @@ def write(root: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def outcomes(tmp_path_factory):
+def outcomes(tmp_path_factory, forked_python):
     """The outcome of every test of the recipes, by its file; all of them run together, once."""
     root = tmp_path_factory.mktemp("recipes")
     write(root)
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "INITCHECK"))}
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--junit-xml=out.xml"]
+    command = [forked_python, "-m", "pytest", "-p", "no:cacheprovider", "--junit-xml=out.xml"]
     done = subprocess.run(
         [*command, "-o", "junit_family=xunit1", "--initcheck-baselines=off", *TESTS],
         cwd=root,

@@ -1,7 +1,7 @@
 """A Python that has imported what runs of pytest with models import, and forks for each that asks.
 
-``python python_server.py SOCKET LIFELINE`` serves until nobody holds the other end of the pipe
-``LIFELINE``. ``python_client.py`` asks, ``quick_python.py`` starts it.
+It serves at a socket until nobody holds the other end of a pipe, its lifeline, and imports as soon
+as somebody asks. ``python_client.py`` asks, ``quick_python.py`` starts it.
 """
 
 from __future__ import annotations
@@ -15,15 +15,16 @@ import os
 import pkgutil
 import runpy
 import select
+import signal
 import socket
 import sys
 import tempfile
 import threading
 import traceback
+import types
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 # The package itself is among them, as pytest would have imported it: with its asserts rewritten.
 _LATE = ("pytest_initcheck", "xdist.remote", "_pytest.doctest", "_pytest.junitxml")
@@ -61,6 +62,17 @@ def _asked_of_a_child() -> list[str]:
     return names
 
 
+def import_all() -> None:
+    """Have `Imports` do it in a session without tests."""
+    import pytest
+
+    with tempfile.TemporaryDirectory() as folder:
+        quiet = ["-q", "-p", "no:cacheprovider", "-p", "no:hypothesispytest", "--rootdir", folder]
+        pytest.main([*quiet, folder], plugins=[Imports()])
+    # Forks do not look for garbage in what lives as long as the server.
+    gc.freeze()
+
+
 def serve(path: str, lifeline: int) -> None:
     """Fork for each who asks, until the lifeline is cut."""
     with socket.socket(socket.AF_UNIX) as listening:
@@ -70,6 +82,8 @@ def serve(path: str, lifeline: int) -> None:
         os.rename(f"{path}.", path)
         while lifeline not in select.select([listening, lifeline], [], [])[0]:
             asking, _ = listening.accept()
+            if "torch" not in sys.modules:
+                import_all()
             with asking:
                 if not os.fork():
                     listening.close()
@@ -112,6 +126,7 @@ def _run(asked: dict[str, Any], handles: list[int]) -> int:
         os.dup2(handle, number)
         os.close(handle)
     _open_streams()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.chdir(asked["folder"])
     os.environ.clear()
     os.environ.update(asked["environment"])
@@ -145,35 +160,43 @@ def _execute(arguments: list[str]) -> None:
     while arguments[0] in ("-u", "-B"):
         arguments = arguments[1:]
     kind, *rest = arguments
+    first = {"-c": "", "-m": os.getcwd()}.get(kind, str(Path(kind).resolve().parent))
+    sys.path.insert(0, first)
+    _forget_other_copy()
     if kind == "-c":
-        sys.path.insert(0, "")
         sys.argv = ["-c", *rest[1:]]
-        main = type(sys)("__main__")
-        sys.modules["__main__"] = main
+        sys.modules["__main__"] = main = types.ModuleType("__main__")
         exec(compile(rest[0], "<string>", "exec"), vars(main))
     elif kind == "-m":
-        sys.path.insert(0, os.getcwd())
         sys.argv = rest
         if not hasattr(sys.modules.get(rest[0]), "__path__"):
             # What pytest's hook has imported cannot be asked for its code.
             sys.modules.pop(rest[0], None)
         runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
     else:
-        sys.path.insert(0, str(Path(kind).parent))
         sys.argv = arguments
         runpy.run_path(kind, run_name="__main__")
 
 
+def _forget_other_copy() -> None:
+    """A program whose path leads to another copy of the package imports that one."""
+    found = PathFinder.find_spec("pytest_initcheck", sys.path)
+    if found and found.origin != sys.modules["pytest_initcheck"].__file__:
+        for name in [one for one in sys.modules if one.partition(".")[0] == "pytest_initcheck"]:
+            del sys.modules[name]
+
+
 _OWN = {
+    "",
     str(Path(__file__).parent),
     *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)),
 }
 
-if __name__ == "__main__":
+
+def main() -> None:
+    """Serve; the arguments are the path of the socket and the number of the lifeline."""
     sys.dont_write_bytecode = True
-    with tempfile.TemporaryDirectory() as folder:
-        quiet = ["-q", "-p", "no:cacheprovider", "-p", "no:hypothesispytest", "--rootdir", folder]
-        pytest.main([*quiet, folder], plugins=[Imports()])
-    gc.collect()
-    gc.freeze()
+    # An interrupt reaches all that the terminal runs; the end of the session ends the server.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ.pop("PYTEST_ADDOPTS", None)
     serve(sys.argv[1], int(sys.argv[2]))

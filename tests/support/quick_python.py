@@ -14,6 +14,14 @@ import tempfile
 import time
 from pathlib import Path
 
+# A module, since warnings of what is deprecated, as forks beside threads, are shown of a program.
+_SERVER = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+import python_server
+python_server.main()
+"""
+
 
 class QuickPython:
     """A server of processes, and ``executable``, a file to run in the place of the interpreter."""
@@ -29,7 +37,7 @@ class QuickPython:
         launcher.chmod(0o755)
         reading, self._lifeline = os.pipe()
         self._server = subprocess.Popen(
-            [sys.executable, str(here / "python_server.py"), str(address), str(reading)],
+            [sys.executable, "-c", _SERVER, str(address), str(reading)],
             pass_fds=[reading],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
