@@ -51,7 +51,7 @@ def ties_of(model: nn.Module) -> dict[str, str]:
     return {name: known for name, p in named if (known := first.setdefault(id(p), name)) != name}
 
 
-def named_alike(a: nn.Module, b: nn.Module) -> Iterator[Unlike]:
+def missing_or_reshaped(a: nn.Module, b: nn.Module) -> Iterator[Unlike]:
     """Tensors that one of two models has and the other has not, or in another shape."""
     first, second = tensors_of(a), tensors_of(b)
     ties = ties_of(a) | ties_of(b)

@@ -17,7 +17,7 @@ from pytest_initcheck.building.compare_tensors import (
     differs_in_distribution,
     is_close,
     is_equal,
-    named_alike,
+    missing_or_reshaped,
     tensors_of,
     ties_of,
 )
@@ -94,7 +94,7 @@ class Building:
 def twice(building: Building) -> Iterator[Unlike]:
     """One seed, one model; another seed, another one."""
     (first, drawn), again, other = building.recorded(), building.model(), building.model(1)
-    yield from named_alike(first, again)
+    yield from missing_or_reshaped(first, again)
     for name, kind, one, same in common(first, again):
         if not is_equal(one, same):
             yield Unlike(name=name, kind=kind, why=f"two builds from seed {building.seed} differ")
@@ -173,7 +173,7 @@ def compiled(building: Building) -> Iterator[Unlike]:
 def _alike(
     eager: Reference, model: nn.Module, *, unit: float = 0.0, poison: str = ""
 ) -> Iterator[Unlike]:
-    yield from named_alike(eager.model, model)
+    yield from missing_or_reshaped(eager.model, model)
     pairs = list(common(eager.model, model))
     for name, kind, one, other in pairs:
         left = float(materialise.is_poisoned(other).float().mean()) if poison and one.numel() else 0

@@ -12,7 +12,7 @@ from torch import nn
 
 from pytest_initcheck.capture.scaling_statements import (
     Function,
-    Scaling,
+    ScalingStatement,
     names_for_sure,
     scaling_statements,
 )
@@ -48,7 +48,7 @@ def declared_scaling(
 
 
 def _line(
-    model: nn.Module, file: str, function: str, kind: type | None, scaling: Scaling
+    model: nn.Module, file: str, function: str, kind: type | None, scaling: ScalingStatement
 ) -> ScalingLine:
     reach = _reach(model, kind)
     reach = [name for name in reach if _is_within(model, name, scaling.kinds)] or reach
@@ -78,7 +78,7 @@ def _is_within(model: nn.Module, name: str, kinds: tuple[str, ...]) -> bool:
     return not kinds or any(k.__name__ in kinds for h in holders for k in type(h).__mro__)
 
 
-def _named(model: nn.Module, reach: Iterable[str], scaling: Scaling) -> Iterator[str]:
+def _named(model: nn.Module, reach: Iterable[str], scaling: ScalingStatement) -> Iterator[str]:
     """Those that a line names: as an attribute, by the end of their name, by a mark that their
     module carries."""
     modules = dict(model.named_modules())

@@ -15,7 +15,7 @@ from pytest_initcheck.evidence.write import Write
 from pytest_initcheck.records import Finding, Severity
 
 
-class Construction:
+class WrittenValues:
     """Reads the ledger of a model that was given as a factory; silent where there is none."""
 
     name = "construction"

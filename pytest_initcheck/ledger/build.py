@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import Tensor, nn
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch.nn.modules import module as hooks
 from torch.nn.parameter import is_lazy
 
@@ -92,13 +93,18 @@ def _check(factory: Callable[[], Any]) -> None:
 def _places() -> Iterator[Places]:
     """The memories that have stood at each place of each module."""
     places: Places = {}
+    # So that the number of one that is gone by then is not given to what comes after it.
+    alive: list[StorageWeakRef] = []
 
     def note(module: nn.Module, name: str, tensor: Tensor | None) -> None:
         if tensor is not None:
             held = places.get(id(module))
             if held is None or held[0]() is not module:
                 held = places[id(module)] = weakref.ref(module), {}
-            held[1].setdefault(name, []).append(key_of(tensor))
+            key = key_of(tensor)
+            held[1].setdefault(name, []).append(key)
+            if key:
+                alive.append(StorageWeakRef(local(tensor).untyped_storage()))
 
     handles = [
         hooks.register_module_parameter_registration_hook(note),

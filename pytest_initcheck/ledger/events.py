@@ -15,7 +15,7 @@ _NOT_VALUES = frozenset({"dtype", "device", "layout", "pin_memory", "requires_gr
 _ROOTS, _ROUNDING = 100, 1e-12
 
 
-class Event:
+class WriteEvent:
     """One write. ``arguments`` are pairs of name and value, of which some are told; ``inner`` is
     what torch did for it, a call with such pairs, and ``steps`` the operators after it; ``frame``
     tells one call of an initialiser from the next, ``goes_on`` says that it is the one that wrote
@@ -63,13 +63,13 @@ class Event:
 
 def _told(arguments: Any) -> tuple[tuple[str, str], ...]:
     return tuple(
-        (name, shown(value))
+        (name, argument_text(value))
         for name, value in arguments
         if type(value) in SIMPLE and name not in _NOT_VALUES
     )
 
 
-def shown(value: object) -> str:
+def argument_text(value: object) -> str:
     """A number with four digits, or as a root where it is one of a whole number; or a word."""
     if not isinstance(value, float):
         return str(value)

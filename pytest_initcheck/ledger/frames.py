@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from pytest_initcheck.evidence.law import SCALED, Law
-from pytest_initcheck.ledger.events import SIMPLE, Event
+from pytest_initcheck.ledger.events import SIMPLE, WriteEvent
 from pytest_initcheck.ledger.storages import key_of
 
 _TORCH = os.path.dirname(os.path.abspath(torch.__file__)) + os.sep
@@ -82,7 +82,7 @@ def _of(code: CodeType) -> tuple[_Home, tuple[str, ...], CodeType]:
 
 
 def note_caller(
-    event: Event, key: int, tensor: Tensor, frame: FrameType | None
+    event: WriteEvent, key: int, tensor: Tensor, frame: FrameType | None
 ) -> FrameType | None:
     """Who is writing now, from ``frame`` on, to a tensor and thus to the memory of that number.
 
@@ -107,7 +107,7 @@ def note_caller(
 
 
 def _named(
-    event: Event, key: int, tensor: Tensor, frame: FrameType | None
+    event: WriteEvent, key: int, tensor: Tensor, frame: FrameType | None
 ) -> tuple[FrameType | None, FrameType | None]:
     """Give the event its name and arguments; the last of the frames in a row that were handed the
     memory, and the first that was not."""

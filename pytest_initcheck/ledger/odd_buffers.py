@@ -30,7 +30,7 @@ def odd_buffers(model: nn.Module) -> tuple[OddBuffer, ...]:
         for name, buffer in module._buffers.items()
         if buffer is not None and _is_plain(buffer)
         for role in [buffer_role(name, buffer)]
-        for why, is_broken in _oddities(module, name, buffer, role)
+        for why, is_broken in _anomalies(module, name, buffer, role)
     )
 
 
@@ -49,7 +49,7 @@ def _is_plain(buffer: Tensor) -> bool:
     return is_dense and not buffer.is_meta and buffer.numel() > 0 and not buffer.is_complex()
 
 
-def _oddities(
+def _anomalies(
     module: nn.Module, name: str, buffer: Tensor, role: Role
 ) -> Iterator[tuple[str, bool]]:
     with torch.no_grad():

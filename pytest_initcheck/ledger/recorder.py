@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from pytest_initcheck.ledger.events import SIMPLE, Event
+from pytest_initcheck.ledger.events import SIMPLE, WriteEvent
 from pytest_initcheck.ledger.frames import note_caller
 from pytest_initcheck.ledger.operators import Effect, effect
 from pytest_initcheck.ledger.storages import Memory, key_of
@@ -127,11 +127,13 @@ class Recorder(TorchDispatchMode):
         key: int,
         tensor: Tensor,
         origins: list[Memory],
-    ) -> Event:
+    ) -> WriteEvent:
         """Who wrote, whether random numbers went in, and whether few different ones came out."""
         self._count += 1
         pairs = [p for p in zip(does.arguments, args, strict=False) if type(p[1]) in SIMPLE]
-        event = Event(does.name, pairs + list(kwargs.items()) if kwargs else pairs, self._count)
+        event = WriteEvent(
+            does.name, pairs + list(kwargs.items()) if kwargs else pairs, self._count
+        )
         call = note_caller(event, key, tensor, self._frame)
         # It is held until the next one, so that its number is not given again in between.
         event.goes_on = call is not None and call is self._call
@@ -150,7 +152,7 @@ class Recorder(TorchDispatchMode):
         return [(key, self.memories[key]) for key in found if key in self.memories]
 
 
-def _append(memory: Memory, event: Event) -> None:
+def _append(memory: Memory, event: WriteEvent) -> None:
     """One initialiser may take several operators: they are one write."""
     last = memory.writes[-1] if memory.writes else None
     frame = event.frame
@@ -168,7 +170,7 @@ def _append(memory: Memory, event: Event) -> None:
     memory.frame = frame
 
 
-def _begins_anew(last: Event, event: Event) -> bool:
+def _begins_anew(last: WriteEvent, event: WriteEvent) -> bool:
     if (last.call, last.code, last.line) != (event.call, event.code, event.line):
         return True
     # The number of a frame is given again: the same initialiser, called again, draws again. One

@@ -46,7 +46,7 @@ def own_of(at_start: Contraction, weight: Tensor) -> Tensor:
 
 
 @dataclass(kw_only=True)
-class Course:
+class Measurements:
     """What one model showed: a tensor by layer, quantity and step, read once at the end.
 
     ``received`` are the data of every layer before the constants that it is multiplied with.
@@ -68,7 +68,7 @@ class Course:
         return found
 
 
-class Follower:
+class StepTaker:
     """Takes the steps and looks at each of them in the very pass that the step makes."""
 
     def __init__(self, program: Program, optimizer: torch.optim.Optimizer) -> None:
@@ -77,9 +77,9 @@ class Follower:
         self._parameters = dict(program.model.named_parameters())
         self._samples: dict[str, Tensor] = {}
         self._output: Tensor | None = None
-        self.course = Course()
+        self.course = Measurements()
 
-    def follow(self, steps: int) -> Course:
+    def follow(self, steps: int) -> Measurements:
         """So many steps, all on one batch and with the same random numbers in every pass."""
         streams = list(remembered())
         for step in range(steps + 1):

@@ -14,18 +14,18 @@ from pytest_initcheck.checks.known_ignores import parse_known
 from pytest_initcheck.checks.step_rules import AGAIN
 from pytest_initcheck.checks.written_by import with_lines
 from pytest_initcheck.errors import InitcheckError
-from pytest_initcheck.ignores import Given as GivenIgnores
+from pytest_initcheck.ignores import IgnoreSpec
 from pytest_initcheck.inputs.loaders import first_batch
 from pytest_initcheck.ledger import Recorded, unpacked
 from pytest_initcheck.records import Finding
 from pytest_initcheck.stepping import arguments
-from pytest_initcheck.stepping.calling import Given, Step, step_of
+from pytest_initcheck.stepping.calling import Step, StepArguments, step_of
 from pytest_initcheck.stepping.facts import InitialWeights, seen, snapshot
 from pytest_initcheck.stepping.judge import frozen, judge_step
 from pytest_initcheck.stepping.judge_model import unheld
 from pytest_initcheck.stepping.lightning import lightning_step, module_of
 from pytest_initcheck.stepping.observations import StepCall, StepObservations
-from pytest_initcheck.stepping.observer import Watcher
+from pytest_initcheck.stepping.observer import StepObserver
 from pytest_initcheck.stepping.reach import Reach, reach
 from pytest_initcheck.stepping.repeat import Runs
 from pytest_initcheck.stepping.report import StepReport
@@ -44,7 +44,7 @@ def check_step(
     *,
     scaler: Any = None,
     steps: int = STEPS,
-    ignore: GivenIgnores = (),
+    ignore: IgnoreSpec = (),
 ) -> StepReport:
     """Run your own training step several times on one batch, and tell what is wrong with it.
 
@@ -85,7 +85,7 @@ def check_step(
     optimizers = arguments.optimizers_of(optimizer)
     arguments.check_numbers(steps, scaler)
     can_train = arguments.check_step_model(module, optimizers)
-    given = Given(module, optimizer, first_batch(batch)[0], scaler)
+    given = StepArguments(module, optimizer, first_batch(batch)[0], scaler)
     job = _Job(train_step, given, optimizers, steps)
     try:
         findings, watcher = job.findings() if can_train else (frozen(module), None)
@@ -111,7 +111,9 @@ def _report(found: Sorted, calls: Sequence[StepCall], meta: dict[str, str]) -> S
 class _Job:
     """One check: the step and what it is given."""
 
-    def __init__(self, train_step: Any, given: Given, optimizers: list[Any], steps: int) -> None:
+    def __init__(
+        self, train_step: Any, given: StepArguments, optimizers: list[Any], steps: int
+    ) -> None:
         self.train_step, self.given = train_step, given
         self.optimizers, self.steps = optimizers, steps
         module = module_of(train_step)
@@ -119,7 +121,7 @@ class _Job:
         self.plain = step_of(train_step if module is None else module.training_step, given)
         self.module = module
 
-    def findings(self) -> tuple[list[Finding], Watcher]:
+    def findings(self) -> tuple[list[Finding], StepObserver]:
         """Run the step, run it again, and judge."""
         found = reach(
             self.train_step, self.given.model, self.given.optimizer, self.given.scaler,
@@ -130,7 +132,7 @@ class _Job:
         if not evidence.calls:
             return list(unheld(evidence)), watcher
         with kept(found):
-            other = Watcher(self.given.model, self.optimizers)
+            other = StepObserver(self.given.model, self.optimizers)
             step = self._step(other)
             with tapped(other):
                 for index in range(AGAIN):
@@ -139,9 +141,9 @@ class _Job:
             runs.second = snapshot(self.given.model)
         return judge_step(evidence, runs), watcher
 
-    def _first(self, found: Reach, runs: Runs) -> tuple[Watcher, StepObservations]:
+    def _first(self, found: Reach, runs: Runs) -> tuple[StepObserver, StepObservations]:
         with kept(found):
-            watcher = Watcher(self.given.model, self.optimizers)
+            watcher = StepObserver(self.given.model, self.optimizers)
             start = InitialWeights(watcher)
             runs.start = snapshot(self.given.model)
 
@@ -161,7 +163,7 @@ class _Job:
                 return watcher, replace(evidence, calls=[])
             return watcher, seen(watcher, start, self.optimizers)
 
-    def _step(self, watcher: Watcher) -> Step:
+    def _step(self, watcher: StepObserver) -> Step:
         if self.module is None:
             return self.plain
         return lightning_step(self.module, self.given, self.optimizers, watcher)

@@ -325,3 +325,21 @@ def test_a_checkpoint_that_is_loaded_is_told():
 
     assert made.findings == ()
     assert made.of("first.weight").writes[-1].call == "load_state_dict"
+
+
+class Buffers(nn.Module):
+    """More buffers than chance can give places of their own."""
+
+    def __init__(self):
+        super().__init__()
+        for place in range(64):
+            self.register_buffer(f"b{place}", torch.tensor(1.0 + place))
+
+
+def test_what_stood_at_a_place_is_not_taken_for_what_came_after_it():
+    def factory():
+        with torch.device("meta"):
+            model = Buffers()
+        return model.to_empty(device="cpu")
+
+    assert all(built.had_values for built in construction(factory).facts.tensors)
