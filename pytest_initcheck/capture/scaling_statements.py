@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -13,8 +14,10 @@ _DEPTH = re.compile(
     r"(^|_)(n_?layers?|num_?(hidden_)?layers?|layers?|blocks?|n_?blocks?|num_?blocks?|depth|"
     r"layer_(id|idx|index|num|number)|block_(id|idx|index))_?$|^L$"
 )
-# Where settings lie; what else a test names are the modules and parameters that are gone through.
+# Where settings lie, beside the arguments of a constructor; what else a test names are the modules
+# and parameters that are gone through.
 _SETTINGS = frozenset({"self", "config", "cfg", "args", "params", "hparams"})
+_CONSTRUCTORS = frozenset({"__init__", "__post_init__"})
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,7 @@ class _Reader:
                     yield _Sure(statement, tests)
 
     def _branches(self, statement: ast.If, tests: tuple[ast.expr, ...]) -> Iterator[_Sure]:
-        is_choice = _is_choice(statement.test)
+        is_choice = self._is_choice(statement.test)
         value = None if is_choice else self._value(statement.test)
         if is_choice or value is True:
             yield from self.sure(statement.body, (*tests, statement.test))
@@ -140,18 +143,39 @@ class _Reader:
     def _may_leave(self, statement: ast.If) -> bool:
         """Whether a setting may end the function here."""
         is_exit = isinstance(statement.body[-1], (ast.Return, ast.Raise))
-        is_setting = is_exit and not _is_choice(statement.test)
+        is_setting = is_exit and not self._is_choice(statement.test)
         return is_setting and self._value(statement.test) is not False
 
     def evaluated(self, node: ast.AST) -> Iterator[ast.AST]:
         """What of a statement is evaluated in any case."""
         yield node
         parts: list[ast.AST] = list(ast.iter_child_nodes(node))
-        if isinstance(node, ast.IfExp) and not _is_choice(node.test):
+        if isinstance(node, ast.IfExp) and not self._is_choice(node.test):
             value = self._value(node.test)
             parts = [] if value is None else [node.body if value else node.orelse]
         for part in parts:
             yield from self.evaluated(part)
+
+    def _is_choice(self, test: ast.expr) -> bool:
+        """Whether a test chooses among modules or parameters by kind or name, not a setting."""
+        if isinstance(test, ast.BoolOp):
+            return all(self._is_choice(part) for part in test.values)
+        if isinstance(test, ast.UnaryOp):
+            return self._is_choice(test.operand)
+        if self._settings & _loaded(test):
+            return False
+        if isinstance(test, ast.Compare):
+            sides = [test.left, *test.comparators]
+            return any(True for side in sides for _ in _texts(side)) or any(map(_is_none, sides))
+        return isinstance(test, ast.Call)
+
+    @cached_property
+    def _settings(self) -> frozenset[str]:
+        """The names that are settings wherever the function tests them."""
+        if self.function.name not in _CONSTRUCTORS:
+            return _SETTINGS
+        given = self.function.args
+        return _SETTINGS | {one.arg for one in (*given.posonlyargs, *given.args, *given.kwonlyargs)}
 
     def _value(self, test: ast.expr) -> bool | None:
         """What a setting is, as far as it can be read from the object; None where it cannot."""
@@ -183,20 +207,6 @@ class _Reader:
         if words == {"depth"} and isinstance(node, (ast.Name, ast.Attribute)):
             return not any("head" in word for word in _words(self.function))
         return any(_DEPTH.search(word) for word in words)
-
-
-def _is_choice(test: ast.expr) -> bool:
-    """Whether a test chooses among modules or parameters, by kind or name, and is no setting."""
-    if isinstance(test, ast.BoolOp):
-        return all(_is_choice(part) for part in test.values)
-    if isinstance(test, ast.UnaryOp):
-        return _is_choice(test.operand)
-    if _SETTINGS & _loaded(test):
-        return False
-    if isinstance(test, ast.Compare):
-        sides = [test.left, *test.comparators]
-        return any(True for side in sides for _ in _texts(side)) or any(map(_is_none, sides))
-    return isinstance(test, ast.Call)
 
 
 def _texts(node: ast.expr) -> Iterator[str]:

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from statistics import median
+from statistics import median_high
 
 from pytest_initcheck.evidence import Evidence
 from pytest_initcheck.evidence.streams import Stream, Writer
@@ -113,27 +113,28 @@ class Base:
 def base_of(evidence: Evidence, stream: Stream, given: float | None = None) -> Base | None:
     """What the matrices that read a stream agree on; None where they do not.
 
-    Where all have one fan, it goes by the fan if their gain is one that initialisers have.
+    Where all have one fan, it goes by the fan if their gain is one that initialisers have. Of two
+    halves the wider one counts: what is divided by the depth is the narrower.
     """
     if given is not None:
         return Base(given, 0.0, 0.0, by_fan=False)
     scales = [s for name in stream.readers if (s := scale_of(evidence, name)) is not None]
     if not scales:
         return None
-    sigma = median(scale.sigma for scale in scales)
-    gain = median(scale.sigma * math.sqrt(scale.fan_in) for scale in scales)
+    sigma = median_high(scale.sigma for scale in scales)
+    gain = median_high(scale.sigma * math.sqrt(scale.fan_in) for scale in scales)
     error = min(scale.error for scale in scales)
-    is_plain = _most(scale.is_near(sigma, other=error) for scale in scales)
-    is_fan = _most(scale.is_near(gain / math.sqrt(scale.fan_in), other=error) for scale in scales)
+    is_plain = _half(scale.is_near(sigma, other=error) for scale in scales)
+    is_fan = _half(scale.is_near(gain / math.sqrt(scale.fan_in), other=error) for scale in scales)
     if not is_plain and not is_fan:
         return None
     is_known = any(abs(math.log(gain / one)) <= ERRORS * 2 * error for one in _GAINS)
     return Base(sigma, gain, error, by_fan=is_fan and (is_known or not is_plain))
 
 
-def _most(flags: Iterable[bool]) -> bool:
+def _half(flags: Iterable[bool]) -> bool:
     values = list(flags)
-    return 2 * sum(values) > len(values)
+    return 2 * sum(values) >= len(values)
 
 
 def standard_deviations(scale: Scale) -> tuple[float, ...]:

@@ -65,7 +65,7 @@ def _home(file: str) -> _Home:
 def _is_pythons(file: str) -> bool:
     if file.startswith(_PYTHON):
         return file[len(_PYTHON) :].partition(os.sep)[0] not in _INSTALLED
-    return file.endswith(_LENT)
+    return file.endswith(_LENT) or file.startswith("<frozen ")
 
 
 # By number, since code is hashed by all that is in it; it is held, so that no number comes again.

@@ -129,6 +129,16 @@ class HeadDepth(nn.Module):
         self.scale = nn.Parameter(1 / math.sqrt(depth) * nn.Linear(1, 1).weight.detach())
 
 
+class Asked(Model):
+    """Scales where an argument of the constructor says so, which nobody can read afterwards."""
+
+    def __init__(self, scheme="none"):
+        super().__init__()
+        for name, matrix in self.named_parameters():
+            if scheme == "scaled" and name.endswith("proj.weight"):
+                nn.init.normal_(matrix, std=0.02 / math.sqrt(2 * self.n_layer))
+
+
 PROJ = {f"blocks.{i}.proj.weight" for i in range(BLOCKS)}
 BOTH = PROJ | {f"blocks.{i}.proj.bias" for i in range(BLOCKS)}
 
@@ -154,7 +164,7 @@ def test_a_setting_decides(make):
     assert declared_scaling(make(scaled=False)) == ()
 
 
-@pytest.mark.parametrize("make", [Model, InForward, Width, HeadDepth])
+@pytest.mark.parametrize("make", [Model, InForward, Width, HeadDepth, Asked])
 def test_other_roots_are_none(make):
     assert declared_scaling(make()) == ()
 

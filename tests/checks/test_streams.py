@@ -202,3 +202,32 @@ def test_scaling_by_the_depth_is_code_and_names_the_line_that_lacks_it():
     assert "normal_(mean=0, std=0.02) at test_streams.py:" in told.cause
     assert told.remedy_code
     assert found.try_remedy().verdict == "pass"
+
+
+class Pairs(nn.Module):
+    """Two branches to a block; the matrices of these roles are scaled by the depth."""
+
+    def __init__(self, *scaled):
+        super().__init__()
+        self.first, self.second = stack(), stack()
+        for name, matrix in self.named_parameters():
+            branch, *_, layer, kind = name.split(".")
+            if layer in ("one", "two") and kind == "weight":
+                by_depth = (2 * COUNT) ** -0.5 if f"{branch} {layer}" in scaled else 1.0
+                nn.init.normal_(matrix, std=0.02 * by_depth)
+
+    def forward(self, x):
+        for first, second in zip(self.first.blocks, self.second.blocks, strict=True):
+            x = second(first(x))
+        return self.first.head(self.first.norm(x))
+
+
+def test_a_reader_that_is_scaled_in_place_of_the_writer():
+    found = judged(Pairs("first two", "second one"))
+
+    told = named(found, "IC409")
+    assert told.layer == "second.blocks.0.two"
+    assert "where second.blocks.*.one.weight is, which reads the stream" in told.cause
+    assert found.try_remedy().verdict == "pass"
+    assert judged(Pairs("first two", "second two")).verdict == "pass"
+    assert judged(Pairs()).verdict == "pass"
