@@ -11,6 +11,7 @@ from support import built as zoo
 from torch import nn
 
 from pytest_initcheck import InitcheckError, InitcheckFailure, assert_same_start
+from pytest_initcheck.building.compare_tensors import differs_in_distribution
 
 
 class Unseeded(zoo.Net):
@@ -130,6 +131,12 @@ def test_a_models_init_weights_comes_first():
         build = init_weights
 
     assert_same_start(Own, "meta")
+
+
+@pytest.mark.parametrize(("count", "is_told"), [(7, False), (8, True)])
+def test_of_fewer_than_eight_values_a_distribution_is_not_known(count, is_told):
+    values = torch.linspace(-1, 1, count)
+    assert bool(differs_in_distribution("w", values, values + 100, 1.0)) is is_told
 
 
 def test_a_state_that_is_not_saved():
