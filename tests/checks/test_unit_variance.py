@@ -65,6 +65,15 @@ def test_no_weights_help_where_the_gradient_is_lost_in_one_place():
     assert "look at what runs between" in finding.remedy
 
 
+@pytest.mark.parametrize(("part", "is_one_place"), [(0.15, True), (0.05, False)])
+def test_weights_far_below_an_initialisers_may_be_what_loses_the_gradient(part, is_one_place):
+    model, batch = averaged(), (torch.randn(16, 3, 10, 10), torch.arange(16) % 3)
+    with torch.no_grad():
+        model[2].weight.normal_(std=part * (2 / 72) ** 0.5)
+    (finding,) = [f for f in judged(Gradients(), model, batch) if f.id == "IC403"]
+    assert ("lost in one place" in finding.cause) is is_one_place
+
+
 class Mean(nn.Module):
     """Over the samples, where one over the positions was meant."""
 
