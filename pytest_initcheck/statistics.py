@@ -261,6 +261,24 @@ def paired_difference(
     return PairedDifference(mean, (mean - half, mean + half), n, confidence)
 
 
+def is_above_zero(gaps: Sequence[float], confidence: float = 1 - 1e-6) -> bool:
+    """Whether the mean of differences is above zero, by Student's one-sided t-test.
+
+    Differences that are all equal decide by their sign.
+
+    Raises:
+        InitcheckError: fewer than 2 differences.
+    """
+    if len(gaps) < 2:
+        raise InitcheckError(f"is_above_zero got {len(gaps)} values; pass at least 2 differences")
+    if fmean(gaps) <= 0:
+        return False
+    from scipy.special import stdtrit
+
+    t = float(stdtrit(len(gaps) - 1, _checked_confidence(confidence)))
+    return fmean(gaps) > t * _sd(gaps) / math.sqrt(len(gaps))
+
+
 def _sd(values: Sequence[float]) -> float:
     """The sample standard deviation; NaN where a value is not finite."""
     if not all(map(math.isfinite, values)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,12 +21,25 @@ def hooked(model: nn.Module, enter: Hook, leave: Hook, pause: Hook) -> Iterator[
     """Inside, ``enter`` and ``leave`` are called with each module that runs.
 
     ``pause`` is called before what ``fully_shard`` does around a module, which is no part of it;
-    ``enter`` or ``leave`` comes after that.
+    ``enter`` or ``leave`` comes after that. None is called with a module of a copy that is made
+    inside, as by the inner loop of meta-learning.
     """
+    modules = list(model.modules())
+    own = {id(module) for module in modules}
     with ExitStack() as stack:
-        for handle in _registered(list(model.modules()), enter, leave, pause):
+        for handle in _registered(modules, *(_of(own, each) for each in (enter, leave, pause))):
             stack.callback(handle.remove)
         yield
+
+
+def _of(own: set[int], hook: Hook) -> Hook:
+    """The hook for some modules alone. A copy of them shares it: a function is not copied."""
+
+    def called(module: nn.Module, *call: Any) -> None:
+        if id(module) in own:
+            hook(module, *call)
+
+    return called
 
 
 def _registered(

@@ -51,7 +51,9 @@ class DeadUnits:
             limit="some active unit",
             reference="Lu, Shin, Su, Karniadakis: Dying ReLU and Initialization (2019), arXiv "
             "1903.06733",
-            follows=frozenset({"IC101", "IC102", "IC104", "IC501", "IC502", "IC503", "IC701"}),
+            follows=frozenset(
+                {"IC101", "IC102", "IC104", "IC111", "IC501", "IC502", "IC503", "IC701"}
+            ),
             quantity="share of units whose nonlinearity is flat on every sample of every look, and "
             "whose weights get no gradient",
             exempt=f"zeros after a rectifier as such; layers of fewer than {_MANY} units that "
@@ -69,7 +71,7 @@ class DeadUnits:
             reference="Lu, Shin, Su, Karniadakis: Dying ReLU and Initialization (2019), arXiv "
             "1903.06733",
             follows=frozenset(
-                {"IC101", "IC102", "IC104", "IC301", "IC501", "IC502", "IC503", "IC701"}
+                {"IC101", "IC102", "IC104", "IC111", "IC301", "IC501", "IC502", "IC503", "IC701"}
             ),
             quantity="units that are never active, and those that are always active, over all "
             "samples of all looks",
@@ -88,7 +90,7 @@ class DeadUnits:
             "outputs made smaller, since the large gradients push all wrong classes below zero at "
             "once)",
             reference="PyTorch documentation: CrossEntropyLoss expects unnormalised logits",
-            follows=frozenset({"IC101", "IC104", "IC301", "IC501", "IC502", "IC503"}),
+            follows=frozenset({"IC101", "IC104", "IC111", "IC301", "IC501", "IC502", "IC503"}),
             quantity="rectifiers between the last layer and the output, but for a softmax",
             exempt="a rectifier that a pooling follows, as in SqueezeNet",
             severities=("error", "warning"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,7 @@ from pytest_initcheck.curvature.vectors import Coordinates, coordinates
 from pytest_initcheck.distributed.together import as_one, bare, joined
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.inputs import adapted
+from pytest_initcheck.ledger import Recorded, built
 
 TOLERANCE = 1e-3
 STEPS = 64
@@ -35,7 +37,7 @@ MEMORY = 2_000_000_000  # bytes that the basis of the Lanczos process may take
 
 
 def critical_point(
-    model: nn.Module,
+    model: nn.Module | Callable[[], nn.Module] | Recorded,
     batch: Any,
     loss_fn: LossFunction | None = None,
     forward: Forward | None = None,
@@ -64,9 +66,10 @@ def critical_point(
         InitcheckError: wrong use or bad input, or a loss or gradient that is not finite.
     """
     _check_numbers(steps, seed, tolerance)
-    with joined(model) as spread:
-        given = adapted(bare(model, spread), batch, loss_fn, forward=forward)
-        whole = as_one(model, spread, given.batch, None)
+    module, _ = built(model)
+    with joined(module) as spread:
+        given = adapted(bare(module, spread), batch, loss_fn, forward=forward)
+        whole = as_one(module, spread, given.batch, None)
         with opened(whole.model, whole.batch, given.loss_fn, given.forward, device) as program:
             program.materialise()
             return examined(program, steps=steps, seed=seed, tolerance=tolerance)

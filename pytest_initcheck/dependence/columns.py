@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
@@ -134,9 +135,17 @@ def _is_target(column: Tensor, targets: Iterable[Tensor]) -> bool:
 
 
 def _proved(passes: Passes, tables: Tables, left: list[Column]) -> list[Column]:
-    """The columns that move nothing with slightly other weights either, all at once."""
+    """The columns that move nothing with other weights either, all at once."""
+    for weights in (passes.shaken, passes.redrawn):
+        left = _unmoved(passes, tables, left, weights()) if left else []
+    return left
+
+
+def _unmoved(
+    passes: Passes, tables: Tables, left: list[Column], weights: AbstractContextManager[None]
+) -> list[Column]:
     choices = Choices()
-    with passes.shaken():
+    with weights:
         with choices.watching(passes.program.model):
             reference = passes.reference(choices)
         if choices.found:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -65,12 +65,20 @@ class Passes:
         """The batch with some of its tensors, by their place, replaced."""
         return self._run(change, modes, replays=True)
 
-    @contextmanager
-    def shaken(self) -> Iterator[None]:
+    def shaken(self) -> AbstractContextManager[None]:
         """Every weight is another one inside, by a hundredth of itself; what is zero is noise."""
+        return self._with(_shake)
+
+    def redrawn(self) -> AbstractContextManager[None]:
+        """Every weight is noise of the usual size inside."""
+        return self._with(redrawn)
+
+    @contextmanager
+    def _with(self, weights: Callable[[Iterable[Tensor]], None]) -> Iterator[None]:
         model, saved = self.program.model, self._saved
         with preserved(model):
-            _shake(model)
+            with torch.no_grad():
+                weights(model.parameters())
             self._saved = None
             try:
                 yield
@@ -193,16 +201,15 @@ def redrawn(parameters: Iterable[Tensor]) -> None:
             parameter.copy_(_noise(parameter, draw))
 
 
-def _shake(model: nn.Module) -> None:
+def _shake(parameters: Iterable[Tensor]) -> None:
     draw = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if _is_plain(parameter):
-                noise = torch.randn(parameter.shape, generator=draw).mul_(0.01).add_(1)
-                parameter.mul_(noise.to(parameter))
-                # Columns that were added to a trained layer start at zero.
-                drawn = _noise(parameter, draw).to(parameter)
-                parameter.copy_(torch.where(parameter == 0, drawn, parameter))
+    for parameter in parameters:
+        if _is_plain(parameter):
+            noise = torch.randn(parameter.shape, generator=draw).mul_(0.01).add_(1)
+            parameter.mul_(noise.to(parameter))
+            # Columns that were added to a trained layer start at zero.
+            drawn = _noise(parameter, draw).to(parameter)
+            parameter.copy_(torch.where(parameter == 0, drawn, parameter))
 
 
 def _sleeps(parameter: Tensor) -> bool:

@@ -20,6 +20,7 @@ from pytest_initcheck.checks.known_ignores import parse_known
 from pytest_initcheck.checks.optimiser import Optimiser
 from pytest_initcheck.checks.remedy import Remedy
 from pytest_initcheck.checks.verdict import verdict_of
+from pytest_initcheck.checks.written_by import with_lines
 from pytest_initcheck.diagnosis.agree import Conclusions, told_by_first
 from pytest_initcheck.diagnosis.by_ranks import of_all
 from pytest_initcheck.diagnosis.gather import gather
@@ -340,7 +341,7 @@ def _diagnosed(subject: Subject) -> Diagnosis:
         evidence = _with_told(gather(subject, is_frozen=was_frozen), subject)
     findings = judge(evidence, [Optimiser()] if was_frozen else subject.checks)
     if subject.construction is not None:
-        findings = [_with_lines(finding, subject.construction) for finding in findings]
+        findings = [with_lines(finding, subject.construction) for finding in findings]
     found = sort_out(findings, subject.ignore)
     return Diagnosis(
         record=evidence.before,
@@ -358,13 +359,6 @@ def _diagnosed(subject: Subject) -> Diagnosis:
         },
         chance=evidence.loss.uninformed,
     )
-
-
-def _with_lines(finding: Finding, facts: ConstructionFacts) -> Finding:
-    """The finding with the calls that wrote its layer, and in the remedy the lines to mend."""
-    lines = facts.lines(finding.layer) if finding.remedy_target in ("", "model") else ""
-    remedy = f"{finding.remedy} (what is there now was written at {lines})" if lines else ""
-    return replace(finding, written=facts.told(finding.layer), remedy=remedy or finding.remedy)
 
 
 def _with_told(evidence: Evidence, subject: Subject) -> Evidence:

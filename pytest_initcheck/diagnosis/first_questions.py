@@ -9,9 +9,11 @@ from pytest_initcheck.capture.across import Across
 from pytest_initcheck.capture.batch_paths import input_scale
 from pytest_initcheck.capture.first_nonfinite import first_nonfinite
 from pytest_initcheck.capture.inplace_inputs import inplace_inputs
+from pytest_initcheck.capture.interleaving import interleaved
 from pytest_initcheck.capture.snapshot import SnapshotTaker, Taken
 from pytest_initcheck.capture.uninformed_loss import loss_facts
 from pytest_initcheck.evidence import LossFacts, Snapshot
+from pytest_initcheck.evidence.interleaving import Interleaving
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +25,7 @@ class Answers:
     first_nonfinite: int | None = None
     inplace_inputs: tuple[str, ...] = ()
     is_handwritten: bool = False
+    interleaved: tuple[Interleaving, ...] = ()
 
 
 def ask(looker: SnapshotTaker, first: Taken) -> Answers:
@@ -34,6 +37,7 @@ def ask(looker: SnapshotTaker, first: Taken) -> Answers:
         input_scale=input_scale(program.batch),
         first_nonfinite=None if _is_finite(first.snapshot) else first_nonfinite(program),
         is_handwritten=first.is_handwritten,
+        interleaved=interleaved(program.batch),
     )
 
 

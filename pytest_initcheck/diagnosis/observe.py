@@ -159,6 +159,8 @@ def _laid_out(
         output_nodes=first.output_nodes,
         backward_nodes=first.backward_nodes,
         reshapes=first.reshapes,
+        crossings=first.crossings,
+        interleaved=answers.interleaved,
         streams=streams,
         anomalies=anomalies,
         objective_nodes=_goals(program, first, objective),

@@ -18,11 +18,12 @@ _ROOTS, _ROUNDING = 100, 1e-12
 class WriteEvent:
     """One write. ``arguments`` are pairs of name and value, of which some are told; ``inner`` is
     what torch did for it, a call with such pairs, and ``steps`` the operators after it; ``frame``
-    tells one call of an initialiser from the next; the rest is as in `Write`."""
+    tells one call of an initialiser from the next, ``goes_on`` says that it is the one that wrote
+    last; the rest is as in `Write`."""
 
     __slots__ = (
-        "arguments", "call", "code", "discrete", "draws", "frame", "inner", "is_default", "law",
-        "line", "order", "replaces", "share", "steps",
+        "arguments", "call", "code", "discrete", "draws", "frame", "goes_on", "inner", "is_default",
+        "law", "line", "order", "replaces", "share", "steps",
     )  # fmt: skip
 
     def __init__(self, call: str, arguments: Any, order: int) -> None:
@@ -36,7 +37,7 @@ class WriteEvent:
         self.frame = 0
         self.law: Law | None = None
         self.share = 1.0
-        self.is_default = self.draws = self.discrete = False
+        self.is_default = self.draws = self.discrete = self.goes_on = False
         self.replaces = True
 
     def write(self) -> Write:

@@ -171,7 +171,9 @@ def clipped_outputs(tail: Tail) -> Clipped | None:
     with torch.no_grad():
         known = tail.play(tail.start)
     for call in calls:
-        reader = _leads_to(call, calls) if call.name in _CLIPPING and call.inputs else ""
+        # The larger of two outputs is a choice: a gradient goes back to that one.
+        is_clamp = call.name in _CLIPPING and sum(value.is_free for value in call.inputs) == 1
+        reader = _leads_to(call, calls) if is_clamp else ""
         if reader:
             share = _share_moved(tail.seen(call.inputs[0], known), known[id(call)][0])
             if share > 0:

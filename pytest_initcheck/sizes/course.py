@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from pytest_initcheck.capture.layer_names import layer_of
 from pytest_initcheck.capture.optimizer_step import take_step
 from pytest_initcheck.capture.program import Program, Result, copied, main_tensor
 from pytest_initcheck.capture.randomness import put_back, remembered
+from pytest_initcheck.evidence.layer_names import layer_of
 from pytest_initcheck.sizes.contraction import Contraction
 from pytest_initcheck.sizes.tap import Key, Tap
 

@@ -12,9 +12,11 @@ from pytest_initcheck.capture.device import described
 from pytest_initcheck.checks.apply_ignores import Sorted, sort_out
 from pytest_initcheck.checks.known_ignores import parse_known
 from pytest_initcheck.checks.step_rules import AGAIN
+from pytest_initcheck.checks.written_by import with_lines
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.ignores import IgnoreSpec
 from pytest_initcheck.inputs.loaders import first_batch
+from pytest_initcheck.ledger import Recorded, unpacked
 from pytest_initcheck.records import Finding
 from pytest_initcheck.stepping import arguments
 from pytest_initcheck.stepping.calling import Step, StepArguments, step_of
@@ -36,7 +38,7 @@ STEPS = 3
 
 def check_step(
     train_step: Any,
-    model: nn.Module,
+    model: nn.Module | Recorded,
     optimizer: Any,
     batch: Any,
     *,
@@ -60,7 +62,10 @@ def check_step(
             parts of the batch in place of it. It may return the loss as tensor or float, or a
             mapping with "loss". A LightningModule, or its ``training_step``, is stepped as its
             trainer would.
-        model: the module whose weights the step trains, in the mode in which you train it.
+        model: the module whose weights the step trains, in the mode in which you train it; or what
+            `pytest_initcheck.construction` returned, over whose ``.model`` the optimiser was built:
+            findings then tell which calls wrote their layers. No factory: the optimiser holds the
+            parameters of one model.
         optimizer: the optimiser itself, or a list, tuple or mapping of all that the step uses, as
             ``configure_optimizers`` returns it.
         batch: whatever the step takes; each call gets fresh copies of its tensors. Of a
@@ -75,18 +80,21 @@ def check_step(
         InitcheckError: wrong use or bad input, or the step raised; the message says what to pass.
     """
     ignores = parse_known(ignore)
+    module, facts = unpacked(model)
     arguments.check_function(train_step)
     optimizers = arguments.optimizers_of(optimizer)
     arguments.check_numbers(steps, scaler)
-    can_train = arguments.check_step_model(model, optimizers)
-    given = StepArguments(model, optimizer, first_batch(batch)[0], scaler)
+    can_train = arguments.check_step_model(module, optimizers)
+    given = StepArguments(module, optimizer, first_batch(batch)[0], scaler)
     job = _Job(train_step, given, optimizers, steps)
     try:
-        findings, watcher = job.findings() if can_train else (frozen(model), None)
+        findings, watcher = job.findings() if can_train else (frozen(module), None)
     except StepRaised as error:
         raise InitcheckError(str(error)) from error.__cause__
+    if facts is not None:
+        findings = [with_lines(finding, facts) for finding in findings]
     calls = watcher.calls if watcher is not None else []
-    return _report(sort_out(findings, ignores), calls, _meta(model, optimizers))
+    return _report(sort_out(findings, ignores), calls, _meta(module, optimizers))
 
 
 def _report(found: Sorted, calls: Sequence[StepCall], meta: dict[str, str]) -> StepReport:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from pytest_initcheck.capture.layer_names import layer_of
+from pytest_initcheck.evidence.layer_names import layer_of
 
 ClipKind = Literal["", "norm", "value"]
 

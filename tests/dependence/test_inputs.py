@@ -131,6 +131,32 @@ def test_a_model_less_its_own_copy_reads_its_input():
     assert found.proved.read == ("inputs",)
 
 
+def rounded(weight):
+    """Rounded to quarters in use, with the gradient of the weight itself."""
+    return weight + ((weight * 4).round() / 4 - weight).detach()
+
+
+def test_weights_that_are_rounded_to_zero_where_they_are_used_hide_no_input():
+    """Steps of a quarter leave nothing of a start of 1/sqrt(64), until training moves it."""
+    net = model(lambda m, x: functional.linear(m.body(x).relu(), rounded(m.head.weight)),
+                body=linear(6, 64), head=linear(64, KINDS))  # fmt: skip
+    found = ask(net, (FLAT, CLASSES))
+    assert not bool(rounded(net.head.weight).any())
+    assert named(found) == [], str(found)
+    assert found.proved.read == ("inputs",)
+
+
+def test_weights_that_other_weights_make_fail_are_no_proof():
+    def once(m, x):
+        if not torch.equal(m.body.weight, m.kept):
+            raise ValueError("not these")
+        return m.out.expand(7, KINDS) * 1.0
+
+    net = model(once, body=linear(6, 8), out=lambda: nn.Parameter(torch.randn(1, KINDS)))
+    net.kept = net.body.weight.detach().clone()
+    assert "IC807" in {rule for rule, _ in named(ask(net, (FLAT, CLASSES)))}
+
+
 def test_a_mapping_names_its_entries():
     net = model(lambda m, ids=None, kind=None: m.head(m.words(ids).mean(1)),
                 words=lambda: nn.Embedding(9, WIDTH), head=linear(WIDTH, KINDS))  # fmt: skip

@@ -217,6 +217,19 @@ def test_shapes_that_broadcast_are_named(last, data, shapes):
     assert asked(net(last, 1), data, squared).broadcast == shapes
 
 
+def test_the_larger_of_two_outputs_is_no_clamp():
+    """The volume that two boxes share: a corner of each is an output, and the larger one counts."""
+
+    def shared(output, targets):
+        low, high = output.chunk(2, 1)[0], output.chunk(2, 1)[1] + 1
+        side = torch.minimum(high, high.flip(0)) - torch.maximum(low, low.flip(0))
+        return (functional.softplus(side).log() - targets[:, None]).square().mean()
+
+    found = asked(net(None, 4), lambda: (groups()[0], torch.randn(len(groups()[0]))), shared)
+    assert found.loss > 0
+    assert found.clipped is None
+
+
 @pytest.mark.parametrize(("keep", "share", "by", "before"), [
     (lambda s: s.clamp(1e-7, 1 - 1e-7), 0.5, "clamp", "binary_cross_entropy"),
     (lambda s: s.sigmoid().clamp(1e-7, 1 - 1e-7), 0.0, "", ""),

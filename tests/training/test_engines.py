@@ -72,7 +72,7 @@ def test_all_give_the_same_results(model, eager):
     chosen = experiment(
         validation=points(20), dtype=torch.float64, **({"model": model} if model else {})
     )
-    plain, *others = (run(chosen, seeds=9, engine=engine) for engine in ENGINES)
+    plain, *others = (run(chosen, seeds=5, engine=engine) for engine in ENGINES)
     for other in others:
         torch.testing.assert_close(values(other), values(plain), rtol=1e-10, atol=1e-10)
         assert other.meta == plain.meta
