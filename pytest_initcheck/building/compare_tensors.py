@@ -12,7 +12,6 @@ from torch.nn.parameter import is_lazy
 from pytest_initcheck.baseline.tensors import Chance, tensor
 from pytest_initcheck.capture.deferred_read import DeferredRead
 from pytest_initcheck.capture.tensor_stats import summarise
-from pytest_initcheck.records import TensorStats
 
 # The chance that one comparison of two models calls a sound one unlike.
 ALPHA = 1e-6
@@ -118,7 +117,8 @@ def differs_in_distribution(
     summaries = [summarise(value, ledger) for value in (one, other)]
     ledger.read()
     a, b = (summary.stats(ledger) for summary in summaries)
-    checks = list(tensor(name, a, _as(b, a.dtype), _chance(one.numel())))
+    # Another dtype is what was asked for.
+    checks = list(tensor(name, a, replace(b, dtype=a.dtype), _chance(one.numel())))
     values = sum(check.values for check in checks)
     rounding = unit * max(a.rms or 0.0, b.rms or 0.0)
     found = [
@@ -135,8 +135,3 @@ def differs_in_distribution(
 
 def _chance(n: int) -> Chance:
     return Chance(numbers=(float(n), float(n)), is_drawn=True)
-
-
-def _as(stats: TensorStats, dtype: str) -> TensorStats:
-    """As if of another dtype: that they differ is what was asked for."""
-    return replace(stats, dtype=dtype)

@@ -27,7 +27,6 @@ from pytest_initcheck.diagnosis.gather import gather
 from pytest_initcheck.diagnosis.sigma_range import sigma_range
 from pytest_initcheck.diagnosis.subject import Subject
 from pytest_initcheck.diagnosis.try_remedy import Remedied, mechanical, run_remedies
-from pytest_initcheck.distributed.spread import Spread
 from pytest_initcheck.distributed.together import bare, joined
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.evidence import Evidence
@@ -303,12 +302,9 @@ def diagnose(
             told=given.told,
             left_out=given.left_out,
         )
-        return _diagnosed(subject) if spread is None else _by_all(subject, spread, unshard)
-
-
-def _by_all(subject: Subject, spread: Spread, unshard: bool | None) -> Diagnosis:
-    """The diagnosis of a model that several ranks hold; the same on each of them."""
-    return _agreed(_diagnosed(of_all(subject, spread, unshard)), spread.ranks)
+        if spread is None:
+            return _diagnosed(subject)
+        return _agreed(_diagnosed(of_all(subject, spread, unshard)), spread.ranks)
 
 
 def _agreed(found: Diagnosis, ranks: Ranks) -> Diagnosis:

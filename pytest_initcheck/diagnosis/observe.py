@@ -36,7 +36,7 @@ from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.evidence import Observed, OptimizerFacts, Snapshot
 from pytest_initcheck.evidence.batch_place import BatchPlace
 from pytest_initcheck.evidence.objective import ObjectiveFacts
-from pytest_initcheck.evidence.streams import residual_streams
+from pytest_initcheck.evidence.streams import Stream, residual_streams
 from pytest_initcheck.ranks.dtensors import class_of
 from pytest_initcheck.records import ModelRecord
 
@@ -90,7 +90,15 @@ class _Course:
     def first(self) -> Taken:
         return self.looks[0]
 
-    def record(
+    def records(
+        self, meta: dict[str, str], streams: tuple[Stream, ...]
+    ) -> tuple[ModelRecord, ModelRecord]:
+        """The model at the start and after the steps."""
+        before = self._record(self.first, "start", {}, meta)
+        after = self._record(self.looks[-1], f"after {meta['steps']} steps", self.moved, meta)
+        return replace(before, streams=stream_records(streams, self.first.snapshot.sums)), after
+
+    def _record(
         self, looked: Taken, moment: str, moved: dict[str, float], meta: dict[str, str]
     ) -> ModelRecord:
         return model_record(
@@ -144,15 +152,14 @@ def _laid_out(
     chosen = choices(program, first)
     streams = residual_streams(first.nodes, _matrices(first))
     meta = _meta(program, optimizer, len(course.looks) - 1, chosen.meta())
-    before = course.record(first, "start", {}, meta)
-    last = f"after {meta['steps']} steps"
+    before, after = course.records(meta, streams)
     return Observed(
         nodes=first.nodes,
         parameters=first.parameters,
         snapshots=tuple(looked.snapshot for looked in course.looks),
         loss=replace(answers.loss, left_out=chosen.left_out),
-        before=replace(before, streams=stream_records(streams, first.snapshot.sums)),
-        after=course.record(course.looks[-1], last, course.moved, meta),
+        before=before,
+        after=after,
         order=first.order,
         rates=_rates(program.model, optimizer),
         is_default_optimizer=is_default,

@@ -70,7 +70,11 @@ def learn(
     """The same for a program that is ready to be evaluated; ``facts`` of its loss, if known."""
     model = program.model
     others = foreign(model, own(optimizer)(model)) if optimizer is not None else []
-    with preserved(model, program.loss_fn, program.forward, *others), _eager():
+    with (
+        preserved(model, program.loss_fn, program.forward, *others),
+        # Compiled code would have to be compiled anew for every restored state.
+        torch.compiler.set_stance("force_eager"),
+    ):
         switch_off_dropout(model)
         with preserved(), CompositeCalls():
             tail = record_tail(program)
@@ -80,11 +84,6 @@ def learn(
         if not unanswerable(stakes):
             tried = _try(program, tail, stakes, optimizer, is_sparse)
         return _told(program, stakes, _concluded(program, stakes, subject, tried), tried)
-
-
-def _eager() -> Any:
-    # Compiled code would have to be compiled anew for every restored state.
-    return torch.compiler.set_stance("force_eager")
 
 
 def _look(program: Program, tail: Tail | None) -> tuple[float, TrialSubject, bool]:

@@ -145,8 +145,9 @@ def _ignores_of_markers(item: pytest.Item) -> Iterator[Ignore]:
 
 
 def _ignores_of_path(rules: list[PathRule]) -> Iterator[Ignore]:
-    for text in selecting.ignores_of(rules):
-        yield from placed(text, selecting.PER_PATH, shared=True)
+    for rule in rules:
+        if rule.word == "ignore":
+            yield from placed(rule.value, selecting.PER_PATH, shared=True)
 
 
 def _function_id(item: pytest.Item) -> str:

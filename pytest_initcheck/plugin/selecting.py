@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
@@ -101,11 +101,6 @@ def selection(
 def is_on(by_path: dict[str, str], word: str) -> bool | None:
     """Whether a switch is on for a path; None where no line speaks of it."""
     return None if word not in by_path else by_path[word] != "off"
-
-
-def ignores_of(rules: Iterable[PathRule]) -> Iterator[str]:
-    """The ignores of the rules of a path."""
-    yield from (rule.value for rule in rules if rule.word == "ignore")
 
 
 def _parsed(line: str) -> PathRule:

@@ -21,7 +21,9 @@ _AXIS = (1e-6, 1e6)
 def run_figure(record: RunRecord) -> Figure:
     """The curves of a run, a line per seed; without curves its metrics, or its layers."""
     if record.curves or record.shown:
-        return _curves({"": record}, ", ".join(filter(None, (_setting(record), _seeds(record)))))
+        return _curves(
+            {"": record}, ", ".join(filter(None, (record.setting("optimizer"), _seeds(record))))
+        )
     if record.metrics:
         return _metrics({"": record}, _seeds(record))
     if record.before is not None and record.after is not None:
@@ -187,10 +189,6 @@ def _looks() -> Iterator[tuple[str, str]]:
 
 def _first(records: Mapping[str, RunRecord]) -> RunRecord:
     return next(iter(records.values()))
-
-
-def _setting(record: RunRecord) -> str:
-    return record.setting("optimizer")
 
 
 def _seeds(record: RunRecord) -> str:

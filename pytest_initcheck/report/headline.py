@@ -29,17 +29,12 @@ _TESTS = {
 }
 
 
-def is_missing_by_itself(entry: Entry) -> bool:
-    """Whether a missing baseline is news: no update stores what is not healthy."""
-    return summary.entry_state(entry) != "fail"
-
-
 def baseline_fault(entry: Entry) -> str:
     """The status of a comparison that somebody has to act on; empty where there is none."""
     status = entry.comparison.status if entry.comparison else ""
-    if status not in _BASELINES or (status == "missing" and not is_missing_by_itself(entry)):
-        return ""
-    return status
+    # That one is missing is no news where no update would store what is not healthy.
+    is_refused = status == "missing" and summary.entry_state(entry) == "fail"
+    return status if status in _BASELINES and not is_refused else ""
 
 
 def has_problem(test: TestRecord) -> bool:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from support.baseline import PROVENANCE, network, records, stats
 
 from pytest_initcheck.baseline import freeze
-from pytest_initcheck.baseline.format import FORMAT, parse, render
+from pytest_initcheck.baseline.format import FORMAT, parse, render, render_long
 from pytest_initcheck.baseline.schema import rounded
 from pytest_initcheck.baseline.stored import MOST_POINTS, band
 from pytest_initcheck.records import LayerRecord, ModelRecord, RunRecord
@@ -165,3 +165,11 @@ def test_the_size_of_a_model_of_161_tensors_stays_small():
     text = text_of(RunRecord(before=ModelRecord(layers=layers)))
     assert text.count('"w.') == 162
     assert len(text) < 30_000
+
+
+def test_the_long_form_has_a_line_for_each_test_entry_and_value():
+    text = render_long({"t": {"m": freeze(RunRecord(metrics={"a": (1.0,)}))}})
+    lines = text.splitlines()
+    assert ' "format": 1,' in lines
+    assert [lines.index(line) for line in (' "tests": {', '  "t": {', '   "m": {')] == [2, 3, 4]
+    assert json.loads(text)["tests"]["t"]["m"]

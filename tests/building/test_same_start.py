@@ -11,6 +11,7 @@ from support import built as zoo
 from torch import nn
 
 from pytest_initcheck import InitcheckError, InitcheckFailure, assert_same_start
+from pytest_initcheck.building.compare_tensors import differs_in_distribution, is_close, is_equal
 
 
 class Unseeded(zoo.Net):
@@ -197,6 +198,19 @@ def test_a_models_init_weights_comes_first():
         build = init_weights
 
     assert_same_start(Own, "meta")
+
+
+@pytest.mark.parametrize(("count", "is_told"), [(7, False), (8, True)])
+def test_of_fewer_than_eight_values_a_distribution_is_not_known(count, is_told):
+    values = torch.linspace(-1, 1, count)
+    assert bool(differs_in_distribution("w", values, values + 100, 1.0)) is is_told
+
+
+@pytest.mark.parametrize(("other", "equal"), [([1.0, 2.0], True), ([1.0, 2.5], False)])
+def test_numbers_of_two_kinds_are_compared_as_the_wider_one(other, equal):
+    whole = torch.tensor([1, 2])
+    assert is_equal(whole, torch.tensor(other)) is equal
+    assert is_close(whole, torch.tensor(other), 1e-6) is equal
 
 
 def test_a_state_that_is_not_saved():

@@ -246,11 +246,13 @@ AGAINST = {
     "maximised by Adam": ((net(), groups, by(ADAM, 1e-3, maximize=True)), "error"),
     "a decay of all": ((net(), groups, by(SGD, 0.1, weight_decay=0.9)), "error"),
     "a decay of a hundredth": ((net(), groups, by(SGD, 0.1, weight_decay=0.1)), "warning"),
+    "a decay just above": ((net(), groups, by(SGD, 0.1, weight_decay=0.055)), "warning"),
     "a decay by AdamW": ((net(), groups, by(torch.optim.AdamW, 1e-2, weight_decay=5.0)), "error"),
 }
 WITH = {
     "SGD": (net(), groups, by(SGD, 0.1)),
     "a small decay": (net(), groups, by(SGD, 0.1, weight_decay=5e-4)),
+    "a decay just below": (net(), groups, by(SGD, 0.1, weight_decay=0.045)),
     "AdamW": (net(), groups, by(torch.optim.AdamW, 1e-3)),
     "a decay within Adam": (net(), groups, by(ADAM, 1e-3, weight_decay=0.1)),
     "signs": (net(), groups, by(torch.optim.Rprop, 1e-3)),

@@ -63,3 +63,38 @@ def test_no_weights_help_where_the_gradient_is_lost_in_one_place():
     assert "lost in one place, from '6' back to '2'" in finding.cause
     assert finding.remedy_code == ""
     assert "look at what runs between" in finding.remedy
+
+
+@pytest.mark.parametrize(("part", "is_one_place"), [(0.15, True), (0.05, False)])
+def test_weights_far_below_an_initialisers_may_be_what_loses_the_gradient(part, is_one_place):
+    model, batch = averaged(), (torch.randn(16, 3, 10, 10), torch.arange(16) % 3)
+    with torch.no_grad():
+        model[2].weight.normal_(std=part * (2 / 72) ** 0.5)
+    (finding,) = [f for f in judged(Gradients(), model, batch) if f.id == "IC403"]
+    assert ("lost in one place" in finding.cause) is is_one_place
+
+
+class Mean(nn.Module):
+    """Over the samples, where one over the positions was meant."""
+
+    def forward(self, x):
+        return x.mean(0, keepdim=True).expand_as(x)
+
+
+def test_no_weights_help_where_the_samples_are_lost_in_one_place():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(20, 16), nn.ReLU(), nn.Linear(16, 16), Mean(), nn.Linear(16, 3))
+    (finding,) = [f for f in judged(Gradients(), model, labelled()) if f.id == "IC402"]
+
+    assert "lost in one place, from '2' to '4' (mean)" in finding.cause
+    assert finding.remedy_code == ""
+    assert "look at what runs between" in finding.remedy
+
+
+@pytest.mark.parametrize(("nonlinearity", "gain"), [(nn.Sigmoid, "4"), (nn.Hardsigmoid, "6")])
+def test_a_deep_model_is_redrawn_by_the_slope_of_its_nonlinearity(nonlinearity, gain):
+    torch.manual_seed(0)
+    hidden = (part for _ in range(8) for part in (nn.Linear(20, 20), nonlinearity()))
+    model = nn.Sequential(*hidden, nn.Linear(20, 3))
+    (finding,) = [f for f in judged(Gradients(), model, labelled()) if f.id == "IC402"]
+    assert f"xavier_uniform_(parameter, gain={gain})" in finding.remedy_code

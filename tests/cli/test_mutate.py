@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from support.stored_runs import command
 
 from pytest_initcheck.cli import main
 
@@ -102,3 +103,9 @@ def test_the_faults_of_the_command_are_those_that_there_are():
     from pytest_initcheck.mutation import FAULTS
 
     assert named == tuple(fault.name for fault in FAULTS)
+
+
+@pytest.mark.parametrize("share", ["1.5", "-0.1", "nan", "half"])
+def test_a_share_is_from_none_to_all(capsys, share):
+    code, _, err = command(capsys, "mutate", f"--least={share}")
+    assert (code, f"'{share}' is not a share from 0 to 1" in err) == (2, True)
