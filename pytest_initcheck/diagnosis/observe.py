@@ -20,7 +20,7 @@ from pytest_initcheck.capture.device import described
 from pytest_initcheck.capture.first_nonfinite import first_nonfinite
 from pytest_initcheck.capture.inplace_inputs import inplace_inputs
 from pytest_initcheck.capture.layer_records import model_record
-from pytest_initcheck.capture.learning_rate import rate_of
+from pytest_initcheck.capture.learning_rate import fading, rate_of, rates_of
 from pytest_initcheck.capture.movement import copies, movement
 from pytest_initcheck.capture.optimizer_facts import (
     broken_layers,
@@ -162,15 +162,17 @@ def _stepped(
 ) -> tuple[list[Taken], dict[str, Any]]:
     """Take the steps, with a look after each; and what they show of the optimiser."""
     looks, model, shown = [first], looker.model, dict[str, Any]()
+    pace = [rates_of(optimizer)]
     for step in range(1, steps + 1):
         is_sound = not shown.get("broken") and _is_sound(looks[-1].snapshot)
         take_step(optimizer, looker.program)
+        pace.append(rates_of(optimizer))
         if step == 1:
             shown["direction"] = direction(model, starts)
         if is_sound and (broken := broken_layers(model)):
             shown |= {"broken": broken, "broken_at": step}
         looks.append(looker.take(step, full=step == steps))
-    return looks, shown
+    return looks, {**shown, "fading": fading(pace)}
 
 
 def _goals(program: Program, first: Taken, objective: ObjectiveFacts | None) -> frozenset[int]:

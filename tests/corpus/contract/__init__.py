@@ -12,6 +12,7 @@ from . import (
     compared,
     density,
     holders,
+    paced,
     reach,
     reported,
     reports,
@@ -57,6 +58,7 @@ _ALL = [
     *reshaped.CASES,
     *small.CASES,
     *tables.CASES,
+    *paced.CASES,
 ]
 CASES = [
     dataclasses.replace(case, missed=MISSED.get(case.name.removeprefix("contract "), ""))
