@@ -24,8 +24,8 @@ from torch import nn
 from zoo import size_of
 from zoos import Zoo, names, opened
 
-from pytest_initcheck import InitcheckError, InitcheckFailure, assert_same_start, construction
-from pytest_initcheck.building.same_start import How
+from pytest_initcheck import InitcheckError, assert_same_start, construction
+from pytest_initcheck.building.same_start import How, StartsOtherwise
 
 HOWS: tuple[How, ...] = ("twice", "state_dict")
 
@@ -72,10 +72,15 @@ def lines(
         try:
             assert_same_start(build, how)
             yield f"{how} alike", ""
-        except InitcheckFailure as failure:
-            yield how, f"    {failure}"
+        except StartsOtherwise as failure:
+            yield f"{how} {_kind(failure)}", f"    {failure}"
         except InitcheckError as error:
             yield f"{how} refused", f"    {error}"
+
+
+def _kind(failure: StartsOtherwise) -> str:
+    """The constructor alone knows how; or a method that ought to know does not."""
+    return "by its constructor alone" if failure.is_constructors else "otherwise"
 
 
 def main() -> None:
@@ -100,6 +105,8 @@ def main() -> None:
             break
         try:
             if size_of(zoo, name) > most:
+                told["larger"] += 1
+                print(f"{name}: larger", flush=True)
                 continue
             for word, line in lines(zoo, name, options.how, None if options.no_cost else ratios):
                 told[word] += 1

@@ -1,14 +1,14 @@
 """How often the diagnosis is right: the corpus of known verdicts, over seeds.
 
-Run: ``python benchmarks/recall.py [--seeds 5] [--only TEXT] [--thorough] [--no-remedies] [--out
-RAW.jsonl] [--measured docs/measured.json]``. Prints, as Markdown: the share of right verdicts and
-causes by group, what each rule found, what the remedies that findings carry as code achieve, and
-every case that came out wrong, known misses too. Rules are those of the package and of the corpus:
-new ones appear by themselves. ``--thorough`` diagnoses each start a second time, with
-``thorough=True``, and shows both in the tables by group and by rule, besides what the further steps
-turn right or wrong, and the time; remedies and ``--measured`` are those of the plain diagnosis.
-``--out`` keeps what was measured and goes on from there where a run was cut short; it starts anew
-when the package or the corpus has changed. Nothing is asserted.
+Run: ``python benchmarks/recall.py [--seeds 5] [--only TEXT] [--every N] [--thorough]
+[--no-remedies] [--out RAW.jsonl] [--measured docs/measured.json]``. Prints, as Markdown: the share
+of right verdicts and causes by group, what each rule found, what the remedies that findings carry
+as code achieve, and every case that came out wrong, known misses too. Rules are those of the
+package and of the corpus: new ones appear by themselves. ``--thorough`` diagnoses each start a
+second time, with ``thorough=True``, and shows both in the tables by group and by rule, besides what
+the further steps turn right or wrong, and the time; remedies and ``--measured`` are those of the
+plain diagnosis. ``--out`` keeps what was measured and goes on from there where a run was cut short;
+it starts anew when the package or the corpus has changed. Nothing is asserted.
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ def made(data: dict[str, Any]) -> Row:
 
 def rows(options: argparse.Namespace) -> list[Row]:
     """Every row, from the file and by two processes; progress goes to standard error."""
-    wanted = [case.name for case in all_cases() if options.only in case.name]
+    wanted = [case.name for case in all_cases() if options.only in case.name][:: options.every]
     asked = options.remedies, options.thorough
     jobs = [(n, s, *asked) for s in range(options.seeds) for n in wanted]
     header = {"sources": fingerprint(), "remedies": asked[0], "thorough": asked[1]}
@@ -334,6 +334,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=5, help="how many, from 0 up")
     parser.add_argument("--only", default="", help="cases with this text in their name")
+    parser.add_argument("--every", type=int, default=1, help="one of so many cases")
     parser.add_argument(
         "--thorough", action="store_true", help="diagnose with further steps, too, and show both"
     )

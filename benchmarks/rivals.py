@@ -3,7 +3,8 @@
 Run: ``python benchmarks/rivals.py [--seeds 1] [--write]``. Installs each rival that can be
 installed into an environment of its own, which borrows torch from the one that runs this; asks
 each about every start; prints a Markdown table, and puts it into docs/rivals.md on request. What
-was answered before, with the same versions and corpus, is not asked again. Nothing is asserted.
+was answered before, with the same versions, about the same start, is not asked again. Nothing is
+asserted.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ def ask(python: Path, tool: str, results: Path, options: argparse.Namespace) -> 
         raise SystemExit(f"asking {tool} ended with {done.returncode}:\n{done.stderr[-2000:]}")
     about = json.loads(done.stdout.splitlines()[-1])
     rows = map(json.loads, results.read_text(encoding="utf-8").splitlines())
-    wanted = [row for row in rows if row["stamp"] == about["stamp"]]
+    wanted = [row for row in rows if row["stamp"] == about["stamps"].get(row["name"])]
     return [row | {"version": about["version"]} for row in wanted if row["seed"] < options.seeds]
 
 

@@ -29,6 +29,7 @@ import corpus  # noqa: E402
 from corpus.case import Start  # noqa: E402
 from rivals_adapters import OWN, Flag, module_of, rivals  # noqa: E402
 from rivals_problem import problem  # noqa: E402
+from rivals_stamp import digest  # noqa: E402
 
 import pytest_initcheck  # noqa: E402
 from pytest_initcheck.capture.program import Program  # noqa: E402
@@ -123,12 +124,14 @@ def answer(command: Callable[[], list[Flag]], limit: int) -> dict[str, Any]:
 
 
 def stamp(tool: str) -> str:
-    """Changes with whatever an answer depends on, so that none is used that is out of date."""
+    """Changes with whatever the answers of a tool depend on, but for the start that is asked about.
+
+    So that none is used that is out of date: `rivals_stamp.digest` is of the start.
+    """
     package = Path(pytest_initcheck.__file__).parent
     here = Path(__file__).parent
     mine = (f"rivals_adapters/{name}.py" for name in ("__init__", module_of(tool)))
     files = [Path(__file__), here / "rivals_problem.py", *(here / name for name in mine)]
-    files += [*Path(corpus.__file__).parent.rglob("*.py")]
     files += package.rglob("*.py") if tool == OWN else [Path(inspect.getfile(Program))]
     digest = hashlib.sha256(f"{metadata.version(tool)} {torch.__version__}".encode())
     for path in sorted(files):
@@ -145,11 +148,11 @@ def about(tool: str, subject: Subject, seed: int, limit: int) -> dict[str, Any]:
     return {"tool": tool, "seed": seed, **named, "commands": commands}
 
 
-def answered(path: Path, mark: str) -> set[tuple[str, int]]:
-    """The starts that have an answer already."""
+def answered(path: Path) -> set[tuple[str, str, int]]:
+    """The starts that have an answer already, with their stamps."""
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     found = [json.loads(line) for line in lines]
-    return {(row["name"], row["seed"]) for row in found if row["stamp"] == mark}
+    return {(row["stamp"], row["name"], row["seed"]) for row in found}
 
 
 def overtime(*_: Any) -> None:
@@ -172,16 +175,17 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=20)
     options = parser.parse_args()
     quiet()
-    mark = stamp(options.tool)
-    done = answered(options.results, mark)
-    todo = [(s, seed) for s in subjects() for seed in range(options.seeds)]
+    mark, done = stamp(options.tool), answered(options.results)
+    asked_about = list(subjects())
+    stamps = {s.name: f"{mark} {digest(s.start)}" for s in asked_about}
+    todo = [(s, seed) for s in asked_about for seed in range(options.seeds)]
     with options.results.open("a", encoding="utf-8") as out:
         for subject, seed in todo:
-            if (subject.name, seed) not in done:
+            if (stamps[subject.name], subject.name, seed) not in done:
                 row = about(options.tool, subject, seed, options.limit)
-                out.write(json.dumps({"stamp": mark, **row}) + "\n")
+                out.write(json.dumps({"stamp": stamps[subject.name], **row}) + "\n")
                 out.flush()
-    print(json.dumps({"stamp": mark, "version": metadata.version(options.tool)}))
+    print(json.dumps({"stamps": stamps, "version": metadata.version(options.tool)}))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
 """How verdicts move with the thresholds: each one halved and doubled, over a part of the corpus.
 
-Run: ``python benchmarks/thresholds.py [--every 6] [--per-rule 4] [--workers 2]``. The evidence of
-each case is measured once, with seed 0; after that only the checks run again, with one number
-changed at a time. Prints a Markdown table; nothing is asserted.
+Run: ``python benchmarks/thresholds.py [--every 6] [--per-rule 4] [--workers 2] [--write
+docs/checks.md]``. The evidence of each case is measured once, with seed 0; after that only the
+checks run again, with one number changed at a time. Prints a Markdown table of the numbers that
+move anything; ``--write`` puts what each of them moves into its row on that page. Nothing is
+asserted.
 
 ``--page docs/checks.md`` measures nothing: it brings the table of thresholds on that page up to
 date, with the values as they are and a row for each number that has none yet; their meaning is
@@ -22,197 +24,61 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 from unittest import mock
 
 # Tensors are small here: processes help, threads do not. torch reads this when it is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "benchmarks")]
 
 from corpus import Case, all_cases  # noqa: E402
+from thresholds_found import Threshold, constants, thresholds  # noqa: E402
 
 from pytest_initcheck import InitcheckError  # noqa: E402
 from pytest_initcheck.checks import Check, registered  # noqa: E402
 from pytest_initcheck.evidence import Evidence  # noqa: E402
 from pytest_initcheck.ignores import Ignore  # noqa: E402
 
-PACKAGE = ROOT / "pytest_initcheck"
 # The package calls its function by the name of the module.
 diagnosis = importlib.import_module("pytest_initcheck.diagnosis.diagnose")
 gathering = importlib.import_module("pytest_initcheck.diagnosis.gather")
 curving = importlib.import_module("pytest_initcheck.diagnosis.sharpness")
-# What measures and what judges; report, baselines and trainings decide nothing about a start.
-PLACES = (
-    *("checks", "objective", "learning", "stepping", "dependence"),
-    *("capture/uninformed_loss", "capture/nonlinearity", "capture/signal_stats"),
-    *("capture/module_anomalies", "evidence", "diagnosis/sharpness", "diagnosis/sigma_range"),
-)
-# Numbers of another kind: the order of severities, how texts write numbers, the gains and factors
-# of remedies, the steepest points of nonlinearities, the places of arguments.
-NO_JUDGEMENT = (
-    *("checks._RANK", "checks.causes.RANK", "stepping.judge._RANK", "checks.remedy_code."),
-    "checks.prose.",
-    "dependence.frozen_statistics._NORMS",
-    *(f"capture.nonlinearity.{name}()" for name in ("_gelu", "_silu", "_mish", "_hardswish")),
-)
 # Where a change is seen by the checks alone, since what is measured stays the same.
 JUDGING = (
     "checks.",
-    *(f"evidence.{name}." for name in ("gradient_flow", "loss_trajectory", "signals")),
-    "evidence.transmission.",
+    *(f"evidence.{name}." for name in ("construction", "gradient_flow", "loss_trajectory")),
+    *(f"evidence.{name}." for name in ("signals", "stream_growth", "transmission")),
 )
-# Numbers that any code has: counts of axes and operands, halves, what keeps from dividing by zero.
-PLAIN = (0, 1, 2, 0.5, 1e-300, 1e-12)
 TABLE = re.compile(r"(<!-- thresholds -->\n)(.*?)(<!-- end thresholds -->)", re.DOTALL)
-HEAD = ("threshold", "value", "decides", "from")
+HEAD = ("threshold", "value", "decides", "from", "moves")
+# Of a number that is not varied.
+UNKNOWN = "–"
 FACTORS = (0.5, 2.0)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Threshold:
-    """A number that the package judges by: ``name`` of a constant, or of a function, "f()".
-
-    A constant may be several numbers, and a function hold several; ``module`` is below the
-    package, ``comment`` what stands above a constant.
-    """
-
-    module: str
-    name: str
-    values: tuple[float, ...]
-    comment: str = ""
-
-    @property
-    def key(self) -> str:
-        """Its name in the table."""
-        return f"{self.module}.{self.name}"
-
-    @property
-    def shown(self) -> str:
-        """Its value in the table."""
-        if len(self.values) > 9:
-            first, last = self.values[0], self.values[-1]
-            return f"{first:.4g} to {last:.4g} ({len(self.values)} values)"
-        return ", ".join(f"{value:.4g}" for value in self.values)
-
-    @property
-    def is_constant(self) -> bool:
-        """Whether it has a name of its own."""
-        return not self.name.endswith("()")
-
-
-@functools.cache
-def thresholds() -> list[Threshold]:
-    """Every number that is a judgement, by module and in the order of the source."""
-    found: list[Threshold] = []
-    for place in PLACES:
-        folder = PACKAGE / place
-        for path in sorted(folder.glob("*.py")) if folder.is_dir() else [PACKAGE / f"{place}.py"]:
-            found += in_file(path)
-    return [one for one in found if not one.key.startswith(NO_JUDGEMENT)]
-
-
-def in_file(path: Path) -> Iterator[Threshold]:
-    parts = path.relative_to(PACKAGE).with_suffix("").parts
-    module = ".".join(part for part in parts if part != "__init__")
-    text = path.read_text(encoding="utf-8")
-    loaded = importlib.import_module(f"pytest_initcheck.{module}")
-    for name, line in constants(text):
-        values = numbers(vars(loaded).get(name))
-        if values:
-            comment = above(text.splitlines(), line)
-            yield Threshold(module=module, name=name, values=values, comment=comment)
-    for name, values in in_functions(text).items():
-        yield Threshold(module=module, name=f"{name}()", values=values)
-
-
-def constants(text: str) -> Iterator[tuple[str, int]]:
-    """The names in capitals that a module assigns, and in which line."""
-    for node in ast.parse(text).body:
-        if isinstance(node, (ast.Assign, ast.AnnAssign)):
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            for leaf in (leaf for target in targets for leaf in ast.walk(target)):
-                if isinstance(leaf, ast.Name) and leaf.id.isupper():
-                    yield leaf.id, node.lineno
-
-
-def numbers(value: Any) -> tuple[float, ...]:
-    """The numbers that a value is or holds."""
-    if isinstance(value, (dict, tuple)):
-        held = value.values() if isinstance(value, dict) else value
-        return tuple(number for each in held for number in numbers(each))
-    return (value,) if type(value) in (int, float) else ()
-
-
-def above(lines: Sequence[str], line: int) -> str:
-    """The comment over an assignment, or over the block of assignments that it is in."""
-    place = line - 2
-    while place >= 0 and lines[place].strip() and not lines[place].startswith("#"):
-        place -= 1
-    found: list[str] = []
-    while place >= 0 and lines[place].startswith("#"):
-        found.insert(0, lines[place].lstrip("# "))
-        place -= 1
-    return " ".join(found)
-
-
-def in_functions(text: str) -> dict[str, tuple[float, ...]]:
-    """The numbers in the code of each function: fractions, and whole numbers that it reckons with.
-
-    Those are what is compared, added or multiplied, but for the number of axes of a tensor.
-    """
-    found: dict[str, tuple[float, ...]] = {}
-    for name, function in functions(ast.parse(text).body):
-        values: dict[float, None] = {}
-        for node in ast.walk(function):
-            if isinstance(node, ast.Constant) and isinstance(node.value, float):
-                values[node.value] = None
-            elif isinstance(node, (ast.Compare, ast.BinOp)):
-                values |= dict.fromkeys(whole_numbers(node))
-        kept = tuple(value for value in values if value not in PLAIN)
-        if kept:
-            found[name] = kept
-    return found
-
-
-def functions(body: Sequence[ast.stmt], within: str = "") -> Iterator[tuple[str, ast.FunctionDef]]:
-    """The functions and methods, by their name within the module."""
-    for node in body:
-        if isinstance(node, ast.FunctionDef):
-            yield within + node.name, node
-        elif isinstance(node, ast.ClassDef):
-            yield from functions(node.body, f"{within}{node.name}.")
-
-
-def whole_numbers(node: ast.Compare | ast.BinOp) -> Iterator[float]:
-    is_compared = isinstance(node, ast.Compare)
-    sides = [node.left, *node.comparators] if is_compared else [node.left, node.right]
-    text = " ".join(map(ast.unparse, sides))
-    if "dim()" in text or "shape" in text or "len(" in text:
-        return
-    for side in sides:
-        leaf = side.operand if isinstance(side, ast.UnaryOp) else side
-        if isinstance(leaf, ast.Constant) and type(leaf.value) is int:
-            yield leaf.value
-
-
-def written(page: str) -> dict[str, tuple[str, str, str]]:
-    """The rows of a page's table: value, what it decides, where it comes from."""
+def written(page: str) -> dict[str, tuple[str, str, str, str]]:
+    """The rows of a page's table: value, what it decides, where it comes from, what it moves."""
     table = TABLE.search(page)
     rows = (line.strip("| ").split(" | ") for line in (table[2] if table else "").splitlines())
-    return {row[0].strip("`"): (row[1], row[2], row[3]) for row in rows if row[0].startswith("`")}
+    return {row[0].strip("`"): tuple(row[1:]) for row in rows if row[0].startswith("`")}
 
 
-def filled(page: str) -> str:
-    """The page with the values as they are, and a row for each number that had none."""
+def filled(page: str, moves: Mapping[str, str] | None = None) -> str:
+    """The page with the values as they are, and a row for each number that had none.
+
+    ``moves`` is what was measured of each; without it, what stands on the page stays.
+    """
     known = written(page)
     lines = []
     for one in thresholds():
-        _, decides, source = known.get(one.key, ("", "?", one.comment or "judgement"))
-        lines.append((f"`{one.key}`", one.shown, decides, source))
+        new = ("", "?", one.comment or "judgement", UNKNOWN)
+        _, decides, source, before = known.get(one.key, new)
+        moved = before if moves is None else moves.get(one.key, UNKNOWN)
+        lines.append((f"`{one.key}`", one.shown, decides, source, moved))
     text = table(HEAD, lines)
     return TABLE.sub(lambda match: f"{match[1]}{text}\n{match[3]}", page)
 
@@ -232,17 +98,35 @@ def scaled(value: Any, factor: float) -> Any:
 
 @contextlib.contextmanager
 def changed(one: Threshold, factor: float) -> Iterator[None]:
-    """With a constant scaled, in its own module and in those that import it by name."""
+    """With a constant scaled, in its own module and in those that import it by name.
+
+    Also where a function of its module has it as a default.
+    """
     home = sys.modules[f"pytest_initcheck.{one.module}"]
     before = vars(home)[one.name]
     places = [home, *(each for each in readers(one.name) if vars(each)[one.name] is before)]
+    now = scaled(before, factor)
+    kept = [(each, each.__defaults__) for each in functions_of(home)]
     try:
         for module in places:
-            setattr(module, one.name, scaled(before, factor))
+            setattr(module, one.name, now)
+        for function, defaults in kept:
+            function.__defaults__ = tuple(now if d is before else d for d in defaults or ())
         yield
     finally:
         for module in places:
             setattr(module, one.name, before)
+        for function, defaults in kept:
+            function.__defaults__ = defaults
+
+
+def functions_of(module: ModuleType) -> list[FunctionType]:
+    """The functions of a module and the methods of its classes that have defaults."""
+    own = [
+        each for each in vars(module).values() if module.__name__ == getattr(each, "__module__", "")
+    ]
+    held = [*own, *(each for kind in own if isinstance(kind, type) for each in vars(kind).values())]
+    return [each for each in held if isinstance(each, FunctionType) and each.__defaults__]
 
 
 def readers(name: str) -> Iterator[ModuleType]:
@@ -411,22 +295,30 @@ def cells(found: Sequence[Outcomes], key: str, factor: float) -> list[int]:
     return [verdicts, causes, sum(bool(now.wrong) and not was.wrong for was, now in pairs)]
 
 
-def report(found: Sequence[Outcomes]) -> str:
+def varied(found: Sequence[Outcomes]) -> list[Threshold]:
+    """The numbers that all cases were judged with."""
     # A worker may have read other sources, where these change while it runs.
-    known = [one for one in judging() if all((one.key, FACTORS[0]) in each for each in found)]
-    lines, still = [], []
-    for one in known:
+    return [one for one in judging() if all((one.key, FACTORS[0]) in each for each in found)]
+
+
+def moves(found: Sequence[Outcomes]) -> dict[str, str]:
+    """How many diagnoses change their verdict or first cause, halved and doubled, by number."""
+    sides = {one.key: [cells(found, one.key, f) for f in FACTORS] for one in varied(found)}
+    return {key: " / ".join(str(v + c) for v, c, _ in side) for key, side in sides.items()}
+
+
+def report(found: Sequence[Outcomes]) -> str:
+    lines = []
+    for one in varied(found):
         halved, doubled = (cells(found, one.key, factor) for factor in FACTORS)
         if any((*halved, *doubled)):
             shown = (" / ".join(map(str, each)) for each in (halved, doubled))
             lines.append((f"`{one.key}`", one.shown, *shown))
-        else:
-            still.append(f"`{one.key}`")
     wrong = sum(bool(each["", 1.0].wrong) for each in found)
     head = ("threshold", "value", "halved: verdict / cause / wrong", "doubled: the same")
     return (
-        f"{len(found)} cases, of which {wrong} are wrong with the numbers as they are.\n\n"
-        f"{table(head, lines)}\n\nNothing moves with these: {', '.join(still) or 'none'}."
+        f"{len(found)} cases, of which {wrong} are wrong with the numbers as they are; of "
+        f"{len(varied(found))} numbers these {len(lines)} move anything:\n\n{table(head, lines)}"
     )
 
 
@@ -435,6 +327,7 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=6, help="every so many cases of the corpus")
     parser.add_argument("--per-rule", type=int, default=4, help="cases of each rule besides")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--write", type=Path, help="put what each number moves on this page")
     parser.add_argument("--page", type=Path, help="bring the table on this page up to date")
     options = parser.parse_args()
     if options.page:
@@ -452,6 +345,9 @@ def main() -> None:
             if done % 20 == 0 or done == len(names):
                 print(f"{done} of {len(names)} cases", file=sys.stderr, flush=True)
     print(report(found))
+    if options.write:
+        text = options.write.read_text(encoding="utf-8")
+        options.write.write_text(filled(text, moves(found)), encoding="utf-8")
 
 
 if __name__ == "__main__":

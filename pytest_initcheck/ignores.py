@@ -23,7 +23,7 @@ EXAMPLE = "'IC201 encoder.*: the reason'"
 _ID = re.compile(r"[^\s:,*]+\*?")
 _OWN = re.compile(r"IC(\d{1,3})?\*|IC\d{1,3}\*?", re.IGNORECASE)
 
-Given: TypeAlias = "Ignore | str | Mapping[str, str] | Sequence[Any] | None"
+IgnoreSpec: TypeAlias = "Ignore | str | Mapping[str, str] | Sequence[Any] | None"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +120,7 @@ def _check_layer(id: str, layer: str) -> None:
         )
 
 
-def parse(given: Given) -> tuple[Ignore, ...]:
+def parse(given: IgnoreSpec) -> tuple[Ignore, ...]:
     """The ignores in what a user passes: one of them or a list of them.
 
     One is a text ("IC201 encoder.*: reason", "IC201: reason"), a tuple (("IC201", "encoder.*",

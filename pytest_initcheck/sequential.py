@@ -179,20 +179,19 @@ class ShareStage:
     fails_at: int
 
 
-def share_stage(
-    design: Sequential, seeds: int, probability: float, confidence: float = CONFIDENCE
-) -> ShareStage:
+def share_stage(design: Sequential, seeds: int, probability: float) -> ShareStage:
     """The bounds of `pytest_initcheck.statistics.share_at_least` after some of the seeds.
 
     What cannot change any more is decided (curtailed sampling), and so is what would change with
     the small probabilities above; all of them are binomial, and exact.
     """
     n, most = seeds, design.at_most
-    critical = failing_count(most, probability, confidence)
+    critical = failing_count(most, probability, CONFIDENCE)
     if n >= most:
         return ShareStage(seeds=n, most=most, holds_at=critical + 1, fails_at=critical)
     spent = at_most_chance(critical, most, probability) if critical >= 0 else 0.0
-    unspent = min(EARLY * (1 - confidence), max(1 - confidence - spent, 0.0)) / design.interim
+    alpha = 1 - CONFIDENCE
+    unspent = min(EARLY * alpha, max(alpha - spent, 0.0)) / design.interim
     lost = LOST / design.interim
     holds = (s for s in range(n + 1) if s > critical or _lost(s, n, most, critical) <= lost)
     fails = (

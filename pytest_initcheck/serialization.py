@@ -59,7 +59,7 @@ class Use:
     kept: No | None = None
 
 
-class Fault(InitcheckError):
+class FormError(InitcheckError):
     """Data that is not of the form of its record, at ``path``."""
 
     def __init__(self, path: Path, message: str) -> None:
@@ -292,9 +292,9 @@ class Codec:
         keys = {key for member in members for key in self.keys(member)}
         needed = {m.key for m in members if m.is_required and not m.is_inline}
         for key in sorted(needed - found):
-            raise Fault(path, f"{self.place(path)}: the field {key!r} is missing")
+            raise FormError(path, f"{self.place(path)}: the field {key!r} is missing")
         for key in sorted(found - keys):
-            raise Fault((*path, key), f"{self.place(path)}: there is no field {key!r}")
+            raise FormError((*path, key), f"{self.place(path)}: there is no field {key!r}")
         values = {}
         for member in members:
             if member.is_inline:
@@ -333,7 +333,7 @@ class Codec:
     def expect(self, holds: bool, path: Path, what: str, data: Any) -> None:
         """A fault at ``path`` unless ``holds``."""
         if not holds:
-            raise Fault(path, f"{self.place(path)}: expected {what}, found {str(data)[:40]!r}")
+            raise FormError(path, f"{self.place(path)}: expected {what}, found {str(data)[:40]!r}")
 
     def place(self, path: Path) -> str:
         """How a message calls a place."""

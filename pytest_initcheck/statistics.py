@@ -27,7 +27,7 @@ from pytest_initcheck.errors import InitcheckError
 CONFIDENCE = 0.95
 
 
-class Band(NamedTuple):
+class PredictionBand(NamedTuple):
     """The range, point by point, in which a further curve is expected."""
 
     lower: tuple[float, ...]
@@ -194,7 +194,7 @@ def seeds_needed(probability: float, confidence: float = CONFIDENCE) -> int:
     return 1 if miss == 0 else max(1, math.floor(math.log(alpha) / math.log(miss)) + 1)
 
 
-def band(curves: Sequence[Sequence[float]], confidence: float = CONFIDENCE) -> Band:
+def band(curves: Sequence[Sequence[float]], confidence: float = CONFIDENCE) -> PredictionBand:
     """The t prediction interval, point by point, for one more curve of the same kind.
 
     ``curves`` is seeds × points, at least 2 seeds; the bounds are mean ± t·s·√(1 + 1/n). The value
@@ -211,7 +211,9 @@ def band(curves: Sequence[Sequence[float]], confidence: float = CONFIDENCE) -> B
     t = float(stdtrit(n - 1, (1 + _checked_confidence(confidence)) / 2))
     reach = t * math.sqrt(1 + 1 / n)
     middles = [(fmean(column), reach * _sd(column)) for column in columns]
-    return Band(tuple(m - half for m, half in middles), tuple(m + half for m, half in middles))
+    return PredictionBand(
+        tuple(m - half for m, half in middles), tuple(m + half for m, half in middles)
+    )
 
 
 def outside_band(
@@ -257,6 +259,24 @@ def paired_difference(
     t = float(stdtrit(n - 1, (1 + _checked_confidence(confidence)) / 2))
     half = t * _sd(gaps) / math.sqrt(n)
     return PairedDifference(mean, (mean - half, mean + half), n, confidence)
+
+
+def is_above_zero(gaps: Sequence[float], confidence: float = 1 - 1e-6) -> bool:
+    """Whether the mean of differences is above zero, by Student's one-sided t-test.
+
+    Differences that are all equal decide by their sign.
+
+    Raises:
+        InitcheckError: fewer than 2 differences.
+    """
+    if len(gaps) < 2:
+        raise InitcheckError(f"is_above_zero got {len(gaps)} values; pass at least 2 differences")
+    if fmean(gaps) <= 0:
+        return False
+    from scipy.special import stdtrit
+
+    t = float(stdtrit(len(gaps) - 1, _checked_confidence(confidence)))
+    return fmean(gaps) > t * _sd(gaps) / math.sqrt(len(gaps))
 
 
 def _sd(values: Sequence[float]) -> float:

@@ -8,6 +8,7 @@ import sys
 import hypothesis
 import pytest
 from support.distributions import Distributions
+from support.quick_python import QuickPython
 
 from pytest_initcheck.testing import project as testing
 
@@ -107,10 +108,26 @@ def distributions(tmp_path_factory, monkeypatch):
         del sys.modules[name]
 
 
+@pytest.fixture(scope="session")
+def python_server():
+    """What forks a Python that has torch imported already."""
+    server = QuickPython()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def quick_python(python_server, monkeypatch):
+    """The processes that the test starts need not import torch; they are processes all the same."""
+    monkeypatch.setattr(sys, "executable", python_server.executable)
+
+
 @pytest.fixture(params=[(), ("-n0",), ("-n2",)], ids=["plain", "n0", "n2"])
 def workers(request):
     """The three ways in which pytest runs tests: without xdist's help, and with it.
 
     One test of an option in these ways is enough: each costs two more processes.
     """
+    if request.param == ("-n2",):
+        request.getfixturevalue("quick_python")
     return request.param

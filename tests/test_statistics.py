@@ -17,6 +17,7 @@ from pytest_initcheck.statistics import (
     band,
     clopper_pearson,
     failing_count,
+    is_above_zero,
     outside_band,
     paired_difference,
     seeds_needed,
@@ -210,6 +211,23 @@ def test_a_paired_difference_gives_students_own_example():
 
 def test_equal_samples_do_not_differ():
     assert paired_difference([1.0, 2.0], [1.0, 2.0]).interval == (0, 0)
+
+
+@given(st.lists(values, min_size=2, max_size=20), confidences)
+def test_a_mean_is_above_zero_where_the_interval_of_the_same_test_is(gaps, confidence):
+    twice = paired_difference(
+        gaps, [0.0] * len(gaps), 2 * confidence - 1 if confidence > 0.5 else 0.5
+    )
+    if confidence > 0.5:
+        assert is_above_zero(gaps, confidence) == (twice.interval[0] > 0)
+
+
+def test_differences_without_any_spread_decide_by_their_sign():
+    assert is_above_zero([1.0, 1.0])
+    assert not is_above_zero([0.0, 0.0])
+    assert not is_above_zero([-1.0, -1.0])
+    with pytest.raises(InitcheckError, match="at least 2"):
+        is_above_zero([1.0])
 
 
 # Bad input

@@ -8,10 +8,8 @@ from rivals_adapters import OWN, Flag, Rival
 
 
 def initcheck(start: Any) -> list[Flag]:
-    from pytest_initcheck import diagnose
-
     levels = {"error": "fail", "warning": "warn"}
-    findings = diagnose(start.model, start.batch, **start.options).findings
+    findings = start.diagnosis().findings
     return [Flag(f.id, levels[f.severity], str(f)) for f in findings if f.severity in levels]
 
 

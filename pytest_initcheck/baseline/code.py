@@ -20,7 +20,7 @@ class Damaged(ValueError):
     """A code that nobody has written so."""
 
 
-class Content(NamedTuple):
+class Word(NamedTuple):
     """What a word holds: counts, if there are some, and a number below a known one."""
 
     counts: tuple[int, ...] | None
@@ -44,7 +44,7 @@ def _as_the_twin(known: Sequence[int], twin: Sequence[int]) -> int:
 _GUESSES: tuple[_Guess | None, ...] = (None, _on_a_line, _as_the_twin)
 
 
-def write(content: Content, below: int, like: Sequence[int] | None) -> str:
+def write(content: Word, below: int, like: Sequence[int] | None) -> str:
     """The word; counts that resemble ``like`` take less of it. ``rest`` lies ``below``."""
     if content.counts is None:
         return coding.size(0) + coding.digits(content.rest, coding.length_of(below))
@@ -52,7 +52,7 @@ def write(content: Content, below: int, like: Sequence[int] | None) -> str:
     return min((_word(way, content, below, like or ()) for way in ways), key=len)
 
 
-def _word(way: int, content: Content, below: int, twin: Sequence[int]) -> str:
+def _word(way: int, content: Word, below: int, twin: Sequence[int]) -> str:
     values, guess = content.counts or (), _GUESSES[way]
     if guess is not None:
         expected = [guess(values[:place], twin) for place in range(len(values))]
@@ -63,7 +63,7 @@ def _word(way: int, content: Content, below: int, twin: Sequence[int]) -> str:
     return coding.size(1 + len(_GUESSES) * total + way) + coding.digits(number, length)
 
 
-def read(word: str, below: int, like: Sequence[int] | None) -> Content:
+def read(word: str, below: int, like: Sequence[int] | None) -> Word:
     """What ``write`` made the word of.
 
     Raises:
@@ -78,14 +78,14 @@ def read(word: str, below: int, like: Sequence[int] | None) -> Content:
         most = below * (coding.ways(total, BINS) if size else 1)
         if len(body) != coding.length_of(most):
             raise Damaged(f"the code has {len(body)} characters, not {coding.length_of(most)}")
-        number = coding.number(body)
+        number = coding.from_digits(body)
     except KeyError as error:
         raise Damaged(f"a code has no {error.args[0]!r}") from None
     if number >= most:
         raise Damaged("the code is beyond the last one")
     place, tail = divmod(number, below)
     values = coding.unrank(place, total, BINS) if size else None
-    return Content(values and _counts(values, _GUESSES[way], like), tail)
+    return Word(values and _counts(values, _GUESSES[way], like), tail)
 
 
 def _counts(

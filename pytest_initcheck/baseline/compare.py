@@ -11,7 +11,7 @@ from pytest_initcheck.baseline import seeds
 from pytest_initcheck.baseline.configured import CONFIGURED, configured
 from pytest_initcheck.baseline.consequences import consequences
 from pytest_initcheck.baseline.environment import CAPABILITY, DEVICE
-from pytest_initcheck.baseline.judge import ATOL, RTOL, Check, Fixed, names, same, walk
+from pytest_initcheck.baseline.judge import ATOL, RTOL, Fixed, ValueCheck, names, same, walk
 from pytest_initcheck.baseline.models import ModelPair
 from pytest_initcheck.baseline.samples import is_determined, marks, rounding
 from pytest_initcheck.baseline.stored import Band, Stored, freeze
@@ -114,7 +114,7 @@ def compare(
 
 def checks_of(
     actual: Stored, expected: Stored, fixed: Fixed | None = None
-) -> tuple[list[Check], Pairs]:
+) -> tuple[list[ValueCheck], Pairs]:
     """Everything that is to be compared, and the models that it is about."""
     chosen = list(configured(actual.record.meta, expected.record.meta))
     is_same_setup = not any(check.judge(FAMILY) for check in chosen)
@@ -135,7 +135,7 @@ def _by_name(model: ModelRecord) -> tuple[LayerRecord, ...]:
     return tuple(sorted(model.layers, key=lambda layer: layer.name))
 
 
-def _bits(actual: ModelRecord | None, expected: ModelRecord | None) -> Iterator[Check]:
+def _bits(actual: ModelRecord | None, expected: ModelRecord | None) -> Iterator[ValueCheck]:
     """Whether weights and data are equal in every bit, as far as both records know."""
     mine, theirs = (marks(model) if model else {} for model in (actual, expected))
     for name in names(theirs, mine):
@@ -144,7 +144,7 @@ def _bits(actual: ModelRecord | None, expected: ModelRecord | None) -> Iterator[
 
 
 def differing(
-    checks: Sequence[Check],
+    checks: Sequence[ValueCheck],
     least: float,
     tolerances: Sequence[Tolerance] = (),
     stage: Stage | None = None,
@@ -167,7 +167,7 @@ def differing(
     return [*explanations, *found] if found else [], small
 
 
-def error_rates(checks: Sequence[Check]) -> dict[str, float]:
+def error_rates(checks: Sequence[ValueCheck]) -> dict[str, float]:
     """The error rate of a single value, by group (Bonferroni with weights)."""
     counts: Counter[str] = Counter()
     for check in checks:
@@ -195,10 +195,12 @@ def _fixed(rtol: float | None, atol: float | None) -> Fixed | None:
     return Fixed(RTOL if rtol is None else rtol, ATOL if atol is None else atol)
 
 
-def _checks(actual: Stored, expected: Stored, pairs: Pairs, fixed: Fixed | None) -> Iterator[Check]:
+def _checks(
+    actual: Stored, expected: Stored, pairs: Pairs, fixed: Fixed | None
+) -> Iterator[ValueCheck]:
     drawn = actual.record.seeds, expected.record.seeds
 
-    def model(moment: str, mine: object, theirs: object) -> Iterator[Check]:
+    def model(moment: str, mine: object, theirs: object) -> Iterator[ValueCheck]:
         pair = pairs.at(moment)
         if pair is not None:
             for check in pair.checks():
@@ -206,7 +208,7 @@ def _checks(actual: Stored, expected: Stored, pairs: Pairs, fixed: Fixed | None)
         elif mine is not theirs:
             yield same(moment, mine and "recorded", theirs and "recorded")
 
-    def metric(_: str, mine: Metrics, theirs: Metrics) -> Iterator[Check]:
+    def metric(_: str, mine: Metrics, theirs: Metrics) -> Iterator[ValueCheck]:
         for name in names(mine, theirs):
             curves = actual.bands.get(name), expected.bands.get(name)
             values = mine.get(name), theirs.get(name)
@@ -214,7 +216,7 @@ def _checks(actual: Stored, expected: Stored, pairs: Pairs, fixed: Fixed | None)
                 subject = "metric", name
                 yield replace(check, group="metrics", subject=subject, is_trained=True)
 
-    def curve(_: str, mine: Bands, theirs: Bands) -> Iterator[Check]:
+    def curve(_: str, mine: Bands, theirs: Bands) -> Iterator[ValueCheck]:
         for name in names(mine, theirs):
             pair = seeds.BandPair(
                 key=f"curve {name}",
@@ -226,7 +228,7 @@ def _checks(actual: Stored, expected: Stored, pairs: Pairs, fixed: Fixed | None)
             for check in pair.checks():
                 yield replace(check, subject=("curve", name), is_trained=True)
 
-    def record(_: str, mine: RunRecord, theirs: RunRecord) -> Iterator[Check]:
+    def record(_: str, mine: RunRecord, theirs: RunRecord) -> Iterator[ValueCheck]:
         return walk((mine, theirs), {"model": model, "metric": metric}, str, fixed)
 
     return walk((actual, expected), {"record": record, "curve": curve}, str, fixed)
@@ -286,7 +288,7 @@ def _pair(
 
 
 def _notes(
-    actual: Stored, expected: Stored, device: str | None, checks: Iterable[Check]
+    actual: Stored, expected: Stored, device: str | None, checks: Iterable[ValueCheck]
 ) -> Iterator[str]:
     was = expected.provenance.get("device", "").partition(":")[0]
     now = (device or "").partition(":")[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from pytest_initcheck.baseline.judge import Check, names, same
+from pytest_initcheck.baseline.judge import ValueCheck, names, same
 
 # What a loss that is a function calls.
 _BODY = "loss calls"
@@ -14,7 +14,7 @@ CONFIGURED = (
 )  # fmt: skip
 
 
-def configured(actual: Mapping[str, str], expected: Mapping[str, str]) -> Iterator[Check]:
+def configured(actual: Mapping[str, str], expected: Mapping[str, str]) -> Iterator[ValueCheck]:
     """One check for each setting that both records name, or that one of them lacks.
 
     A baseline without any of them is older than their comparison, or holds metrics alone.

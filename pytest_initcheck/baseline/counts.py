@@ -87,7 +87,7 @@ def digits(number: int, length: int) -> str:
     return "".join(reversed(found))
 
 
-def number(text: str) -> int:
+def from_digits(text: str) -> int:
     """The number of which ``digits`` made the text.
 
     Raises:

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 from pytest_initcheck.baseline import json_lines, short_form, text, written
 from pytest_initcheck.baseline.environment import Environment, Kept
-from pytest_initcheck.baseline.layout import Branch, Layout, Line, part
+from pytest_initcheck.baseline.layout import Branch, Layout, OwnLine, part
 from pytest_initcheck.baseline.stored import ALLOWED, VERDICT, Stored
-from pytest_initcheck.serialization import Fault, Path
+from pytest_initcheck.serialization import FormError, Path
 
 # 1: every field of every tensor. 2: the short form.
 FORMAT = 2
@@ -37,7 +37,7 @@ def render(tests: Mapping[str, Mapping[str, Stored | Kept]], path: str = "") -> 
     """The file that holds these tests of ``path``. Equal content, equal bytes."""
     made = _usual_provenance(tests)
     head = {"format": FORMAT, "path": path, "made": made}
-    alone = {key: Line(value) for key, value in head.items() if value}
+    alone = {key: OwnLine(value) for key, value in head.items() if value}
     short = _encoded(tests, lambda stored: short_form.write(Layout().encode(stored), made))
     return written.lines(Branch({**alone, "tests": short})) + "\n"
 
@@ -104,7 +104,7 @@ def parse_file(content: str, file: str) -> Content:
     data = text.load(content, file)
     try:
         found = _read(data)
-    except Fault as fault:
+    except FormError as fault:
         line = json_lines.line_of(content, fault.path)
         raise text.error_at(file, line, str(fault)) from None
     except (ArithmeticError, ValueError, RecursionError) as error:
@@ -134,9 +134,9 @@ def _read_entry(data: Any, made: dict[str, str] | None, path: Path) -> Kept:
         kept[key] = _read_record(item, made, (*here, key))
         own = str(Environment.of_stored(kept[key]))
         if own != key:
-            raise Fault((*here, key), f"{Layout().place((*here, key))}: the record of {own!r}")
+            raise FormError((*here, key), f"{Layout().place((*here, key))}: the record of {own!r}")
     if not kept:
-        raise Fault(here, f"{Layout().place(here)}: expected a record, found none")
+        raise FormError(here, f"{Layout().place(here)}: expected a record, found none")
     return kept
 
 
@@ -145,7 +145,7 @@ def _read_record(data: Any, made: dict[str, str] | None, path: Path) -> Stored:
         data = short_form.read(data, made, path)
     try:
         stored: Stored = Layout().decode(Stored, data, path)
-    except Fault as fault:
+    except FormError as fault:
         if made is not None:
             fault.path = short_form.place(fault.path, len(path))
         raise
@@ -158,10 +158,10 @@ def _object(data: Any, path: Path) -> dict[str, Any]:
 
 def _checked_format(data: Any) -> int:
     if not isinstance(data, dict) or "format" not in data:
-        raise Fault((), 'not a baseline: there is no field "format"')
+        raise FormError((), 'not a baseline: there is no field "format"')
     found = data["format"]
     if type(found) is not int or found not in (_LONG, FORMAT):
-        raise Fault(
+        raise FormError(
             ("format",),
             f"has format {json.dumps(found)[:40]}, this version of pytest-initcheck reads formats"
             f" {_LONG} and {FORMAT}; it was written by another version: install that, or take the"

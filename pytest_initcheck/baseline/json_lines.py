@@ -18,7 +18,7 @@ def line_of(text: str, path: Path) -> int:
     """The line, counted from 1, of the value at ``path``, or of the nearest thing around it."""
     found = 1
     depth = -1
-    for place, offset in places(text):
+    for place, offset in positions(text):
         if place == path[: len(place)] and len(place) > depth:
             found, depth = _line(text, offset), len(place)
         if depth == len(path):
@@ -29,7 +29,7 @@ def line_of(text: str, path: Path) -> int:
 def line_of_duplicate(text: str) -> int:
     """The line of the first key that stands twice in one object."""
     seen: set[Path] = set()
-    for place, offset in places(text):
+    for place, offset in positions(text):
         if place in seen:
             return _line(text, offset)
         seen.add(place)
@@ -46,7 +46,7 @@ def line_too_deep(text: str) -> int:
     return 1
 
 
-def places(text: str) -> Iterator[tuple[Path, int]]:
+def positions(text: str) -> Iterator[tuple[Path, int]]:
     """The path and offset of every value in valid JSON, in order; a member's is that of its key."""
     path: list[str | int] = []
     is_object: list[bool] = []

@@ -25,7 +25,7 @@ class Unjudged(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Check:
+class ValueCheck:
     """Something to compare; ``judge`` takes the error rate of each of its ``values``.
 
     ``unjudged`` tells a quantity that is passed over, and why.
@@ -56,13 +56,13 @@ class Check:
         return self.size < least and not self.is_certain
 
 
-def nothing(*_: Any) -> Iterable[Check]:
+def nothing(*_: Any) -> Iterable[ValueCheck]:
     """The rule of what is compared elsewhere, or cannot be."""
     return ()
 
 
 # Label of the field, actual and expected value.
-FieldRule = Callable[[str, Any, Any], Iterable[Check]]
+FieldRule = Callable[[str, Any, Any], Iterable[ValueCheck]]
 
 
 def walk(
@@ -70,7 +70,7 @@ def walk(
     special: Mapping[str, FieldRule],
     key: Callable[[str], str],
     fixed: Fixed | None,
-) -> Iterator[Check]:
+) -> Iterator[ValueCheck]:
     """Compare every field of two records by the rule that it declares.
 
     ``special`` are the rules that the kind of record has besides "equal" and "close".
@@ -111,7 +111,7 @@ class Fixed:
         return self.atol + self.rtol * max(abs(s) for s in (0.0, *scales) if s is not None)
 
 
-def shown(value: Any) -> str:
+def value_text(value: Any) -> str:
     """A value as a failure text shows it."""
     if value is None:
         return ABSENT
@@ -123,41 +123,43 @@ def shown(value: Any) -> str:
 
 
 def _difference(key: str, actual: Any, expected: Any, allowed: str, excess: float) -> Difference:
-    texts = shown(actual), shown(expected)
+    texts = value_text(actual), value_text(expected)
     if texts[0] == texts[1] and isinstance(actual, float) and isinstance(expected, float):
         texts = f"{actual:.7g}", f"{expected:.7g}"
     return Difference(key=key, actual=texts[0], expected=texts[1], allowed=allowed, excess=excess)
 
 
-def same(key: str, actual: Any, expected: Any) -> Check:
+def same(key: str, actual: Any, expected: Any) -> ValueCheck:
     """Values that must be equal; None is "absent"."""
     found = _difference(key, actual, expected, "equal", math.inf)
-    return Check(judge=lambda _: None if actual == expected else found)
+    return ValueCheck(judge=lambda _: None if actual == expected else found)
 
 
-def number(
+def number_check(
     key: str,
     actual: float | None,
     expected: float | None,
-    check: Callable[[float, float], Check],
-) -> Check:
+    check: Callable[[float, float], ValueCheck],
+) -> ValueCheck:
     """Two finite numbers by ``check``; one that the baseline lacks is not compared."""
     if expected is None:
         lacking = None if actual is None else Unjudged(key.rpartition(" ")[2], OLDER)
-        return Check(judge=lambda _: None, values=0, unjudged=lacking)
+        return ValueCheck(judge=lambda _: None, values=0, unjudged=lacking)
     if actual is None or not (math.isfinite(actual) and math.isfinite(expected)):
         return same(key, actual if actual is None else str(actual), str(expected))
     return check(actual, expected)
 
 
-def close(key: str, actual: float | None, expected: float | None, fixed: Fixed | None) -> Check:
+def close(
+    key: str, actual: float | None, expected: float | None, fixed: Fixed | None
+) -> ValueCheck:
     """Two numbers that are no matter of chance."""
     around = (fixed or Fixed(RTOL, ATOL)).around
 
-    def check(a: float, e: float) -> Check:
+    def check(a: float, e: float) -> ValueCheck:
         return near(key, a, e, lambda _: around(e), scale=abs(e), is_certain=True)
 
-    return number(key, actual, expected, check)
+    return number_check(key, actual, expected, check)
 
 
 def near(
@@ -168,9 +170,9 @@ def near(
     *,
     scale: float | None = None,
     is_certain: bool = False,
-) -> Check:
+) -> ValueCheck:
     """Values that may lie ``allowed(alpha)`` apart; a small change is one of ``scale``."""
-    return Check(
+    return ValueCheck(
         judge=lambda alpha: apart(key, actual, expected, allowed(alpha)),
         size=relative(actual, expected, scale),
         is_certain=is_certain,
@@ -196,7 +198,7 @@ def apart(key: str, actual: float, expected: float, allowed: float) -> Differenc
     return _difference(key, actual, expected, f"± {allowed:.3g}", excess)
 
 
-def within(key: str, actual: float, expected: float, bounds: BoundsAt) -> Check:
+def within(key: str, actual: float, expected: float, bounds: BoundsAt) -> ValueCheck:
     """A value that must lie in ``bounds(alpha)``, which hold ``expected``."""
 
     def towards(alpha: float) -> float:
@@ -213,4 +215,4 @@ def within(key: str, actual: float, expected: float, bounds: BoundsAt) -> Check:
         return _difference(key, actual, expected, f"{low:.4g} to {high:.4g}", excess)
 
     size = relative(actual, expected, abs(expected))
-    return Check(judge=judge, size=size, key=key, pair=(actual, expected), allowed=towards)
+    return ValueCheck(judge=judge, size=size, key=key, pair=(actual, expected), allowed=towards)

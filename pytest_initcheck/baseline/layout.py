@@ -12,7 +12,7 @@ from pytest_initcheck.baseline import keys, schema
 from pytest_initcheck.baseline.invariants import INVARIANTS
 from pytest_initcheck.baseline.stored import Stored
 from pytest_initcheck.records import Count, Histogram, LayerRecord, ModelRecord, TensorStats
-from pytest_initcheck.serialization import Codec, Fault, Member, Path, encode, undeclared
+from pytest_initcheck.serialization import Codec, FormError, Member, Path, encode, undeclared
 
 _TENSORS = (TensorStats, dict[str, TensorStats])
 # Where a layer's name and a model's layers go is said below.
@@ -25,7 +25,7 @@ class Branch(dict[str, Any]):
     """An object that is written over several lines, one per member."""
 
 
-class Line(NamedTuple):
+class OwnLine(NamedTuple):
     """A value that has a line of its own, also where others share one."""
 
     value: Any
@@ -121,7 +121,7 @@ class Layout(Codec):
     def _layer(self, name: str, lines: _Lines) -> LayerRecord:
         some_path = next(iter(lines.values()))[1]
         if ("layer", None) not in lines:
-            raise Fault(some_path, f'the line "{keys.join(name, "layer")}" is missing')
+            raise FormError(some_path, f'the line "{keys.join(name, "layer")}" is missing')
         values = self.values(self.members(LayerRecord), *lines.pop(("layer", None)))
         for (role, parameter), (data, path) in lines.items():
             stats = self.decode(TensorStats, data, path)
@@ -136,7 +136,7 @@ class Layout(Codec):
         """The record with these fields, if they fit each other."""
         for key, holds, what in INVARIANTS.get(kind, lambda _: ())(values):
             if not holds:
-                raise Fault((*path, key), f"{self.place((*path, key))}: expected {what}")
+                raise FormError((*path, key), f"{self.place((*path, key))}: expected {what}")
         return kind(**values)
 
     def limited(self, value: Any, declared: tuple[Any, ...], path: Path) -> Any:
@@ -155,7 +155,7 @@ def _split(key: str, path: Path) -> tuple[str, tuple[str, str | None]]:
     takes = {"layer": False}
     takes |= {own: m.kind is not TensorStats for own, m in tensors(LayerRecord).items()}
     if takes.get(role) is not (parameter is not None):
-        raise Fault((*path, key), f'expected a key like "fc1: weights.bias", found {key!r}')
+        raise FormError((*path, key), f'expected a key like "fc1: weights.bias", found {key!r}')
     return layer, (role, parameter)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from pytest_initcheck.baseline.compare import LEAST, checks_of, differing, error_rates
-from pytest_initcheck.baseline.judge import Check
+from pytest_initcheck.baseline.judge import ValueCheck
 from pytest_initcheck.baseline.pairing import are_repeated
 from pytest_initcheck.baseline.seeds import THIN
 from pytest_initcheck.baseline.stored import Stored, freeze
@@ -18,7 +18,7 @@ from pytest_initcheck.sequential import NEVER, Stage
 DRAWN = ("metric", "curve")
 # A standard normal value beyond which nothing is chance; t has quantiles for its level.
 FURTHEST = 20.0
-Rated = tuple[Check, float]
+Rated = tuple[ValueCheck, float]
 
 
 def look(actual: RunRecord, expected: Stored, stage: Stage, least: float = LEAST) -> Look:
@@ -49,7 +49,7 @@ def look(actual: RunRecord, expected: Stored, stage: Stage, least: float = LEAST
     return _told(drawn, stage, "within chance")
 
 
-def _is_open(check: Check, level: float, least: float) -> bool:
+def _is_open(check: ValueCheck, level: float, least: float) -> bool:
     """Whether more seeds may show a change; not where all that it may be is too small to count."""
     difference = check.judge(level)
     if check.unjudged is not None or difference is None:
@@ -61,7 +61,7 @@ def _told(asked: Sequence[Rated], stage: Stage, decision: Decision) -> Look:
     """The look, by the value that lies furthest out for its bounds."""
     scored = [(_score(check), _normal(alpha), check, alpha) for check, alpha in asked]
     score, _, check, alpha = max(
-        scored, key=lambda one: one[0] / one[1], default=(0.0, 0.0, Check(judge=_never), None)
+        scored, key=lambda one: one[0] / one[1], default=(0.0, 0.0, ValueCheck(judge=_never), None)
     )
     return Look(
         question="baseline",
@@ -86,7 +86,7 @@ def _never(_: float) -> None:
     return None
 
 
-def _score(check: Check) -> float:
+def _score(check: ValueCheck) -> float:
     """The standard normal value as significant as what the check sees, found by bisection."""
     low, high = 0.0, FURTHEST
     if check.judge(_level(high)) is not None:

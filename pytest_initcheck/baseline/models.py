@@ -11,13 +11,13 @@ from typing import Any
 from pytest_initcheck.baseline import tolerance
 from pytest_initcheck.baseline.judge import (
     ATOL,
-    Check,
     FieldRule,
     Fixed,
+    ValueCheck,
     names,
     near,
     nothing,
-    number,
+    number_check,
     same,
     walk,
     within,
@@ -39,7 +39,7 @@ class ModelPair:
     fixed: Fixed | None = None
     trained: bool = False
 
-    def checks(self) -> Iterator[Check]:
+    def checks(self) -> Iterator[ValueCheck]:
         """Everything that can be compared."""
         special: dict[str, FieldRule] = {
             "layers": self._layers,
@@ -52,7 +52,7 @@ class ModelPair:
 
     def _layers(
         self, _: str, actual: Sequence[LayerRecord], expected: Sequence[LayerRecord]
-    ) -> Iterator[Check]:
+    ) -> Iterator[ValueCheck]:
         mine, theirs = ({layer.name: layer for layer in side} for side in (actual, expected))
         # Baselines do not keep the order in which layers ran.
         for name in names(theirs, mine):
@@ -60,7 +60,7 @@ class ModelPair:
             if a is None or e is None:
                 yield same(self.key("", name), a and a.kind, e and e.kind)
             else:
-                for check in Layer(self, a, e).checks():
+                for check in LayerPair(self, a, e).checks():
                     yield replace(check, subject=("layer", name))
 
     def key(self, what: str, layer: str | None = None) -> str:
@@ -70,12 +70,12 @@ class ModelPair:
 
     def _side(
         self, which: str, label: str, a: TensorStats | None, e: TensorStats | None
-    ) -> Iterator[Check]:
+    ) -> Iterator[ValueCheck]:
         mine, theirs = (getattr(size, which) for size in self.sizes)
         chance = Chance(numbers=(mine, theirs), fixed=self.fixed, is_data=which == "samples")
         return tensor(self.key(label), a, e, chance)
 
-    def _operations(self, label: str, a: dict[str, int], e: dict[str, int]) -> Iterator[Check]:
+    def _operations(self, label: str, a: dict[str, int], e: dict[str, int]) -> Iterator[ValueCheck]:
         """What the forward pass is made of; nothing where a record is older than that."""
         if not (a and e):
             return
@@ -91,15 +91,15 @@ class ModelPair:
     def _is_determined(self) -> bool:
         return self.fixed is not None and self.fixed.is_rounding
 
-    def _loss(self, label: str, a: float | None, e: float | None) -> Iterator[Check]:
+    def _loss(self, label: str, a: float | None, e: float | None) -> Iterator[ValueCheck]:
         key = self.key(label)
         if a is None or e is None:
             if a is not e:
                 yield same(key, a and str(a), e and str(e))
             return
-        yield number(key, a, e, lambda a, e: self._loss_check(key, a, e))
+        yield number_check(key, a, e, lambda a, e: self._loss_check(key, a, e))
 
-    def _loss_check(self, key: str, a: float, e: float) -> Check:
+    def _loss_check(self, key: str, a: float, e: float) -> ValueCheck:
         def allowed(alpha: float) -> float:
             return self.loss_allowed(alpha, a, e)
 
@@ -166,14 +166,14 @@ def _loss_variance(model: ModelRecord, loss: float, size: Sizes) -> float:
 
 
 @dataclass(frozen=True)
-class Layer:
+class LayerPair:
     """One layer that both models have."""
 
     pair: ModelPair
     actual: LayerRecord
     expected: LayerRecord
 
-    def checks(self) -> Iterator[Check]:
+    def checks(self) -> Iterator[ValueCheck]:
         """Kind, nonlinearity, units and every tensor."""
         special: dict[str, FieldRule] = {
             "pairs": nothing,
@@ -198,7 +198,7 @@ class Layer:
             return math.inf, math.inf
         return mine.activations(self.actual.name), theirs.activations(self.actual.name)
 
-    def _tensors(self, which: str, label: str, a: Any, e: Any) -> Iterator[Check]:
+    def _tensors(self, which: str, label: str, a: Any, e: Any) -> Iterator[ValueCheck]:
         """One tensor, or one by parameter."""
         if isinstance(a, dict):
             for name in names(a, e):
@@ -215,31 +215,33 @@ class Layer:
         for check in tensor(self._key(label), a, e, chance):
             yield replace(check, group="weights") if is_fresh else check
 
-    def _units(self, label: str, a: UnitStats | None, e: UnitStats | None) -> Iterator[Check]:
+    def _units(self, label: str, a: UnitStats | None, e: UnitStats | None) -> Iterator[ValueCheck]:
         if a is None or e is None:
             if a is not e:
                 yield same(self._key(label), a and a.count, e and e.count)
             return
         yield from walk((a, e), {"share": self._share}, self._key, self.pair.fixed)
 
-    def _share(self, label: str, a: float | None, e: float | None) -> Iterator[Check]:
+    def _share(self, label: str, a: float | None, e: float | None) -> Iterator[ValueCheck]:
         """A share of the units, which vary as samples do."""
         fixed, key = self.pair.fixed, self._key(label)
         n_a, n_e = (max(n, 1.0) for n in self._numbers("activations"))
 
-        def check(a: float, e: float) -> Check:
+        def check(a: float, e: float) -> ValueCheck:
             if fixed:
                 allowed = fixed.of_share(self._count)
                 return near(key, a, e, lambda _: allowed, scale=1.0, is_certain=True)
             return near(key, a, e, lambda alpha: tolerance.shares(alpha, a, n_a, e, n_e), scale=1.0)
 
-        yield number(key, a, e, check)
+        yield number_check(key, a, e, check)
 
     @property
     def _count(self) -> int:
         return self.expected.units.count if self.expected.units else 1
 
-    def _movement(self, label: str, a: dict[str, float], e: dict[str, float]) -> Iterator[Check]:
+    def _movement(
+        self, label: str, a: dict[str, float], e: dict[str, float]
+    ) -> Iterator[ValueCheck]:
         for name in names(a, e):
             if not self._is_noise(name, a.get(name), e.get(name)):
                 yield self._ratio(_of(label, name), a.get(name), e.get(name))
@@ -257,17 +259,17 @@ class Layer:
         pairs = zip(sides, ratios, strict=True)
         return all(is_still(side.weights.get(name), ratio) for side, ratio in pairs)
 
-    def _ratio(self, label: str, a: float | None, e: float | None) -> Check:
+    def _ratio(self, label: str, a: float | None, e: float | None) -> ValueCheck:
         """A number that varies as a standard deviation does."""
         fixed, key = self.pair.fixed, self._key(label)
         n_a, n_e = self._numbers("gradients")
 
-        def check(a: float, e: float) -> Check:
+        def check(a: float, e: float) -> ValueCheck:
             if fixed:
                 return near(key, a, e, lambda _: fixed.around(e), scale=abs(e), is_certain=True)
             return within(key, a, e, lambda alpha: tolerance.deviations(alpha, e, n_a - 1, n_e - 1))
 
-        return number(key, a, e, check)
+        return number_check(key, a, e, check)
 
 
 def _of(label: str, name: str) -> str:

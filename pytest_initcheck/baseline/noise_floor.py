@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from pytest_initcheck.baseline.compare import LEAST, checks_of, error_rates
-from pytest_initcheck.baseline.judge import Check
+from pytest_initcheck.baseline.judge import ValueCheck
 from pytest_initcheck.baseline.stored import freeze
 from pytest_initcheck.records import RunRecord
 
@@ -45,7 +45,7 @@ class Quantity:
 
 
 class _Seen(NamedTuple):
-    check: Check
+    check: ValueCheck
     pair: tuple[float, float]
     allowed: float
     is_changed: bool
@@ -89,7 +89,7 @@ def _seen(runs: Sequence[RunRecord]) -> Seen:
     return {name: seen for name, seen in found.items() if seen}
 
 
-def _numbers(check: Check, rate: float) -> Iterator[_Seen]:
+def _numbers(check: ValueCheck, rate: float) -> Iterator[_Seen]:
     if check.pair is not None and check.allowed is not None:
         is_changed = check.judge(rate) is not None and not check.is_small(LEAST)
         yield _Seen(check, check.pair, check.allowed(rate), is_changed)
@@ -117,7 +117,7 @@ def _spread(seen: Sequence[_Seen], pairs: int) -> Spread:
     )
 
 
-def _kind(check: Check) -> Kind:
+def _kind(check: ValueCheck) -> Kind:
     subject, _ = check.subject
     if subject == "metric":
         return "metric"

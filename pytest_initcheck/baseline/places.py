@@ -58,7 +58,7 @@ def _plain(part: str) -> str:
         return part
 
 
-def alike(path: PurePosixPath) -> str:
+def folded(path: PurePosixPath) -> str:
     """Equal for two names that some disks take for one: they differ by case or composition only."""
     return unicodedata.normalize("NFC", str(path)).casefold()
 

@@ -13,10 +13,10 @@ from pytest_initcheck.baseline import tolerance
 from pytest_initcheck.baseline.judge import (
     ATOL,
     RTOL,
-    Check,
     FieldRule,
     Fixed,
     Unjudged,
+    ValueCheck,
     apart,
     nothing,
     relative,
@@ -44,7 +44,7 @@ def metric(
     curves: Sequence[Band | None] = (),
     *,
     seeds: tuple[Seeds, Seeds] = ((), ()),
-) -> Iterator[Check]:
+) -> Iterator[ValueCheck]:
     """One value per seed on each side; None where a side does not have the metric.
 
     ``curves`` are those of the same name, whose spread stands in where the values have none.
@@ -57,7 +57,7 @@ def metric(
         expected, are_paired = expected_for(actual, expected, seeds)
     are_fresh = all(seeds) and not are_paired
     if are_fresh and not fixed and _is_thin(actual, expected):
-        yield Check(judge=lambda _: None, values=0, unjudged=Unjudged(name, THIN))
+        yield ValueCheck(judge=lambda _: None, values=0, unjudged=Unjudged(name, THIN))
         return
     if actual and expected and not any(map(math.isfinite, actual + expected)):
         yield same(key, _kinds(actual), _kinds(expected))
@@ -116,13 +116,13 @@ class BandPair:
     spread: float = 0.0
     pairs: Sample | None = None
 
-    def checks(self) -> Iterator[Check]:
+    def checks(self) -> Iterator[ValueCheck]:
         """Presence, length, and the worst point."""
         a, e = self.actual, self.expected
         if a is None or e is None:
             yield same(self.key, a and "recorded", e and "recorded")
             return
-        worst = Check(
+        worst = ValueCheck(
             judge=lambda alpha: self._worst(a, e, alpha),
             values=len(a.mean),
             **self._largest(a, e),

@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 
 from pytest_initcheck.baseline import keys, schema, tensor_line
 from pytest_initcheck.baseline.code import Damaged
-from pytest_initcheck.baseline.layout import Branch, Layout, Line, tensors, usual
+from pytest_initcheck.baseline.layout import Branch, Layout, OwnLine, tensors, usual
 from pytest_initcheck.baseline.patch import Data, equal, less, more
 from pytest_initcheck.baseline.stored import Band, Stored
 from pytest_initcheck.baseline.tensor_line import Beside
 from pytest_initcheck.records import LayerRecord, ModelRecord, RunRecord, TensorStats
-from pytest_initcheck.serialization import Fault, Path, undeclared, without_none
+from pytest_initcheck.serialization import FormError, Path, undeclared, without_none
 
 _MOMENTS = ("before", "after")
 _HEAD = ("layer", None)
@@ -61,12 +61,12 @@ def read(data: Any, made: Data, path: Path) -> Data:
     """The entry's data of which ``write`` made a short form.
 
     Raises:
-        Fault: it did not.
+        FormError: it did not.
     """
     short = _object(data, path)
     run = more({k: v for k, v in short.items() if k not in _MOMENTS}, _run_usual(made))
     for key in usual(RunRecord).keys() - run.keys():
-        raise Fault(path, f"{_called(path)}: the field {key!r} is missing")
+        raise FormError(path, f"{_called(path)}: the field {key!r} is missing")
     curves = _object(run.get("curves"), (*path, "curves"))
     entry = {**run, "curves": {name: _long_band(band, run) for name, band in curves.items()}}
     before = _NOTHING
@@ -92,8 +92,8 @@ def _run_usual(made: Data) -> Data:
     return known | {"provenance": made} if made else known
 
 
-def _each(items: Mapping[str, Any], short: Callable[[Any], Any]) -> Iterable[tuple[str, Line]]:
-    return ((name, Line(short(item))) for name, item in items.items())
+def _each(items: Mapping[str, Any], short: Callable[[Any], Any]) -> Iterable[tuple[str, OwnLine]]:
+    return ((name, OwnLine(short(item))) for name, item in items.items())
 
 
 def _short_band(band: Data, run: Data) -> Any:
@@ -144,7 +144,7 @@ def _write_model(model: Model, before: Model, meta: Data) -> Branch:
     for role in tensors(ModelRecord):
         own_side, its_twin = model.sides.get(role), before.sides.get(role)
         if not equal(own_side, its_twin):
-            sides[role] = own_side and Line(_side(own_side, its_twin, model.layers))
+            sides[role] = own_side and OwnLine(_side(own_side, its_twin, model.layers))
     return Branch({**head, **sides, **({_LAYERS: layers} if layers else {})})
 
 
@@ -161,7 +161,7 @@ def _write_layer(lines: Mapping[Role, Any], before: Mapping[Role, Any]) -> Branc
         own, twin = lines.get(role), before.get(role)
         if role != _HEAD and not equal(own, twin):
             beside = Beside(twin or lines.get(_form_of(role)), twin)
-            found[_key(role)] = own and Line(tensor_line.write(own, beside))
+            found[_key(role)] = own and OwnLine(tensor_line.write(own, beside))
     return found
 
 
@@ -190,7 +190,7 @@ def _read_side(item: Any, twin: Data | None, layers: Layers, path: Path) -> Data
         return _tensor(item, Beside(twin, twin), path)
     found = layers.get(item.removeprefix(_SAME_AS), {}).get(_ACTIVATIONS)
     if found is None:
-        raise Fault(path, f"{_called(path)}: there are no activations of {item[1:41]!r}")
+        raise FormError(path, f"{_called(path)}: there are no activations of {item[1:41]!r}")
     return dict(found)
 
 
@@ -215,7 +215,7 @@ def _tensor(item: Any, beside: Beside, path: Path) -> Data:
     try:
         return tensor_line.read(item, beside)
     except Damaged as error:
-        raise Fault(path, f"{_called(path)}: {error}") from None
+        raise FormError(path, f"{_called(path)}: {error}") from None
 
 
 def _head_usual(kind: type, head: Data, before: Data, meta: Data | None = None) -> Data:
@@ -234,7 +234,7 @@ def _read_head(kind: type, short: Data, path: Path, before: Data, meta: Data | N
     briefs = schema.unbriefed(kind)
     for key in short:
         if key not in _briefs(kind):
-            raise Fault((*path, key), f"{_called(path)}: there is no field {key!r}")
+            raise FormError((*path, key), f"{_called(path)}: there is no field {key!r}")
     part = {briefs.get(key, key): value for key, value in short.items()}
     head = more(part, _head_usual(kind, {}, before, meta))
     return {**_inline_usual(kind, head), **head}

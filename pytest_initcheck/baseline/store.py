@@ -322,7 +322,7 @@ class Baselines:
         if not path:
             return False
         mine = PurePosixPath(file.relative_to(self.directory).as_posix())
-        return places.alike(places.file_of(path)) == places.alike(mine)
+        return places.folded(places.file_of(path)) == places.folded(mine)
 
     def _load(self, file: Path) -> Content:
         if file not in self._read:

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pytest_initcheck.baseline import code, schema
-from pytest_initcheck.baseline.code import Content, Damaged
+from pytest_initcheck.baseline.code import Damaged, Word
 from pytest_initcheck.baseline.counts import BINS, MOST
 from pytest_initcheck.baseline.layout import usual
 from pytest_initcheck.baseline.patch import Data, equal, less, more
@@ -47,7 +47,7 @@ def write(data: Data, beside: Beside) -> str | list[Any]:
         for key, (head, _) in zip(NUMBERS, parts, strict=True)
     ]
     rest = functools.reduce(lambda number, part: number * TAILS + part[1], parts, 0)
-    word = code.write(Content(counts, rest), _BELOW, _counts(twin) if twin else None)
+    word = code.write(Word(counts, rest), _BELOW, _counts(twin) if twin else None)
     left_out = {*NUMBERS, "histogram"} if counts else {*NUMBERS}
     others = {key: value for key, value in data.items() if key not in left_out}
     odd = less(others, _usual(others["shape"], beside.form))

@@ -9,9 +9,9 @@ from functools import cached_property, partial
 
 from pytest_initcheck.baseline import tolerance
 from pytest_initcheck.baseline.judge import (
-    Check,
     FieldRule,
     Fixed,
+    ValueCheck,
     near,
     nothing,
     same,
@@ -23,7 +23,7 @@ from pytest_initcheck.baseline.schema import rules
 from pytest_initcheck.baseline.tolerance import NUMERIC, Sample
 from pytest_initcheck.records import Histogram, TensorStats
 
-Moment = Callable[[str, float, float], Check]
+Moment = Callable[[str, float, float], ValueCheck]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,13 +46,13 @@ class Chance:
 
 def tensor(
     key: str, actual: TensorStats | None, expected: TensorStats | None, chance: Chance
-) -> Iterator[Check]:
+) -> Iterator[ValueCheck]:
     """Form, counts, and as many numbers as both tensors have."""
     if actual is None or expected is None:
         if actual is not expected:
             yield same(key, actual and "present", expected and "present")
     elif actual == expected:
-        yield Check(judge=lambda _: None, values=len(rules(TensorStats)))
+        yield ValueCheck(judge=lambda _: None, values=len(rules(TensorStats)))
     else:
         yield from _Pair(key, actual, expected, chance).checks()
 
@@ -64,7 +64,7 @@ class _Pair:
     expected: TensorStats
     chance: Chance
 
-    def checks(self) -> Iterator[Check]:
+    def checks(self) -> Iterator[ValueCheck]:
         possible = self._possible()
         special: dict[str, FieldRule] = {
             "nonfinite": self._nonfinite,
@@ -110,12 +110,12 @@ class _Pair:
     def _floor(self) -> float:
         return NUMERIC * (self.expected.rms or 0.0)
 
-    def _nonfinite(self, label: str, x: int, y: int) -> Iterator[Check]:
+    def _nonfinite(self, label: str, x: int, y: int) -> Iterator[ValueCheck]:
         key = self._named(label)
         shares = x / max(self.actual.n, 1), y / max(self.expected.n, 1)
         yield self._share(key, *shares) if x and y else same(key, x, y)
 
-    def _zeros(self, label: str, x: float, y: float) -> Iterator[Check]:
+    def _zeros(self, label: str, x: float, y: float) -> Iterator[ValueCheck]:
         if x >= 1 or y >= 1:
             # Chance does not switch a whole tensor off, unless few enough units decide it.
             off = same(self._named("all zero"), x >= 1, y >= 1)
@@ -134,7 +134,7 @@ class _Pair:
         share = max(1 - alpha ** (1 / n), min(self.actual.zero_share, self.expected.zero_share))
         return float(share**n)
 
-    def _share(self, key: str, x: float, y: float) -> Check:
+    def _share(self, key: str, x: float, y: float) -> ValueCheck:
         fixed, (n_a, n_e) = self.chance.fixed, self._sizes
         if fixed:
             allowed = fixed.of_share(self.expected.n)
@@ -143,7 +143,7 @@ class _Pair:
 
     def _number(
         self, by_chance: Moment, label: str, x: float | None, y: float | None
-    ) -> Iterator[Check]:
+    ) -> Iterator[ValueCheck]:
         key, fixed = self._named(label), self.chance.fixed
         if x is None or y is None:
             yield same(key, x, y)
@@ -177,7 +177,7 @@ class _Pair:
             return 1.0
         return tolerance.reach(alpha, min(self._rows) - 1) / tolerance.reach(alpha, math.inf)
 
-    def _mean(self, key: str, x: float, y: float) -> Check:
+    def _mean(self, key: str, x: float, y: float) -> ValueCheck:
         pairs = zip((self.actual, self.expected), self._independent(0), strict=True)
         a, e = (_sample(t, n) for t, n in pairs)
 
@@ -186,10 +186,10 @@ class _Pair:
 
         return near(key, x, y, allowed, scale=self.expected.rms)
 
-    def _std(self, key: str, x: float, y: float) -> Check:
+    def _std(self, key: str, x: float, y: float) -> ValueCheck:
         if self._rows is not None and self._is_heavy():
             # How far such a deviation may lie follows from a few values that others may lack.
-            return Check(judge=lambda _: None, values=0)
+            return ValueCheck(judge=lambda _: None, values=0)
         sizes, sides = self._independent(1), (self.actual, self.expected)
         if self._rows is None:
             df = [tolerance.degrees(n, t) for t, n in zip(sides, sizes, strict=True)]
@@ -203,10 +203,10 @@ class _Pair:
 
         return within(key, x, y, bounds)
 
-    def _extreme(self, key: str, x: float, y: float) -> Check:
+    def _extreme(self, key: str, x: float, y: float) -> ValueCheck:
         n, floor = min(self._sizes), NUMERIC * abs(y)
         if n < tolerance.FEWEST_FOR_RANGE or self._is_heavy():
-            return Check(judge=lambda _: None, values=0)
+            return ValueCheck(judge=lambda _: None, values=0)
         side = min(abs(x - (self.actual.mean or 0.0)), abs(y - (self.expected.mean or 0.0)))
         return near(
             key, x, y, lambda alpha: tolerance.extremes(alpha, side, n) + floor, scale=abs(y)
@@ -219,7 +219,9 @@ class _Pair:
         # A single outlier among what was drawn is what is looked for; data may be that way.
         return all(heavy) if self.chance.is_drawn else any(heavy)
 
-    def _histogram(self, label: str, x: Histogram | None, y: Histogram | None) -> Iterator[Check]:
+    def _histogram(
+        self, label: str, x: Histogram | None, y: Histogram | None
+    ) -> Iterator[ValueCheck]:
         key, fixed = self._named(label), self.chance.fixed
         if x is None or y is None:
             yield same(key, x and "present", y and "present")
@@ -240,7 +242,9 @@ class _Pair:
             yield self._kurtosis(key.replace("histogram", "kurtosis"), (x, n_a), (y, n_e))
         yield from walk((x, y), {"distance": nothing}, lambda own: f"{key} {own}", fixed)
 
-    def _kurtosis(self, key: str, a: tuple[Histogram, float], e: tuple[Histogram, float]) -> Check:
+    def _kurtosis(
+        self, key: str, a: tuple[Histogram, float], e: tuple[Histogram, float]
+    ) -> ValueCheck:
         (x, spread_x), (y, spread_y) = (tolerance.kurtosis(h) for h, _ in (a, e))
         error = math.sqrt(spread_x / a[1] + spread_y / e[1])
         return near(key, x, y, lambda alpha: tolerance.kurtoses(alpha, error), scale=y)

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from pytest_initcheck.baseline.judge import Check, apart
+from pytest_initcheck.baseline.judge import ValueCheck, apart
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.records import Difference
 
@@ -25,7 +25,7 @@ class Tolerance:
     pattern: str
     share: float
 
-    def covers(self, check: Check) -> bool:
+    def covers(self, check: ValueCheck) -> bool:
         """Whether the check is about such a value, and about a number."""
         kind, name = check.subject
         is_number = check.pair is not None and math.isfinite(check.size)
@@ -57,7 +57,9 @@ def _parsed(line: str) -> Tolerance:
     return Tolerance(kind, pattern.strip(), share)
 
 
-def by_tolerance(check: Check, tolerances: Sequence[Tolerance]) -> tuple[bool, Difference | None]:
+def by_tolerance(
+    check: ValueCheck, tolerances: Sequence[Tolerance]
+) -> tuple[bool, Difference | None]:
     """Whether one of the tolerances covers the value, and the difference where it is exceeded."""
     found = next((t for t in tolerances if t.covers(check)), None)
     if found is None or check.pair is None:

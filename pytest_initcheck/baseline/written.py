@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from pytest_initcheck.baseline.layout import Branch, Line
+from pytest_initcheck.baseline.layout import Branch, OwnLine
 
 
 def lines(value: Any) -> str:
     """Valid JSON; the members of a branch that are neither branches nor lines share its first."""
-    if isinstance(value, Line):
+    if isinstance(value, OwnLine):
         return lines(value.value)
     if not isinstance(value, Branch) or not value:
         return _json(value, separators=(",", ":"))
     members = [(f"{_json(key)}:{lines(own)}", own) for key, own in sorted(value.items())]
-    alone = [text for text, own in members if isinstance(own, (Branch, Line))]
-    shared = [text for text, own in members if not isinstance(own, (Branch, Line))]
+    alone = [text for text, own in members if isinstance(own, (Branch, OwnLine))]
+    shared = [text for text, own in members if not isinstance(own, (Branch, OwnLine))]
     own_lines = [",".join(shared), *alone] if shared else alone
     return "{" + ("" if shared else "\n") + ",\n".join(own_lines) + "}"
 

@@ -22,11 +22,16 @@ _FEW = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Unlike:
-    """One tensor that does not start as it should; ``why`` is a clause about it."""
+    """One tensor that does not start as it should; ``why`` is a clause about it.
+
+    ``is_constructors``: the constructor alone gives it its values, and nothing of the model says
+    that it can do so again.
+    """
 
     name: str
     kind: str
     why: str
+    is_constructors: bool = False
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name}: {self.why}"
@@ -39,12 +44,25 @@ def tensors_of(model: nn.Module) -> dict[str, tuple[Tensor, str]]:
     return {k: v for k, v in {**parameters, **buffers}.items() if not is_lazy(v[0])}
 
 
-def named_alike(a: nn.Module, b: nn.Module) -> Iterator[Unlike]:
+def ties_of(model: nn.Module) -> dict[str, str]:
+    """The further names of parameters that have several, with the first one of each."""
+    first: dict[int, str] = {}
+    named = model.named_parameters(remove_duplicate=False)
+    return {name: known for name, p in named if (known := first.setdefault(id(p), name)) != name}
+
+
+def missing_or_reshaped(a: nn.Module, b: nn.Module) -> Iterator[Unlike]:
     """Tensors that one of two models has and the other has not, or in another shape."""
     first, second = tensors_of(a), tensors_of(b)
+    ties = ties_of(a) | ties_of(b)
     for name in first.keys() ^ second.keys():
         _, kind = first.get(name) or second[name]
-        yield Unlike(name=name, kind=kind, why="only one of the two models has it")
+        why = "only one of the two models has it"
+        if name in ties:
+            why = (
+                f"it is {ties[name]} in one of the two models, and a tensor of its own in the other"
+            )
+        yield Unlike(name=name, kind=kind, why=why)
     for name in first.keys() & second.keys():
         one, other = first[name][0], second[name][0]
         if one.shape != other.shape:
@@ -58,7 +76,11 @@ def common(a: nn.Module, b: nn.Module) -> Iterator[tuple[str, str, Tensor, Tenso
     for name, (one, kind) in tensors_of(a).items():
         other = second.get(name)
         if other is not None and other[0].shape == one.shape:
-            yield name, kind, one.detach(), other[0].detach()
+            yield name, kind, _dense(one), _dense(other[0])
+
+
+def _dense(tensor: Tensor) -> Tensor:
+    return tensor.detach() if tensor.layout == torch.strided else tensor.detach().to_dense()
 
 
 def is_equal(one: Tensor, other: Tensor) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from pytest_initcheck.checks.construction import Construction as Written
+from pytest_initcheck.checks.construction import WrittenValues
 from pytest_initcheck.checks.draw_law import DrawLaw
 from pytest_initcheck.checks.draws import Draws
 from pytest_initcheck.checks.odd_buffers import OddBuffers
@@ -128,7 +128,7 @@ def construction(factory: Callable[[], Any]) -> Construction:
             itself raises passes through.
     """
     model, facts = recorded(factory)
-    checks = Written(), Draws(), DrawLaw(), OddBuffers(), WrongFan()
+    checks = WrittenValues(), Draws(), DrawLaw(), OddBuffers(), WrongFan()
     found = [finding for check in checks for finding in check.judge(facts)]
     findings = tuple(sorted(found, key=lambda finding: RANK[finding.severity]))
     return Construction(model=model, facts=facts, findings=findings)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -15,6 +16,8 @@ from pytest_initcheck.errors import InitcheckError
 Initialise = Callable[[nn.Module], object]
 # The names that libraries give to the method that initialises a whole model.
 _WHOLE = ("init_weights", "initialize_weights", "initialise_weights")
+# Whose methods initialise a layer of torch, and know nothing of what a model did to it.
+_LIBRARY = "torch."
 # An integer that no initialiser writes, and that fits every integer dtype but the smallest.
 _POISON = 113
 
@@ -60,8 +63,17 @@ def is_poisoned(tensor: Tensor) -> Tensor:
     return torch.zeros_like(tensor) if tensor.dtype == torch.bool else tensor == _POISON
 
 
-def initialise(model: nn.Module, init: Initialise | None) -> str:
-    """Run the model's own initialisation; what was called.
+@dataclass(frozen=True, kw_only=True)
+class Initialised:
+    """What was ``called``, and the names of the tensors that it is there for: all of the model's
+    where the model itself is initialised, else those of modules with a method of their own."""
+
+    called: str
+    meant: frozenset[str]
+
+
+def initialise(model: nn.Module, init: Initialise | None) -> Initialised:
+    """Run the model's own initialisation.
 
     ``init`` where it is given; else the model's ``init_weights`` (or ``initialize_weights``), else
     ``reset_parameters`` of every module that has one, those within before those around them.
@@ -69,15 +81,16 @@ def initialise(model: nn.Module, init: Initialise | None) -> str:
     Raises:
         InitcheckError: there is none.
     """
+    everything = frozenset(tensors_of(model))
     if init is not None:
         init(model)
-        return getattr(init, "__name__", "init")
+        return Initialised(called=getattr(init, "__name__", "init"), meant=everything)
     for name in _WHOLE:
         method = getattr(model, name, None)
         if callable(method):
             method()
-            return f"{name}()"
-    return _reset(model)
+            return Initialised(called=f"{name}()", meant=everything)
+    return Initialised(called=_reset(model), meant=frozenset(_with_own_reset(model)))
 
 
 def _reset(model: nn.Module) -> str:
@@ -90,6 +103,15 @@ def _reset(model: nn.Module) -> str:
     for reset in reversed(own):
         reset()
     return "reset_parameters() of every module"
+
+
+def _with_own_reset(model: nn.Module) -> Iterator[str]:
+    """The tensors of modules whose ``reset_parameters`` is not torch's."""
+    for layer, module in model.named_modules():
+        reset = _reset_of(module)
+        if reset is not None and not str(reset.__module__).startswith(_LIBRARY):
+            held = (*module._parameters, *module._buffers)
+            yield from (f"{layer}.{name}".lstrip(".") for name in held)
 
 
 def _reset_of(module: nn.Module) -> Callable[[], object] | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import torch
@@ -26,6 +25,12 @@ _WAYS: dict[str, Callable[[ways.Building], Iterator[Unlike]]] = {
     "stages": world_size.by_stages,
 }
 _MOST = 12
+_NO_INITIALISATION = (
+    "{} of it is what the constructor alone does. Built at once the model is as it is meant; but "
+    "it has no initialisation of its own, and to_empty() with reset_parameters() of its modules "
+    "loses what the constructor drew or set. Where the model is materialised so, give it "
+    "init_weights(), or pass init=, a function that does the same."
+)
 
 
 def assert_same_start(
@@ -74,7 +79,9 @@ def assert_same_start(
             Default 2.
 
     Raises:
-        InitcheckFailure: it starts otherwise; the message names each tensor and what differs.
+        InitcheckFailure: it starts otherwise; the message names each tensor and what differs. By
+            "meta" it says as well what the constructor alone did, of a model that has neither
+            ``init_weights()`` nor ``init``: that cannot be done again on memory that came later.
         InitcheckError: wrong use, or the model cannot be built in this way.
     """
     if how not in _WAYS:
@@ -90,25 +97,33 @@ def assert_same_start(
         ranks=ranks,
     )
     with isolated():
-        found = list(_WAYS[how](building))
+        found = tuple(_WAYS[how](building))
     if found:
-        raise InitcheckFailure(Difference(how=how, tensors=tuple(found)).text)
+        raise StartsOtherwise(how, found)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Difference:
-    """What does not start alike."""
+class StartsOtherwise(InitcheckFailure):
+    """A model that does not start alike, with what is unlike.
 
-    how: str
-    tensors: tuple[Unlike, ...]
+    ``tensors`` in the order of the model, those last whose values the constructor alone gives.
+    """
+
+    def __init__(self, how: str, tensors: tuple[Unlike, ...]) -> None:
+        self.tensors = tuple(sorted(tensors, key=lambda unlike: unlike.is_constructors))
+        super().__init__(_text(how, self.tensors))
 
     @property
-    def text(self) -> str:
-        """The failure, a line for each tensor."""
-        count = len(self.tensors)
-        head = (
-            f"the model does not start alike ({self.how!r}): {count} difference{'s' * (count > 1)}"
-        )
-        lines = [f"  {unlike}" for unlike in self.tensors[:_MOST]]
-        more = [f"  and {count - _MOST} more"] if count > _MOST else []
-        return "\n".join([head, *lines, *more])
+    def is_constructors(self) -> bool:
+        """Whether all of it is what the constructor alone does: no method is wrong, none exists."""
+        return all(unlike.is_constructors for unlike in self.tensors)
+
+
+def _text(how: str, tensors: tuple[Unlike, ...]) -> str:
+    """The failure, a line for each tensor."""
+    count = len(tensors)
+    head = f"the model does not start alike ({how!r}): {count} difference{'s' * (count > 1)}"
+    lost = sum(unlike.is_constructors for unlike in tensors)
+    note = [_NO_INITIALISATION.format("all" if lost == count else lost)] if lost else []
+    lines = [f"  {unlike}" for unlike in tensors[:_MOST]]
+    more = [f"  and {count - _MOST} more"] if count > _MOST else []
+    return "\n".join([head, *note, *lines, *more])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -17,8 +17,9 @@ from pytest_initcheck.building.compare_tensors import (
     differs_in_distribution,
     is_close,
     is_equal,
-    named_alike,
+    missing_or_reshaped,
     tensors_of,
+    ties_of,
 )
 from pytest_initcheck.building.construct import recorded
 from pytest_initcheck.capture.randomness import seed_all
@@ -35,6 +36,7 @@ class Reference:
 
     model: nn.Module
     drawn: frozenset[str]
+    whole: frozenset[str]
     stories: Mapping[str, str]
 
 
@@ -55,24 +57,32 @@ class Building:
         """The model from the first seed, and the names of what was drawn in it.
 
         Raises:
-            InitcheckError: the factory is none, or returns no ``nn.Module``.
+            InitcheckError: the factory is none, or returns no ``nn.Module`` with values.
         """
         model, facts = self._recorded()
         return model, frozenset(built.name for built in facts.tensors if built.is_drawn)
 
     def reference(self) -> Reference:
-        """The model, what is a matter of chance in it (drawn, or other from another seed), and
-        which of its tensors were written by code outside of torch, in words."""
+        """The model, what is a matter of chance in it (drawn, or other from another seed), what
+        has all its values, and which of its tensors code outside of torch wrote, in words."""
         model, facts = self._recorded()
         drawn = {built.name for built in facts.tensors if built.is_drawn}
         other = common(model, self.model(1))
         drawn |= {name for name, _, one, fresh in other if not is_equal(one, fresh)}
         stories = {built.name: str(built) for built in facts.tensors if built.is_asked}
-        return Reference(model=model, drawn=frozenset(drawn), stories=stories)
+        whole = frozenset(built.name for built in facts.tensors if not built.unwritten)
+        return Reference(model=model, drawn=frozenset(drawn), whole=whole, stories=stories)
 
     def _recorded(self) -> tuple[nn.Module, ConstructionFacts]:
         seed_all(self.seed)
-        return recorded(self.factory)
+        model, facts = recorded(self.factory)
+        for name, (tensor, kind) in tensors_of(model).items():
+            if tensor.is_meta:
+                raise InitcheckError(
+                    f"{kind} {name} is on the meta device, which holds no values; let the factory "
+                    "build its model, as it starts a training"
+                )
+        return model, facts
 
     def model(self, step: int = 0) -> nn.Module:
         """The model from the first seed, or one so many seeds further, without a record."""
@@ -84,7 +94,7 @@ class Building:
 def twice(building: Building) -> Iterator[Unlike]:
     """One seed, one model; another seed, another one."""
     (first, drawn), again, other = building.recorded(), building.model(), building.model(1)
-    yield from named_alike(first, again)
+    yield from missing_or_reshaped(first, again)
     for name, kind, one, same in common(first, again):
         if not is_equal(one, same):
             yield Unlike(name=name, kind=kind, why=f"two builds from seed {building.seed} differ")
@@ -101,8 +111,12 @@ def by_meta(building: Building) -> Iterator[Unlike]:
     model = materialise.poisoned(materialise.on_meta(lambda: building.model(1)))
     seed_all(building.seed + 1)
     with torch.no_grad():
-        called = materialise.initialise(model, building.init)
-    yield from _alike(eager, model, poison=f"{called} left it as to_empty() made it")
+        done = materialise.initialise(model, building.init)
+    tied = frozenset(ties_of(eager.model))
+    for one in _alike(eager, model, poison=f"{done.called} left it as to_empty() made it"):
+        # What nothing of the model is there to do again, it did in its constructor alone.
+        is_left_out = one.name not in done.meant
+        yield replace(one, is_constructors=is_left_out and one.name in (eager.whole | tied))
 
 
 def on_device(building: Building) -> Iterator[Unlike]:
@@ -159,7 +173,7 @@ def compiled(building: Building) -> Iterator[Unlike]:
 def _alike(
     eager: Reference, model: nn.Module, *, unit: float = 0.0, poison: str = ""
 ) -> Iterator[Unlike]:
-    yield from named_alike(eager.model, model)
+    yield from missing_or_reshaped(eager.model, model)
     pairs = list(common(eager.model, model))
     for name, kind, one, other in pairs:
         left = float(materialise.is_poisoned(other).float().mean()) if poison and one.numel() else 0

@@ -25,7 +25,7 @@ from pytest_initcheck.training.forks import no_fork
 
 
 @dataclass(frozen=True, kw_only=True)
-class Held:
+class TensorDigest:
     """A whole tensor: its kind, shape and digest, the share of it that is NaN, its mean and
     deviation, and whether its rows or columns are all equal."""
 
@@ -39,10 +39,10 @@ class Held:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Start:
+class JobStart:
     """How a model starts on all ranks of a job together, and what they disagree in."""
 
-    tensors: dict[str, Held]
+    tensors: dict[str, TensorDigest]
     unequal: tuple[Pair, ...] = ()
     repeated: tuple[Pair, ...] = ()
 
@@ -77,7 +77,7 @@ def by_stages(building: Building) -> Iterator[Unlike]:
                     yield Unlike(name=name, kind=held.kind, why=why)
 
 
-def _job(size: int, work: Callable[[int], Start]) -> list[Start]:
+def _job(size: int, work: Callable[[int], JobStart]) -> list[JobStart]:
     refusal = no_fork(torch.device("cpu"), goes_backward=False)
     if refusal is not None:
         raise InitcheckError(
@@ -87,16 +87,16 @@ def _job(size: int, work: Callable[[int], Start]) -> list[Start]:
     return on_ranks(size, work, goes_backward=False)
 
 
-def _start(building: Building, size: int) -> Start:
+def _start(building: Building, size: int) -> JobStart:
     model = _built(building)
     if size == 1:
-        return Start(tensors=_tensors(model))
+        return JobStart(tensors=_tensors(model))
     found = agreement(model, ranks_of(range(size)))
-    return Start(tensors=_tensors(model), unequal=found.unequal, repeated=found.repeated)
+    return JobStart(tensors=_tensors(model), unequal=found.unequal, repeated=found.repeated)
 
 
-def _stage(building: Building) -> Start:
-    return Start(tensors=_tensors(_built(building)))
+def _stage(building: Building) -> JobStart:
+    return JobStart(tensors=_tensors(_built(building)))
 
 
 def _built(building: Building) -> nn.Module:
@@ -111,15 +111,15 @@ def _built(building: Building) -> nn.Module:
     return model
 
 
-def _tensors(model: nn.Module) -> dict[str, Held]:
+def _tensors(model: nn.Module) -> dict[str, TensorDigest]:
     named = {name.removeprefix("module."): pair for name, pair in tensors_of(model).items()}
     return {name: _held(tensor, kind) for name, (tensor, kind) in named.items()}
 
 
-def _held(tensor: Tensor, kind: str) -> Held:
+def _held(tensor: Tensor, kind: str) -> TensorDigest:
     if tensor.is_meta:
         shape = tuple(tensor.shape)
-        return Held(
+        return TensorDigest(
             kind=kind, shape=shape, digest="", unwritten=1.0, mean=0.0, std=0.0, is_uniform=True
         )
     values = whole(tensor)
@@ -127,7 +127,7 @@ def _held(tensor: Tensor, kind: str) -> Held:
     marks = Fingerprints([values], ledger)
     ledger.read()
     numbers = values.double() if values.numel() else torch.zeros(1)
-    return Held(
+    return TensorDigest(
         kind=kind,
         shape=tuple(values.shape),
         digest=marks.digest(),
@@ -138,7 +138,7 @@ def _held(tensor: Tensor, kind: str) -> Held:
     )
 
 
-def _why(one: Held | None, other: Held | None, sizes: str) -> str:
+def _why(one: TensorDigest | None, other: TensorDigest | None, sizes: str) -> str:
     """What is wrong with a tensor, "" for nothing."""
     if one is None or other is None:
         return f"only one of {sizes} has it"
@@ -159,7 +159,7 @@ def _both(pair: Pair) -> str:
     return f"{pair.ranks[0]} and {pair.ranks[1]}"
 
 
-def _is_twin(one: Held, other: Held) -> bool:
+def _is_twin(one: TensorDigest, other: TensorDigest) -> bool:
     is_parameter = one.kind == other.kind == "parameter"
     return is_parameter and one.digest == other.digest and not one.is_uniform
 

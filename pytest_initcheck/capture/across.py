@@ -7,15 +7,17 @@ histograms are laid on one range. All that waits at the end of a look goes in on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+import torch
 import torch.distributed as dist
-from torch import nn
+from torch import Tensor, nn
 
 from pytest_initcheck.capture.joint_rows import BINS
 from pytest_initcheck.errors import InitcheckError
+from pytest_initcheck.ranks.buckets import buckets
 from pytest_initcheck.ranks.ranks import Ranks
 
 Array = np.ndarray[Any, Any]
@@ -73,20 +75,25 @@ class Across:
         rows = self._samples
         return "summary" if shape and rows and shape[0] % rows == 0 else "fixed"
 
-    def share_gradients(self, model: nn.Module) -> None:
-        """Give every replica the gradient of the loss of all samples; all ranks call this.
+    def thinned(self, count: int, most: int) -> slice:
+        """Which of this rank's rows are at most so many of those of all: every k-th of these.
 
-        Raises:
-            RankError: another rank failed.
+        ``count`` is how many rows this rank has, each sample as many as any other.
         """
+        share = self.weights[self._place]
+        total = round(count / share) if share else count
+        every = max(-(-total // most), 1)
+        return slice(-round(total * sum(self.weights[: self._place])) % every, None, every)
+
+    def share_gradients(self, model: nn.Module) -> None:
+        """Give every replica the gradient of the loss of all samples; all ranks call this."""
         if self._replicas is None:
             return
-        self.ranks.check()
         share = self.weights[self._place] / len(self.groups[self._place])
-        for parameter in model.parameters():
-            if parameter.grad is not None:
-                parameter.grad.mul_(share)
-                dist.all_reduce(parameter.grad, group=self._replicas)
+        gradients = [(p.grad,) for p in model.parameters() if p.grad is not None]
+        for bucket in buckets(gradients):
+            for alike in _by_kind(gradient for (gradient,) in bucket):
+                _reduced(alike, share, self._replicas)
 
     def mean(
         self, values: Sequence[float | None], largest: Sequence[float | None] = ()
@@ -138,6 +145,28 @@ class Across:
         n = sum(part.n for part in parts)
         merged = _MERGE[kind](parts, weights)
         return merged, Extent(n, n / (mine.n * columns) if mine.n else 1.0, columns)
+
+
+def _by_kind(gradients: Iterable[Tensor]) -> list[list[Tensor]]:
+    """Those that can lie in one tensor; each sparse one for itself."""
+    kinds: dict[Any, list[Tensor]] = {}
+    for gradient in gradients:
+        is_dense = gradient.layout == torch.strided
+        key = (gradient.dtype, gradient.device) if is_dense else id(gradient)
+        kinds.setdefault(key, []).append(gradient)
+    return list(kinds.values())
+
+
+def _reduced(gradients: Sequence[Tensor], share: float, group: Any) -> None:
+    """Add up the shares that ranks have of each gradient, in one collective."""
+    if len(gradients) == 1:
+        dist.all_reduce(gradients[0].mul_(share), group=group)
+        return
+    flat = torch.cat([gradient.reshape(-1) for gradient in gradients]).mul_(share)
+    dist.all_reduce(flat, group=group)
+    sums = flat.split([gradient.numel() for gradient in gradients])
+    for gradient, total in zip(gradients, sums, strict=True):
+        gradient.copy_(total.view_as(gradient))
 
 
 def _body(slots: Sequence[Slot]) -> bytes:

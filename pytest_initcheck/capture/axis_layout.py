@@ -80,12 +80,14 @@ def _times(a: int, b: int) -> int:
 class AxisLayout:
     """The atoms of a tensor, the outermost first, and the shape in which it is seen.
 
-    ``seen`` is the reshape by which axes came to lie across atoms, if they do.
+    ``seen`` is the reshape by which axes came to lie across atoms, if they do; ``is_opened`` says
+    that the program put an axis of one value in, as for a comparison of all pairs.
     """
 
     atoms: tuple[Atom, ...]
     shape: tuple[int, ...]
     seen: Reshape | None = None
+    is_opened: bool = False
 
     @property
     def made(self) -> tuple[int, ...]:

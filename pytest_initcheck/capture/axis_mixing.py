@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 
+from pytest_initcheck.capture.axis_crossing import crossing
 from pytest_initcheck.capture.axis_layout import (
+    Atom,
     AxisLayout,
     Meant,
     intended,
@@ -26,7 +28,7 @@ from pytest_initcheck.capture.axis_rules import VIEWS, AxisCall, made
 from pytest_initcheck.capture.modes import Arguments, OperatorMode, Options
 from pytest_initcheck.capture.operators import flat_tensors, storage_key, tensors_among
 from pytest_initcheck.capture.program import tensors_of
-from pytest_initcheck.evidence import Reshape
+from pytest_initcheck.evidence import Crossing, Reshape
 
 Where = Callable[[], str | None]
 
@@ -42,6 +44,7 @@ class Reshapes(OperatorMode):
         self._where = where
         self._layouts: dict[int, tuple[StorageWeakRef, dict[Any, AxisLayout]]] = {}
         self._found: dict[Any, Reshape] = {}
+        self.crossings: list[Crossing] = []
 
     @property
     def found(self) -> tuple[Reshape, ...]:
@@ -49,9 +52,12 @@ class Reshapes(OperatorMode):
         return tuple(self._found.values())
 
     def add_data(self, batch: Any) -> None:
-        """Name the axes of the batch."""
+        """Name the axes of the batch; first ones of one size are the samples, and the same."""
+        samples: dict[int, tuple[Atom, ...]] = {}
         for tensor in tensors_of(batch):
-            self._put(tensor, laid_out(named_axes(tensor.shape)))
+            axes = named_axes(tensor.shape)
+            axes[:1] = [samples.setdefault(len(tensor), first) for first in axes[:1]]
+            self._put(tensor, laid_out(axes))
 
     def called(self, func: Any, args: Arguments, kwargs: Options) -> Any:
         given = [(tensor, self._get(tensor)) for tensor in tensors_among(args, kwargs)]
@@ -75,6 +81,9 @@ class Reshapes(OperatorMode):
         carried = made(call)
         if carried is not None and name in VIEWS:
             carried = self._seen(call, carried)
+        crossed = crossing(call, carried, self._where()) if carried is not None else None
+        if crossed is not None:
+            self.crossings.append(crossed)
         for result in results:
             shape = tuple(result.shape)
             # What an operator unknown here makes has axes of its own.

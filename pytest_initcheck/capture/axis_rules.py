@@ -70,6 +70,21 @@ def dim_of(call: AxisCall, place: int) -> int:
 
 def made(call: AxisCall) -> AxisLayout | None:
     """The layout of what a call makes, None where its axes are its own."""
+    layout = _made(call)
+    if layout is None or call.name in (*PRODUCTS, "convolution"):
+        return layout
+    opened = [known for known in call.known if known.is_opened or opens(call, known)]
+    return replace(layout, is_opened=bool(opened))
+
+
+def opens(call: AxisCall, given: AxisLayout) -> bool:
+    """Whether a call puts an axis of one value into what it is given, or leaves one behind."""
+    if call.name in REDUCED:
+        return len(call.shape) == len(given.shape)
+    return call.name in VIEWS and call.shape.count(1) > given.shape.count(1)
+
+
+def _made(call: AxisCall) -> AxisLayout | None:
     if call.is_pointwise:
         return _pointwise(call)
     if call.name in PRODUCTS:
@@ -164,6 +179,9 @@ def _joined(call: AxisCall) -> AxisLayout | None:
 
 def _pointwise(call: AxisCall) -> AxisLayout | None:
     alike = [layout for layout in call.known if layout.shape == call.shape]
+    if alike and call.name.endswith("_backward"):
+        # A gradient lies along the axes of the value that it is the gradient of.
+        return alike[-1]
     if alike:
         return next((layout for layout in alike if layout.seen is None), alike[0])
     count = len(call.shape)

@@ -35,6 +35,13 @@ def named_tensors(batch: Any) -> Iterator[tuple[str, Tensor]]:
         yield str(place), tensor
 
 
+def named_inputs(batch: Any) -> Iterator[tuple[str, Tensor]]:
+    """The same of what is not a target."""
+    for place, tensor in _placed(batch):
+        if not _is_target(place):
+            yield str(place), tensor
+
+
 def _placed(batch: Any) -> Iterator[tuple[BatchPlace, Tensor]]:
     if isinstance(batch, (tuple, list)) and len(batch) == 2:
         yield from _below(BatchPlace("inputs"), batch[0])
@@ -70,8 +77,7 @@ def input_scale(batch: Any) -> tuple[float, float] | None:
 
     Integers count as numbers, since models turn bytes into floats.
     """
-    inputs = (tensor for place, tensor in _placed(batch) if not _is_target(place))
-    found = [_scale(tensor) for tensor in inputs if tensor.numel()]
+    found = [_scale(tensor) for _, tensor in named_inputs(batch) if tensor.numel()]
     return max(found, default=None)
 
 

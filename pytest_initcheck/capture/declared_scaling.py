@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import functools
 import inspect
-import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from torch import nn
 
 from pytest_initcheck.capture.scaling_statements import (
     Function,
-    Scaling,
+    ScalingStatement,
     names_for_sure,
     scaling_statements,
 )
@@ -49,7 +48,7 @@ def declared_scaling(
 
 
 def _line(
-    model: nn.Module, file: str, function: str, kind: type | None, scaling: Scaling
+    model: nn.Module, file: str, function: str, kind: type | None, scaling: ScalingStatement
 ) -> ScalingLine:
     reach = _reach(model, kind)
     reach = [name for name in reach if _is_within(model, name, scaling.kinds)] or reach
@@ -79,7 +78,7 @@ def _is_within(model: nn.Module, name: str, kinds: tuple[str, ...]) -> bool:
     return not kinds or any(k.__name__ in kinds for h in holders for k in type(h).__mro__)
 
 
-def _named(model: nn.Module, reach: Iterable[str], scaling: Scaling) -> Iterator[str]:
+def _named(model: nn.Module, reach: Iterable[str], scaling: ScalingStatement) -> Iterator[str]:
     """Those that a line names: as an attribute, by the end of their name, by a mark that their
     module carries."""
     modules = dict(model.named_modules())
@@ -121,8 +120,8 @@ def _wanted(model: nn.Module, facts: ConstructionFacts | None) -> Iterator[_Want
     for module in {type(m): m for m in reversed(list(model.modules()))}.values():
         for kind in type(module).__mro__:
             if kind.__module__.partition(".")[0] not in ("torch", "builtins"):
-                file = _file_of(kind)
                 for name in sorted(_ROOTS & set(vars(kind))):
+                    file = _file_of(vars(kind)[name])
                     yield (file, f"{kind.__qualname__}.{name}"), module, kind
     writes = [write for built in facts.tensors for write in built.writes] if facts else []
     for file, function in dict.fromkeys((w.file, w.function) for w in writes if not w.is_default):
@@ -131,12 +130,10 @@ def _wanted(model: nn.Module, facts: ConstructionFacts | None) -> Iterator[_Want
                 yield (file, name), None, None
 
 
-def _file_of(kind: type) -> str:
-    try:
-        return inspect.getsourcefile(kind) or ""
-    except (TypeError, OSError):
-        module = sys.modules.get(kind.__module__)
-        return str(getattr(module, "__file__", None) or "")
+def _file_of(method: object) -> str:
+    """Where its code stands: what was compiled from a text, or by another language, has no file."""
+    code = getattr(inspect.unwrap(method), "__code__", None) if callable(method) else None
+    return code.co_filename if code is not None else ""
 
 
 @functools.lru_cache(maxsize=64)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from pytest_initcheck.capture.choice_records import experts_records, heads_records
-from pytest_initcheck.capture.layer_names import layer_of
 from pytest_initcheck.capture.written import operations, wiring
 from pytest_initcheck.evidence import (
     Node,
@@ -14,6 +13,7 @@ from pytest_initcheck.evidence import (
     Parameter,
     Snapshot,
 )
+from pytest_initcheck.evidence.layer_names import layer_of
 from pytest_initcheck.records import LayerRecord, ModelRecord, UnitStats
 
 # A record names at most so many units; the count and the share stand for the rest.

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from pytest_initcheck.capture.deferred_read import DeferredRead
 from pytest_initcheck.capture.pieces import pieces
 from pytest_initcheck.capture.shared_copy import shared_copy
+from pytest_initcheck.ranks.buckets import at_hand
 from pytest_initcheck.ranks.dtensors import whole
 
 
@@ -28,13 +29,15 @@ def movement(model: nn.Module, starts: Mapping[str, Tensor]) -> dict[str, float]
     """
     _norm = torch.linalg.vector_norm
     ledger, slots = DeferredRead(), {}
-    for name, parameter in model.named_parameters():
-        is_number = parameter.is_floating_point() or parameter.is_complex()
-        if name in starts and parameter.numel() and is_number:
-            start = whole(starts[name].to(parameter.device))
-            moved = pieces(whole(parameter), start)
-            norms = [torch.stack([_norm(a - b), _norm(b)]) for a, b in moved]
-            slots[name] = ledger.put(torch.linalg.vector_norm(torch.stack(norms), dim=0))
+    rows = (
+        (name, p, starts[name].to(p.device))
+        for name, p in model.named_parameters()
+        if name in starts and p.numel() and (p.is_floating_point() or p.is_complex())
+    )
+    for name, parameter, start in at_hand(rows):
+        moved = pieces(whole(parameter), whole(start))
+        norms = [torch.stack([_norm(a - b), _norm(b)]) for a, b in moved]
+        slots[name] = ledger.put(torch.linalg.vector_norm(torch.stack(norms), dim=0))
     ledger.read()
     return {name: ratio(*map(float, ledger[slot])) for name, slot in slots.items()}
 

@@ -9,10 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pytest_initcheck.capture.layer_names import layer_of
 from pytest_initcheck.capture.learning_rate import rate_of
 from pytest_initcheck.capture.pieces import pieces
 from pytest_initcheck.evidence import OptimizerFacts
+from pytest_initcheck.evidence.layer_names import layer_of
+from pytest_initcheck.ranks.buckets import at_hand
 from pytest_initcheck.ranks.dtensors import whole
 
 # A sum of squares from which on those that single precision does not hold are no part of it.
@@ -59,7 +60,7 @@ def broken_layers(model: nn.Module) -> tuple[str, ...]:
 
 def _flags(parameters: Iterable[Tensor]) -> list[bool]:
     # The sum of finite weights overflows only where they are of no use either.
-    values = [whole(p) for p in parameters]
+    values = (whole(p) for (p,) in at_hand((p,) for p in parameters))
     sums = [p.to_dense().sum() if p.is_sparse else p.sum() for p in values]
     by_device: dict[torch.device, list[Tensor]] = {}
     for total in sums:
@@ -69,17 +70,19 @@ def _flags(parameters: Iterable[Tensor]) -> list[bool]:
 
 def direction(model: nn.Module, starts: Mapping[str, Tensor]) -> float | None:
     """The cosine between the first step and the gradient: −1 for gradient descent."""
-    pairs = [
-        (whole(parameter), whole(starts[name].to(parameter.device)), whole(parameter.grad))
+    trios = (
+        (parameter, starts[name].to(parameter.device), parameter.grad)
         for name, parameter in model.named_parameters()
         if parameter.grad is not None
         and parameter.grad.layout == torch.strided
         and name in starts
         and parameter.numel()
+    )
+    found = [
+        _products(*each) for trio in at_hand(trios) for each in pieces(*(whole(t) for t in trio))
     ]
-    if not pairs:
+    if not found:
         return None
-    found = [_products(*each) for trio in pairs for each in pieces(*trio)]
     product, step, slope = torch.stack([part.cpu() for part in found]).sum(0).tolist()
     size = (step * slope) ** 0.5
     # What rounding adds in single precision is no part of a cosine.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -9,11 +12,26 @@ from pytest_initcheck.capture.deferred_read import DeferredRead
 from pytest_initcheck.capture.operation import Operation
 from pytest_initcheck.capture.operators import flat_tensors, is_selection
 from pytest_initcheck.evidence import ChoiceSnapshot, Node
+from pytest_initcheck.ranks.dtensors import is_sharded
 
+Array = np.ndarray[Any, Any]
 # So many routers are drawn at random for the same tokens, of which so many are looked at.
 _DRAWN, _TOKENS = 64, 512
 # Of more, what is picked are rows of a table, and no experts.
 _MOST_EXPERTS = 512
+# Scores of equal tokens differ by rounding alone, on several ranks; relative to the largest.
+_ROUNDING = 2.0**-15
+
+
+class _Noted(NamedTuple):
+    """A choice, with its slots: the counts, those of random routers, and two scores per token."""
+
+    node: Node
+    experts: int
+    picked: int
+    counts: int
+    drawn: int
+    scores: int
 
 
 class RouterRecorder:
@@ -22,21 +40,21 @@ class RouterRecorder:
     def __init__(self, ledger: DeferredRead) -> None:
         self._ledger = ledger
         self._last: tuple[str, Tensor | None] = ("", None)
-        self._choices: list[tuple[Node, int, int, int]] = []
+        self._noted: list[_Noted] = []
 
     def note(self, node: Node, received: Tensor | None) -> None:
         """What the latest layer received, which may be a router."""
         self._last = node.layer, received
 
     def see(self, node: Node, call: Operation, out: object) -> None:
-        """A choice along the last axis of scores."""
+        """A choice along the last axis of scores; not where ranks have a share of the scores."""
         results = flat_tensors(out)
         indices = next((tensor for tensor in results if is_selection(tensor)), None)
         scores = call.tensors[0] if call.tensors else None
         if indices is None or scores is None or not scores.is_floating_point():
             return
         experts = scores.shape[-1] if scores.dim() > 1 else 0
-        if not 1 < experts <= _MOST_EXPERTS or node.layer != self._last[0]:
+        if not 1 < experts <= _MOST_EXPERTS or node.layer != self._last[0] or is_sharded(scores):
             return
         tokens = scores.numel() // experts
         if not tokens or indices.numel() % tokens or _axis(call) not in (-1, scores.dim() - 1):
@@ -46,25 +64,33 @@ class RouterRecorder:
         if picked >= experts or received is None or received.numel() % tokens:
             return
         counts = torch.bincount(indices.reshape(-1), minlength=experts)
-        slot = self._ledger.put(torch.cat([counts, _chance(received, tokens, experts, picked)]))
-        self._choices.append((node, slot, experts, picked))
+        rows = received.detach().reshape(tokens, -1)[self._thinned(tokens)]
+        drawn, two = _by_chance(rows, experts, picked)
+        put = self._ledger.put
+        slots = put(counts, "sum"), put(drawn, "sum"), put(two, "list")
+        self._noted.append(_Noted(node, experts, picked, *slots))
+
+    def _thinned(self, tokens: int) -> slice:
+        across = self._ledger.across
+        every = -(-tokens // _TOKENS)
+        return slice(None, None, every) if across is None else across.thinned(tokens, _TOKENS)
 
     def choices(self) -> tuple[ChoiceSnapshot, ...]:
         """The choices in their order, once the ledger has been read."""
-        return tuple(self._read(*one) for one in self._choices)
+        return tuple(map(self._read, self._noted))
 
-    def _read(self, node: Node, slot: int, experts: int, picked: int) -> ChoiceSnapshot:
-        row = self._ledger[slot].reshape(-1)
-        distinct, *drawn = row[experts:].tolist()
-        half = len(drawn) // 2
+    def _read(self, noted: _Noted) -> ChoiceSnapshot:
+        counts, scores = self._ledger[noted.counts], self._ledger[noted.scores].reshape(-1, 2)
+        drawn = self._ledger[noted.drawn].reshape(_DRAWN, noted.experts)
+        tokens = int(counts.sum()) // noted.picked
         return ChoiceSnapshot(
-            node=node.index,
-            layer=node.layer,
-            counts=tuple(int(count) for count in row[:experts]),
-            picked=picked,
-            distinct=int(distinct),
-            busiest=tuple(drawn[:half]),
-            idle=tuple(drawn[half:]),
+            node=noted.node.index,
+            layer=noted.node.layer,
+            counts=tuple(int(count) for count in counts),
+            picked=noted.picked,
+            distinct=_distinct(scores) * tokens // max(len(scores), 1),
+            busiest=tuple((drawn.max(1) / drawn.sum(1)).tolist()),
+            idle=tuple((drawn == 0).mean(1).tolist()),
         )
 
 
@@ -74,11 +100,10 @@ def _axis(call: Operation) -> int | None:
     return -1 if axis is None and call.operator == "topk" else axis
 
 
-def _chance(received: Tensor, tokens: int, experts: int, picked: int) -> Tensor:
-    """How many tokens differ; and of routers drawn at random, for the same tokens, the share that
-    the busiest expert gets, and the share of the experts that gets nothing."""
-    rows = received.detach().reshape(tokens, -1)
-    rows = rows[:: -(-tokens // _TOKENS)].to("cpu", torch.float32).nan_to_num(0.0)
+def _by_chance(rows: Tensor, experts: int, picked: int) -> tuple[Array, Array]:
+    """How many tokens each expert gets of routers drawn at random, the same on every rank; and two
+    scores of every token, by which those that differ are told."""
+    rows = rows.to("cpu", torch.float32).nan_to_num(0.0)
     generator = torch.Generator().manual_seed(0)
     scores = torch.zeros(len(rows), experts)
     counts = torch.zeros(_DRAWN, experts)
@@ -87,7 +112,14 @@ def _chance(received: Tensor, tokens: int, experts: int, picked: int) -> Tensor:
         scores = rows @ torch.randn(rows.shape[1], experts, generator=generator)
         chosen = scores.topk(picked, -1).indices.flatten()
         drawn.scatter_add_(0, chosen, torch.ones(chosen.shape))
-    distinct = scores[:, 0].unique().numel() * tokens // len(rows)
-    shares = counts / counts.sum(1, keepdim=True)
-    idle = (counts == 0).float().mean(1)
-    return torch.cat([torch.tensor([float(distinct)]), shares.amax(1), idle]).to(received.device)
+    return counts.flatten().double().numpy(), scores[:, :2].flatten().double().numpy()
+
+
+def _distinct(scores: Array) -> int:
+    """How many rows of two scores differ by more than rounding."""
+    if not scores.size:
+        return 0
+    least = _ROUNDING * np.abs(scores).max()
+    rows = scores[scores[:, 0].argsort()]
+    near = np.split(rows[:, 1], np.flatnonzero(np.diff(rows[:, 0]) > least) + 1)
+    return sum(1 + int((np.diff(np.sort(second)) > least).sum()) for second in near)

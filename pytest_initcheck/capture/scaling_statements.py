@@ -18,7 +18,7 @@ _SETTINGS = frozenset({"self", "config", "cfg", "args", "params", "hparams"})
 
 
 @dataclass(frozen=True)
-class Scaling:
+class ScalingStatement:
     """A statement that scales by the depth, with what it is about as far as it says so: the
     attributes (in a row) of it and of what uses its result, and the texts and the names of classes
     in the tests around."""
@@ -37,7 +37,7 @@ class _Sure:
     tests: tuple[ast.expr, ...]
 
 
-def scaling_statements(function: Function, owner: Any) -> Iterator[Scaling]:
+def scaling_statements(function: Function, owner: Any) -> Iterator[ScalingStatement]:
     """The statements of an initialising function that divide by √(number of layers).
 
     ``owner`` is the object whose method it is, by which settings are read; None for no method.
@@ -56,7 +56,7 @@ def scaling_statements(function: Function, owner: Any) -> Iterator[Scaling]:
             tests = [test for each in about for test in each.tests]
             texts = {text for test in tests for text in _texts(test)}
             kinds = {kind for test in tests for kind in _kinds(test)}
-            yield Scaling(
+            yield ScalingStatement(
                 one.statement,
                 chains=tuple(sorted(chains)),
                 texts=tuple(sorted(texts)),

@@ -18,7 +18,6 @@ from pytest_initcheck.capture.effective_samples import EffectiveSamples
 from pytest_initcheck.capture.fingerprint import Fingerprints, combined
 from pytest_initcheck.capture.head_stats import HeadRecorder
 from pytest_initcheck.capture.hints import for_backward
-from pytest_initcheck.capture.layer_names import ROOT, layer_of
 from pytest_initcheck.capture.magnitude_spread import magnitudes
 from pytest_initcheck.capture.observer import Observer
 from pytest_initcheck.capture.program import Program, Result, main_tensor, refused, tensors_of
@@ -30,8 +29,17 @@ from pytest_initcheck.capture.settled import Settled, settled_by
 from pytest_initcheck.capture.signal_stats import SignalRecorder, put_variation
 from pytest_initcheck.capture.tensor_stats import Summary, plain, projections, summarise
 from pytest_initcheck.capture.trace import Tracer
-from pytest_initcheck.evidence import Node, Parameter, ParameterSnapshot, Reshape, Snapshot
+from pytest_initcheck.evidence import (
+    Crossing,
+    Node,
+    Parameter,
+    ParameterSnapshot,
+    Reshape,
+    Snapshot,
+)
+from pytest_initcheck.evidence.layer_names import ROOT, layer_of
 from pytest_initcheck.evidence.similar_rows import groups_of, nearly
+from pytest_initcheck.ranks.buckets import at_hand
 from pytest_initcheck.ranks.dtensors import class_of, whole
 
 
@@ -51,6 +59,7 @@ class Taken:
     objective_nodes: frozenset[int]
     makers: tuple[frozenset[int], ...]
     reshapes: tuple[Reshape, ...] = ()
+    crossings: tuple[Crossing, ...] = ()
     is_handwritten: bool = False
 
 
@@ -78,8 +87,7 @@ class SnapshotTaker:
         ledger = DeferredRead(self.across)
         settled = None if full else self._settled
         recorder = SignalRecorder(ledger, full=full, settled=settled, is_first=step == 0)
-        # What routers drawn at random do with the tokens of all ranks cannot be merged.
-        routers = RouterRecorder(ledger) if step == 0 and self.across is None else None
+        routers = RouterRecorder(ledger) if step == 0 else None
         heads = HeadRecorder(self.model, self._samples(), ledger) if full else None
         tracer = Tracer(self.model, _told(recorder.observer(), heads, routers), self._plan)
         recorder.tracer = tracer
@@ -97,7 +105,9 @@ class SnapshotTaker:
             name: self._put(
                 name, parameter, ledger, tracer.axes.get(name), full=full, is_first=step == 0
             )
-            for name, parameter in self.model.named_parameters()
+            for name, parameter, _ in at_hand(
+                (name, p, p.grad) for name, p in self.model.named_parameters()
+            )
         }
         snapshot = self._read(step, result, slots, recorder, inside_of(tracer.nodes), full=full)
         digests = {key: marks.digest() for key, marks in given.items()}
@@ -129,6 +139,7 @@ class SnapshotTaker:
             objective_nodes=goals if self.program.forward is not None else ends,
             makers=tuple(tracer.makers(tensor) for tensor in tensors_of(result.output)),
             reshapes=axes.found,
+            crossings=tuple(axes.crossings),
             is_handwritten=tracer.backward.is_handwritten,
         )
 

@@ -15,7 +15,6 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from pytest_initcheck.capture.autograd_graph import AutogradGraph
 from pytest_initcheck.capture.eager import unfused
 from pytest_initcheck.capture.effective_weights import UsedWeights
-from pytest_initcheck.capture.layer_names import layer_of
 from pytest_initcheck.capture.modes import Arguments, OperatorMode, Options
 from pytest_initcheck.capture.module_hooks import Gathered, hooked
 from pytest_initcheck.capture.nonlinearity import Nonlinearity, recognise
@@ -39,6 +38,7 @@ from pytest_initcheck.capture.replay import Event, Plan, Step, claims_on, event_
 from pytest_initcheck.capture.unregistered import Unregistered
 from pytest_initcheck.capture.written import constants
 from pytest_initcheck.evidence import Node
+from pytest_initcheck.evidence.layer_names import layer_of
 from pytest_initcheck.evidence.streams import adds
 from pytest_initcheck.ranks.dtensors import CARRIERS, local
 

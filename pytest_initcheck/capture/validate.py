@@ -16,6 +16,8 @@ from pytest_initcheck.capture.tensor_stats import plain
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.ranks.dtensors import is_sharded
 
+_FACTORY = "call the factory and pass the model, or what construction(factory) returned"
+
 
 def check_module(model: Any) -> None:
     """Raise an InitcheckError where ``model`` is no module."""
@@ -29,7 +31,7 @@ def check_module(model: Any) -> None:
             "assert_same_start(factory, 'stages')"
         )
     kind = f"the class {model.__name__}" if isinstance(model, type) else f"a {type(model).__name__}"
-    hint = "call the factory and pass the model" if callable(model) else "pass an nn.Module"
+    hint = _FACTORY if callable(model) else "pass an nn.Module"
     if isinstance(getattr(model, "model", None), nn.Module):
         hint = "pass its .model"
     raise InitcheckError(f"model is {kind}, not an nn.Module; {hint}")

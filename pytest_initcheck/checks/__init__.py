@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pytest_initcheck.checks.activation_growth import Growth
 from pytest_initcheck.checks.attention_heads import Heads
 from pytest_initcheck.checks.causes import attach, outranked
-from pytest_initcheck.checks.construction import Construction
+from pytest_initcheck.checks.construction import WrittenValues
 from pytest_initcheck.checks.contract import Contract
 from pytest_initcheck.checks.copied_layers import Copies
 from pytest_initcheck.checks.dead_units import DeadUnits
@@ -20,7 +20,7 @@ from pytest_initcheck.checks.external_rules import external_rules
 from pytest_initcheck.checks.fits_batch import Fit
 from pytest_initcheck.checks.grouped_fan_out import GroupedFan
 from pytest_initcheck.checks.handwritten import Handwritten
-from pytest_initcheck.checks.ineffective_init import Leftovers
+from pytest_initcheck.checks.ineffective_init import IneffectiveInit
 from pytest_initcheck.checks.initial_loss import InitialLoss
 from pytest_initcheck.checks.inplace_inputs import Rewritten
 from pytest_initcheck.checks.input_scale import InputScale
@@ -42,7 +42,7 @@ from pytest_initcheck.checks.step_size import Movement
 from pytest_initcheck.checks.stream_size import StreamSize
 from pytest_initcheck.checks.symmetry import Symmetry
 from pytest_initcheck.checks.targets import Targets
-from pytest_initcheck.checks.uninitialised import Memory
+from pytest_initcheck.checks.uninitialised import UninitialisedMemory
 from pytest_initcheck.checks.wrong_fan import WrongFan
 from pytest_initcheck.checks.wrong_gain import WrongGain
 from pytest_initcheck.checks.zero_weights import ZeroWeights
@@ -60,10 +60,10 @@ def registered() -> list[Check]:
     """
     found: list[Check] = [
         NonFinite(),
-        Construction(),
+        WrittenValues(),
         Draws(),
         Sharding(),
-        Memory(),
+        UninitialisedMemory(),
         OddBuffers(),
         InputScale(),
         MixedAxes(),
@@ -90,7 +90,7 @@ def registered() -> list[Check]:
         StreamSize(),
         Movement(),
         Copies(),
-        Leftovers(),
+        IneffectiveInit(),
         Rewritten(),
         GroupedFan(),
         WrongFan(),

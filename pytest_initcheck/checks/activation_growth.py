@@ -33,7 +33,18 @@ class Growth:
             reference="LeCun, Bottou, Orr, Müller: Efficient BackProp (1998), section 5, on the "
             "stable learning rate; He, Zhang, Ren, Sun: Delving Deep into Rectifiers (2015)",
             follows=frozenset(
-                {"IC104", "IC201", "IC303", "IC404", "IC501", "IC502", "IC503", "IC701", "IC703"}
+                {
+                    "IC104",
+                    "IC111",
+                    "IC201",
+                    "IC303",
+                    "IC404",
+                    "IC501",
+                    "IC502",
+                    "IC503",
+                    "IC701",
+                    "IC703",
+                }
             )
             | WRONG_SCALES,
             quantity="root mean square of each layer's output, relative to the data's",

@@ -42,7 +42,7 @@ class Heads:
             reference="Zhai et al.: Stabilizing Transformer Training by Preventing Attention "
             "Entropy Collapse (2023); Vaswani et al.: Attention Is All You Need (2017), section "
             "3.2.1",
-            follows=frozenset({"IC104", "IC305", "IC501", "IC502", "IC603", "IC701"}),
+            follows=frozenset({"IC104", "IC111", "IC305", "IC501", "IC502", "IC603", "IC701"}),
             quantity="1 − Σp² of a head, mean over queries that have a choice, relative to that of "
             "equal shares",
             exempt="heads that are uniform; attention whose mean is told as IC305; scores of "

@@ -10,11 +10,12 @@ from pytest_initcheck.checks.prose import percent
 from pytest_initcheck.checks.rule import Rule
 from pytest_initcheck.evidence import Evidence
 from pytest_initcheck.evidence.construction import Built, ConstructionFacts
+from pytest_initcheck.evidence.layer_names import layer_of
 from pytest_initcheck.evidence.write import Write
 from pytest_initcheck.records import Finding, Severity
 
 
-class Construction:
+class WrittenValues:
     """Reads the ledger of a model that was given as a factory; silent where there is none."""
 
     name = "construction"
@@ -164,8 +165,8 @@ def _severity(built: Built) -> Severity:
 
 
 def layers_of(tensors: list[Built]) -> tuple[str, ...]:
-    """The layers that hold them, each once; a parameter of the model as a whole is one itself."""
-    return tuple(dict.fromkeys(built.layer or built.name for built in tensors))
+    """The layers that hold them, each once; `layer_of` names those that the model itself holds."""
+    return tuple(dict.fromkeys(built.layer or layer_of(built.name) for built in tensors))
 
 
 def _share(built: Built) -> str:

@@ -40,7 +40,7 @@ _SINKS = (
     "the loss falls without end as the outputs grow, whatever the input: it takes them for "
     "something that they are not, or has the wrong sign"
 )
-_BROKEN = frozenset({"IC104", "IC306", "IC501", "IC502"})
+_BROKEN = frozenset({"IC104", "IC111", "IC306", "IC501", "IC502"})
 _WITHIN = (
     "a likelihood within the loss takes for logits what was squashed before: it squashes again, "
     "and stays far from its floor even where the model is sure and right"

@@ -34,7 +34,7 @@ class Copies:
             limit="difference of the moves of two copies, relative to the move, above "
             f"{number(_LOCKED)}",
             reference=_SOURCE,
-            follows=frozenset({"IC201", "IC101", "IC104", "IC501"}),
+            follows=frozenset({"IC201", "IC101", "IC104", "IC111", "IC501"}),
             quantity="difference of the moves of layers that start with equal weights, relative "
             "to the move",
             exempt="one tensor under two names, which is tied; constants and formulas (identity, "
@@ -49,7 +49,7 @@ class Copies:
             "separates them, but they begin less diverse than drawn weights",
             limit="no equal random weights",
             reference=_SOURCE,
-            follows=frozenset({"IC201", "IC203", "IC101", "IC104", "IC501"}),
+            follows=frozenset({"IC201", "IC203", "IC101", "IC104", "IC111", "IC501"}),
             quantity="layers with equal random weights that the steps move apart",
             exempt="as for IC203",
             severities=("warning",),

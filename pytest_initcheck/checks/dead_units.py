@@ -13,7 +13,7 @@ from pytest_initcheck.checks.remedy import Remedy
 from pytest_initcheck.checks.remedy_code import fresh_norms, redraw
 from pytest_initcheck.checks.rule import Rule
 from pytest_initcheck.evidence import Array, Evidence, NonlinearityKey
-from pytest_initcheck.evidence.gradient_flow import ending, is_fed, is_gate
+from pytest_initcheck.evidence.gradient_flow import ending, gets_data, is_gate
 from pytest_initcheck.evidence.nonlinearities import CAN_SHUT
 from pytest_initcheck.evidence.signals import all_gone, is_class_loss, pushed_by
 from pytest_initcheck.evidence.transmission import Transmission, transmissions
@@ -51,7 +51,9 @@ class DeadUnits:
             limit="some active unit",
             reference="Lu, Shin, Su, Karniadakis: Dying ReLU and Initialization (2019), arXiv "
             "1903.06733",
-            follows=frozenset({"IC101", "IC102", "IC104", "IC501", "IC502", "IC503", "IC701"}),
+            follows=frozenset(
+                {"IC101", "IC102", "IC104", "IC111", "IC501", "IC502", "IC503", "IC701"}
+            ),
             quantity="share of units whose nonlinearity is flat on every sample of every look, and "
             "whose weights get no gradient",
             exempt=f"zeros after a rectifier as such; layers of fewer than {_MANY} units that "
@@ -69,7 +71,7 @@ class DeadUnits:
             reference="Lu, Shin, Su, Karniadakis: Dying ReLU and Initialization (2019), arXiv "
             "1903.06733",
             follows=frozenset(
-                {"IC101", "IC102", "IC104", "IC301", "IC501", "IC502", "IC503", "IC701"}
+                {"IC101", "IC102", "IC104", "IC111", "IC301", "IC501", "IC502", "IC503", "IC701"}
             ),
             quantity="units that are never active, and those that are always active, over all "
             "samples of all looks",
@@ -88,7 +90,7 @@ class DeadUnits:
             "outputs made smaller, since the large gradients push all wrong classes below zero at "
             "once)",
             reference="PyTorch documentation: CrossEntropyLoss expects unnormalised logits",
-            follows=frozenset({"IC101", "IC104", "IC301", "IC501", "IC502", "IC503"}),
+            follows=frozenset({"IC101", "IC104", "IC111", "IC301", "IC501", "IC502", "IC503"}),
             quantity="rectifiers between the last layer and the output, but for a softmax",
             exempt="a rectifier that a pooling follows, as in SqueezeNet",
             severities=("error", "warning"),
@@ -170,7 +172,7 @@ def _can_die(evidence: Evidence, key: NonlinearityKey, passed: Transmission) -> 
     What is rectified before any layer has run is data, such as a mask; what no data reach is
     a table that the model computes, such as one of positions.
     """
-    if not key.layer or not is_fed(evidence, key):
+    if not key.layer or not gets_data(evidence, key):
         return False
     if passed.family == "rectifier":
         return key.nonlinearity in CAN_SHUT or not is_gate(evidence, key)

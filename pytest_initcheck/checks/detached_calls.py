@@ -30,21 +30,21 @@ class LostCalls:
 
 def lost_calls(evidence: Evidence) -> list[LostCalls]:
     """Layers that learn from some of their calls alone; not where one of several is trained."""
-    found, heard_of = [], _heard(evidence)
+    found, reached = [], _reached(evidence)
     for layer in evidence.order:
         calls = calls_of(evidence, layer)
         lost = [n for n in calls if n.index not in evidence.backward_nodes and not n.shut_off]
         if _LEAST * len(calls) < len(lost) < len(calls) and is_asked(
             evidence, layer, dominates=True
         ):
-            edge = next((edge for n in lost for edge in _unheard(evidence, n, heard_of)), None)
+            edge = next((edge for n in lost for edge in _unreached(evidence, n, reached)), None)
             if edge is not None:
                 share = 1 - len(lost) / len(calls)
                 found.append(LostCalls(layer=layer, share=share, edge=edge))
     return found
 
 
-def _heard(evidence: Evidence) -> set[Made]:
+def _reached(evidence: Evidence) -> set[Made]:
     """The parts that operations with a gradient read, also through what is made of data alone."""
     reached = (node for node in evidence.nodes if node.index in evidence.backward_nodes)
     found = {part for node in reached for part in node.reads}
@@ -52,9 +52,9 @@ def _heard(evidence: Evidence) -> set[Made]:
     return found.union(*(_made_of(evidence, part) for part in plain))
 
 
-def _unheard(evidence: Evidence, call: Node, heard_of: set[Made]) -> Iterator[tuple[Node, Node]]:
+def _unreached(evidence: Evidence, call: Node, reached: set[Made]) -> Iterator[tuple[Node, Node]]:
     """The edges at which a call is cut off that alone reads some of its data."""
-    if any(_is_lost(evidence, part, heard_of) for part in call.reads):
+    if any(_is_lost(evidence, part, reached) for part in call.reads):
         edges = frontier(evidence, call, is_of_calls=True)
         yield from (edge for edge in edges if _comes_back(evidence, *edge))
 
@@ -64,16 +64,16 @@ def _comes_back(evidence: Evidence, source: Node, reader: Node) -> bool:
     return any(node.is_layer and node.layer == source.layer for node in following(evidence, reader))
 
 
-def _is_lost(evidence: Evidence, part: Made, heard_of: set[Made]) -> bool:
+def _is_lost(evidence: Evidence, part: Made, reached: set[Made]) -> bool:
     """Whether a part of the data, or of what gets a gradient, is read by no call that has one."""
     maker = part[0]
-    if part in heard_of:
+    if part in reached:
         return False
-    if maker < 0 or maker in evidence.backward_nodes or any(node == maker for node, _ in heard_of):
+    if maker < 0 or maker in evidence.backward_nodes or any(node == maker for node, _ in reached):
         return True
     if not _is_plain(evidence, part):
         return False
-    return any(_is_lost(evidence, before, heard_of) for before in _made_of(evidence, part))
+    return any(_is_lost(evidence, before, reached) for before in _made_of(evidence, part))
 
 
 def _is_plain(evidence: Evidence, part: Made) -> bool:

@@ -61,7 +61,7 @@ class DrawLaw:
             "singular value of the matrix is that of its mean",
             reference="Baik, Ben Arous, Péché: Phase transition of the largest eigenvalue (2005); "
             "Marchenko, Pastur (1967)",
-            follows=frozenset({"IC101", "IC104", "IC201"}),
+            follows=frozenset({"IC101", "IC104", "IC111", "IC201"}),
             quantity="singular value of the mean over the largest of what was drawn around it",
             exempt="vectors; a note only, where signal and gradient come through",
             severities=("error", "info"),

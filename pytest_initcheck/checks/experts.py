@@ -35,7 +35,7 @@ class Experts:
             f"and {number(ERRORS)} deviations of its logarithm)",
             reference="Shazeer et al.: Outrageously Large Neural Networks (2017), section 4; "
             "Fedus, Zoph, Shazeer: Switch Transformers (2021), section 2.2",
-            follows=frozenset({"IC104", "IC501", "IC502", "IC701"}),
+            follows=frozenset({"IC104", "IC111", "IC501", "IC502", "IC701"}),
             quantity="tokens of the batch that each expert gets",
             exempt="routers that start at zero; tokens that random routers send to few experts, "
             "too (info); choices that do not lead to the loss",
@@ -50,7 +50,7 @@ class Experts:
             limit="no two equal rows, but in a router that starts at zero",
             reference="Goodfellow, Bengio, Courville: Deep Learning (2016), section 8.4: initial "
             "parameters must break symmetry",
-            follows=frozenset({"IC104", "IC201", "IC501"}),
+            follows=frozenset({"IC104", "IC111", "IC201", "IC501"}),
             quantity="experts whose row in the router equals that of another",
             exempt="routers that start at zero; choices that do not lead to the loss",
             severities=("warning",),
@@ -67,7 +67,7 @@ class Experts:
             if equal:
                 yield self._equal(evidence, router, equal)
             else:
-                yield from self._load(evidence, choice)
+                yield from self._load(choice)
 
     def _equal(self, evidence: Evidence, router: Parameter, rows: tuple[int, ...]) -> Finding:
         stats = evidence.start.parameters[router.name].stats
@@ -82,7 +82,7 @@ class Experts:
             code=drawn_like({router.name: (stats.rms if stats else None) or 0.0}),
         )
 
-    def _load(self, evidence: Evidence, choice: ChoiceSnapshot) -> Iterator[Finding]:
+    def _load(self, choice: ChoiceSnapshot) -> Iterator[Finding]:
         idle = tuple(i for i, count in enumerate(choice.counts) if count == 0)
         busiest = max(choice.counts) / sum(choice.counts)
         if idle and _chance_of_none(choice) < _ALPHA:

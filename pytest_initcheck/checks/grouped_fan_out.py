@@ -45,7 +45,7 @@ class GroupedFan:
             f"{number(_Z)} standard errors, for {_GROUPS} groups or more and the gains of "
             "torch.nn.init",
             reference="He, Zhang, Ren, Sun: Delving Deep into Rectifiers (2015), section 2.2",
-            follows=frozenset({"IC101", "IC104", "IC501"}),
+            follows=frozenset({"IC101", "IC104", "IC111", "IC501"}),
             quantity="standard deviation of the weights of a grouped convolution",
             exempt="where a normalisation follows; where weights of another fan-out have the same "
             "standard deviation, as with one σ for all; where the fan-in of a group explains it as "

@@ -24,7 +24,7 @@ class Handwritten:
             limit="the gradient of the negative loss is the negative of the gradient",
             reference="PyTorch documentation: Extending autograd (backward is given grad_output, "
             "and multiplies it by the Jacobian)",
-            follows=frozenset({"IC104", "IC401", "IC501", "IC502", "IC503", "IC504"}),
+            follows=frozenset({"IC104", "IC111", "IC401", "IC501", "IC502", "IC503", "IC504"}),
             quantity="parameters whose gradient is not turned round with the loss",
             exempt="models without a torch.autograd.Function; a loss whose backward leaves "
             "grad_output aside, as that of the last function may; straight-through, surrogate, "

@@ -24,7 +24,7 @@ _CODES = {
 }
 
 
-class Leftovers:
+class IneffectiveInit:
     """Reads module facts from before the first forward pass, which hides them."""
 
     name = "leftovers"

@@ -55,7 +55,18 @@ class InitialLoss:
             "freezing at s = √(2 ln C) of Derrida: Random-energy model (1981); Chizat, Oyallon, "
             "Bach: On Lazy Training (2019)",
             follows=frozenset(
-                {"IC104", "IC201", "IC303", "IC306", "IC501", "IC502", "IC503", "IC701", "IC704"}
+                {
+                    "IC104",
+                    "IC111",
+                    "IC201",
+                    "IC303",
+                    "IC306",
+                    "IC501",
+                    "IC502",
+                    "IC503",
+                    "IC701",
+                    "IC704",
+                }
             )
             | WRONG_SCALES,
             quantity="the first loss L(1), and the least L(α) for α in [0, 1], where α multiplies "

@@ -44,7 +44,7 @@ class InputScale:
             f"({fraction(_SMALL_WARNING)} warning), and a share of at least {number(SHARE_ERROR)} "
             f"({number(SHARE_WARNING)} warning) of the mean square that differs between samples",
             reference=_SOURCE,
-            follows=frozenset({"IC104", "IC501"}),
+            follows=frozenset({"IC104", "IC111", "IC501"}),
             quantity="root mean square and largest absolute value of what the first layer gets",
             exempt="token ids; data that the model itself scales; small or alike inputs where the "
             "model normalises; batches whose samples are all equal",
@@ -59,7 +59,7 @@ class InputScale:
             "factor, and the first loss is its square",
             limit=f"root mean square of regression targets at most {number(_TARGETS)}",
             reference=_SOURCE,
-            follows=frozenset({"IC104", "IC501", "IC701", "IC803"}),
+            follows=frozenset({"IC104", "IC111", "IC501", "IC701", "IC803"}),
             quantity="root mean square of the floating targets that the loss reads",
             exempt="classes; a model whose outputs have the scale of the targets; a loss that no "
             "constant prediction can be given to",

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pytest_initcheck.checks import registered, rules
 from pytest_initcheck.checks.external_rules import external_rules
 from pytest_initcheck.errors import InitcheckError
-from pytest_initcheck.ignores import NEVER, Given, Ignore, closest, covers, parse
+from pytest_initcheck.ignores import NEVER, Ignore, IgnoreSpec, closest, covers, parse
 
 
-def parse_known(given: Given) -> tuple[Ignore, ...]:
+def parse_known(given: IgnoreSpec) -> tuple[Ignore, ...]:
     """The ignores in what a user passes, all of them about rules that there are.
 
     Raises:

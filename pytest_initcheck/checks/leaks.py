@@ -17,8 +17,8 @@ from pytest_initcheck.records import Finding
 
 # Behind a layer that is dead, without values or without a slope, nothing can be seen to be read.
 _DEAD = frozenset({
-    "IC101", "IC102", "IC104", "IC107", "IC201", "IC301", "IC302", "IC303", "IC304", "IC305",
-    "IC306", "IC401", "IC402", "IC403", "IC404", "IC501", "IC502", "IC701",
+    "IC101", "IC102", "IC104", "IC107", "IC111", "IC201", "IC301", "IC302", "IC303", "IC304",
+    "IC305", "IC306", "IC401", "IC402", "IC403", "IC404", "IC501", "IC502", "IC701",
 })  # fmt: skip
 
 
@@ -43,7 +43,7 @@ class Leaks:
             "at another place",
             reference="Lightning-AI/pytorch-lightning #1237, which asks for this very test, and "
             "lightning-bolts #568, where batch normalisation set off its false alarm",
-            follows=frozenset({"IC104", "IC501", "IC819"}),
+            follows=frozenset({"IC104", "IC111", "IC501", "IC819"}),
             quantity="samples whose output moves when one other is replaced, with batch statistics "
             "held, dropout off and parameters near zero filled with noise",
             exempt="statistics of the batch beside the samples' own values (normalisation), "
@@ -63,7 +63,7 @@ class Leaks:
             "the class is that of a causal language model, but its config.is_decoder is false)",
             reference="huggingface/transformers #48745: four causal language models attended to "
             "the future from v5.9.0 on",
-            follows=frozenset({"IC104", "IC501"}),
+            follows=frozenset({"IC104", "IC111", "IC501"}),
             quantity="positions before the one that is replaced whose output moves, with batch "
             "statistics held, dropout off and parameters near zero filled with noise",
             severities=("error", "warning"),

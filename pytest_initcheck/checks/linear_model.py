@@ -37,7 +37,7 @@ class LinearModel:
             "lies between the best constant and the floor, beyond what as many numbers reach by "
             "chance, and the steps were not seen to learn; else info)",
             reference="by associativity: W₂(W₁x + b₁) + b₂ = (W₂W₁)x + W₂b₁ + b₂",
-            follows=frozenset({"IC104", "IC501"}),
+            follows=frozenset({"IC104", "IC111", "IC501"}),
             quantity="trained layers of a model of sums and products with weights alone",
             exempt="a single layer; hidden layers that are narrower than what they stand between; "
             "convolutions and tables; frozen layers; a hidden layer that is an output, too",

@@ -1,16 +1,18 @@
-"""Axes that a reshape took for others."""
+"""Axes that a reshape took for others, in the program or before it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pytest_initcheck.checks.prose import number
 from pytest_initcheck.checks.rule import Rule
 from pytest_initcheck.evidence import Evidence, Reshape
+from pytest_initcheck.evidence.interleaving import ERROR_RATE, FEWEST, MOST_CHANNELS
 from pytest_initcheck.records import Finding
 
 
 class MixedAxes:
-    """Judges the reshapes after which something read an axis that holds parts of several."""
+    """Judges reshapes after which something reads an axis that holds parts of several."""
 
     name = "axes"
     rules: tuple[Rule, ...] = (
@@ -36,9 +38,34 @@ class MixedAxes:
             remedy="move the axes with permute, transpose or pixel_shuffle, and reshape only to "
             "join neighbours or to cut an axis up",
         ),
+        Rule(
+            id="IC824",
+            title="images with their channels between their pixels",
+            cause="the images look as if a reshape had made channels of their last axis: "
+            "neighbours of one channel lie as many places apart as there are channels, and what "
+            "a convolution takes for one channel holds parts of all",
+            limit="no distance at which rows, and columns, are more alike than next to each "
+            f"other: t-tests over the samples, each at an error rate of {number(ERROR_RATE)}",
+            reference="by the order of values in memory; PyTorch documentation: torch.permute",
+            quantity="mean square difference of neighbouring rows, over that of rows as many "
+            "apart as there are channels",
+            exempt=f"fewer than {FEWEST} samples; a single channel, or more than "
+            f"{MOST_CHANNELS}; images whose neighbours are not alike, such as noise",
+            severities=("warning",),
+            remedy="images.permute(0, 3, 1, 2) of (samples, rows, columns, channels), in place of "
+            "the reshape",
+        ),
     )
 
     def run(self, evidence: Evidence) -> Iterator[Finding]:
+        for images in evidence.interleaved:
+            quantity = (
+                f"mean square difference of neighbouring rows of {images.place} {images.shape}, "
+                f"over that of rows {images.shape[1]} apart"
+            )
+            yield self.rules[1].found(
+                self.name, "warning", (), quantity, measured=images.ratio, limit=1.0
+            )
         for found in evidence.reshapes:
             yield self.rules[0].found(
                 self.name,

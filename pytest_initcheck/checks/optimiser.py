@@ -27,7 +27,7 @@ _UPHILL = 0.2
 _FROZEN = "every parameter of the model is frozen (requires_grad=False): nothing can be trained"
 _THAW = "leave some parameter trainable: parameter.requires_grad_(True)"
 _EMPTY = "the optimiser holds no trainable parameter of the model: no step can change it"
-_WEIGHTS = frozenset({"IC104", "IC501", "IC502", "IC503", "IC504"})
+_WEIGHTS = frozenset({"IC104", "IC111", "IC501", "IC502", "IC503", "IC504"})
 
 
 _UNDAMPED = (

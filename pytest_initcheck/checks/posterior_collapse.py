@@ -27,7 +27,7 @@ class Collapse:
             reference="Rose: Deterministic annealing (1998), on the first split of a code at 2 c "
             "λ; Lucas, Tucker, Grosse, Norouzi: Don't Blame the ELBO! (2019): a linear "
             "variational autoencoder uses a component whose variance is above that of the noise",
-            follows=frozenset({"IC104", "IC501", "IC502", "IC503", "IC803"}),
+            follows=frozenset({"IC104", "IC111", "IC501", "IC502", "IC503", "IC803"}),
             quantity="loss of the best constant output less the lowest, times twice the share of "
             "the largest principal component or 1/ln N, over what a nat of all samples costs",
             exempt="losses without a divergence of means and log-variances from N(0, 1); a weight "

@@ -48,7 +48,7 @@ class Saturation:
             limit=f"the median unit passes at least {percent(SHUT)} of the gradient that it could "
             f"(warning: {percent(OPEN)})",
             reference=_SOURCE,
-            follows=frozenset({"IC104", "IC201", "IC501", "IC502", "IC701"}),
+            follows=frozenset({"IC104", "IC111", "IC201", "IC501", "IC502", "IC701"}),
             quantity="median over the units of the mean slope of the nonlinearity, relative to its "
             "steepest",
             exempt="the model's output; gates that a bias holds open or shut, such as the forget "
@@ -65,7 +65,7 @@ class Saturation:
             "position, and its gradient is lost",
             limit=f"mean of 1 − Σp², relative to uniform attention, at least {percent(ATTENTION)}",
             reference="Vaswani et al.: Attention Is All You Need (2017), section 3.2.1",
-            follows=frozenset({"IC104", "IC501", "IC502", "IC701"}),
+            follows=frozenset({"IC104", "IC111", "IC501", "IC502", "IC701"}),
             quantity="mean over all softmaxes of 1 − Σp², relative to that of equal weights",
             exempt="a softmax on the output, or over a single position; scores of normalised "
             "queries and keys, whose gain is a temperature to learn; masked positions do not count",

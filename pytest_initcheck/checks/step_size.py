@@ -13,17 +13,29 @@ from pytest_initcheck.checks.rule import Rule
 from pytest_initcheck.evidence import Evidence, Parameter
 from pytest_initcheck.evidence.loss_trajectory import BLOWN, TINY
 from pytest_initcheck.evidence.signals import (
-    STRIDE,
-    STRIDE_CLASSES,
+    DIVERGES,
+    DIVERGES_CLASSES,
+    divergence_limit,
     largest_gradient,
-    largest_stride,
     overshoots,
     used_parameters,
 )
 from pytest_initcheck.records import Finding, Severity
 
 _BROKEN = frozenset(
-    {"IC101", "IC104", "IC301", "IC401", "IC402", "IC403", "IC501", "IC503", "IC504", "IC701"}
+    {
+        "IC101",
+        "IC104",
+        "IC111",
+        "IC301",
+        "IC401",
+        "IC402",
+        "IC403",
+        "IC501",
+        "IC503",
+        "IC504",
+        "IC701",
+    }
 )
 # A weight that moves by this part of itself in a step needs ten (a hundred) million steps to
 # become another one; float32 resolves 6e-8 of it.
@@ -108,8 +120,8 @@ class Movement:
             "several times over: the learning rate is too large for these weights and these data",
             limit=f"loss after the steps at most {number(BLOWN)} times the first loss or chance "
             "(warning: at any step from which it comes back), with the optimiser that was passed; "
-            f"where gradient descent raises it, a rate of at most {number(STRIDE)} times the "
-            f"inverse of the largest curvature ({number(STRIDE_CLASSES)} for classes)",
+            f"where gradient descent raises it, a rate of at most {number(DIVERGES)} times the "
+            f"inverse of the largest curvature ({number(DIVERGES_CLASSES)} for classes)",
             reference="LeCun, Bottou, Orr, Müller: Efficient BackProp (1998), section 5: a step "
             "beyond twice the inverse curvature diverges; Lewkowycz et al.: The large learning "
             "rate phase of deep learning: the catapult mechanism (2020): up to 4 times it a "
@@ -197,7 +209,7 @@ class Movement:
         )
 
     def _blown(self, evidence: Evidence) -> Iterator[Finding]:
-        losses, stride = evidence.trajectory, evidence.sharpness or 0.0
+        losses, sharpness = evidence.trajectory, evidence.sharpness or 0.0
         cause = ""
         if losses.blown_up:
             quantity, measured, limit = (
@@ -207,7 +219,7 @@ class Movement:
             )
         elif overshoots(evidence):
             quantity = "learning rate times the largest curvature, over 1 + momentum"
-            measured, limit = stride, largest_stride(evidence)
+            measured, limit = sharpness, divergence_limit(evidence)
             cause = _OVERSHOT
         elif losses.spiked:
             quantity = "largest loss during the steps over the first"

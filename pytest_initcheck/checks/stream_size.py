@@ -38,7 +38,9 @@ class StreamSize:
             "dtype: a normalisation does not bring back what rounding took",
             reference="Hanin, Rolnick: How to Start Training (2018), theorem 6; Zhang, Dauphin, "
             "Ma: Fixup Initialization (2019), section 2",
-            follows=frozenset({"IC104", "IC407", "IC501", "IC502", "IC503", "IC701", "IC703"}),
+            follows=frozenset(
+                {"IC104", "IC111", "IC407", "IC501", "IC502", "IC503", "IC701", "IC703"}
+            ),
             quantity="root mean square of a residual stream behind its last addition over that "
             "before its first",
             exempt="models without normalisation (IC404, IC405); streams whose end is normalised "

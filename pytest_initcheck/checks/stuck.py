@@ -70,13 +70,15 @@ def _check(loss: Any) -> None:
 def _is_good(point: CriticalPoint, loss: float | None) -> bool:
     if loss is not None:
         return point.loss <= loss
-    return point.chance is not None and abs(point.loss) <= point.tolerance * point.chance
+    return (
+        point.best_constant is not None and abs(point.loss) <= point.tolerance * point.best_constant
+    )
 
 
 def _allowed(point: CriticalPoint) -> float:
-    if point.chance is None:
+    if point.best_constant is None:
         return math.inf
-    return point.chance - point.tolerance * abs(point.chance)
+    return point.best_constant - point.tolerance * abs(point.best_constant)
 
 
 def _found(
@@ -84,8 +86,8 @@ def _found(
 ) -> Finding:
     names = [f"{name} {share:.0%}" for name, share in list(point.direction.items())[:3]]
     facts = [f"training stands still: {point}"]
-    if point.chance is not None:
-        facts.append(f"the best constant prediction costs {point.chance:.4g}")
+    if point.best_constant is not None:
+        facts.append(f"the best constant prediction costs {point.best_constant:.4g}")
     if point.kind == "saddle":
         facts.append(f"the loss falls along {', '.join(names)}")
     return replace(

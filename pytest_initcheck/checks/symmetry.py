@@ -51,7 +51,7 @@ class Symmetry:
             limit="distance between the gradients of two units, relative to the gradient, above "
             "rounding",
             reference="Goodfellow, Bengio, Courville: Deep Learning (2016), section 8.4",
-            follows=frozenset({"IC101", "IC104", "IC501", "IC502", "IC503"}),
+            follows=frozenset({"IC101", "IC104", "IC111", "IC501", "IC502", "IC503"}),
             quantity="distance between the gradients of units that start equal, relative to the "
             "gradient, over all steps",
             exempt="equal units that get different gradients (one constant layer, a constant "
@@ -67,7 +67,7 @@ class Symmetry:
             limit="distance between the gradients of two units that start within "
             f"{number(NEARLY)} of each other, relative to the gradient, above {number(_NEAR)}",
             reference="Goodfellow, Bengio, Courville: Deep Learning (2016), section 8.4",
-            follows=frozenset({"IC101", "IC104", "IC501", "IC502", "IC503"}),
+            follows=frozenset({"IC101", "IC104", "IC111", "IC501", "IC502", "IC503"}),
             quantity="distance between the gradients of units that start nearly equal, relative to "
             "the gradient, over all steps",
             exempt=f"as for IC201; where fewer than {percent(MANY)} of the units are close to "

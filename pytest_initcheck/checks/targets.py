@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from pytest_initcheck.checks.cuts import is_solved
@@ -20,10 +21,14 @@ _SOLVED = (
     "the loss is at its lowest before the first step, and no parameter gets any gradient: what it "
     "asks for, such as a margin, is met by any weights"
 )
+_CROSSED = (
+    "two results that have a value for each sample, of different shapes, are made into one with a "
+    "value for each pair of samples: what belongs to one is combined with what belongs to all"
+)
 _EQUAL = "the inputs are the same for every sample, and the targets are not: nothing tells which"
 # The square of what single precision rounds away.
 _ROUNDING = 1e-13
-_DATA = frozenset({"IC104", "IC501", "IC502", "IC503", "IC504", "IC803", "IC804"})
+_DATA = frozenset({"IC104", "IC111", "IC501", "IC502", "IC503", "IC504", "IC803", "IC804"})
 
 
 class Targets:
@@ -42,7 +47,9 @@ class Targets:
             reference="PyTorch documentation: broadcasting semantics; MSELoss warns of it",
             follows=_DATA,
             quantity="values of the broadcast of outputs and targets, over those of the larger",
-            exempt="comparisons of all pairs for which a constant is not the best answer",
+            exempt="comparisons of all pairs for which a constant is not the best answer; of two "
+            "results (warning), what an axis was put in for, and a tensor against itself",
+            severities=("error", "warning"),
             remedy="give both one shape: output.squeeze(-1), or targets.unsqueeze(-1)",
         ),
         Rule(
@@ -130,6 +137,8 @@ class Targets:
         facts = evidence.objective
         if facts is None or not facts.has_equal_inputs:
             yield from self._constant_output(evidence)
+        if facts is None or facts.broadcast is None:
+            yield from self._crossed(evidence)
         if facts is None:
             return
         if facts.has_equal_inputs and facts.sides and not facts.has_equal_targets:
@@ -138,11 +147,18 @@ class Targets:
                 measured=0, limit=1, cause=_EQUAL,
             )  # fmt: skip
         yield from self._nothing(facts)
-        if facts.is_unpaired and not facts.asks_nothing and facts.broadcast is not None:
+        if not facts.asks_nothing:
+            yield from self._unpaired(evidence, facts)
+        yield from self._given_away(evidence, facts)
+        yield from self._misread(facts)
+
+    def _unpaired(self, evidence: Evidence, facts: ObjectiveFacts) -> Iterator[Finding]:
+        """Where the loss asks for something: pairs that do not matter, and nothing to learn."""
+        if facts.is_unpaired and facts.broadcast is not None:
             first, second = facts.broadcast
             quantity = f"move of the loss as samples change places (shapes {first} and {second})"
             yield self.rules[0].found(self.name, "error", (), quantity, measured=0.0, limit=0.0)
-        if is_solved(evidence) and not facts.asks_nothing and facts.samples > 1:
+        if is_solved(evidence) and facts.samples > 1:
             yield self.rules[1].found(
                 self.name,
                 "warning",
@@ -152,7 +168,8 @@ class Targets:
                 limit=0.0,
                 cause=_SOLVED,
             )
-        yield from self._given_away(evidence, facts)
+
+    def _misread(self, facts: ObjectiveFacts) -> Iterator[Finding]:
         if facts.mispaired:
             yield self.rules[4].found(
                 self.name,
@@ -170,6 +187,20 @@ class Targets:
                 f"targets that the loss does not read ({', '.join(facts.unread)})",
                 measured=len(facts.unread),
                 limit=0,
+            )
+
+    def _crossed(self, evidence: Evidence) -> Iterator[Finding]:
+        for found in evidence.crossings[:1]:
+            first, second = found.shapes
+            yield self.rules[0].found(
+                self.name,
+                "warning",
+                [found.owner] if found.owner else [],
+                f"values of what {found.operator} made of shapes {first} and {second}, over those "
+                "of the larger",
+                measured=math.prod(found.shape) / max(math.prod(first), math.prod(second)),
+                limit=1.0,
+                cause=_CROSSED,
             )
 
     def _nothing(self, facts: ObjectiveFacts) -> Iterator[Finding]:

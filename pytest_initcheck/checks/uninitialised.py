@@ -20,7 +20,7 @@ _FEW = 4
 _LARGE = 1e3
 
 
-class Memory:
+class UninitialisedMemory:
     """Recognises arbitrary bytes by exponents that no initialiser draws."""
 
     name = "memory"
@@ -35,7 +35,7 @@ class Memory:
             f"{number(_SPREAD)} times the median",
             reference="IEEE 754: the exponents of arbitrary bytes spread over the whole range; "
             "PyTorch documentation: torch.nn.Module.to_empty",
-            follows=frozenset({"IC501", "IC111"}),
+            follows=frozenset({"IC111", "IC501"}),
             quantity="smallest |value| above zero, and the largest over the median of those above "
             "zero, of every trainable parameter",
             exempt="frozen parameters and buffers; what was recorded as written, where the model "

@@ -60,7 +60,7 @@ class WrongFan:
             reference="PyTorch documentation: torch.nn.init.kaiming_uniform_ (fans are those of "
             "x @ w.T; for x @ w pass the transposed weight); He et al.: Delving Deep into "
             "Rectifiers (2015), section 2.2",
-            follows=frozenset({"IC101", "IC104", "IC501"}),
+            follows=frozenset({"IC101", "IC104", "IC111", "IC501"}),
             quantity="standard deviation that was drawn over the one that the layer's fan gives",
             exempt="defaults of torch's own modules; weights whose standard deviation is another "
             "by the end; where a normalisation takes the scale back; fan-out that was asked for; "

@@ -43,7 +43,7 @@ class WrongGain:
             reference="He et al.: Delving Deep into Rectifiers (2015); Glorot, Bengio: "
             "Understanding the difficulty of training deep feedforward networks (2010); PyTorch "
             "documentation of torch.nn.init.calculate_gain",
-            follows=frozenset({"IC101", "IC104", "IC131", "IC501"}),
+            follows=frozenset({"IC101", "IC104", "IC111", "IC131", "IC501"}),
             quantity="gain of the initialiser",
             exempt="defaults of torch's own modules, and the slope that is theirs; layers that no "
             "nonlinearity follows; where a normalisation takes the scale back; gates; a note only "

@@ -37,7 +37,7 @@ class ZeroWeights:
             "the product that would move them is zero",
             limit="some non-zero gradient within the steps taken",
             reference="Goodfellow, Bengio, Courville: Deep Learning (2016), section 8.4",
-            follows=frozenset({"IC104", "IC501", "IC306"}),
+            follows=frozenset({"IC104", "IC111", "IC501", "IC306"}),
             quantity="largest |gradient| of the zero weights over all looks; largest weight as the "
             "layer uses it, where it is made of parameters",
             exempt="zero weights that receive a gradient within the steps (a zero head, one zero "
@@ -54,7 +54,7 @@ class ZeroWeights:
             limit="a zero gain only where a residual connection passes the signal on",
             reference="Goyal et al.: Accurate, Large Minibatch SGD (2017), section 5.1, on zero "
             "gains in residual blocks",
-            follows=frozenset({"IC101", "IC104", "IC501"}),
+            follows=frozenset({"IC101", "IC104", "IC111", "IC501"}),
             quantity="largest |gain| of a normalisation through which every path to the output "
             "runs",
             exempt="where something runs beside the zero gain, such as a residual connection; a "
@@ -69,7 +69,7 @@ class ZeroWeights:
             limit="at least two values",
             reference="Ba, Kiros, Hinton: Layer Normalization (2016); Wu, He: Group Normalization "
             "(2018)",
-            follows=frozenset({"IC104", "IC501"}),
+            follows=frozenset({"IC104", "IC111", "IC501"}),
             quantity="values over which a layer or group normalisation takes mean and variance",
             exempt="as for IC102",
             remedy="normalise over two features or more, or leave the normalisation out",

@@ -87,6 +87,14 @@ def add_data(parser: argparse.ArgumentParser) -> None:
         metavar="TARGET",
         help="a function that returns the batch, or a DataLoader, in place of random data",
     )
+    _add_kinds(group)
+    group.add_argument(
+        "--seed", type=whole, action=Once, default=0, metavar="N", help="(default: 0)"
+    )
+
+
+def _add_kinds(group: argparse._ArgumentGroup) -> None:
+    """What kinds of numbers inputs and targets are."""
     targets = group.add_mutually_exclusive_group()
     targets.add_argument(
         "--classes",
@@ -109,9 +117,6 @@ def add_data(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="inputs are token ids below N (default: normal, or as the model's embeddings say)",
     )
-    group.add_argument(
-        "--seed", type=whole, action=Once, default=0, metavar="N", help="(default: 0)"
-    )
 
 
 def add_training(parser: argparse.ArgumentParser) -> None:
@@ -132,6 +137,20 @@ def add_training(parser: argparse.ArgumentParser) -> None:
         metavar="TARGET",
         help="MODULE:NAME of (model, batch), which returns the loss",
     )
+    _add_steps(group)
+    group.add_argument(
+        "--dtype",
+        action=Once,
+        choices=DTYPES,
+        default="float32",
+        help="of the model (default: %(default)s)",
+    )
+    group.add_argument(
+        "--device", action=Once, choices=DEVICES, default="cpu", help="(default: %(default)s)"
+    )
+
+
+def _add_steps(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--optimizer",
         action=Once,
@@ -148,16 +167,6 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--steps", type=count, action=Once, default=5, metavar="N", help="(default: 5)"
     )
-    group.add_argument(
-        "--dtype",
-        action=Once,
-        choices=DTYPES,
-        default="float32",
-        help="of the model (default: %(default)s)",
-    )
-    group.add_argument(
-        "--device", action=Once, choices=DEVICES, default="cpu", help="(default: %(default)s)"
-    )
 
 
 def add_judging(parser: argparse.ArgumentParser) -> None:
@@ -170,6 +179,17 @@ def add_judging(parser: argparse.ArgumentParser) -> None:
         help="where to write the HTML report, run.json beside it: a file, a folder, or off "
         "(default: %(default)s)",
     )
+    _add_rules(parser)
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.add_argument(
+        "--histograms",
+        action="store_true",
+        help="with --json: also everything that was measured, with histograms",
+    )
+
+
+def _add_rules(parser: argparse.ArgumentParser) -> None:
+    """Which findings there may be, and which of them count."""
     parser.add_argument(
         "--ignore",
         action="append",
@@ -196,12 +216,6 @@ def add_judging(parser: argparse.ArgumentParser) -> None:
         "--thorough",
         action="store_true",
         help="also ask whether the model can fit the batch, with at most 300 more steps",
-    )
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
-    parser.add_argument(
-        "--histograms",
-        action="store_true",
-        help="with --json: also everything that was measured, with histograms",
     )
 
 

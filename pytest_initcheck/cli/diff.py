@@ -23,7 +23,7 @@ from pytest_initcheck.session.settings import Settings
 _STATUSES = ("match", "changed", "missing", "obsolete")
 
 
-class Told(NamedTuple):
+class ComparedEntry(NamedTuple):
     """An entry of a test, its comparison, and that in words."""
 
     nodeid: str
@@ -48,10 +48,10 @@ def diff(arguments: argparse.Namespace) -> int:
     return OK if set(counts) <= {"match"} else FOUND
 
 
-def _of_baselines(arguments: argparse.Namespace) -> list[Told]:
+def _of_baselines(arguments: argparse.Namespace) -> list[ComparedEntry]:
     baselines, settings = baselines_of(arguments)
     return [
-        Told(test.nodeid, name, found, _in_words(test, name, found))
+        ComparedEntry(test.nodeid, name, found, _in_words(test, name, found))
         for run in runs.read(arguments.run, settings)
         for test in runs.compared(run)
         for name, found in comparisons(baselines, test, settings, run.record.provenance)
@@ -63,13 +63,13 @@ def _in_words(test: TestRecord, name: str, found: Comparison) -> str:
     return format_comparison(found, name, test.nodeid, blocked)
 
 
-def _as_data(told: Told) -> dict[str, Any]:
+def _as_data(told: ComparedEntry) -> dict[str, Any]:
     # What was expected is in the baseline, and as large.
     comparison = encode(dataclasses.replace(told.comparison, expected=None))
     return {"nodeid": told.nodeid, "entry": told.entry, **comparison}
 
 
-def _of_two(arguments: argparse.Namespace) -> list[Told]:
+def _of_two(arguments: argparse.Namespace) -> list[ComparedEntry]:
     settings = settings_of(arguments.rootdir, arguments.baselines)
     first, second = ((name, runs.stored([name])) for name in arguments.run)
     return list(_between(EarlierRun(*first), second, settings))
@@ -77,7 +77,7 @@ def _of_two(arguments: argparse.Namespace) -> list[Told]:
 
 def _between(
     earlier: EarlierRun, later: tuple[str, Sequence[runs.Run]], settings: Settings
-) -> Iterator[Told]:
+) -> Iterator[ComparedEntry]:
     name, found = later
     tests = tests_of(found)
     gone = [TestRecord(nodeid=nodeid) for nodeid in earlier.tests if nodeid not in tests]
@@ -86,7 +86,7 @@ def _between(
         known = comparisons(earlier, test, settings, provenance, is_baseline=False)
         for entry, comparison in known:
             text = _of_runs(comparison, entry, (earlier.name, name))
-            yield Told(test.nodeid, entry, comparison, text)
+            yield ComparedEntry(test.nodeid, entry, comparison, text)
 
 
 def _of_runs(comparison: Comparison, entry: str, names: tuple[str, str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,7 @@ from pytest_initcheck.curvature.vectors import Coordinates, coordinates
 from pytest_initcheck.distributed.together import as_one, bare, joined
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.inputs import adapted
+from pytest_initcheck.ledger import Recorded, built
 
 TOLERANCE = 1e-3
 STEPS = 64
@@ -35,7 +37,7 @@ MEMORY = 2_000_000_000  # bytes that the basis of the Lanczos process may take
 
 
 def critical_point(
-    model: nn.Module,
+    model: nn.Module | Callable[[], nn.Module] | Recorded,
     batch: Any,
     loss_fn: LossFunction | None = None,
     forward: Forward | None = None,
@@ -64,9 +66,10 @@ def critical_point(
         InitcheckError: wrong use or bad input, or a loss or gradient that is not finite.
     """
     _check_numbers(steps, seed, tolerance)
-    with joined(model) as spread:
-        given = adapted(bare(model, spread), batch, loss_fn, forward=forward)
-        whole = as_one(model, spread, given.batch, None)
+    module, _ = built(model)
+    with joined(module) as spread:
+        given = adapted(bare(module, spread), batch, loss_fn, forward=forward)
+        whole = as_one(module, spread, given.batch, None)
         with opened(whole.model, whole.batch, given.loss_fn, given.forward, device) as program:
             program.materialise()
             return examined(program, steps=steps, seed=seed, tolerance=tolerance)
@@ -108,24 +111,24 @@ def _examine(
 ) -> CriticalPoint:
     loss, gradient = float(product.result.loss.detach()), float(product.gradient.norm())
     _check_finite(loss, product.gradient)
-    chance, tolerance = constant_loss(program, product.result), search.tolerance
+    best_constant, tolerance = constant_loss(program, product.result), search.tolerance
     start, steps = _random(place, search.seed), _affordable(search.steps, place)
     basis = krylov(product, start, steps, place.eps, place.storage)
-    ends = _ends(basis, product, place)
+    extremes = _extremes(basis, product, place)
     reach = max(1.0, float(place.join(place.parameters).norm()))
     # Where the loss itself is nothing but rounding, a share of it says nothing.
-    scale = max(abs(loss), place.eps * (chance or 0.0))
+    scale = max(abs(loss), place.eps * (best_constant or 0.0))
     return CriticalPoint(
         loss=loss,
         gradient_norm=gradient,
-        decrease=predicted_decrease(gradient, ends.curvature, reach, scale),
-        largest=ends.largest,
-        smallest=ends.smallest,
-        rounding=ends.rounding,
-        negligible=max(2 * tolerance * scale / reach**2, ends.curvature / PATIENCE),
+        decrease=predicted_decrease(gradient, extremes.curvature, reach, scale),
+        largest=extremes.largest,
+        smallest=extremes.smallest,
+        rounding=extremes.rounding,
+        negligible=max(2 * tolerance * scale / reach**2, extremes.curvature / PATIENCE),
         tolerance=tolerance,
-        chance=chance,
-        direction=ends.direction,
+        best_constant=best_constant,
+        direction=extremes.direction,
         parameters=place.count,
         steps=basis.steps,
         method=product.method,
@@ -156,7 +159,7 @@ def _affordable(steps: int, place: Coordinates) -> int:
 
 
 @dataclass(frozen=True)
-class _Ends:
+class _Extremes:
     smallest: Eigenvalue
     largest: Eigenvalue
     rounding: float
@@ -167,7 +170,7 @@ class _Ends:
         return max(abs(self.smallest.value), abs(self.largest.value))
 
 
-def _ends(basis: Krylov, product: Product, place: Coordinates) -> _Ends:
+def _extremes(basis: Krylov, product: Product, place: Coordinates) -> _Extremes:
     """Both ends of the spectrum, each from a product with its own Ritz vector."""
     values, vectors = basis.ritz()
     rounding = basis.asymmetry + place.eps * float(abs(values).max())
@@ -180,7 +183,7 @@ def _ends(basis: Krylov, product: Product, place: Coordinates) -> _Ends:
         rounding = max(rounding, product.doubt(vector, image))
         measured.append((value, residual))
     (high, above), (low, below) = measured
-    return _Ends(
+    return _Extremes(
         Eigenvalue(low, below + rounding, min(low, basis.bound(-1))),
         Eigenvalue(high, above + rounding, max(high, basis.bound(1))),
         rounding,

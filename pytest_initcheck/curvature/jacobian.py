@@ -32,6 +32,7 @@ from pytest_initcheck.curvature.point import Outermost
 from pytest_initcheck.curvature.smooth import smooth
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.inputs import adapted
+from pytest_initcheck.ledger import Recorded, built
 from pytest_initcheck.records import RunRecord
 
 STEPS = 128
@@ -126,7 +127,7 @@ class Jacobian:
 
 
 def jacobian(
-    model: nn.Module,
+    model: nn.Module | Callable[[], nn.Module] | Recorded,
     batch: Any,
     forward: Forward | None = None,
     device: str | torch.device | None = None,
@@ -155,8 +156,9 @@ def jacobian(
     validate.check_steps(steps)
     if isinstance(samples, bool) or not isinstance(samples, int) or samples < 1:
         raise InitcheckError(f"samples is {samples!r}; pass how many, from 1 up")
-    given = adapted(model, batch, None if forward else _no_loss, forward=forward)
-    with opened(model, given.batch, given.loss_fn, given.forward, device) as program:
+    module, _ = built(model)
+    given = adapted(module, batch, None if forward else _no_loss, forward=forward)
+    with opened(module, given.batch, given.loss_fn, given.forward, device) as program:
         program.materialise()
         function = _Function(program)
         found = [_measured(function, i, steps, seed) for i in range(min(samples, function.count))]

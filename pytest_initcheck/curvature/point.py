@@ -51,7 +51,7 @@ class CriticalPoint(Displayed):
         negligible: a curvature so small that it changes the loss by less than ``tolerance`` of
             itself over a distance of max(1, ‖w‖), or less than a millionth of the largest.
         tolerance: the relative change of the loss that counts.
-        chance: the loss of the best constant prediction, None where that is not known.
+        best_constant: the loss of the best constant prediction, None where that is not known.
         direction: the share of each parameter in the (squared) eigenvector of ``smallest``,
             largest first: along it the loss falls, where it falls.
         parameters: how many trainable parameters took part.
@@ -68,7 +68,7 @@ class CriticalPoint(Displayed):
     rounding: float
     negligible: float
     tolerance: float
-    chance: float | None
+    best_constant: float | None
     direction: dict[str, float]
     parameters: int
     steps: int

@@ -15,13 +15,13 @@ SIZES = {"train": 5_000, "test": 1_000}
 SEED = 20_240
 
 
-def stratified(labels: Array, size: int, seed: int = SEED) -> Array:
+def stratified(labels: Array, size: int) -> Array:
     """Indices of ``size`` samples, in random order, that keep the share of every class.
 
     Classes get the integer part of their share; the samples then missing go to the classes with
     the largest remainder.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(SEED)
     classes, counts = np.unique(labels, return_counts=True)
     shares = counts * size / len(labels)
     take = np.floor(shares).astype(int)

@@ -11,7 +11,7 @@ from pytest_initcheck.serialization import decode, encode
 
 
 @dataclass(frozen=True)
-class Told:
+class Conclusions:
     """What a diagnosis says, as plain data."""
 
     record: RunRecord
@@ -19,7 +19,7 @@ class Told:
     ignored: tuple[Finding, ...]
 
 
-def told_by_first(mine: Told, ranks: Ranks) -> Told | None:
+def told_by_first(mine: Conclusions, ranks: Ranks) -> Conclusions | None:
     """What the first rank found, None where this one found the same; all have to call this.
 
     Raises:
@@ -27,4 +27,4 @@ def told_by_first(mine: Told, ranks: Ranks) -> Told | None:
     """
     text = json.dumps(encode(mine), allow_nan=False).encode()
     first, *_ = ranks.exchange(text)
-    return None if first == text else decode(Told, json.loads(first))
+    return None if first == text else decode(Conclusions, json.loads(first))

@@ -24,7 +24,7 @@ def of_all(subject: Subject, spread: Spread, unshard: bool | None) -> Subject:
         InitcheckError: it cannot be, or another rank failed.
     """
     if unshard is None:
-        unshard = fits_whole(spread.model, spread.ranks)
+        unshard = fits_whole(spread, subject.batch, subject.loss_fn, subject.forward)
     return _put_together(subject, spread) if unshard else _parted(subject, spread)
 
 

@@ -20,7 +20,8 @@ from pytest_initcheck.checks.known_ignores import parse_known
 from pytest_initcheck.checks.optimiser import Optimiser
 from pytest_initcheck.checks.remedy import Remedy
 from pytest_initcheck.checks.verdict import verdict_of
-from pytest_initcheck.diagnosis.agree import Told, told_by_first
+from pytest_initcheck.checks.written_by import with_lines
+from pytest_initcheck.diagnosis.agree import Conclusions, told_by_first
 from pytest_initcheck.diagnosis.by_ranks import of_all
 from pytest_initcheck.diagnosis.gather import gather
 from pytest_initcheck.diagnosis.sigma_range import sigma_range
@@ -34,7 +35,7 @@ from pytest_initcheck.evidence.construction import ConstructionFacts
 from pytest_initcheck.evidence.dependencies import Dependencies
 from pytest_initcheck.evidence.learning import Learning
 from pytest_initcheck.evidence.sigma_range import SigmaRange
-from pytest_initcheck.ignores import Given, Ignore
+from pytest_initcheck.ignores import Ignore, IgnoreSpec
 from pytest_initcheck.inputs import adapted
 from pytest_initcheck.ledger import Recorded, built
 from pytest_initcheck.ranks.ranks import Ranks
@@ -232,7 +233,7 @@ def diagnose(
     device: str | torch.device | None = None,
     *,
     checks: Sequence[Check] | None = None,
-    ignore: Given = (),
+    ignore: IgnoreSpec = (),
     causal: bool | None = None,
     thorough: bool = False,
     depth_scaled: bool | float | None = None,
@@ -312,7 +313,7 @@ def _by_all(subject: Subject, spread: Spread, unshard: bool | None) -> Diagnosis
 
 def _agreed(found: Diagnosis, ranks: Ranks) -> Diagnosis:
     """The diagnosis with what the first rank says, where that is another word than its own."""
-    mine = Told(found.run_record(), tuple(found.findings), tuple(found.ignored))
+    mine = Conclusions(found.run_record(), tuple(found.findings), tuple(found.ignored))
     first = told_by_first(mine, ranks)
     if first is None:
         return found
@@ -344,7 +345,7 @@ def _diagnosed(subject: Subject) -> Diagnosis:
         evidence = _with_told(gather(subject, is_frozen=was_frozen), subject)
     findings = judge(evidence, [Optimiser()] if was_frozen else subject.checks)
     if subject.construction is not None:
-        findings = [_with_lines(finding, subject.construction) for finding in findings]
+        findings = [with_lines(finding, subject.construction) for finding in findings]
     found = sort_out(findings, subject.ignore)
     return Diagnosis(
         record=evidence.before,
@@ -362,13 +363,6 @@ def _diagnosed(subject: Subject) -> Diagnosis:
         },
         chance=evidence.loss.uninformed,
     )
-
-
-def _with_lines(finding: Finding, facts: ConstructionFacts) -> Finding:
-    """The finding with the calls that wrote its layer, and in the remedy the lines to mend."""
-    lines = facts.lines(finding.layer) if finding.remedy_target in ("", "model") else ""
-    remedy = f"{finding.remedy} (what is there now was written at {lines})" if lines else ""
-    return replace(finding, written=facts.told(finding.layer), remedy=remedy or finding.remedy)
 
 
 def _with_told(evidence: Evidence, subject: Subject) -> Evidence:

@@ -18,6 +18,7 @@ from pytest_initcheck.diagnosis.observe import observe
 from pytest_initcheck.diagnosis.sharpness import sharpness
 from pytest_initcheck.diagnosis.sigma_range import sigma_range_of_saturated
 from pytest_initcheck.diagnosis.subject import Subject
+from pytest_initcheck.distributed.collectives import Concerted
 from pytest_initcheck.evidence import Evidence, Observed
 from pytest_initcheck.evidence.objective import ObjectiveFacts
 from pytest_initcheck.evidence.scaling_line import ScalingLine
@@ -28,6 +29,7 @@ from pytest_initcheck.objective.facts import objective_facts
 from pytest_initcheck.objective.idle_terms import idle_share
 from pytest_initcheck.objective.tail import NotPlayed
 from pytest_initcheck.objective.unusual_tensors import has_unusual_tensors
+from pytest_initcheck.ranks.dtensors import recovering
 
 
 def gather(subject: Subject, *, is_frozen: bool = False) -> Evidence:
@@ -57,7 +59,7 @@ def gather(subject: Subject, *, is_frozen: bool = False) -> Evidence:
                 optimizer,
                 subject.steps,
                 objective=objective,
-                oddities=odd,
+                anomalies=odd,
                 is_frozen=is_frozen,
             )
         return Evidence.of(
@@ -82,15 +84,15 @@ def _in_parts(subject: Subject, across: Across, *, is_frozen: bool) -> Evidence:
     """The looks and the steps alone: what else there is to ask is asked of whole batches."""
     model, functions = subject.model, (subject.loss_fn, subject.forward)
     opening = opened(model, subject.batch, *functions, subject.device)
-    with no_full_collections(), opening as program:
+    with no_full_collections(), Concerted(across.ranks), opening as program:
         odd = module_anomalies(model)
         switch_off_dropout(model)
-        with preserved(model, *functions):
+        with preserved(model, *functions), recovering(model):
             observed = observe(
                 program,
                 None if is_frozen else subject.optimizer,
                 subject.steps,
-                oddities=odd,
+                anomalies=odd,
                 is_frozen=is_frozen,
                 across=across,
             )

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from pytest_initcheck.capture import validate
 from pytest_initcheck.capture.across import Across
-from pytest_initcheck.capture.batch_paths import batch_paths, input_scale
+from pytest_initcheck.capture.batch_paths import batch_paths
 from pytest_initcheck.capture.choices import choices
 from pytest_initcheck.capture.device import described
-from pytest_initcheck.capture.first_nonfinite import first_nonfinite
-from pytest_initcheck.capture.inplace_inputs import inplace_inputs
 from pytest_initcheck.capture.layer_records import model_record
 from pytest_initcheck.capture.learning_rate import fading, rate_of, rates_of
 from pytest_initcheck.capture.movement import copies, movement
@@ -33,10 +30,11 @@ from pytest_initcheck.capture.program import Optimizer, Program
 from pytest_initcheck.capture.restore import preserved
 from pytest_initcheck.capture.snapshot import SnapshotTaker, Taken
 from pytest_initcheck.capture.stream_records import stream_records
-from pytest_initcheck.capture.uninformed_loss import loss_facts
 from pytest_initcheck.capture.written import optimizer_name, rates
+from pytest_initcheck.diagnosis.first_questions import Answers, ask, ask_ranks
 from pytest_initcheck.errors import InitcheckError
-from pytest_initcheck.evidence import LossFacts, Observed, Snapshot
+from pytest_initcheck.evidence import Observed, OptimizerFacts, Snapshot
+from pytest_initcheck.evidence.batch_place import BatchPlace
 from pytest_initcheck.evidence.objective import ObjectiveFacts
 from pytest_initcheck.evidence.streams import residual_streams
 from pytest_initcheck.ranks.dtensors import class_of
@@ -51,128 +49,139 @@ def observe(
     steps: int,
     *,
     objective: ObjectiveFacts | None = None,
-    oddities: Mapping[str, tuple[str, ...]] = _NOTHING,
+    anomalies: Mapping[str, tuple[str, ...]] = _NOTHING,
     is_frozen: bool = False,
     across: Across | None = None,
 ) -> Observed:
     """Take the looks and the steps; the caller has saved the model's state.
 
-    ``oddities`` are those of the modules before the first pass; ``is_frozen`` says that nothing
+    ``anomalies`` are those of the modules before the first pass; ``is_frozen`` says that nothing
     was trainable before the diagnosis. With ``across`` each rank has a part of what is measured.
 
     Raises:
         InitcheckError: the optimiser cannot be built, or evaluates a loss of parts itself.
     """
-    model, looker = program.model, SnapshotTaker(program, across)
+    looker = SnapshotTaker(program, across)
     first = looker.take(0)
-    # What runs on one rank alone would wait for the others.
-    rewritten = inplace_inputs(program, looker.seen) if across is None else ()
-    facts, scale = loss_facts(program, first), input_scale(program.batch)
+    answers = ask(looker, first) if across is None else ask_ranks(looker, first, across)
+    made, is_empty = _optimizer(optimizer, program.model)
     if across is not None:
-        facts, scale = _merged(facts, scale, across)
-    is_odd = across is None and not _is_whole(first.snapshot)
-    born = first_nonfinite(program) if is_odd else None
-    made, is_empty = _optimizer(optimizer, model)
-    if across is not None and needs_closure(made):
-        raise InitcheckError(
-            f"{type(made).__name__} evaluates the loss itself, which cannot be measured in parts; "
-            "pass unshard=True, or another optimiser"
+        _refuse_closure(made)
+    facts = replace(optimizer_facts(program.model, made, is_empty=is_empty), is_frozen=is_frozen)
+    course = _follow(looker, first, made, facts, steps)
+    found = {**anomalies, **_anomalies(first, made)}
+    return _laid_out(course, answers, objective, found, is_default=optimizer is None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Course:
+    """The looks, and the optimiser that took the steps between them, with what they showed of it.
+
+    ``moved`` is how far each parameter is from its start at the last look.
+    """
+
+    looker: SnapshotTaker
+    looks: tuple[Taken, ...]
+    optimizer: torch.optim.Optimizer
+    facts: OptimizerFacts
+    moved: dict[str, float]
+
+    @property
+    def first(self) -> Taken:
+        return self.looks[0]
+
+    def record(
+        self, looked: Taken, moment: str, moved: dict[str, float], meta: dict[str, str]
+    ) -> ModelRecord:
+        return model_record(
+            looked.snapshot,
+            self.first.parameters,
+            self.first.nodes,
+            moment=moment,
+            meta=meta,
+            movement=moved,
+            not_observed=self.looker.not_observed,
         )
-    starts = copies(model)
-    held = replace(optimizer_facts(model, made, is_empty=is_empty), is_frozen=is_frozen)
-    with preserved(*foreign(model, made)):
-        looks, shown = _stepped(looker, first, made, steps, starts)
-    streams = residual_streams(first.nodes, _matrices(first))
+
+
+def _follow(
+    looker: SnapshotTaker,
+    first: Taken,
+    optimizer: torch.optim.Optimizer,
+    facts: OptimizerFacts,
+    steps: int,
+) -> _Course:
+    """Take the steps, with a look after each."""
+    looks, model, shown = [first], looker.model, dict[str, Any]()
+    starts, pace = copies(model), [rates_of(optimizer)]
+    with preserved(*foreign(model, optimizer)):
+        for step in range(1, steps + 1):
+            is_sound = not shown.get("broken") and _is_sound(looks[-1].snapshot)
+            take_step(optimizer, looker.program)
+            pace.append(rates_of(optimizer))
+            if step == 1:
+                shown["direction"] = direction(model, starts)
+            if is_sound and (broken := broken_layers(model)):
+                shown |= {"broken": broken, "broken_at": step}
+            looks.append(looker.take(step, full=step == steps))
+    return _Course(
+        looker=looker,
+        looks=tuple(looks),
+        optimizer=optimizer,
+        facts=replace(facts, fading=fading(pace), **shown),
+        moved=movement(model, starts),
+    )
+
+
+def _laid_out(
+    course: _Course,
+    answers: Answers,
+    objective: ObjectiveFacts | None,
+    anomalies: dict[str, tuple[str, ...]],
+    *,
+    is_default: bool,
+) -> Observed:
+    first, program, optimizer = course.first, course.looker.program, course.optimizer
     chosen = choices(program, first)
-    meta = _meta(program, made, steps, chosen.meta())
-    record = functools.partial(_record, looker, first, meta)
+    streams = residual_streams(first.nodes, _matrices(first))
+    meta = _meta(program, optimizer, len(course.looks) - 1, chosen.meta())
+    before = course.record(first, "start", {}, meta)
+    last = f"after {meta['steps']} steps"
     return Observed(
         nodes=first.nodes,
         parameters=first.parameters,
-        snapshots=tuple(looked.snapshot for looked in looks),
-        loss=replace(facts, left_out=chosen.left_out),
-        before=replace(
-            record(first, "start", {}), streams=stream_records(streams, first.snapshot.sums)
-        ),
-        after=record(looks[-1], f"after {steps} steps", movement(model, starts)),
+        snapshots=tuple(looked.snapshot for looked in course.looks),
+        loss=replace(answers.loss, left_out=chosen.left_out),
+        before=replace(before, streams=stream_records(streams, first.snapshot.sums)),
+        after=course.record(course.looks[-1], last, course.moved, meta),
         order=first.order,
-        rates=_rates(model, made),
-        is_default_optimizer=optimizer is None,
+        rates=_rates(program.model, optimizer),
+        is_default_optimizer=is_default,
         output_nodes=first.output_nodes,
         backward_nodes=first.backward_nodes,
         reshapes=first.reshapes,
+        crossings=first.crossings,
+        interleaved=answers.interleaved,
         streams=streams,
-        anomalies={**oddities, **_oddities(first, made)},
+        anomalies=anomalies,
         objective_nodes=_goals(program, first, objective),
         objective=objective,
-        first_nonfinite=born,
-        batch_paths=batch_paths(
-            program.batch, {**first.snapshot.layer_inputs, "targets": first.snapshot.targets}
-        ),
-        input_scale=scale,
-        momentum=float(made.param_groups[0].get("momentum") or 0.0),
-        optimizer=replace(held, **shown),
-        inplace_inputs=rewritten,
-        # What shards and gathers is written by hand, too.
-        is_handwritten=first.is_handwritten and across is None,
+        first_nonfinite=answers.first_nonfinite,
+        batch_paths=_batch_paths(program, first.snapshot),
+        input_scale=answers.input_scale,
+        momentum=float(optimizer.param_groups[0].get("momentum") or 0.0),
+        optimizer=course.facts,
+        inplace_inputs=answers.inplace_inputs,
+        is_handwritten=answers.is_handwritten,
     )
+
+
+def _batch_paths(program: Program, look: Snapshot) -> dict[str, BatchPlace]:
+    return batch_paths(program.batch, {**look.layer_inputs, "targets": look.targets})
 
 
 def _matrices(first: Taken) -> set[str]:
     return {name for name, known in first.parameters.items() if len(known.shape) > 1}
-
-
-Scale = tuple[float, float] | None
-
-
-def _merged(facts: LossFacts, scale: Scale, across: Across) -> tuple[LossFacts, Scale]:
-    """What each rank knows of the loss and the data of its samples, for those of all."""
-    square, largest = (None, None) if scale is None else (scale[0] ** 2, scale[1])
-    chance, square, largest = across.mean([facts.uninformed, square], [largest])
-    if square is not None and largest is not None:
-        scale = square**0.5, largest
-    return replace(facts, uninformed=chance), scale
-
-
-def _record(
-    looker: SnapshotTaker,
-    first: Taken,
-    meta: dict[str, str],
-    looked: Taken,
-    moment: str,
-    movement: dict[str, float],
-) -> ModelRecord:
-    return model_record(
-        looked.snapshot,
-        first.parameters,
-        first.nodes,
-        moment=moment,
-        meta=meta,
-        movement=movement,
-        not_observed=looker.not_observed,
-    )
-
-
-def _stepped(
-    looker: SnapshotTaker,
-    first: Taken,
-    optimizer: torch.optim.Optimizer,
-    steps: int,
-    starts: dict[str, Tensor],
-) -> tuple[list[Taken], dict[str, Any]]:
-    """Take the steps, with a look after each; and what they show of the optimiser."""
-    looks, model, shown = [first], looker.model, dict[str, Any]()
-    pace = [rates_of(optimizer)]
-    for step in range(1, steps + 1):
-        is_sound = not shown.get("broken") and _is_sound(looks[-1].snapshot)
-        take_step(optimizer, looker.program)
-        pace.append(rates_of(optimizer))
-        if step == 1:
-            shown["direction"] = direction(model, starts)
-        if is_sound and (broken := broken_layers(model)):
-            shown |= {"broken": broken, "broken_at": step}
-        looks.append(looker.take(step, full=step == steps))
-    return looks, {**shown, "fading": fading(pace)}
 
 
 def _goals(program: Program, first: Taken, objective: ObjectiveFacts | None) -> frozenset[int]:
@@ -192,20 +201,21 @@ def _optimizer(optimizer: Optimizer | None, model: nn.Module) -> tuple[torch.opt
         return torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.0), True
 
 
-def _oddities(first: Taken, optimizer: torch.optim.Optimizer) -> dict[str, tuple[str, ...]]:
+def _refuse_closure(optimizer: torch.optim.Optimizer) -> None:
+    if needs_closure(optimizer):
+        raise InitcheckError(
+            f"{type(optimizer).__name__} evaluates the loss itself, which cannot be measured in "
+            "parts; pass unshard=True, or another optimiser"
+        )
+
+
+def _anomalies(first: Taken, optimizer: torch.optim.Optimizer) -> dict[str, tuple[str, ...]]:
     held = {id(tensor) for group in optimizer.param_groups for tensor in group["params"]}
     unregistered = dict.fromkeys(
         place for place, tensor in first.unregistered if id(tensor) not in held
     )
     found = {"stray": tuple(unregistered), "vanished": first.vanished}
     return {kind: layers for kind, layers in found.items() if layers}
-
-
-def _is_whole(look: Snapshot) -> bool:
-    """Whether the loss and the outputs of all layers are finite."""
-    return math.isfinite(look.loss) and not any(
-        stats.nonfinite for stats in look.output_stats.values()
-    )
 
 
 def _is_sound(look: Snapshot) -> bool:

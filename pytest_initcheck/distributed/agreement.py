@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from pytest_initcheck.capture.deferred_read import DeferredRead
 from pytest_initcheck.capture.fingerprint import Fingerprints
-from pytest_initcheck.capture.layer_names import layer_of
 from pytest_initcheck.evidence.agreement import Agreement, Pair
+from pytest_initcheck.evidence.layer_names import layer_of
 from pytest_initcheck.ranks.dtensors import is_sharded
 from pytest_initcheck.ranks.ranks import Ranks
 

@@ -30,6 +30,11 @@ class Shares:
     groups: tuple[tuple[int, ...], ...]
     samples: tuple[int, ...]
 
+    def times(self, rank: int) -> float:
+        """How many times the samples of this rank all samples are."""
+        place = next(at for at, group in enumerate(self.groups) if rank in group)
+        return sum(self.samples) / max(self.samples[place], 1)
+
 
 def shares_of(batch: Any, ranks: Ranks) -> Shares:
     """Which ranks were given the same data; every rank has to call this.

@@ -15,6 +15,7 @@ from pytest_initcheck.capture.tensor_stats import plain
 from pytest_initcheck.capture.tree import tensors_of
 from pytest_initcheck.distributed.agreement import agreement
 from pytest_initcheck.distributed.batches import shares_of
+from pytest_initcheck.distributed.kept import kept_for_backward
 from pytest_initcheck.distributed.spread import Spread
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.evidence.agreement import Agreement
@@ -24,6 +25,8 @@ from pytest_initcheck.ranks.ranks import Ranks
 # Weights, the copy that they are put back from, gradients, an optimiser's two moments, and as
 # much again for what runs.
 _COPIES = 6
+# What a pass keeps, and as much for the gradients of it and what is measured of them.
+_PASSES = 2
 # Half of the memory is left to those who share the machine.
 _SHARE = 2
 
@@ -60,15 +63,25 @@ def in_parts(spread: Spread, batch: Any) -> InParts:
     )
 
 
-def fits_whole(model: nn.Module, ranks: Ranks) -> bool:
-    """Whether every rank has room for all of a model; all have to call this.
+def fits_whole(spread: Spread, batch: Any, loss_fn: Any, forward: Any) -> bool:
+    """Whether every rank has room for all of a model and all samples; all have to call this.
 
-    That is so where six times its weights take no more than half of the memory of the device, or
-    of the machine, which its ranks share. It does not depend on what else runs.
+    That is so where six times its weights, and twice what a pass over the samples of all ranks
+    keeps for its way back, take no more than half of the memory of the device, or of the machine,
+    which its ranks share. It does not depend on what else runs.
+
+    Raises:
+        InitcheckError: the batches are not of one form.
     """
+    ranks, model = spread.ranks, spread.model
     tensors = {id(t): t for t in (*model.parameters(), *model.buffers())}
-    needed = _COPIES * sum(t.numel() * t.element_size() for t in tensors.values())
-    fits = needed <= _memory(next(model.parameters()).device, ranks) / _SHARE
+    weights = sum(t.numel() * t.element_size() for t in tensors.values())
+    most = _memory(next(model.parameters()).device, ranks) / _SHARE
+    fits = _COPIES * weights <= most
+    times = shares_of(batch, ranks).times(ranks.rank)
+    if fits:
+        kept = kept_for_backward(model, batch, loss_fn, forward)
+        fits = _COPIES * weights + _PASSES * times * kept <= most
     return all(said == b"1" for said in ranks.exchange(b"1" if fits else b"0"))
 
 

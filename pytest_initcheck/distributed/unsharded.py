@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from pytest_initcheck.errors import InitcheckError
+from pytest_initcheck.ranks.buckets import at_hand
 from pytest_initcheck.ranks.dtensors import class_of, is_sharded, whole
 
 _JOB = "torch.distributed"
@@ -35,21 +36,39 @@ class SyncBatchNorm(nn.SyncBatchNorm):
 def unsharded(model: nn.Module) -> Unsharded:
     """A copy of a model whose DTensors are whole, without the hooks that shard and gather.
 
-    Ties are kept. One tensor after the other is put together; every rank has to call this.
+    Ties are kept. Tensors are put together by the bucket; every rank has to call this.
 
     Raises:
         InitcheckError: a tensor cannot be put together.
     """
-    memo: dict[int, Any] = {}
-    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
-        memo[id(tensor)] = _whole(name, tensor)
+    named = (*model.named_parameters(), *model.named_buffers())
+    memo: dict[int, Any] = {id(tensor): _whole(name, tensor) for name, tensor in at_hand(named)}
+    return Unsharded(_copy(model, memo), memo)
+
+
+def outline(model: nn.Module) -> nn.Module:
+    """The same copy on the meta device: shapes without values, for which no rank is asked."""
+    tensors = (*model.parameters(), *model.buffers())
+    return _copy(model, {id(tensor): _outline(tensor) for tensor in tensors})
+
+
+def _copy(model: nn.Module, memo: dict[int, Any]) -> nn.Module:
+    """A copy of a model with the tensors that ``memo`` has for its own, to which it adds."""
     modules = list(model.modules())
     for module in modules:
         memo[id(module)] = _shell(module)
     for module in modules:
         if not isinstance(module, torch.jit.ScriptModule):
             memo[id(module)].__dict__.update(_attributes(module, memo))
-    return Unsharded(memo[id(model)], memo)
+    made: nn.Module = memo[id(model)]
+    return made
+
+
+def _outline(tensor: Tensor) -> Tensor:
+    empty = torch.empty(tensor.shape, dtype=tensor.dtype, device="meta")
+    if not isinstance(tensor, nn.Parameter):
+        return empty
+    return nn.Parameter(empty, requires_grad=tensor.requires_grad)
 
 
 def _whole(name: str, tensor: Tensor) -> Tensor:

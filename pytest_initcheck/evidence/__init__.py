@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pytest_initcheck.evidence.dependencies import Dependencies
 from pytest_initcheck.evidence.evidence import Evidence, LossFacts, Observed, OptimizerFacts
-from pytest_initcheck.evidence.graph import Node, Reshape
+from pytest_initcheck.evidence.graph import Crossing, Node, Reshape
 from pytest_initcheck.evidence.snapshot import (
     Array,
     ChoiceSnapshot,
@@ -21,6 +21,7 @@ from pytest_initcheck.evidence.snapshot import (
 __all__ = [
     "Array",
     "ChoiceSnapshot",
+    "Crossing",
     "Dependencies",
     "Evidence",
     "HeadsSnapshot",

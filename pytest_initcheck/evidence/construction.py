@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 from pytest_initcheck.evidence.buffers import OddBuffer, Role
 from pytest_initcheck.evidence.law import Fans, Law
+from pytest_initcheck.evidence.layer_names import ROOT, layer_of
 from pytest_initcheck.evidence.write import Write, in_effect, story
 
 # Beyond as many no sound draw lies, of some thousand weights.
@@ -79,7 +81,7 @@ class Built:
     role: Role = ""
     had_values: bool = False
 
-    @property
+    @cached_property
     def effective(self) -> tuple[Write, ...]:
         """The writes that what the tensor holds goes back to: from the last full one on."""
         return in_effect(self.writes)
@@ -96,7 +98,7 @@ class Built:
             return None
         return first.law if draw.is_like(first.law.std) else None
 
-    @property
+    @cached_property
     def is_whole(self) -> bool:
         """Whether no write to a part of it is in effect: a patchwork of draws has no one law."""
         return all(write.share >= 1 for write in self.effective)
@@ -138,8 +140,10 @@ class ConstructionFacts:
     def of_layer(self, layer: str) -> tuple[Built, ...]:
         """The tensors that a module holds itself, or that its parametrisations hold for it.
 
-        Of the model as a whole a parameter is a layer of its own.
+        Of the model as a whole a parameter is a layer of its own, unless the model is one layer.
         """
+        if layer == ROOT:
+            return tuple(b for b in self.tensors if layer_of(b.name) == ROOT)
         inner = f"{layer}.parametrizations." if layer else "parametrizations."
         return tuple(
             b for b in self.tensors if layer in (b.layer, b.name) or b.layer.startswith(inner)

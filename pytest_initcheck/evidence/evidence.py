@@ -11,7 +11,8 @@ from pytest_initcheck.evidence.batch_place import BatchPlace
 from pytest_initcheck.evidence.buffers import OddBuffer
 from pytest_initcheck.evidence.construction import ConstructionFacts
 from pytest_initcheck.evidence.dependencies import Dependencies
-from pytest_initcheck.evidence.graph import Node, Reshape
+from pytest_initcheck.evidence.graph import Crossing, Node, Reshape
+from pytest_initcheck.evidence.interleaving import Interleaving
 from pytest_initcheck.evidence.learning import Learning
 from pytest_initcheck.evidence.loss_trajectory import LossTrajectory
 from pytest_initcheck.evidence.objective import ObjectiveFacts
@@ -87,8 +88,9 @@ class Observed:
     optimiser's; ``objective`` is what the loss can reach, None where it cannot be asked;
     ``first_nonfinite`` the node that made the first NaN or infinity; ``optimizer`` what the
     optimiser holds; ``inplace_inputs`` the places of the batch that every pass changes again;
-    ``reshapes`` those that mixed axes up; ``streams`` the residual ones; ``is_handwritten`` says
-    that a part of the gradient comes from a ``torch.autograd.Function``.
+    ``reshapes`` those that mixed axes up, ``crossings`` the broadcasts that did; ``interleaved``
+    the images that a reshape mixed up before they came; ``streams`` the residual ones;
+    ``is_handwritten`` says that a part of the gradient comes from a ``torch.autograd.Function``.
     """
 
     nodes: tuple[Node, ...]
@@ -112,6 +114,8 @@ class Observed:
     optimizer: OptimizerFacts = field(default_factory=OptimizerFacts)
     inplace_inputs: tuple[str, ...] = ()
     reshapes: tuple[Reshape, ...] = ()
+    crossings: tuple[Crossing, ...] = ()
+    interleaved: tuple[Interleaving, ...] = ()
     streams: tuple[Stream, ...] = ()
     is_handwritten: bool = False
 

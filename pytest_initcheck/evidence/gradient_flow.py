@@ -221,10 +221,10 @@ def _goals(evidence: Observed) -> frozenset[int]:
 
 def data_reach(evidence: Observed, ends: Collection[int], without: Collection[int] = ()) -> bool:
     """Whether a path leads from the data to one of the nodes, without passing through others."""
-    return not _fed(evidence, without).isdisjoint(ends)
+    return not _reached_by_data(evidence, without).isdisjoint(ends)
 
 
-def _fed(evidence: Observed, without: Collection[int] = ()) -> set[int]:
+def _reached_by_data(evidence: Observed, without: Collection[int] = ()) -> set[int]:
     """The nodes to which a path leads from the data, and -1 for these."""
     reached = {-1}
     for node in evidence.nodes:
@@ -234,8 +234,8 @@ def _fed(evidence: Observed, without: Collection[int] = ()) -> set[int]:
 
 
 @remembered
-def _all_fed(evidence: Observed) -> frozenset[int]:
-    return frozenset(_fed(evidence))
+def _all_reached(evidence: Observed) -> frozenset[int]:
+    return frozenset(_reached_by_data(evidence))
 
 
 def last_layer(evidence: Observed) -> str:
@@ -243,10 +243,10 @@ def last_layer(evidence: Observed) -> str:
     return next((node.layer for node in reversed(evidence.nodes) if node.is_layer), "")
 
 
-def is_fed(evidence: Observed, key: NonlinearityKey) -> bool:
+def gets_data(evidence: Observed, key: NonlinearityKey) -> bool:
     """Whether data reach a nonlinearity, in the trace of the first look."""
     mine = makers(evidence, key)
-    return not mine or any(node.index in _all_fed(evidence) for node in mine)
+    return not mine or any(node.index in _all_reached(evidence) for node in mine)
 
 
 def makers(evidence: Observed, key: NonlinearityKey) -> list[Node]:

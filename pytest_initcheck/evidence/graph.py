@@ -1,4 +1,4 @@
-"""The forward graph of a model: its traced operations, and reshapes that mixed axes up."""
+"""The forward graph of a model: its traced operations, and what mixed up their axes."""
 
 from __future__ import annotations
 
@@ -58,6 +58,20 @@ class Reshape:
     is_certain: bool = True
     reader: str = ""
     read_in: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crossing:
+    """A broadcast that no axis was put in for, after which one axis of the program lies along two.
+
+    ``shapes`` are those of what was combined, ``shape`` that of the result; ``owner`` is the
+    module, None outside of the model.
+    """
+
+    owner: str | None
+    operator: str
+    shapes: tuple[tuple[int, ...], tuple[int, ...]]
+    shape: tuple[int, ...]
 
 
 def is_norm(node: Node) -> bool:

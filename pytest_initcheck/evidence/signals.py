@@ -13,8 +13,8 @@ from pytest_initcheck.evidence.snapshot import NonlinearityKey, Parameter, Snaps
 
 # Learning rates in units of the inverse curvature from which a network does not come back. The
 # curvature of a cross-entropy falls as soon as the model is sure of something.
-STRIDE = 4.0
-STRIDE_CLASSES = 12.0
+DIVERGES = 4.0
+DIVERGES_CLASSES = 12.0
 
 
 def has_temperature(evidence: Observed) -> bool:
@@ -91,12 +91,12 @@ def overshoots(evidence: Evidence) -> bool:
     trajectory = evidence.trajectory
     is_calm = trajectory.last < trajectory.first and trajectory.peak < BLOWN
     is_back = trajectory.is_finite and (is_calm or trajectory.has_learnt)
-    return (evidence.sharpness or 0.0) > largest_stride(evidence) and not is_back
+    return (evidence.sharpness or 0.0) > divergence_limit(evidence) and not is_back
 
 
-def largest_stride(evidence: Observed) -> float:
+def divergence_limit(evidence: Observed) -> float:
     """The learning rate, in units of the inverse curvature, from which nothing comes back."""
-    return STRIDE_CLASSES if is_class_loss(evidence) else STRIDE
+    return DIVERGES_CLASSES if is_class_loss(evidence) else DIVERGES
 
 
 def is_class_loss(evidence: Observed) -> bool:

@@ -26,7 +26,7 @@ def groups_of(projections: Array) -> list[Array]:
     return [np.flatnonzero(inverse == group) for group in np.flatnonzero(counts > 1)]
 
 
-def nearly(projections: Array, tolerance: float = NEARLY) -> list[Array]:
+def nearly(projections: Array) -> list[Array]:
     """Index groups of rows that differ from a neighbour by little, relative to their norms.
 
     Only where half of the rows or more are in one: among many rows some are close by chance.
@@ -36,7 +36,7 @@ def nearly(projections: Array, tolerance: float = NEARLY) -> list[Array]:
         return []
     order = np.lexsort(projections.T[::-1])
     steps = np.abs(np.diff(projections[order], axis=0)).max(axis=1)
-    ends = np.flatnonzero(steps > tolerance * norms[order][1:]) + 1
+    ends = np.flatnonzero(steps > NEARLY * norms[order][1:]) + 1
     edges = np.concatenate([[0], ends, [len(order)]])
     wide = np.flatnonzero(np.diff(edges) > 1)
     groups = [order[edges[place] : edges[place + 1]] for place in wide]

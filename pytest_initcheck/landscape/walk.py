@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor, optim
 
 from pytest_initcheck.backends.mapping import mapped
-from pytest_initcheck.capture.optimizer_step import ELEMENTWISE
+from pytest_initcheck.capture.optimizer_step import ELEMENTWISE, needs_closure
 from pytest_initcheck.capture.randomness import seed_all, stream_positions
 from pytest_initcheck.capture.restore import preserved
 from pytest_initcheck.errors import InitcheckError
@@ -157,7 +156,7 @@ class _Walker:
         self._evaluate = evaluate
         self._w = start.clone().requires_grad_()
         self._optimizer = problem.new_optimizer(self._w)
-        self._wants_closure = _wants_closure(self._optimizer)
+        self._wants_closure = needs_closure(self._optimizer)
 
     def place(self) -> Tensor:
         """Where the seeds are: seeds × elements."""
@@ -200,11 +199,6 @@ class _Walker:
                 " def step(self, closure=None)"
             )
         return seen[0]
-
-
-def _wants_closure(optimizer: optim.Optimizer) -> bool:
-    closure = inspect.signature(optimizer.step).parameters.get("closure")
-    return closure is not None and closure.default is inspect.Parameter.empty
 
 
 def _gradient(loss: Tensor, w: Tensor) -> Tensor:

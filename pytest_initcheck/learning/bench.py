@@ -18,7 +18,7 @@ from pytest_initcheck.capture.restore import clear_gradients, preserved
 from pytest_initcheck.evidence.learning import FITTED, SEEN, Trial
 from pytest_initcheck.learning.bounds import Stakes
 from pytest_initcheck.learning.course import course_of, goal_of, is_over
-from pytest_initcheck.learning.plans import Plan
+from pytest_initcheck.learning.plans import FitPlan
 from pytest_initcheck.learning.probe import Probe, probe
 from pytest_initcheck.objective.tail import Tail
 
@@ -31,7 +31,7 @@ _AGAIN = 5
 class Tried:
     """A trial by its plan, and what the model was like at its end."""
 
-    plan: Plan
+    plan: FitPlan
     trial: Trial
     probe: Probe | None
 
@@ -58,7 +58,7 @@ class Bench:
                 raise refused("the backward pass", error, for_backward(error)) from error
         return float(loss.detach())
 
-    def run(self, plan: Plan) -> Tried:
+    def run(self, plan: FitPlan) -> Tried:
         """Train from the start by a plan, and put everything back."""
         program = self.program
         with preserved(program.model, program.loss_fn, program.forward):
@@ -67,7 +67,7 @@ class Bench:
             with preserved(*others):
                 return self._walk(plan, made, others)
 
-    def _walk(self, plan: Plan, made: torch.optim.Optimizer, others: list[Tensor]) -> Tried:
+    def _walk(self, plan: FitPlan, made: torch.optim.Optimizer, others: list[Tensor]) -> Tried:
         losses: list[float] = []
         has_fitted, asked = False, -_AGAIN
         while True:
@@ -87,7 +87,7 @@ class Bench:
         trial = Trial(optimizer=plan.name, losses=tuple(losses), course=course, is_own=plan.is_own)
         return Tried(plan=plan, trial=trial, probe=seen)
 
-    def _is_over(self, losses: list[float], plan: Plan) -> bool:
+    def _is_over(self, losses: list[float], plan: FitPlan) -> bool:
         if len(losses) > plan.steps:
             return True
         if not is_over(losses, self.stakes, plan.steps, is_last=plan.is_last):

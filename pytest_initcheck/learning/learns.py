@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -31,13 +32,14 @@ from pytest_initcheck.learning.judge import (
     undecided,
 )
 from pytest_initcheck.learning.plans import own, plans, trainable
+from pytest_initcheck.ledger import Recorded, built
 from pytest_initcheck.objective.tail import Tail, record_tail
 from pytest_initcheck.report import notebook as _notebook  # noqa: F401
 from pytest_initcheck.training.progress import bar
 
 
 def learns(
-    model: nn.Module,
+    model: nn.Module | Callable[[], nn.Module] | Recorded,
     batch: Any,
     loss_fn: LossFunction | None = None,
     optimizer: Optimizer | None = None,
@@ -53,9 +55,10 @@ def learns(
     Raises:
         InitcheckError: wrong use or bad input; the message says what to pass.
     """
-    with joined(model) as spread:
-        given = adapted(bare(model, spread), batch, loss_fn, optimizer, forward)
-        whole = as_one(model, spread, given.batch, given.optimizer)
+    module, _ = built(model)
+    with joined(module) as spread:
+        given = adapted(bare(module, spread), batch, loss_fn, optimizer, forward)
+        whole = as_one(module, spread, given.batch, given.optimizer)
         with opened(whole.model, whole.batch, given.loss_fn, given.forward, device) as program:
             program.materialise()
             return learn(program, whole.optimizer)

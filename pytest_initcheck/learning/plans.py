@@ -17,7 +17,7 @@ Maker = Callable[[nn.Module], torch.optim.Optimizer]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class FitPlan:
     """An optimiser and the steps that it gets; ``is_own`` marks the one that was passed.
 
     ``is_last``: goes on until the loss stands still.
@@ -41,13 +41,13 @@ _SPARSE = ((torch.optim.Adagrad, 1e-1, 60), (torch.optim.SGD, 1e-1, 60))
 _OWN_STEPS = 100
 
 
-def plans(optimizer: Any, model: nn.Module, *, is_sparse: bool) -> Iterator[Plan]:
+def plans(optimizer: Any, model: nn.Module, *, is_sparse: bool) -> Iterator[FitPlan]:
     """The optimiser that was passed, if any, then others; fewer than 300 steps together."""
     if optimizer is not None:
         name = own_name(optimizer, model)
-        yield Plan(name=name, make=own(optimizer), steps=_OWN_STEPS, is_own=True)
+        yield FitPlan(name=name, make=own(optimizer), steps=_OWN_STEPS, is_own=True)
     for kind, rate, steps in _SPARSE if is_sparse else _DENSE:
-        yield Plan(name=named_plan(kind, [rate]), make=_maker(kind, rate), steps=steps)
+        yield FitPlan(name=named_plan(kind, [rate]), make=_maker(kind, rate), steps=steps)
 
 
 def own_name(optimizer: Any, model: nn.Module) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import Tensor, nn
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch.nn.modules import module as hooks
 from torch.nn.parameter import is_lazy
 
@@ -62,11 +63,14 @@ def built(given: Any) -> tuple[Any, ConstructionFacts | None]:
     Raises:
         InitcheckError: the factory cannot be called without arguments.
     """
-    if isinstance(given, Recorded):
-        return given.model, given.facts
-    if isinstance(given, nn.Module) or not callable(given):
-        return given, None
-    return build(given)
+    model, facts = unpacked(given)
+    is_factory = callable(model) and not isinstance(model, nn.Module)
+    return build(model) if is_factory else (model, facts)
+
+
+def unpacked(given: Any) -> tuple[Any, ConstructionFacts | None]:
+    """The model of what ``construction`` returned, with its ledger; all else as it is, without."""
+    return (given.model, given.facts) if isinstance(given, Recorded) else (given, None)
 
 
 def _check(factory: Callable[[], Any]) -> None:
@@ -89,13 +93,18 @@ def _check(factory: Callable[[], Any]) -> None:
 def _places() -> Iterator[Places]:
     """The memories that have stood at each place of each module."""
     places: Places = {}
+    # So that the number of one that is gone by then is not given to what comes after it.
+    alive: list[StorageWeakRef] = []
 
     def note(module: nn.Module, name: str, tensor: Tensor | None) -> None:
         if tensor is not None:
             held = places.get(id(module))
             if held is None or held[0]() is not module:
                 held = places[id(module)] = weakref.ref(module), {}
-            held[1].setdefault(name, []).append(key_of(tensor))
+            key = key_of(tensor)
+            held[1].setdefault(name, []).append(key)
+            if key:
+                alive.append(StorageWeakRef(local(tensor).untyped_storage()))
 
     handles = [
         hooks.register_module_parameter_registration_hook(note),
@@ -119,12 +128,13 @@ def _built(
         of_module = places.get(id(module))
         before = of_module[1].get(name, []) if of_module else []
         writes = tuple(event.write() for event in memory.writes) if memory else ()
-        has_values = not tensor.is_meta and not is_lazy(tensor)
+        lazy = is_lazy(tensor)
+        has_values = not lazy and not tensor.is_meta
         built = Built(
             name=f"{layer}.{name}" if layer else name,
             layer=layer,
             kind="parameter" if kind else "buffer",
-            shape=() if is_lazy(tensor) else tuple(tensor.shape),
+            shape=() if lazy else tuple(tensor.shape),
             dtype=str(tensor.dtype).removeprefix("torch."),
             trainable=bool(kind and tensor.requires_grad),
             persistent=name not in module._non_persistent_buffers_set,

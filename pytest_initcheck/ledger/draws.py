@@ -27,16 +27,17 @@ _TAIL, _SHORT_TAIL, _FEW_BEYOND = 0.01, 0.1, 4
 
 def draw_of(tensor: Tensor) -> Draw | None:
     """The draw, None where it is too small, or no dense tensor of real floating numbers."""
-    if tensor.numel() < _FEW or not tensor.is_floating_point() or tensor.layout != torch.strided:
+    count = tensor.numel()
+    if count < _FEW or not tensor.is_floating_point() or tensor.layout != torch.strided:
         return None
     values = tensor.detach()
-    is_small = values.numel() <= _MEASURED
-    flat = values.reshape(-1)
-    whole = _array(values if is_small else flat[:: flat.numel() // _MEASURED])
-    low, high = _range(whole) if is_small else map(float, torch.aminmax(values))
+    is_small = count <= _MEASURED
+    whole = _array(values if is_small else values.reshape(-1)[:: count // _MEASURED])
+    # Every step through values that lie apart waits for memory.
+    sample = np.ascontiguousarray(whole).reshape(-1)
+    low, high = _range(sample) if is_small else map(float, torch.aminmax(values))
     if not (math.isfinite(low) and math.isfinite(high)):
         return None
-    sample = whole.reshape(-1)
     n = len(sample)
     mean = float(_sum(sample)) / n
     reach = max(high - mean, mean - low)
@@ -46,32 +47,32 @@ def draw_of(tensor: Tensor) -> Draw | None:
     variance = float(_sum(square)) / n
     if not variance > 0:
         return None
+    std = math.sqrt(variance)
     share = _TAIL if n * _TAIL >= _FEW_BEYOND else _SHORT_TAIL
-    is_odd = reach > _ODD * math.sqrt(variance)
+    is_odd = reach > _ODD * std
     edge = float(np.partition(np.abs(centred), -int(share * n))[-int(share * n)]) if is_odd else 0.0
-    axes = (0, 1)[: values.dim()] if values.dim() > 1 else ()
-    periods = [_period(values, whole if is_small else None, axis) for axis in axes]
+    rows, columns = _periods(values, whole if is_small else None)
+    first = sample if is_small else _array(values.reshape(-1)[:_SAMPLE])
     return Draw(
         mean=mean,
-        std=math.sqrt(variance),
+        std=std,
         kurtosis=float(np.dot(square, square)) / n / variance**2,
         n=n,
-        outlier=reach / math.sqrt(variance),
-        distinct=len(set(flat[:_SAMPLE].tolist())),
+        outlier=reach / std,
+        distinct=len(set(first[:_SAMPLE].tolist())),
         tail=reach / edge if edge else 0.0,
         tail_share=share,
-        rows=periods[0] if periods else 0,
-        columns=periods[1] if periods else 0,
+        rows=rows,
+        columns=columns,
     )
 
 
 # Their methods on an array take twice as long to begin.
-_sum = np.add.reduce
+_sum, _least, _most = np.add.reduce, np.minimum.reduce, np.maximum.reduce
 
 
-def _range(array: Array) -> tuple[float, float]:
-    flat = array.reshape(-1)
-    return float(np.minimum.reduce(flat)), float(np.maximum.reduce(flat))
+def _range(flat: Array) -> tuple[float, float]:
+    return float(_least(flat)), float(_most(flat))
 
 
 def _array(values: Tensor) -> Array:
@@ -102,19 +103,27 @@ def twins_of(drawn: Mapping[str, Tensor], orders: Mapping[str, int]) -> dict[str
     }
 
 
-def _period(values: Tensor, array: Array | None, axis: int) -> int:
-    """After how many rows, along an axis, all of them come again; 0 where they do not."""
+def _periods(values: Tensor, array: Array | None) -> tuple[int, int]:
+    """After how many rows, and columns, all of them come again; 0 where they do not."""
+    if values.dim() < 2:
+        return 0, 0
     # Nearly every draw is told apart by one number of each row.
-    first: tuple[Any, ...] = (slice(None), *(0,) * (values.dim() - 1))
-    place = first if axis == 0 else (0, slice(None), *first[2:])
-    firsts = array[place] if array is not None else _array(values[place])
-    alike = np.flatnonzero(firsts[1:] == firsts[0])
-    if not len(alike):
+    rest = (0,) * (values.dim() - 2)
+    places: tuple[tuple[Any, ...], ...] = (slice(None), 0, *rest), (0, slice(None), *rest)
+    held = [array[p] if array is not None else _array(values[p]) for p in places]
+    rows, columns = (_period(values, first, axis) for axis, first in enumerate(held))
+    return rows, columns
+
+
+def _period(values: Tensor, firsts: Array, axis: int) -> int:
+    """After how many rows, along an axis, all of them come again, by the first value of each."""
+    is_alike = firsts[1:] == firsts[0]
+    if not is_alike.any():
         return 0
     rows = values.transpose(0, axis)
     if rows[0].numel() < 2:
         return 0
-    for start in (alike + 1).tolist():
+    for start in (np.flatnonzero(is_alike) + 1).tolist():
         if len(rows) % start == 0 and torch.equal(rows[start:], rows[:-start]):
             return 0 if bool((rows[0] == rows[0].reshape(-1)[0]).all()) else int(start)
     return 0

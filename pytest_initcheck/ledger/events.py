@@ -15,14 +15,15 @@ _NOT_VALUES = frozenset({"dtype", "device", "layout", "pin_memory", "requires_gr
 _ROOTS, _ROUNDING = 100, 1e-12
 
 
-class Event:
+class WriteEvent:
     """One write. ``arguments`` are pairs of name and value, of which some are told; ``inner`` is
     what torch did for it, a call with such pairs, and ``steps`` the operators after it; ``frame``
-    tells one call of an initialiser from the next; the rest is as in `Write`."""
+    tells one call of an initialiser from the next, ``goes_on`` says that it is the one that wrote
+    last; the rest is as in `Write`."""
 
     __slots__ = (
-        "arguments", "call", "code", "discrete", "draws", "frame", "inner", "is_default", "law",
-        "line", "order", "replaces", "share", "steps",
+        "arguments", "call", "code", "discrete", "draws", "frame", "goes_on", "inner", "is_default",
+        "law", "line", "order", "replaces", "share", "steps",
     )  # fmt: skip
 
     def __init__(self, call: str, arguments: Any, order: int) -> None:
@@ -36,7 +37,7 @@ class Event:
         self.frame = 0
         self.law: Law | None = None
         self.share = 1.0
-        self.is_default = self.draws = self.discrete = False
+        self.is_default = self.draws = self.discrete = self.goes_on = False
         self.replaces = True
 
     def write(self) -> Write:
@@ -62,13 +63,13 @@ class Event:
 
 def _told(arguments: Any) -> tuple[tuple[str, str], ...]:
     return tuple(
-        (name, shown(value))
+        (name, argument_text(value))
         for name, value in arguments
         if type(value) in SIMPLE and name not in _NOT_VALUES
     )
 
 
-def shown(value: object) -> str:
+def argument_text(value: object) -> str:
     """A number with four digits, or as a root where it is one of a whole number; or a word."""
     if not isinstance(value, float):
         return str(value)

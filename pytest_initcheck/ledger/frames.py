@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import sys
+import sysconfig
 from enum import IntEnum
 from types import CodeType, FrameType
 from typing import Any
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from pytest_initcheck.evidence.law import SCALED, Law
-from pytest_initcheck.ledger.events import SIMPLE, Event
+from pytest_initcheck.ledger.events import SIMPLE, WriteEvent
 from pytest_initcheck.ledger.storages import key_of
 
 _TORCH = os.path.dirname(os.path.abspath(torch.__file__)) + os.sep
@@ -34,6 +34,9 @@ _PLUMBING = tuple(
 _MODULES, _UTILS = (_TORCH + f"nn{os.sep}{part}{os.sep}" for part in ("modules", "utils"))
 _BASE = _TORCH + os.sep.join(("nn", "modules", "module.py"))
 _INIT = _TORCH + os.sep.join(("nn", "init.py"))
+# Python's own modules, and what lends newer ones to older versions of it, decide nothing.
+_PYTHON = sysconfig.get_paths()["stdlib"] + os.sep
+_LENT, _INSTALLED = f"{os.sep}typing_extensions.py", ("site-packages", "dist-packages")
 _OWN = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
@@ -56,7 +59,13 @@ def _home(file: str) -> _Home:
         return _Home.INIT if file == _INIT else _Home.BASE
     if file.startswith((_MODULES, _UTILS)):
         return _Home.LAYER if file.startswith(_MODULES) else _Home.UTILITY
-    return _Home.TORCH if file.startswith(_TORCH) else _Home.USER
+    return _Home.TORCH if file.startswith(_TORCH) or _is_pythons(file) else _Home.USER
+
+
+def _is_pythons(file: str) -> bool:
+    if file.startswith(_PYTHON):
+        return file[len(_PYTHON) :].partition(os.sep)[0] not in _INSTALLED
+    return file.endswith(_LENT)
 
 
 # By number, since code is hashed by all that is in it; it is held, so that no number comes again.
@@ -72,41 +81,50 @@ def _of(code: CodeType) -> tuple[_Home, tuple[str, ...], CodeType]:
     return found
 
 
-def note_caller(event: Event, key: int) -> None:
-    """Who is writing now to the memory of that number.
+def note_caller(
+    event: WriteEvent, key: int, tensor: Tensor, frame: FrameType | None
+) -> FrameType | None:
+    """Who is writing now, from ``frame`` on, to a tensor and thus to the memory of that number.
+
+    Returns the frame of the initialiser, None where there is none.
 
     The initialiser is the outermost of the functions in a row that were handed this very memory:
     ``kaiming_uniform_`` above ``uniform_``, and a user's own ``scaled_(weight, depth)`` above
     both. Where nobody was, it is the operator itself, as the event has it already.
     """
-    frame = _named(event, key, sys._getframe(1))
+    call, frame = _named(event, key, tensor, frame)
     while frame is not None:
         home, _, code = _of(frame.f_code)
         if home is _Home.USER:
             event.code, event.line = code, frame.f_lineno or 0
-            return
+            break
         if home is _Home.LAYER or home is _Home.UTILITY:
             event.is_default = True
         elif home is _Home.BASE and not event.frame:
             event.call = code.co_name
         frame = frame.f_back
+    return call
 
 
-def _named(event: Event, key: int, frame: FrameType | None) -> FrameType | None:
-    """Give the event its name and arguments; the first frame that was not handed the memory."""
+def _named(
+    event: WriteEvent, key: int, tensor: Tensor, frame: FrameType | None
+) -> tuple[FrameType | None, FrameType | None]:
+    """Give the event its name and arguments; the last of the frames in a row that were handed the
+    memory, and the first that was not."""
     name = ""
+    call: FrameType | None = None
     while frame is not None:
         home, names, code = _of(frame.f_code)
         if home is not _Home.PLUMBING:
             # A layer initialises what it holds, not what it is handed.
             if not names or home is _Home.LAYER:
-                return frame
+                return call, frame
             values = frame.f_locals
-            if not _holds(values, names, key):
-                return frame
+            if not _holds(values, names, key, tensor):
+                return call, frame
             if home is _Home.INIT and code.co_name in SCALED:
                 event.law = _law(code.co_name, values, names)
-            event.frame = id(frame)
+            call, event.frame = frame, id(frame)
             # A lambda or a comprehension has no name to tell.
             if not (name and code.co_name.startswith("<")):
                 name = code.co_name
@@ -116,13 +134,13 @@ def _named(event: Event, key: int, frame: FrameType | None) -> FrameType | None:
                     if home is _Home.INIT and not name.startswith("_"):
                         event.inner = name, event.arguments
         frame = frame.f_back
-    return None
+    return call, None
 
 
-def _holds(values: dict[str, Any], names: tuple[str, ...], key: int) -> bool:
+def _holds(values: dict[str, Any], names: tuple[str, ...], key: int, tensor: Tensor) -> bool:
     for name in names:
         value = values.get(name)
-        if isinstance(value, Tensor) and key_of(value) == key:
+        if value is tensor or (isinstance(value, Tensor) and key_of(value) == key):
             return True
     return False
 

@@ -30,7 +30,7 @@ def odd_buffers(model: nn.Module) -> tuple[OddBuffer, ...]:
         for name, buffer in module._buffers.items()
         if buffer is not None and _is_plain(buffer)
         for role in [buffer_role(name, buffer)]
-        for why, is_broken in _oddities(module, name, buffer, role)
+        for why, is_broken in _anomalies(module, name, buffer, role)
     )
 
 
@@ -49,7 +49,7 @@ def _is_plain(buffer: Tensor) -> bool:
     return is_dense and not buffer.is_meta and buffer.numel() > 0 and not buffer.is_complex()
 
 
-def _oddities(
+def _anomalies(
     module: nn.Module, name: str, buffer: Tensor, role: Role
 ) -> Iterator[tuple[str, bool]]:
     with torch.no_grad():
@@ -57,7 +57,9 @@ def _oddities(
         if role == "mask":
             yield from _of_mask(_seen(values))
             return
-        if not values.is_floating_point():
+        if not values.is_floating_point() or (
+            role == "statistics" and bool((values == _rest(name)).all())
+        ):
             return
         sample = values.reshape(-1)
         sample = sample[:: max(sample.numel() // _VALUES, 1)]
@@ -70,7 +72,7 @@ def _oddities(
 
 
 def _of_statistics(module: nn.Module, name: str, values: Tensor) -> Iterator[tuple[str, bool]]:
-    rest = 1.0 if name.endswith("var") else 0.0
+    rest = _rest(name)
     # One dead channel of a trained model has no variance; not all of them.
     is_spread = not rest or (bool((values >= 0).all()) and bool(values.any()))
     if not bool(values.isfinite().all()) or not is_spread:
@@ -79,6 +81,11 @@ def _of_statistics(module: nn.Module, name: str, values: Tensor) -> Iterator[tup
         seen = module.num_batches_tracked
         if seen is None or not bool(seen):
             yield f"it is not {rest:g}, although no batch has been seen", False
+
+
+def _rest(name: str) -> float:
+    """Where a running statistic begins."""
+    return 1.0 if name.endswith("var") else 0.0
 
 
 def _of_table(sample: Tensor) -> Iterator[tuple[str, bool]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 # Written whole, whatever was there before. All others that write in place read it first.
@@ -50,8 +51,8 @@ _BY_SHAPE = frozenset(
 @dataclass(frozen=True)
 class Effect:
     """``written`` are the places and names of the arguments that it writes to; ``makes``: a result
-    has memory of its own, which is ``is_empty`` or has values; ``reads``: these depend on those of
-    the arguments."""
+    has memory of its own, which is ``is_empty`` or has values; ``reads``: these depend on tensors
+    among the arguments, others than those that it writes to; ``is_view``: it does none of that."""
 
     name: str
     written: tuple[tuple[int, str], ...]
@@ -62,6 +63,11 @@ class Effect:
     draws: bool
     discrete: bool
     arguments: tuple[str, ...]
+
+    @cached_property
+    def is_view(self) -> bool:
+        """Whether memory is as it was."""
+        return not (self.written or self.makes)
 
 
 # By number, since the hash of an operator is computed anew each time; it is held, so that no number
@@ -85,6 +91,11 @@ def _effect(operator: Any) -> Effect:
         for place, argument in enumerate(schema.arguments)
         if argument.alias_info is not None and argument.alias_info.is_write
     )
+    takes = any(
+        "Tensor" in str(argument.type)
+        and (argument.alias_info is None or not argument.alias_info.is_write)
+        for argument in schema.arguments
+    )
     is_out = any(argument == "out" for _, argument in written)
     makes = any(result.alias_info is None for result in schema.returns)
     return Effect(
@@ -92,7 +103,7 @@ def _effect(operator: Any) -> Effect:
         written=written,
         makes=makes or name == "lift_fresh",
         is_empty=name in _EMPTY,
-        reads=name not in _BY_SHAPE | _EMPTY,
+        reads=takes and name not in _BY_SHAPE | _EMPTY,
         replaces=is_out or name in _REPLACING,
         draws=name in _DRAWING,
         discrete=name in _DISCRETE,

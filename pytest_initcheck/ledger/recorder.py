@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
+from types import FrameType
 from typing import Any
 
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from pytest_initcheck.ledger.events import SIMPLE, Event
+from pytest_initcheck.ledger.events import SIMPLE, WriteEvent
 from pytest_initcheck.ledger.frames import note_caller
 from pytest_initcheck.ledger.operators import Effect, effect
 from pytest_initcheck.ledger.storages import Memory, key_of
@@ -28,6 +30,19 @@ class Recorder(TorchDispatchMode):
         super().__init__()  # type: ignore[no-untyped-call]
         self.memories: dict[int, Memory] = {}
         self._count = 0
+        self._frame: FrameType | None = None
+        self._call: FrameType | None = None
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # Torch would import its compiler, and step around it at every operator, for what is not
+        # compiled here.
+        return False
+
+    def __exit__(self, *raised: Any) -> None:
+        """Let go of the call that was last seen, and of what it holds."""
+        self._call = None
+        super().__exit__(*raised)  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Arguments = (), kwargs: Keywords | None = None
@@ -36,6 +51,9 @@ class Recorder(TorchDispatchMode):
         kwargs = kwargs or _NO_KEYWORDS
         out = func(*args, **kwargs)
         does = effect(func)
+        if does.is_view:
+            return out
+        self._frame = sys._getframe(1)
         if does.written:
             self._write(does, args, kwargs)
         elif does.makes:
@@ -44,6 +62,7 @@ class Recorder(TorchDispatchMode):
             else:
                 for made in _tensors((out,)):
                     self._make(does, made, args, kwargs)
+        self._frame = None
         return out
 
     def _make(self, does: Effect, made: Tensor, args: Arguments, kwargs: Keywords) -> None:
@@ -61,9 +80,12 @@ class Recorder(TorchDispatchMode):
         if does.name in _CARRYING and len(before) == 1:
             memory.writes = list(before[0].writes)
             return
-        event = self._event(does, args, kwargs, key, before)
+        event = self._event(does, args, kwargs, key, made, before)
         if len(before) == 1:
-            event.call = f"{before[0].writes[-1].call} → {event.call}"
+            chain = f"{before[0].writes[-1].call} → {event.call}"
+            if event.inner[0] == event.call:
+                event.inner = chain, event.arguments
+            event.call = chain
         memory.writes = [event]
 
     def _write(self, does: Effect, args: Arguments, kwargs: Keywords) -> None:
@@ -80,14 +102,17 @@ class Recorder(TorchDispatchMode):
         if not key or not tensor.numel():
             return
         memory = self.memories.get(key)
+        if memory is not None and does.name == "set_":
+            # It shows the memory of another tensor, whose writes are known.
+            return
         if memory is None:
             memory = self.memories[key] = Memory.of(tensor, is_written=True, is_known=False)
-        found = self._sources(does, args, kwargs) if len(args) > 1 or kwargs else []
-        origins = [(k, origin) for k, origin in found if k != key]
-        if origins:
+        before: list[Memory] = []
+        if does.reads:
+            origins = [pair for pair in self._sources(does, args, kwargs) if pair[0] != key]
             memory.sources |= {source for source, _ in origins}
-        before = [origin for _, origin in origins]
-        event = self._event(does, args, kwargs, key, before)
+            before = [origin for _, origin in origins]
+        event = self._event(does, args, kwargs, key, tensor, before)
         event.replaces, event.share = does.replaces, memory.share(tensor)
         if does.replaces:
             is_garbage = any(_is_garbage(origin) for origin in before)
@@ -95,13 +120,24 @@ class Recorder(TorchDispatchMode):
         _append(memory, event)
 
     def _event(
-        self, does: Effect, args: Arguments, kwargs: Keywords, key: int, origins: list[Memory]
-    ) -> Event:
+        self,
+        does: Effect,
+        args: Arguments,
+        kwargs: Keywords,
+        key: int,
+        tensor: Tensor,
+        origins: list[Memory],
+    ) -> WriteEvent:
         """Who wrote, whether random numbers went in, and whether few different ones came out."""
         self._count += 1
         pairs = [p for p in zip(does.arguments, args, strict=False) if type(p[1]) in SIMPLE]
-        event = Event(does.name, pairs + list(kwargs.items()) if kwargs else pairs, self._count)
-        note_caller(event, key)
+        event = WriteEvent(
+            does.name, pairs + list(kwargs.items()) if kwargs else pairs, self._count
+        )
+        call = note_caller(event, key, tensor, self._frame)
+        # It is held until the next one, so that its number is not given again in between.
+        event.goes_on = call is not None and call is self._call
+        self._call = call or self._call
         event.draws, event.discrete = does.draws, does.discrete
         for origin in origins:
             for write in origin.writes:
@@ -116,7 +152,7 @@ class Recorder(TorchDispatchMode):
         return [(key, self.memories[key]) for key in found if key in self.memories]
 
 
-def _append(memory: Memory, event: Event) -> None:
+def _append(memory: Memory, event: WriteEvent) -> None:
     """One initialiser may take several operators: they are one write."""
     last = memory.writes[-1] if memory.writes else None
     frame = event.frame
@@ -134,11 +170,13 @@ def _append(memory: Memory, event: Event) -> None:
     memory.frame = frame
 
 
-def _begins_anew(last: Event, event: Event) -> bool:
+def _begins_anew(last: WriteEvent, event: WriteEvent) -> bool:
     if (last.call, last.code, last.line) != (event.call, event.code, event.line):
         return True
-    # The number of a frame is given again: the same initialiser, called again, draws again.
-    return last.replaces and event.replaces and last.draws and event.draws
+    # The number of a frame is given again: the same initialiser, called again, draws again. One
+    # that draws until all values lie within bounds is called once.
+    is_same_call = event.goes_on and event.share >= last.share
+    return not is_same_call and last.replaces and event.replaces and last.draws and event.draws
 
 
 def _is_garbage(memory: Memory) -> bool:

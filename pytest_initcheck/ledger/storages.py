@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 
-from pytest_initcheck.ledger.events import Event
+from pytest_initcheck.ledger.events import WriteEvent
 from pytest_initcheck.ranks.dtensors import local
 
 
@@ -32,7 +32,7 @@ class Memory:
     alive: StorageWeakRef
     bytes: int = 0
     is_known: bool = True
-    writes: list[Event] = field(default_factory=list)
+    writes: list[WriteEvent] = field(default_factory=list)
     sources: frozenset[int] = frozenset()
     frame: int = 0
     is_written: bool = True

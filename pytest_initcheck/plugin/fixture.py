@@ -125,11 +125,9 @@ class Initcheck(Scaled):
         """
         from pytest_initcheck.checks.fits_batch import Fit
         from pytest_initcheck.learning.learns import learns
-        from pytest_initcheck.ledger import built
         from pytest_initcheck.session.failure import health_text
 
         __tracebackhide__ = True
-        model, _ = built(model)
         found = call(learns, model, batch, *args, **self._placed(options))
         findings = Fit().judge(found)
         self._recorder.add(
@@ -243,10 +241,8 @@ class Initcheck(Scaled):
         """
         from pytest_initcheck.checks.stuck import stuck
         from pytest_initcheck.curvature import critical_point
-        from pytest_initcheck.ledger import built
 
         __tracebackhide__ = True
-        model, _ = built(model)
         found = call(critical_point, model, batch, *args, **self._placed(options))
         fault = stuck(found, loss)
         faults = [fault] if fault is not None else []

@@ -47,7 +47,7 @@ def on_ranks(
         for _, writer in ends:
             writer.close()
         try:
-            return [_heard(reader, timeout) for reader, _ in ends]
+            return [_received(reader, timeout) for reader, _ in ends]
         finally:
             for process in processes:
                 process.join(5)
@@ -69,7 +69,7 @@ def _start(processes: Sequence[Any]) -> None:
         ) from error
 
 
-def _heard(reader: Connection, timeout: float) -> Any:
+def _received(reader: Connection, timeout: float) -> Any:
     try:
         if not reader.poll(timeout):
             raise InitcheckError(f"a rank said nothing for {timeout:g} seconds")

@@ -33,6 +33,8 @@ class Ranks:
     def __init__(self, members: Sequence[int]) -> None:
         self.members = tuple(members)
         self.rank = self.members.index(dist.get_rank())
+        # Whether a collective that runs now is theirs, and none of the model.
+        self.is_talking = False
         # Members alone need to call this; those of another stage of a pipeline do not.
         with self._in_time():
             self._group: Any = dist.new_group(
@@ -100,7 +102,11 @@ class Ranks:
 
     def _gathered(self, mine: Tensor) -> list[Tensor]:
         found = [torch.empty_like(mine) for _ in self.members]
-        dist.all_gather(found, mine, group=self._group)
+        self.is_talking = True
+        try:
+            dist.all_gather(found, mine, group=self._group)
+        finally:
+            self.is_talking = False
         return found
 
     def _said(self, messages: list[tuple[int, bytes]]) -> list[bytes]:

@@ -25,7 +25,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Band:
+class Ribbon:
     """The range between two lines, at the same x."""
 
     series: str
@@ -40,7 +40,7 @@ class CurveView:
     title: str
     x_label: str
     lines: tuple[Line, ...]
-    bands: tuple[Band, ...] = ()
+    bands: tuple[Ribbon, ...] = ()
     log: bool = False
     note: str = ""
     levels: tuple[tuple[str, float], ...] = ()
@@ -121,11 +121,11 @@ def _summary(
     return tuple(points)
 
 
-def _band(series: str, curves: Sequence[Curve], first: int, step: int) -> Band:
+def _band(series: str, curves: Sequence[Curve], first: int, step: int) -> Ribbon:
     mean = _summary(curves, first, step, mean_of)
     spread = _summary(curves, first, step, _deviation)
     both = [(x, m, s) for (x, m), (_, s) in zip(mean, spread, strict=True)]
-    return Band(
+    return Ribbon(
         series, tuple((x, m - s) for x, m, s in both), tuple((x, m + s) for x, m, s in both)
     )
 

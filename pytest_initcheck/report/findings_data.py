@@ -11,7 +11,7 @@ from pytest_initcheck.report import summary
 from pytest_initcheck.report.against import Against
 from pytest_initcheck.report.pack import rounded
 from pytest_initcheck.report.primer import primer
-from pytest_initcheck.report.quantities import main_tensor
+from pytest_initcheck.report.quantities import main_parameter
 from pytest_initcheck.report.texts import Texts, difference_words
 
 MOST_FINDINGS = 60
@@ -35,7 +35,7 @@ _BITS: dict[tuple[str, bool | None], str] = {
 
 def layer_words(layer: LayerRecord) -> tuple[str, str]:
     """Kind and shape of a layer: "Linear", "64 × 784"."""
-    tensor = main_tensor(layer.weights)
+    tensor = main_parameter(layer.weights)
     return layer.kind, " × ".join(map(str, tensor.shape)) if tensor else ""
 
 

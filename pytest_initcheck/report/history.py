@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pytest_initcheck.report.page import ICON_SOURCE, asset, digest, template
-from pytest_initcheck.report.texts import shown
+from pytest_initcheck.report.texts import safe_text
 
 MOST_DRAWN = 240
 WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 320, 120, 8, 14, 100
@@ -45,7 +45,7 @@ class HistoryChart:
     def label(self) -> str:
         """The chart in words, for who does not see it."""
         told = ", ".join(self.row.words)
-        return shown(f"{self.row.quantity}, run by run: {told}")
+        return safe_text(f"{self.row.quantity}, run by run: {told}")
 
 
 def render_history(runs: Sequence[tuple[str, str]], rows: Iterable[HistoryRow]) -> str:

@@ -19,7 +19,7 @@ from pytest_initcheck.records import (
 )
 from pytest_initcheck.report.findings_data import layer_words
 from pytest_initcheck.report.pack import is_drawable, packed_counts, packed_float
-from pytest_initcheck.report.quantities import columns, named, number
+from pytest_initcheck.report.quantities import columns, named, short_number
 from pytest_initcheck.report.quantities import text as value_text
 from pytest_initcheck.report.texts import Texts
 
@@ -239,9 +239,9 @@ def describe_tensor(stats: TensorStats) -> str:
     shape = " × ".join(map(str, stats.shape)) or str(stats.n)
     text = f"{shape} {stats.dtype}".strip()
     if stats.mean is not None and stats.std is not None:
-        text += f", mean {number(stats.mean)}, std {number(stats.std)}"
+        text += f", mean {short_number(stats.mean)}, std {short_number(stats.std)}"
     if stats.min is not None and stats.max is not None:
-        text += f", {number(stats.min)} to {number(stats.max)}"
+        text += f", {short_number(stats.min)} to {short_number(stats.max)}"
     if stats.zero_share > 0 and math.isfinite(stats.zero_share):
         text += f", {stats.zero_share:.1%} zero"
     if stats.nonfinite:

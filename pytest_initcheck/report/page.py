@@ -11,7 +11,7 @@ from jinja2 import Environment, StrictUndefined, Template
 
 from pytest_initcheck.records import SessionRecord
 from pytest_initcheck.report.against import Against
-from pytest_initcheck.report.texts import shown
+from pytest_initcheck.report.texts import safe_text
 from pytest_initcheck.report.view import page_view
 
 ICON = (
@@ -44,7 +44,7 @@ def template(name: str) -> Template:
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["shown"] = shown
+    environment.filters["shown"] = safe_text
     return environment.from_string(asset(name))
 
 

@@ -25,17 +25,17 @@ class Column:
     cell: Callable[[LayerRecord], str]
 
 
-def number(value: float | None) -> str:
+def short_number(value: float | None) -> str:
     """The value with three significant digits; "-" where there is none."""
     return "-" if value is None else f"{value:.3g}"
 
 
-def percent(value: float | None) -> str:
+def whole_percent(value: float | None) -> str:
     """A share as a percentage; "-" where there is none."""
     return "-" if value is None else f"{value:.0%}"
 
 
-def main_tensor(tensors: Mapping[str, T]) -> T | None:
+def main_parameter(tensors: Mapping[str, T]) -> T | None:
     """The tensor called "weight", else the first that is not a bias, else the first."""
     names = sorted(tensors, key=lambda name: (name != "weight", "bias" in name))
     return tensors[names[0]] if names else None
@@ -44,17 +44,17 @@ def main_tensor(tensors: Mapping[str, T]) -> T | None:
 def columns() -> tuple[Column, ...]:
     """What the tables of layers show: of the tensors a choice, and all else that is declared."""
     return (
-        Column("weight std", "weight std", lambda a: _of(main_tensor(a.weights), "std")),
+        Column("weight std", "weight std", lambda a: _of(main_parameter(a.weights), "std")),
         Column("activation mean", "act mean", lambda a: _of(a.activations, "mean")),
         Column("activation std", "act std", lambda a: _of(a.activations, "std")),
         *_declared(UnitStats, lambda layer: layer.units),
-        Column("gradient rms", "grad rms", lambda a: _of(main_tensor(a.gradients), "rms")),
+        Column("gradient rms", "grad rms", lambda a: _of(main_parameter(a.gradients), "rms")),
         *_declared(LayerRecord, lambda layer: layer),
     )
 
 
 def _of(record: Any, field: str) -> str:
-    return number(getattr(record, field, None))
+    return short_number(getattr(record, field, None))
 
 
 def _declared(kind: type, part: Callable[[LayerRecord], Any]) -> Iterator[Column]:
@@ -74,7 +74,7 @@ def named(kind: type) -> Iterator[tuple[str, str, str]]:
 def text(kind: type, name: str, value: Any) -> str:
     """The value of a field in a few words; of values by parameter that of the main one."""
     if isinstance(value, Mapping):
-        value = main_tensor(value)
+        value = main_parameter(value)
     if name == "update_ratio" and value == math.inf:
         # Any step from zero is infinitely many times what was there.
         return FROM_ZERO
@@ -82,5 +82,5 @@ def text(kind: type, name: str, value: Any) -> str:
         more = f" and {len(value) - MOST_ITEMS} more" if len(value) > MOST_ITEMS else ""
         return ", ".join(map(str, value[:MOST_ITEMS])) + more
     if get_args(Share)[1] in get_args(hints(kind)[name]):
-        return percent(value)
-    return number(value) if value is None or isinstance(value, float) else str(value)
+        return whole_percent(value)
+    return short_number(value) if value is None or isinstance(value, float) else str(value)

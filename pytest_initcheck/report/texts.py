@@ -30,7 +30,7 @@ def _secrets() -> re.Pattern[str] | None:
     return re.compile("|".join(map(re.escape, sorted(found, key=len)[::-1]))) if found else None
 
 
-def shown(text: str) -> str:
+def safe_text(text: str) -> str:
     """The text as the page shows it: no control characters, of absolute paths the last part.
 
     Values of environment variables that are secrets by their names are starred out.
@@ -67,7 +67,7 @@ class Texts:
         place = self._places.get(text)
         if place is None:
             place = self._places[text] = len(self.all)
-            self.all.append(shown(text))
+            self.all.append(safe_text(text))
         return place
 
     def add_all(self, texts: Iterable[str]) -> list[int]:

@@ -17,7 +17,7 @@ from pytest_initcheck.report.layers import Budget, titles
 from pytest_initcheck.report.metrics import overview
 from pytest_initcheck.report.panels import Panels
 from pytest_initcheck.report.problems import changed, rerun_command
-from pytest_initcheck.report.texts import Texts, shown
+from pytest_initcheck.report.texts import Texts, safe_text
 
 MOST_MESSAGE = 20_000
 _LABELS = {
@@ -81,7 +81,11 @@ class AxisWords:
         if against is None:
             return cls()
         question = f"Do the measurements of {against.second} agree with those of {against.first}?"
-        return cls(shown("Side by side"), shown(question), shown("What differs, and what fails"))
+        return cls(
+            safe_text("Side by side"),
+            safe_text(question),
+            safe_text("What differs, and what fails"),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,11 +129,11 @@ def page_view(session: SessionRecord, against: Against | None = None) -> PageVie
         "texts": state.texts.all,
     }
     if against is not None:
-        data["against"] = [shown(against.first), shown(against.second)]
-        data["labels"] = {key: shown(label) for key, label in against.labels.items()}
+        data["against"] = [safe_text(against.first), safe_text(against.second)]
+        data["labels"] = {key: safe_text(label) for key, label in against.labels.items()}
     return PageView(
-        headline=shown(against.sentence(session) if against else headline.sentence(session)),
-        aside=shown(headline.aside(session)),
+        headline=safe_text(against.sentence(session) if against else headline.sentence(session)),
+        aside=safe_text(headline.aside(session)),
         is_bad=any(map(headline.has_problem, tests)),
         is_whole=bool(tests) and all(test.outcome == "passed" for test in tests),
         outcomes=_counts("outcome", summary.outcome_counts(session)),
@@ -157,8 +161,8 @@ def _counts(
     return tuple(
         Count(
             axis=axis,
-            value=shown(value),
-            label=shown(labels.get(value, value)),
+            value=safe_text(value),
+            label=safe_text(labels.get(value, value)),
             count=count,
             share=count / total,
         )
@@ -223,8 +227,8 @@ def _message(text: str) -> str:
 
 def _plain_test(test: TestRecord) -> PlainTest:
     return PlainTest(
-        name=shown(test.nodeid),
-        outcome=shown(test.outcome),
+        name=safe_text(test.nodeid),
+        outcome=safe_text(test.outcome),
         state=summary.test_state(test),
         status=summary.test_status(test),
         findings=tuple(_plain_findings(test)),
@@ -235,7 +239,7 @@ def _plain_test(test: TestRecord) -> PlainTest:
 def _changes(test: TestRecord) -> Iterator[str]:
     for entry in test.entries:
         if headline.baseline_fault(entry) and entry.comparison is not None:
-            yield shown(f"{entry.name}: {changed(entry.comparison)}")
+            yield safe_text(f"{entry.name}: {changed(entry.comparison)}")
 
 
 def _plain_findings(test: TestRecord) -> Iterator[PlainFinding]:
@@ -254,14 +258,14 @@ def _plain_finding(finding: Finding, layers: Mapping[str, Any], why: str) -> Pla
     place = f"layer {finding.layer}{words}" if finding.layer else "the whole model"
     others = others_text(finding)
     return PlainFinding(
-        id=shown(finding.id),
-        check=shown(finding.title or finding.check),
+        id=safe_text(finding.id),
+        check=safe_text(finding.title or finding.check),
         severity=finding.severity,
-        place=shown(place + (f", also in {others}" if others else "")),
-        numbers=shown(finding.numbers),
-        cause=shown(finding.cause),
-        remedy=shown(finding.remedy),
-        reference=shown(finding.reference),
+        place=safe_text(place + (f", also in {others}" if others else "")),
+        numbers=safe_text(finding.numbers),
+        cause=safe_text(finding.cause),
+        remedy=safe_text(finding.remedy),
+        reference=safe_text(finding.reference),
         link=address(finding),
-        note=shown(why),
+        note=safe_text(why),
     )

@@ -40,7 +40,7 @@ def _write_sarif(session: Session, path: Path) -> None:
     from pytest_initcheck.report.sarif import sarif
 
     try:
-        text = sarif(session.record(), places(session), rules(), documentation())
+        text = sarif(session.record(), locations(session), rules(), documentation())
         files.replace(path, text)
     except Exception as error:  # As above.
         session.faults.append(f"SARIF not written: {path}: {reason(error)}")
@@ -52,10 +52,10 @@ def annotation_lines(session: Session) -> list[str]:
 
     if not session.settings.ci.annotations:
         return []
-    return workflow_commands.annotation_lines(session.record(), places(session))
+    return workflow_commands.annotation_lines(session.record(), locations(session))
 
 
-def places(session: Session) -> dict[str, Place]:
+def locations(session: Session) -> dict[str, Place]:
     """Where each test stands, from the root of the repository, as hosts want it."""
     root = session.settings.root
     top = next((folder for folder in (root, *root.parents) if (folder / ".git").exists()), root)

@@ -24,7 +24,7 @@ MOST_IGNORES = 8
 Place = tuple[str, int, str]
 
 
-class Sent(NamedTuple):
+class SentRecord(NamedTuple):
     """What a test tells the controller: its record, the entries that its baseline has and it did
     not record, and whether a diagnosis has matched each ignore of its markers and the ini file."""
 
@@ -36,17 +36,17 @@ class Sent(NamedTuple):
 def to_text(
     test: TestRecord, obsolete: Sequence[str] = (), ignores: Mapping[Placed, bool] | None = None
 ) -> str:
-    """What a test sends (see `Sent`), as the JSON string that travels on its report."""
+    """What a test sends (see `SentRecord`), as the JSON string that travels on its report."""
     matched = [[*placed, is_matched] for placed, is_matched in (ignores or {}).items()]
     data = {"test": encode(test), "obsolete": list(obsolete), "ignores": matched}
     return json.dumps(data, allow_nan=False, separators=(",", ":"))
 
 
-def from_text(text: str) -> Sent:
+def from_text(text: str) -> SentRecord:
     """What ``to_text`` made a string of."""
     data = json.loads(text)
     ignores = {(origin, ignore): is_matched for origin, ignore, is_matched in data["ignores"]}
-    return Sent(decode(TestRecord, data["test"]), tuple(data["obsolete"]), ignores)
+    return SentRecord(decode(TestRecord, data["test"]), tuple(data["obsolete"]), ignores)
 
 
 @dataclass(kw_only=True)

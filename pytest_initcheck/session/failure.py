@@ -14,6 +14,8 @@ from pytest_initcheck.records import Comparison, Finding, Verdict, describe_unit
 MOST_FINDINGS = 8
 MOST_PROBLEMS = 4
 MOST_OTHERS = 6
+_REMEDIES = 3
+_CODE_LINES = 12
 LABELS = 10
 # What pytest puts before each line of a failure.
 _BESIDE = 9
@@ -114,14 +116,14 @@ def headline(finding: Finding) -> str:
     return f"{finding.id} {finding.check}, {where}: {numbers}"
 
 
-def remedies(findings: Sequence[Finding], most: int = 3) -> list[str]:
-    """One line for each different remedy, with its reference."""
+def remedies(findings: Sequence[Finding]) -> list[str]:
+    """One line for each of the first three different remedies, with its reference."""
     told = dict.fromkeys(
         f"fix: {finding.remedy}" + (f" ({finding.reference})" if finding.reference else "")
         for finding in findings
         if finding.remedy
     )
-    return list(told)[:most]
+    return list(told)[:_REMEDIES]
 
 
 def profile_lines(finding: Finding) -> list[str]:
@@ -133,15 +135,16 @@ def profile_lines(finding: Finding) -> list[str]:
     return [f"profile: {sparkline(list(finding.profile.values()))} {profile_text(finding.profile)}"]
 
 
-def code_lines(finding: Finding, most: int = 12, width: int = 162) -> list[str]:
+def code_lines(finding: Finding, width: int = 162) -> list[str]:
     """The remedy as code, indented, with a heading; none where it is no code."""
     code = finding.remedy_code.splitlines()
     if not code:
         return []
-    more = [f"  … and {len(code) - most} lines more, see the report"] if len(code) > most else []
+    rest = len(code) - _CODE_LINES
+    more = [f"  … and {rest} lines more, see the report"] if rest > 0 else []
     head = "as code (Diagnosis.try_remedy() runs it on a model that is put back):"
     # The page has the code whole; here the names of fifty layers would bury the rest.
-    return [head, *(f"  {_cut(line, width - 2)}" for line in code[:most]), *more]
+    return [head, *(f"  {_cut(line, width - 2)}" for line in code[:_CODE_LINES]), *more]
 
 
 def _cut(line: str, most: int) -> str:

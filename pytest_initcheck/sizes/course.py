@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from pytest_initcheck.capture.layer_names import layer_of
 from pytest_initcheck.capture.optimizer_step import take_step
 from pytest_initcheck.capture.program import Program, Result, copied, main_tensor
 from pytest_initcheck.capture.randomness import put_back, remembered
+from pytest_initcheck.evidence.layer_names import layer_of
 from pytest_initcheck.sizes.contraction import Contraction
 from pytest_initcheck.sizes.tap import Key, Tap
 
@@ -46,7 +46,7 @@ def own_of(at_start: Contraction, weight: Tensor) -> Tensor:
 
 
 @dataclass(kw_only=True)
-class Course:
+class Measurements:
     """What one model showed: a tensor by layer, quantity and step, read once at the end.
 
     ``received`` are the data of every layer before the constants that it is multiplied with.
@@ -68,7 +68,7 @@ class Course:
         return found
 
 
-class Follower:
+class StepTaker:
     """Takes the steps and looks at each of them in the very pass that the step makes."""
 
     def __init__(self, program: Program, optimizer: torch.optim.Optimizer) -> None:
@@ -77,9 +77,9 @@ class Follower:
         self._parameters = dict(program.model.named_parameters())
         self._samples: dict[str, Tensor] = {}
         self._output: Tensor | None = None
-        self.course = Course()
+        self.course = Measurements()
 
-    def follow(self, steps: int) -> Course:
+    def follow(self, steps: int) -> Measurements:
         """So many steps, all on one batch and with the same random numbers in every pass."""
         streams = list(remembered())
         for step in range(steps + 1):

@@ -16,15 +16,15 @@ MARGIN = 0.25
 
 
 @dataclass(frozen=True)
-class Band:
+class ExponentRange:
     """The exponents that are allowed, from ``low`` to ``high``."""
 
     low: float
     high: float
 
-    def widened(self, below: float) -> Band:
+    def widened(self, below: float) -> ExponentRange:
         """With so much more allowed below."""
-        return Band(self.low - below, self.high)
+        return ExponentRange(self.low - below, self.high)
 
     def __str__(self) -> str:
         if math.isinf(self.low):
@@ -32,30 +32,30 @@ class Band:
         return f"{self.low:+.2f} to {self.high:+.2f}"
 
 
-def around(exponent: float) -> Band:
+def around(exponent: float) -> ExponentRange:
     """What is nearer to an exponent than to those next to it."""
-    return Band(exponent - MARGIN, exponent + MARGIN)
+    return ExponentRange(exponent - MARGIN, exponent + MARGIN)
 
 
-def at_most(exponent: float) -> Band:
+def at_most(exponent: float) -> ExponentRange:
     """The same, or anything smaller."""
-    return Band(-math.inf, exponent + MARGIN)
+    return ExponentRange(-math.inf, exponent + MARGIN)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Expected:
     """The bands at the start and of the change by the steps; ``others`` are all but the readout."""
 
-    start: Band
-    start_of_output: Band
-    change: Band
-    change_of_output: Band
+    start: ExponentRange
+    start_of_output: ExponentRange
+    change: ExponentRange
+    change_of_output: ExponentRange
 
-    def at_start(self, role: Role) -> Band:
+    def at_start(self, role: Role) -> ExponentRange:
         """For the gain and the output of a layer."""
         return self.start_of_output if role in ("output", "model") else self.start
 
-    def of_change(self, role: Role) -> Band:
+    def of_change(self, role: Role) -> ExponentRange:
         """For the change of a layer's output."""
         return self.change_of_output if role in ("output", "model") else self.change
 
@@ -109,15 +109,17 @@ def expected_of(parametrization: object) -> Expected:
 class Depths:
     """The bands against depth: of the output, the first gradient, and the output's change."""
 
-    spread: Band
-    gradient: Band
-    change: Band
+    spread: ExponentRange
+    gradient: ExponentRange
+    change: ExponentRange
 
 
 # Normalised branches that add up give √depth at most; so many layers that each move by a fixed
 # amount move the output by depth at most. What is beyond multiplies from layer to layer.
 ANY_DEPTH = Depths(
-    spread=Band(-MARGIN, 0.5 + MARGIN), gradient=Band(-MARGIN, 0.5 + MARGIN), change=at_most(1)
+    spread=ExponentRange(-MARGIN, 0.5 + MARGIN),
+    gradient=ExponentRange(-MARGIN, 0.5 + MARGIN),
+    change=at_most(1),
 )
 # DeepNet, Fixup and the parametrisations of depth bound what a step changes.
 TRANSFERS = Depths(spread=around(0), gradient=around(0), change=at_most(0))

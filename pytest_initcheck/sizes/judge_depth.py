@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from pytest_initcheck.checks.external_rules import DEPTH
 from pytest_initcheck.records import Finding
-from pytest_initcheck.sizes.expected import ANY_DEPTH, TRANSFERS, Band
+from pytest_initcheck.sizes.expected import ANY_DEPTH, TRANSFERS, ExponentRange
 from pytest_initcheck.sizes.exponent import Exponent, slope_of
 from pytest_initcheck.sizes.judge_width import is_outside
 from pytest_initcheck.sizes.result import Scaling
@@ -47,7 +47,9 @@ def _drift(found: Scaling) -> float:
     return max(0.0, slope_of(found.sizes, [math.exp(1.25 * total) for total in sums]))
 
 
-def _findings(found: Scaling, asked: list[tuple[str, str, int, Band]]) -> Iterator[Finding]:
+def _findings(
+    found: Scaling, asked: list[tuple[str, str, int, ExponentRange]]
+) -> Iterator[Finding]:
     told = set()
     for layer, quantity, step, band in asked:
         if quantity in told or step not in found.steps_of(layer, quantity):
@@ -59,7 +61,7 @@ def _findings(found: Scaling, asked: list[tuple[str, str, int, Band]]) -> Iterat
 
 
 def _finding(
-    found: Scaling, layer: str, quantity: str, step: int, exponent: Exponent, band: Band
+    found: Scaling, layer: str, quantity: str, step: int, exponent: Exponent, band: ExponentRange
 ) -> Finding:
     is_lost = exponent.lost > 0
     what = "gradient at the first layer" if layer == "(input)" else f"{quantity} of the output"

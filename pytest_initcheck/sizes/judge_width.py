@@ -10,8 +10,8 @@ from pytest_initcheck.checks.external_rules import WIDTH
 from pytest_initcheck.records import Finding
 from pytest_initcheck.sizes.expected import (
     EXPECTED,
-    Band,
     Expected,
+    ExponentRange,
     Parametrization,
     at_most,
     expected_of,
@@ -23,14 +23,14 @@ from pytest_initcheck.statistics import CONFIDENCE
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fault:
+class WrongExponent:
     """An exponent that is outside of its band."""
 
     layer: str
     quantity: str
     step: int
     exponent: Exponent
-    band: Band
+    band: ExponentRange
 
 
 def judge_width(found: Scaling, parametrization: Parametrization | None) -> list[Finding]:
@@ -50,7 +50,7 @@ def judge_width(found: Scaling, parametrization: Parametrization | None) -> list
     return []
 
 
-def _stages(found: Scaling, expected: Expected) -> Iterator[list[Fault]]:
+def _stages(found: Scaling, expected: Expected) -> Iterator[list[WrongExponent]]:
     layers = found.layers
     yield list(_faults_of_gain(found, expected))
     yield list(_faults(found, layers, "activation", 0, expected))[:1]
@@ -62,17 +62,19 @@ def _stages(found: Scaling, expected: Expected) -> Iterator[list[Fault]]:
 
 def _faults(
     found: Scaling, layers: tuple[str, ...], quantity: str, step: int, expected: Expected
-) -> Iterator[Fault]:
+) -> Iterator[WrongExponent]:
     for layer in layers:
         if step not in found.steps_of(layer, quantity):
             continue
         exponent = found.exponent(layer, quantity, step, _confidence(found, step))
         band = _band(found, layer, quantity, expected)
         if is_outside(exponent, band):
-            yield Fault(layer=layer, quantity=quantity, step=step, exponent=exponent, band=band)
+            yield WrongExponent(
+                layer=layer, quantity=quantity, step=step, exponent=exponent, band=band
+            )
 
 
-def _faults_of_gain(found: Scaling, expected: Expected) -> Iterator[Fault]:
+def _faults_of_gain(found: Scaling, expected: Expected) -> Iterator[WrongExponent]:
     """Faults of the gain that is measured, or else of what the weight's own size lets expect.
 
     The second has many more values behind it, but knows nothing of data that the weight knows: it
@@ -86,7 +88,7 @@ def _faults_of_gain(found: Scaling, expected: Expected) -> Iterator[Fault]:
             yield from measured or _faults(found, (layer,), "weight", 0, expected)
 
 
-def is_inside(exponent: Exponent, band: Band) -> bool:
+def is_inside(exponent: Exponent, band: ExponentRange) -> bool:
     """Whether the whole interval is inside."""
     return exponent.is_known and band.low <= exponent.low and exponent.high <= band.high
 
@@ -99,14 +101,14 @@ def _confidence(found: Scaling, step: int) -> float:
     return 1 - (1 - CONFIDENCE) / found.steps if step else CONFIDENCE
 
 
-def is_outside(exponent: Exponent, band: Band) -> bool:
+def is_outside(exponent: Exponent, band: ExponentRange) -> bool:
     """Whether the whole interval is outside, or some values are not finite."""
     if exponent.lost:
         return True
     return exponent.is_known and (exponent.low > band.high or exponent.high < band.low)
 
 
-def _band(found: Scaling, layer: str, quantity: str, expected: Expected) -> Band:
+def _band(found: Scaling, layer: str, quantity: str, expected: Expected) -> ExponentRange:
     role = found.role(layer)
     if quantity in ("weight", "gain", "activation"):
         # What a tied readout meets in the stream is what its own rows put there.
@@ -140,7 +142,9 @@ def _short_of_the_limit(found: Scaling, layer: str) -> float:
     return max(0.0, -slope_of(found.sizes, extra))
 
 
-def _finding(fault: Fault, found: Scaling, parametrization: Parametrization | None) -> Finding:
+def _finding(
+    fault: WrongExponent, found: Scaling, parametrization: Parametrization | None
+) -> Finding:
     exponent, role = fault.exponent, found.role(fault.layer)
     when = "at the start" if fault.step == 0 else f"after step {fault.step}"
     is_lost = exponent.lost > 0

@@ -17,7 +17,7 @@ from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.inputs import adapted
 from pytest_initcheck.inputs.loaders import first_batch
 from pytest_initcheck.inputs.signature import takes
-from pytest_initcheck.sizes.course import Course, Follower
+from pytest_initcheck.sizes.course import Measurements, StepTaker
 from pytest_initcheck.sizes.result import Scaling, Shape
 from pytest_initcheck.training.seeds import seed_list
 
@@ -72,7 +72,7 @@ def scaling(
     seed_numbers = seed_list(seeds)
     if not callable(batch):
         batch = first_batch(batch)[0]
-    given = _Given(
+    given = _Setup(
         factory=factory,
         batch=batch,
         loss_fn=loss_fn,
@@ -89,7 +89,7 @@ def scaling(
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Given:
+class _Setup:
     factory: Factory
     batch: Any
     loss_fn: Any
@@ -108,7 +108,7 @@ class _Measured:
     losses: list[float]
 
 
-def _measured(given: _Given, task: tuple[int, int], tick: Tick) -> _Measured:
+def _measured(given: _Setup, task: tuple[int, int], tick: Tick) -> _Measured:
     size, seed = task
     course = _followed(given, size, seed)
     tick(1)
@@ -126,14 +126,14 @@ def _checked_sizes(sizes: Iterable[int]) -> tuple[int, ...]:
     return tuple(sorted(found))
 
 
-def _followed(given: _Given, size: int, seed: int) -> Course:
+def _followed(given: _Setup, size: int, seed: int) -> Measurements:
     try:
         return _follow(given, size, seed)
     except InitcheckError as error:
         raise InitcheckError(f"at size {size}, seed {seed}: {error}") from error
 
 
-def _follow(given: _Given, size: int, seed: int) -> Course:
+def _follow(given: _Setup, size: int, seed: int) -> Measurements:
     seed_all(seed)
     model = _built(given.factory, size)
     form = adapted(
@@ -149,7 +149,7 @@ def _follow(given: _Given, size: int, seed: int) -> Course:
     program = Program(model, moved(form.batch, home), form.loss_fn, form.forward)
     program.materialise()
     optimizer = _optimizer(given.optimizer, form.optimizer, model)
-    return Follower(program, optimizer).follow(given.steps)
+    return StepTaker(program, optimizer).follow(given.steps)
 
 
 def _built(factory: Factory, size: int) -> nn.Module:
@@ -207,7 +207,7 @@ def _gathered(
     )
 
 
-def _shapes(course: Course) -> dict[str, Shape]:
+def _shapes(course: Measurements) -> dict[str, Shape]:
     return {
         course.names[key]: Shape(
             fan_in=layer.at_start.fan_in,

@@ -36,7 +36,7 @@ _REQUIRED = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_
 
 
 @dataclass(frozen=True)
-class Given:
+class StepArguments:
     """What a step may take."""
 
     model: nn.Module
@@ -45,7 +45,7 @@ class Given:
     scaler: Any = None
 
 
-def step_of(train_step: Any, given: Given) -> Step:
+def step_of(train_step: Any, given: StepArguments) -> Step:
     """A function of the call's index that calls the step on a fresh copy of the batch.
 
     Raises:
@@ -70,7 +70,7 @@ def step_of(train_step: Any, given: Given) -> Step:
     return step
 
 
-def _plan(train_step: Any, given: Given) -> tuple[list[str], dict[str, str]]:
+def _plan(train_step: Any, given: StepArguments) -> tuple[list[str], dict[str, str]]:
     try:
         parameters = list(inspect.signature(train_step).parameters.values())
     except (TypeError, ValueError):
@@ -88,7 +88,7 @@ def _plan(train_step: Any, given: Given) -> tuple[list[str], dict[str, str]]:
     return _places(needed, given), names
 
 
-def _named(parameters: Parameters, given: Given) -> dict[str, str]:
+def _named(parameters: Parameters, given: StepArguments) -> dict[str, str]:
     """What has to be passed by name: keyword-only arguments, and a scaler that has a default."""
     found = {}
     for parameter in parameters:
@@ -111,7 +111,7 @@ def _role(name: str) -> str | None:
     return next((role for role, names in ROLES.items() if name.lower() in names), None)
 
 
-def _places(needed: Parameters, given: Given) -> list[str]:
+def _places(needed: Parameters, given: StepArguments) -> list[str]:
     roles = [_role(parameter.name) for parameter in needed]
     unknown = [p.name for p, role in zip(needed, roles, strict=True) if role is None]
     doubled = [role for role in roles if role is not None and roles.count(role) > 1]

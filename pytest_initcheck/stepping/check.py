@@ -12,18 +12,20 @@ from pytest_initcheck.capture.device import described
 from pytest_initcheck.checks.apply_ignores import Sorted, sort_out
 from pytest_initcheck.checks.known_ignores import parse_known
 from pytest_initcheck.checks.step_rules import AGAIN
+from pytest_initcheck.checks.written_by import with_lines
 from pytest_initcheck.errors import InitcheckError
-from pytest_initcheck.ignores import Given as GivenIgnores
+from pytest_initcheck.ignores import IgnoreSpec
 from pytest_initcheck.inputs.loaders import first_batch
+from pytest_initcheck.ledger import Recorded, unpacked
 from pytest_initcheck.records import Finding
 from pytest_initcheck.stepping import arguments
-from pytest_initcheck.stepping.calling import Given, Step, step_of
+from pytest_initcheck.stepping.calling import Step, StepArguments, step_of
 from pytest_initcheck.stepping.facts import InitialWeights, seen, snapshot
 from pytest_initcheck.stepping.judge import frozen, judge_step
 from pytest_initcheck.stepping.judge_model import unheld
 from pytest_initcheck.stepping.lightning import lightning_step, module_of
 from pytest_initcheck.stepping.observations import StepCall, StepObservations
-from pytest_initcheck.stepping.observer import Watcher
+from pytest_initcheck.stepping.observer import StepObserver
 from pytest_initcheck.stepping.reach import Reach, reach
 from pytest_initcheck.stepping.repeat import Runs
 from pytest_initcheck.stepping.report import StepReport
@@ -36,13 +38,13 @@ STEPS = 3
 
 def check_step(
     train_step: Any,
-    model: nn.Module,
+    model: nn.Module | Recorded,
     optimizer: Any,
     batch: Any,
     *,
     scaler: Any = None,
     steps: int = STEPS,
-    ignore: GivenIgnores = (),
+    ignore: IgnoreSpec = (),
 ) -> StepReport:
     """Run your own training step several times on one batch, and tell what is wrong with it.
 
@@ -60,7 +62,10 @@ def check_step(
             parts of the batch in place of it. It may return the loss as tensor or float, or a
             mapping with "loss". A LightningModule, or its ``training_step``, is stepped as its
             trainer would.
-        model: the module whose weights the step trains, in the mode in which you train it.
+        model: the module whose weights the step trains, in the mode in which you train it; or what
+            `pytest_initcheck.construction` returned, over whose ``.model`` the optimiser was built:
+            findings then tell which calls wrote their layers. No factory: the optimiser holds the
+            parameters of one model.
         optimizer: the optimiser itself, or a list, tuple or mapping of all that the step uses, as
             ``configure_optimizers`` returns it.
         batch: whatever the step takes; each call gets fresh copies of its tensors. Of a
@@ -75,18 +80,21 @@ def check_step(
         InitcheckError: wrong use or bad input, or the step raised; the message says what to pass.
     """
     ignores = parse_known(ignore)
+    module, facts = unpacked(model)
     arguments.check_function(train_step)
     optimizers = arguments.optimizers_of(optimizer)
     arguments.check_numbers(steps, scaler)
-    can_train = arguments.check_step_model(model, optimizers)
-    given = Given(model, optimizer, first_batch(batch)[0], scaler)
+    can_train = arguments.check_step_model(module, optimizers)
+    given = StepArguments(module, optimizer, first_batch(batch)[0], scaler)
     job = _Job(train_step, given, optimizers, steps)
     try:
-        findings, watcher = job.findings() if can_train else (frozen(model), None)
+        findings, watcher = job.findings() if can_train else (frozen(module), None)
     except StepRaised as error:
         raise InitcheckError(str(error)) from error.__cause__
+    if facts is not None:
+        findings = [with_lines(finding, facts) for finding in findings]
     calls = watcher.calls if watcher is not None else []
-    return _report(sort_out(findings, ignores), calls, _meta(model, optimizers))
+    return _report(sort_out(findings, ignores), calls, _meta(module, optimizers))
 
 
 def _report(found: Sorted, calls: Sequence[StepCall], meta: dict[str, str]) -> StepReport:
@@ -103,7 +111,9 @@ def _report(found: Sorted, calls: Sequence[StepCall], meta: dict[str, str]) -> S
 class _Job:
     """One check: the step and what it is given."""
 
-    def __init__(self, train_step: Any, given: Given, optimizers: list[Any], steps: int) -> None:
+    def __init__(
+        self, train_step: Any, given: StepArguments, optimizers: list[Any], steps: int
+    ) -> None:
         self.train_step, self.given = train_step, given
         self.optimizers, self.steps = optimizers, steps
         module = module_of(train_step)
@@ -111,7 +121,7 @@ class _Job:
         self.plain = step_of(train_step if module is None else module.training_step, given)
         self.module = module
 
-    def findings(self) -> tuple[list[Finding], Watcher]:
+    def findings(self) -> tuple[list[Finding], StepObserver]:
         """Run the step, run it again, and judge."""
         found = reach(
             self.train_step, self.given.model, self.given.optimizer, self.given.scaler,
@@ -122,7 +132,7 @@ class _Job:
         if not evidence.calls:
             return list(unheld(evidence)), watcher
         with kept(found):
-            other = Watcher(self.given.model, self.optimizers)
+            other = StepObserver(self.given.model, self.optimizers)
             step = self._step(other)
             with tapped(other):
                 for index in range(AGAIN):
@@ -131,9 +141,9 @@ class _Job:
             runs.second = snapshot(self.given.model)
         return judge_step(evidence, runs), watcher
 
-    def _first(self, found: Reach, runs: Runs) -> tuple[Watcher, StepObservations]:
+    def _first(self, found: Reach, runs: Runs) -> tuple[StepObserver, StepObservations]:
         with kept(found):
-            watcher = Watcher(self.given.model, self.optimizers)
+            watcher = StepObserver(self.given.model, self.optimizers)
             start = InitialWeights(watcher)
             runs.start = snapshot(self.given.model)
 
@@ -153,7 +163,7 @@ class _Job:
                 return watcher, replace(evidence, calls=[])
             return watcher, seen(watcher, start, self.optimizers)
 
-    def _step(self, watcher: Watcher) -> Step:
+    def _step(self, watcher: StepObserver) -> Step:
         if self.module is None:
             return self.plain
         return lightning_step(self.module, self.given, self.optimizers, watcher)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from pytest_initcheck.stepping.arguments import tensors_held
 from pytest_initcheck.stepping.observations import StepObservations, Stranger, Weight
-from pytest_initcheck.stepping.observer import Watcher
+from pytest_initcheck.stepping.observer import StepObserver
 from pytest_initcheck.stepping.track import Track, size
 
 _NORMS = (
@@ -26,13 +26,13 @@ _NORMS = (
 class InitialWeights:
     """The weights as they were before the first call."""
 
-    def __init__(self, watcher: Watcher) -> None:
+    def __init__(self, watcher: StepObserver) -> None:
         tracks = watcher.tracks.values()
         self.values = {id(t.parameter): t.parameter.detach().clone() for t in tracks}
         self.trainable = {id(t.parameter): t.parameter.requires_grad for t in tracks}
 
 
-def seen(watcher: Watcher, start: InitialWeights, passed: list[Any]) -> StepObservations:
+def seen(watcher: StepObserver, start: InitialWeights, passed: list[Any]) -> StepObservations:
     """All that the checks read; called while the model is as the last call left it."""
     model = watcher.model
     held, twice = _held(watcher)
@@ -50,7 +50,7 @@ def seen(watcher: Watcher, start: InitialWeights, passed: list[Any]) -> StepObse
     )
 
 
-def _held(watcher: Watcher) -> tuple[set[int], list[int]]:
+def _held(watcher: StepObserver) -> tuple[set[int], list[int]]:
     """The tensors that some optimiser holds, and those that one holds more than once."""
     held: set[int] = set()
     twice: list[int] = []
@@ -61,7 +61,7 @@ def _held(watcher: Watcher) -> tuple[set[int], list[int]]:
     return held, twice
 
 
-def _weights(watcher: Watcher, start: InitialWeights, held: set[int]) -> Iterator[Weight]:
+def _weights(watcher: StepObserver, start: InitialWeights, held: set[int]) -> Iterator[Weight]:
     norms = _norm_parameters(watcher.model)
     for name, parameter in watcher.model.named_parameters():
         key = id(parameter)
@@ -101,7 +101,9 @@ def _outrun(parameter: Tensor, first: Tensor | None, pull: float) -> float:
     return decayed / rest if rest else float("inf")
 
 
-def _strangers(watcher: Watcher, start: InitialWeights, passed: list[Any]) -> Iterator[Stranger]:
+def _strangers(
+    watcher: StepObserver, start: InitialWeights, passed: list[Any]
+) -> Iterator[Stranger]:
     own = {id(parameter) for parameter in watcher.model.parameters()}
     for tensor in {id(t): t for o in passed for t in tensors_held(o)}.values():
         track: Track | None = watcher.tracks.get(id(tensor))

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from pytest_initcheck.capture.optimizer_step import needs_closure
 from pytest_initcheck.inputs.lightning import stand_ins
 from pytest_initcheck.stepping.arguments import has_training_step
-from pytest_initcheck.stepping.calling import Given, Step, step_of
-from pytest_initcheck.stepping.observer import Watcher
+from pytest_initcheck.stepping.calling import Step, StepArguments, step_of
+from pytest_initcheck.stepping.observer import StepObserver
 
 
 def module_of(train_step: Any) -> Any | None:
@@ -24,7 +24,9 @@ def module_of(train_step: Any) -> Any | None:
     return owner if is_hook and isinstance(owner, nn.Module) else None
 
 
-def lightning_step(module: Any, given: Given, optimizers: list[Any], watcher: Watcher) -> Step:
+def lightning_step(
+    module: Any, given: StepArguments, optimizers: list[Any], watcher: StepObserver
+) -> Step:
     """One step of the module.
 
     With ``automatic_optimization``, each optimiser zeroes, and steps on a closure that evaluates
@@ -61,7 +63,7 @@ def _automatic(evaluate: Step, index: int, optimizer: Any, result: list[Any]) ->
     optimizer.step(closure)
 
 
-def _finish(evaluate: Step, index: int, optimizers: list[Any], watcher: Watcher) -> Any:
+def _finish(evaluate: Step, index: int, optimizers: list[Any], watcher: StepObserver) -> Any:
     """What a trainer does after a ``training_step`` that has only evaluated."""
     result = evaluate(index)
     loss, call = _loss(result), watcher.call

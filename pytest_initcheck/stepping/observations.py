@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from pytest_initcheck.capture.layer_names import layer_of
+from pytest_initcheck.evidence.layer_names import layer_of
 
 ClipKind = Literal["", "norm", "value"]
 
 
 @dataclass(kw_only=True)
-class Use:
+class GradientUse:
     """One gradient that an optimiser took: in ``step()``, or at the end of a closure.
 
     Everything is keyed by the parameter's name. ``leftover`` is the norm of what an earlier use
@@ -54,7 +54,7 @@ class StepCall:
     """
 
     loss: float | None = None
-    uses: list[Use] = field(default_factory=list)
+    uses: list[GradientUse] = field(default_factory=list)
     clips: list[Clip] = field(default_factory=list)
     scales: list[float] = field(default_factory=list)
     modes: set[bool] = field(default_factory=set)
@@ -69,7 +69,7 @@ class StepCall:
     is_unscaled: bool = False
 
     @property
-    def taken(self) -> list[Use]:
+    def taken(self) -> list[GradientUse]:
         """The uses that a scaler did not skip."""
         return [use for use in self.uses if not use.is_skipped]
 
@@ -140,7 +140,7 @@ class StepObservations:
     is_warming: bool = False
 
     @property
-    def uses(self) -> list[Use]:
+    def uses(self) -> list[GradientUse]:
         """Every gradient that an optimiser took, in order."""
         return [use for call in self.calls for use in call.taken]
 

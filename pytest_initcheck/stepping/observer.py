@@ -11,13 +11,13 @@ from torch import Tensor, nn
 
 from pytest_initcheck.stepping.arguments import tensors_held
 from pytest_initcheck.stepping.handmade import cut_of
-from pytest_initcheck.stepping.observations import Clip, StepCall, Use
+from pytest_initcheck.stepping.observations import Clip, GradientUse, StepCall
 from pytest_initcheck.stepping.track import Track, size, total
 
 OWN = "its own tensor"
 
 
-class Watcher:
+class StepObserver:
     """What the taps tell goes to the current call; see `pytest_initcheck.stepping.taps`."""
 
     def __init__(self, model: nn.Module, optimizers: Iterable[Any]) -> None:
@@ -90,7 +90,7 @@ class Watcher:
         tracks = self._tracks(optimizer)
         call = self.call
         self._confirm_clips()
-        use = Use(
+        use = GradientUse(
             key=id(optimizer),
             owner=type(optimizer).__name__,
             in_closure=in_closure,

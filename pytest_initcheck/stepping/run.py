@@ -13,7 +13,7 @@ from pytest_initcheck.checks.step_rules import MOST_SKIPS
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.stepping.calling import Step
 from pytest_initcheck.stepping.observations import StepCall
-from pytest_initcheck.stepping.observer import Watcher
+from pytest_initcheck.stepping.observer import StepObserver
 
 # A scale of a user's own may begin higher than GradScaler's.
 MOST_OVERFLOWS = 33
@@ -23,7 +23,9 @@ MOST_QUIET = 64
 MOST_DISCARDED = 8
 
 
-def call_until_seen(step: Step, watcher: Watcher, steps: int, after: Callable[[int], None]) -> None:
+def call_until_seen(
+    step: Step, watcher: StepObserver, steps: int, after: Callable[[int], None]
+) -> None:
     """Call the step at least ``steps`` times; ``after`` gets the number of calls after each."""
     while not _is_seen(watcher.calls, steps):
         watcher.begin()

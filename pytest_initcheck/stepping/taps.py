@@ -17,7 +17,7 @@ from torch.optim.optimizer import (
 )
 
 from pytest_initcheck.capture.optimizer_step import closure_in, with_closure
-from pytest_initcheck.stepping.observer import Watcher
+from pytest_initcheck.stepping.observer import StepObserver
 from pytest_initcheck.stepping.track import Track, size, total
 
 _CLIPS = ("clip_grad_norm_", "clip_grad_value_", "_clip_grads_with_norm_")
@@ -25,7 +25,7 @@ _HOLDERS = ("_backward_hooks", "_post_accumulate_grad_hooks")
 
 
 @contextlib.contextmanager
-def tapped(watcher: Watcher) -> Iterator[None]:
+def tapped(watcher: StepObserver) -> Iterator[None]:
     """Inside, the watcher sees every step; outside, nothing is left of it."""
     with contextlib.ExitStack() as stack:
         for track in watcher.tracks.values():
@@ -39,7 +39,7 @@ def tapped(watcher: Watcher) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _modules(watcher: Watcher) -> Iterator[None]:
+def _modules(watcher: StepObserver) -> Iterator[None]:
     def hook(module: nn.Module, args: Any) -> None:
         # Compiled code, which may not be broken up, traces the hook as well.
         if not torch.compiler.is_compiling():
@@ -58,7 +58,7 @@ def _modules(watcher: Watcher) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _gradient(watcher: Watcher, track: Track) -> Iterator[None]:
+def _gradient(watcher: StepObserver, track: Track) -> Iterator[None]:
     parameter = track.parameter
     if not parameter.is_leaf or not (parameter.is_floating_point() or parameter.is_complex()):
         yield
@@ -93,7 +93,7 @@ def _put_first(hooks: dict[int, Any], key: int) -> None:
 
 
 @contextlib.contextmanager
-def _optimizers(watcher: Watcher, stack: contextlib.ExitStack) -> Iterator[None]:
+def _optimizers(watcher: StepObserver, stack: contextlib.ExitStack) -> Iterator[None]:
     def before(optimizer: Any, args: Any, kwargs: Any) -> Any:
         for track in watcher.meet(optimizer):
             stack.enter_context(_gradient(watcher, track))
@@ -120,7 +120,9 @@ def _optimizers(watcher: Watcher, stack: contextlib.ExitStack) -> Iterator[None]
             handle.remove()
 
 
-def _closing(watcher: Watcher, optimizer: Any, closure: Callable[[], Any]) -> Callable[[], Any]:
+def _closing(
+    watcher: StepObserver, optimizer: Any, closure: Callable[[], Any]
+) -> Callable[[], Any]:
     def evaluate() -> Any:
         loss = closure()
         watcher.use(optimizer, in_closure=True)
@@ -160,7 +162,7 @@ def _replaced(holder: Any, name: str, value: Any) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _clip(watcher: Watcher, name: str) -> Iterator[None]:
+def _clip(watcher: StepObserver, name: str) -> Iterator[None]:
     """Code that imported the function by name calls it all the same: what it wraps is replaced."""
     cell = _wrapped(getattr(clip_grad, name, None))
     if cell is None:
@@ -179,7 +181,7 @@ def _wrapped(function: Any) -> CellType | None:
     return next((cell for cell in cells if callable(cell.cell_contents)), None)
 
 
-def _measuring(watcher: Watcher, own: Callable[..., Any]) -> Callable[..., Any]:
+def _measuring(watcher: StepObserver, own: Callable[..., Any]) -> Callable[..., Any]:
     def clip(parameters: Any, *args: Any, **kwargs: Any) -> Any:
         if watcher.is_clipping:
             return own(parameters, *args, **kwargs)
@@ -197,7 +199,7 @@ def _measuring(watcher: Watcher, own: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @contextlib.contextmanager
-def _scalers(watcher: Watcher) -> Iterator[None]:
+def _scalers(watcher: StepObserver) -> Iterator[None]:
     scale, unscale, step = GradScaler.scale, GradScaler.unscale_, GradScaler.step
 
     def scaling(scaler: Any, outputs: Any) -> Any:

@@ -39,11 +39,11 @@ class _Pooled(nn.Module):
         return torch.as_tensor(self.head(out.mean(1)))
 
 
-def _labelled(*shape: int, classes: int = 4) -> tuple[Tensor, Tensor]:
-    """Standard normal inputs whose class is the largest of random projections."""
+def _labelled(*shape: int) -> tuple[Tensor, Tensor]:
+    """Standard normal inputs whose class is the largest of four random projections."""
     x = torch.randn(*shape)
     flat = x.flatten(1)
-    return x, (flat @ torch.randn(flat.shape[1], classes)).argmax(1)
+    return x, (flat @ torch.randn(flat.shape[1], 4)).argmax(1)
 
 
 def _dense() -> tuple[nn.Module, Any]:

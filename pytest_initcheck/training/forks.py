@@ -73,7 +73,7 @@ def in_processes(work: Callable[[int, Tick], R], names: Sequence[str], tick: Tic
 
 
 class _Child:
-    """A process, what is heard from it, and the places that it has not done yet."""
+    """A process, what is received from it, and the places that it has not done yet."""
 
     def __init__(self, work: Callable[[int, Tick], object], places: Sequence[int]) -> None:
         context = multiprocessing.get_context("fork")
@@ -88,7 +88,7 @@ class _Child:
             self.process.start()
         writer.close()
 
-    def heard(self) -> Iterator[tuple[int, int, Any]]:
+    def received(self) -> Iterator[tuple[int, int, Any]]:
         """What it has sent; at its end, that it died, where something is left to do."""
         # Asked first: what it sent before it ended is all there then.
         ended = self.process.exitcode is not None
@@ -132,7 +132,7 @@ class _Gathering(Generic[R]):
                 [each for child in self._open() for each in (child.reader, child.process.sentinel)]
             )
             for child in self._open():
-                for message in child.heard():
+                for message in child.received():
                     self._take(child, *message)
         if self.failed:
             self._raise(min(self.failed))

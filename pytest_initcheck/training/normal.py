@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 from torch.nn.utils import parametrize
 
-from pytest_initcheck.capture.layer_names import ROOT
 from pytest_initcheck.errors import InitcheckError
+from pytest_initcheck.evidence.layer_names import ROOT
 
 DRAWN = (nn.Linear, nn.Bilinear, nn.modules.conv._ConvNd)
 

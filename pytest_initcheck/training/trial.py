@@ -34,7 +34,7 @@ _GAIN = 1.1
 
 
 @dataclass(frozen=True)
-class Trial:
+class EngineTrial:
     """What part of the plain loop's time an engine takes, or why it cannot be taken."""
 
     name: str
@@ -78,18 +78,18 @@ def fastest(
 
 def _trials(
     prepared: Prepared, models: Sequence[nn.Module], seeds: Sequence[int], seconds: float
-) -> list[Trial]:
+) -> list[EngineTrial]:
     if len(models) < 2:
-        return [Trial("processes", refused="one model is left")]
+        return [EngineTrial("processes", refused="one model is left")]
     step = seconds / (prepared.steps * prepared.experiment.epochs)
     affordable = _BUDGET * seconds * len(models) / step
     reason = processes.obstacle(prepared, models, seeds)
     stacked = _stacked(prepared, models, seeds, affordable, forked=not reason)
     if not reason:
         return [stacked, _forked(prepared, models, seeds, affordable)]
-    others = [stacked, Trial("processes", refused=reason)]
+    others = [stacked, EngineTrial("processes", refused=reason)]
     if reason := threads.obstacle(prepared, models, seeds):
-        return [*others, Trial("threads", refused=reason)]
+        return [*others, EngineTrial("threads", refused=reason)]
     return [*others, _threaded(prepared, models, seeds, affordable)]
 
 
@@ -113,19 +113,19 @@ def _stacked(
     seeds: Sequence[int],
     affordable: float,
     forked: bool,
-) -> Trial:
+) -> EngineTrial:
     """A stack sees the attributes of its first model alone."""
     if prepared.device.type == "cpu" and len(models) < batched.SMALLEST:
-        return Trial("batched", refused=f"{len(models)} models are too few for a stack")
+        return EngineTrial("batched", refused=f"{len(models)} models are too few for a stack")
     stacks = batched.parts(prepared, models)
     part = stacks[0]
     own, numbers = models[part], seeds[part]
     steps = _steps(affordable, 1 + len(own))
     if steps < _FEWEST:
-        return Trial("batched", refused="there are too few steps to try it")
+        return EngineTrial("batched", refused="there are too few steps to try it")
     attributes = [plain_attributes(model) for model in models]
     if any(each != attributes[0] for each in attributes):
-        return Trial("batched", refused="the models differ in attributes that are no tensors")
+        return EngineTrial("batched", refused="the models differ in attributes that are no tensors")
 
     def plainly(cut: Prepared) -> list[History]:
         return loop.train(cut, own[:1], numbers[:1], _ignore)
@@ -144,15 +144,15 @@ def _stacked(
 
 def _forked(
     prepared: Prepared, models: Sequence[nn.Module], seeds: Sequence[int], affordable: float
-) -> Trial:
+) -> EngineTrial:
     """A process computes in one thread, the plain loop in as many as torch takes."""
     share = _rounds(len(models), worker_count(len(models)))
     used = torch.get_num_threads()
     steps = _steps(affordable, 2)
     if used == 1:
-        return Trial("processes", share)
+        return EngineTrial("processes", share)
     if steps < _FEWEST:
-        return Trial("processes", refused="there are too few steps to try it")
+        return EngineTrial("processes", refused="there are too few steps to try it")
 
     def train(cut: Prepared, count: int) -> list[History]:
         torch.set_num_threads(count)
@@ -174,11 +174,11 @@ def _forked(
 
 def _threaded(
     prepared: Prepared, models: Sequence[nn.Module], seeds: Sequence[int], affordable: float
-) -> Trial:
+) -> EngineTrial:
     few = slice(worker_count(len(models)))
     steps = _steps(affordable, 1 + len(models[few]))
     if steps < _FEWEST:
-        return Trial("threads", refused="there are too few steps to try it")
+        return EngineTrial("threads", refused="there are too few steps to try it")
     return _tried(
         "threads",
         lambda cut: threads.together(cut, models[few], seeds[few], _ignore),
@@ -198,20 +198,20 @@ def _tried(
     changed: Sequence[nn.Module],
     steps: int,
     rounds: float,
-) -> Trial:
+) -> EngineTrial:
     """The time of an engine for a model over that of the plain loop; both give the same loss."""
     plain, (expected, *_) = _timed(plainly, prepared, changed, steps)
     try:
         seconds, (found, *_) = _timed(engine, prepared, changed, steps)
     except InitcheckError as error:
-        return Trial(name, refused=str(error).removeprefix(f"{name}: "))
+        return EngineTrial(name, refused=str(error).removeprefix(f"{name}: "))
     except Exception as error:
-        return Trial(name, refused=f"it raised {describe_error(error)}")
+        return EngineTrial(name, refused=f"it raised {describe_error(error)}")
     precision = torch.finfo(next(changed[0].parameters()).dtype).eps ** 0.5
     mine, own = (torch.tensor(each.metrics["loss"]).double() for each in (found, expected))
     if not torch.allclose(mine, own, precision, precision, equal_nan=True):
-        return Trial(name, refused="it gives other losses than the plain loop")
-    return Trial(name, seconds / plain * rounds)
+        return EngineTrial(name, refused="it gives other losses than the plain loop")
+    return EngineTrial(name, seconds / plain * rounds)
 
 
 def _timed(

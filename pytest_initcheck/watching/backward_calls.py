@@ -32,7 +32,7 @@ def listen(listener: Listener) -> None:
         return
     if not _LISTENERS:
         own = torch.autograd.backward
-        torch.autograd.backward = _heard(own)
+        torch.autograd.backward = _notifying(own)
         _REPLACED.append((own, torch.autograd.backward))
     _LISTENERS.append(listener)
 
@@ -43,13 +43,13 @@ def leave(listener: Listener) -> None:
         return
     _LISTENERS.remove(listener)
     if not _LISTENERS:
-        own, heard = _REPLACED.pop()
+        own, notifying = _REPLACED.pop()
         # What someone else has put in its place meanwhile goes on, and calls ours, which is deaf.
-        if torch.autograd.backward is heard:
+        if torch.autograd.backward is notifying:
             torch.autograd.backward = own
 
 
-def _heard(own: Backward) -> Backward:
+def _notifying(own: Backward) -> Backward:
     """The function that ``Tensor.backward`` and all trainers call in the end."""
 
     @functools.wraps(own)

@@ -1,4 +1,4 @@
-"""The loss that a step of a training minimises, told by its author or heard."""
+"""The loss that a step of a training minimises, told by its author or observed."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ class LossOfStep:
     def __init__(self, model: nn.Module) -> None:
         self._model = model
         self._told: list[Tensor] = []
-        self._heard: list[Tensor] = []
+        self._observed: list[Tensor] = []
         self._marks: list[Mark] = []
 
     def clear(self) -> None:
         """Another step begins."""
-        self._told, self._heard = [], []
+        self._told, self._observed = [], []
 
     def tell(self, loss: Tensor) -> None:
         """The author says what the loss is."""
         self._told.append(loss.detach())
 
     def forget(self) -> None:
-        """What was heard belongs to gradients that were thrown away."""
-        self._heard = []
+        """What was observed belongs to gradients that were thrown away."""
+        self._observed = []
 
     def before_backward(self) -> None:
         """Something is about to be differentiated."""
@@ -44,13 +44,13 @@ class LossOfStep:
     def after_backward(self, losses: list[Tensor]) -> None:
         """It has been: whether it counts shows in the gradients."""
         if self._now() != self._marks:
-            self._heard += [loss.detach() for loss in losses if loss.numel() == 1]
+            self._observed += [loss.detach() for loss in losses if loss.numel() == 1]
 
     def parts(self, scale: Tensor | None) -> list[Tensor]:
         """What sums up to the loss; empty where nobody knows it."""
         if self._told:
             return [loss / len(self._told) for loss in self._told]
-        return [unscaled(loss, scale) for loss in self._heard]
+        return [unscaled(loss, scale) for loss in self._observed]
 
     def _now(self) -> list[Mark]:
         return [_mark(parameter.grad) for parameter in self._model.parameters()]

@@ -12,6 +12,7 @@ from torch.nn.parameter import is_lazy
 
 from pytest_initcheck.capture import validate
 from pytest_initcheck.errors import InitcheckError
+from pytest_initcheck.ledger import Recorded, unpacked
 from pytest_initcheck.watching.compiled import plain_model
 from pytest_initcheck.watching.watched import Watched
 from pytest_initcheck.watching.watcher import Watcher
@@ -21,7 +22,7 @@ _WATCHED: list[nn.Module] = []
 
 @contextmanager
 def watch(
-    model: nn.Module,
+    model: nn.Module | Recorded,
     optimizer: torch.optim.Optimizer,
     every: int = 50,
     *,
@@ -35,7 +36,8 @@ def watch(
     and does not judge: a diagnosis does.
 
     Args:
-        model: the module that the training calls. Of a compiled one the parameters are measured.
+        model: the module that the training calls, or what `pytest_initcheck.construction` returned
+            of it; no factory. Of a compiled one the parameters are measured.
         optimizer: the optimiser that steps it, built over its parameters or some of them.
         every: from one look to the next, in steps of the optimiser, from 1 up. Default 50, which
             costs a fiftieth of the training at most where a step takes ten milliseconds or more.
@@ -48,15 +50,16 @@ def watch(
     Raises:
         InitcheckError: wrong use; the message says what to pass.
     """
-    _check(model, optimizer, every, scaler)
-    watcher = Watcher(model, optimizer, every, scaler)
-    _WATCHED.append(model)
+    module, _ = unpacked(model)
+    _check(module, optimizer, every, scaler)
+    watcher = Watcher(module, optimizer, every, scaler)
+    _WATCHED.append(module)
     try:
         watcher.start()
         yield Watched(watcher)
     finally:
         watcher.stop()
-        _WATCHED.remove(model)
+        _WATCHED.remove(module)
 
 
 def _check(model: Any, optimizer: Any, every: Any, scaler: Any) -> None:

@@ -41,7 +41,7 @@ class Watcher:
         self.optimizer, self.every, self.scaler = optimizer, every, scaler
         self.looks, self.loss = Looks(), LossOfStep(self.model)
         self.losses: list[float | None] = []
-        self.curves: dict[str, list[float]] = {"gradient norm": [], "update ratio": []}
+        self.curves: dict[str, list[float]] = {"gradient norm": [], "update per step": []}
         self.parameters: dict[str, Parameter] = {}
         self.not_observed: set[str] = set()
         self.steps = 0
@@ -147,7 +147,7 @@ class Watcher:
 
     def _after_step(self, optimizer: Any, args: Arguments, kwargs: Options) -> None:
         if self._before is not None:
-            self.curves["update ratio"].append(self._weights.typical_move(self._before))
+            self.curves["update per step"].append(self._weights.typical_move(self._before))
         self._before = None
         self.steps += 1
         if self.steps % self.every == 0:

@@ -111,6 +111,73 @@ def test_another_distribution_from_meta():
     assert "allowed" in text
 
 
+class Forgets(zoo.Net):
+    """Its own initialisation leaves one layer out, and the constructor draws that one."""
+
+    def build(self):
+        nn.init.normal_(self.last.weight)
+        self.init_weights()
+
+    def init_weights(self):
+        self.first.reset_parameters()
+        nn.init.zeros_(self.last.bias)
+
+
+class Halved(nn.Module):
+    """A layer with a ``reset_parameters`` that is not what its constructor does."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(16, 16))
+        nn.init.normal_(self.weight, std=0.5)
+
+    def reset_parameters(self):
+        nn.init.normal_(self.weight)
+
+
+def test_what_the_constructor_alone_does_is_told_apart_from_an_initialisation_that_is_wrong():
+    for factory in (Doubled, zoo.Rotary):
+        text = differences(factory, "meta")
+        assert "all of it is what the constructor alone does. Built at once the model is" in text
+        assert "pass init=" in text
+
+    for factory in (Forgets, Halved, zoo.Scale):
+        assert "the constructor alone" not in differences(factory, "meta")
+
+    text = differences(lambda: nn.Sequential(Doubled(), Halved()), "meta")
+    assert "2 differences\n1 of it is what the constructor alone does" in text
+    assert text.index("1.weight: std") < text.index("0.first.weight: std")
+    assert "the constructor alone" not in differences(OwnSeed, "twice")
+
+
+def test_a_tie_that_to_empty_takes_apart():
+    class Sums(zoo.Net):
+        def build(self):
+            self.again = nn.Linear(8, 16)
+            self.again.weight = self.first.weight
+
+    text = differences(Sums, "meta")
+    assert "all of it is what the constructor alone does" in text
+    assert "again.weight: it is first.weight in one of the two models, and a tensor of its" in text
+
+
+def test_what_is_written_by_a_function_of_torch_alone_is_the_constructors_too():
+    build = nn.utils.parametrizations.spectral_norm
+
+    text = differences(lambda: nn.Sequential(build(nn.Linear(8, 8))), "meta")
+    assert "all of it is what the constructor alone does" in text
+
+
+def test_sparse_tensors_are_compared_and_tensors_without_values_refused():
+    class Sparse(zoo.Net):
+        def build(self):
+            self.register_buffer("eye", torch.eye(4).to_sparse())
+
+    assert_same_start(Sparse, "twice")
+    with pytest.raises(InitcheckError, match="weight is on the meta device, which holds no values"):
+        assert_same_start(lambda: nn.Linear(2, 2, device="meta"), "twice")
+
+
 def test_meta_with_an_initialisation_of_its_own():
     def init(model):
         for layer in (model.first, model.last):

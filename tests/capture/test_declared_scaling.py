@@ -1,5 +1,6 @@
 """What a model's own code says of scaling by its depth: read from the source, settings minded."""
 
+import inspect
 import math
 
 import pytest
@@ -171,6 +172,18 @@ def test_a_function_outside_of_the_model_is_known_from_the_ledger():
     (line,) = declared_scaling(made.model, made.facts)
     assert line.function == "scaled_from_outside"
     assert line.parameters == BOTH
+
+
+def test_code_that_stands_in_no_file_says_nothing(tmp_path):
+    text = inspect.getsource(ByName)
+    names = {"Model": Model, "math": math, "nn": nn, "__name__": __name__}
+    exec(text, names)
+    exec(compile(text, str(tmp_path / "gone.pyc"), "exec"), gone := dict(names))
+
+    # Both are called like a class that this file has.
+    assert declared_scaling(names["ByName"]()) == ()
+    assert declared_scaling(gone["ByName"]()) == ()
+    assert declared_scaling(construction(names["ByName"]).model, construction(ByName).facts)
 
 
 def test_a_helper_counts_where_it_is_sure_to_be_called():

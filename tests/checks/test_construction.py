@@ -200,6 +200,22 @@ def materialised(model_of, write):
     return factory
 
 
+@pytest.fixture
+def empty_is_nan():
+    """What torch.empty makes holds NaN, as memory may."""
+    torch.use_deterministic_algorithms(True)
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+def test_values_that_are_no_numbers_follow_from_memory_that_nobody_wrote_to(empty_is_nan):
+    found, *others = diagnose(zoo.Scale, labelled(8)).findings
+
+    assert found.id == "IC111"
+    assert {one.finding.id for one in found.consequences} >= {"IC501"}
+    assert not others
+
+
 def test_a_buffer_whose_values_went_with_the_meta_device_is_an_error():
     made = construction(materialised(Scaled, lambda model: None))
 

@@ -258,6 +258,12 @@ def test_a_recurrence_that_detaches_its_state_learns_from_its_last_step_alone():
     assert (found.measured, found.limit) == (pytest.approx(1 / 6), 1)
 
 
+def test_a_recurrence_that_detaches_its_state_once_loses_what_came_before():
+    torch.manual_seed(0)
+    late = Steps(lambda h, t: h.detach() if t == 4 else h)
+    assert named(diagnose(late, sequences()), "IC401").measured == pytest.approx(2 / 6)
+
+
 class Warmed(nn.Module):
     """The state is warmed up on the first steps, and trained on the others."""
 
@@ -276,6 +282,7 @@ NO_LOSS = {
     "every step is judged": Steps(lambda h, t: h.detach(), is_judged_throughout=True),
     "the same data in each round": Steps(lambda h, t: h.detach(), reads_all=True),
     "a first state": Steps(lambda h, t: h.detach() if t == 0 else h),
+    "half of the steps": Steps(lambda h, t: h.detach() if t == 3 else h),
 }
 
 

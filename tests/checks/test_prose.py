@@ -40,6 +40,7 @@ LITERAL = {
     ("IC203", "two"): "a pair of layers, a tensor under another name",
     ("IC305", "1"): "the formula 1 − Σp²",
     ("IC116", "two"): "a pair of weights",
+    ("IC811", "two"): "a pair of results",
     ("IC205", "two"): "a pair of experts",
     ("IC308", "1"): "the formula 1 − Σp²",
     ("IC407", "1"): "the formula √(1/2n)",

@@ -192,3 +192,13 @@ def test_the_remedy_names_the_line_that_wrote_the_weight():
     assert "(what is there now was written at streams.py:" in found.remedy
     assert "and test_streams.py:" in found.remedy
     assert named(judged(stack(times(3, 10.0))), "IC407").remedy in found.remedy
+
+
+def test_scaling_by_the_depth_is_code_and_names_the_line_that_lacks_it():
+    found = judged(lambda: stack(unscaled), depth_scaled=True)
+    told = named(found, "IC409")
+
+    assert "(what is there now was written at test_streams.py:" in told.remedy
+    assert "normal_(mean=0, std=0.02) at test_streams.py:" in told.cause
+    assert told.remedy_code
+    assert found.try_remedy().verdict == "pass"

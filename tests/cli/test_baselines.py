@@ -55,7 +55,7 @@ def test_diff_takes_the_last_report_and_a_folder(project, capsys):
     assert command(capsys, "baselines", "diff", "initcheck-report")[:2] == (0, "2 match\n")
 
 
-def test_diff_and_accept_find_the_last_session(project, capsys, monkeypatch):
+def test_diff_and_accept_find_the_last_session(project, capsys, monkeypatch, quick_python):
     (project / "suites/test_a.py").write_text(
         "def test_z(initcheck): initcheck.compare('m', {'a': 3.0})\n"
     )
@@ -276,7 +276,7 @@ def test_a_root_that_is_not_there(project, capsys):
 # regenerate
 
 
-def test_regenerate_runs_the_tests_and_returns_their_status(project):
+def test_regenerate_runs_the_tests_and_returns_their_status(project, quick_python):
     (project / "suites/test_a.py").write_text(
         "def test_x(initcheck): initcheck.compare('m', {'a': 3.0})\ndef test_bad(): assert False\n"
     )

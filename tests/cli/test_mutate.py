@@ -35,7 +35,7 @@ def test_that_fails_anyway():
 
 
 @pytest.fixture
-def mutate(tmp_path, monkeypatch, capsys):
+def mutate(tmp_path, monkeypatch, capsys, quick_python):
     """Runs the command in a project of its own; its status, what it printed, and errors."""
     (tmp_path / "test_it.py").write_text(TESTS)
     (tmp_path / "pytest.ini").write_text("[pytest]\n")

@@ -29,7 +29,7 @@ def session(value: float, outcome: str = "passed") -> SessionRecord:
     return SessionRecord(report.FORMAT, {}, (test,))
 
 
-def test_other_seeds_move_what_is_drawn_and_baselines_stay(project, capsys):
+def test_other_seeds_move_what_is_drawn_and_baselines_stay(project, capsys, quick_python):
     (project / "suites/test_a.py").write_text(
         "import random\n"
         "def test_z(initcheck):\n"
@@ -79,7 +79,7 @@ def test_runs_that_fail_are_told(project, capsys, measured):
     assert "with the same seeds the test failed" not in out
 
 
-def test_a_test_that_is_not_there(project, capsys):
+def test_a_test_that_is_not_there(project, capsys, quick_python):
     code, out, err = command(capsys, "baselines", "noise", "suites/test_a.py::no", "--seeds", "2")
     assert (code, out) == (2, "")
     assert "nothing was recorded: " in err

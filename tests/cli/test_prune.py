@@ -9,6 +9,8 @@ from support.stored_runs import X, Y, command, content, run_of
 from pytest_initcheck.baseline import Baselines
 from pytest_initcheck.records import TestRecord
 
+pytestmark = pytest.mark.usefixtures("quick_python")
+
 
 def test_prune_deletes_only_what_cannot_be_collected(project, capsys):
     code, out, _ = command(capsys, "baselines", "prune")

@@ -118,7 +118,7 @@ def test_a_trained_network_is_in_a_minimum():
     descend(model, noisy(), nn.functional.mse_loss, steps=800)
     point = critical_point(model, noisy())
     assert point.kind == "minimum"
-    assert point.loss < point.chance
+    assert point.loss < point.best_constant
     values, _ = exact(model, noisy()[0], lambda out: nn.functional.mse_loss(out, noisy()[1]))
     assert point.largest.value == pytest.approx(float(values[-1]), rel=1e-9)
 
@@ -127,7 +127,7 @@ def test_equal_units_end_on_a_saddle_that_breaks_the_symmetry():
     model, (x, y) = stalled()
     point = critical_point(model, (x, y), loss_fn=binary)
     assert point.kind == "saddle"
-    assert point.loss < point.chance
+    assert point.loss < point.best_constant
     double, targets = model.double(), y.double()
     values, vectors = exact(double, x.double(), lambda out: binary(out, targets))
     assert point.smallest.value == pytest.approx(float(values[0]), abs=point.smallest.error)
@@ -165,7 +165,7 @@ def test_a_zero_network_is_a_saddle():
     point = critical_point(zeros(nn.Tanh()), balanced())
     assert point.gradient_norm < 1e-6
     assert point.kind == "saddle"
-    assert point.loss == pytest.approx(point.chance, rel=1e-5)
+    assert point.loss == pytest.approx(point.best_constant, rel=1e-5)
 
 
 def test_a_zero_network_of_relus_is_a_minimum_in_its_last_bias():

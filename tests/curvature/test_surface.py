@@ -36,7 +36,7 @@ def test_wrong_options(options, message):
 
 
 def test_wrong_models_and_batches():
-    with pytest.raises(InitcheckError, match="not an nn"):
+    with pytest.raises(InitcheckError, match="cannot be called without arguments"):
         critical_point(nn.Linear, batch())
     with pytest.raises(InitcheckError, match="frozen"):
         critical_point(nn.Linear(3, 2).requires_grad_(False), batch())
@@ -68,8 +68,8 @@ def test_forms_of_batches():
     )
     assert pair.loss == named.loss == custom.loss
     assert pair.largest == named.largest == custom.largest
-    assert pair.chance is not None
-    assert custom.chance is None
+    assert pair.best_constant is not None
+    assert custom.best_constant is None
     assert critical_point(model, x, loss_fn=lambda out: out.square().mean()).loss > 0
 
 
@@ -134,7 +134,7 @@ def test_what_a_constant_prediction_costs(name):
             return x + self.w
 
     point = critical_point(Fixed(), (output, targets), loss_fn=loss_fn)
-    assert point.chance == pytest.approx(expected, abs=2e-4)
+    assert point.best_constant == pytest.approx(expected, abs=2e-4)
 
 
 def test_steps_are_bounded_by_memory(monkeypatch):

@@ -7,9 +7,13 @@ import math
 from collections.abc import Mapping
 
 import pytest
+import torch
+from corpus.attention.builders import sets
+from corpus.attention.experts import WIDTH, Mixture
 from support.spread_models import CASES, built, ddp, fsdp, part, tensor_parallel
 
 from pytest_initcheck import diagnose
+from pytest_initcheck.checks.experts import Experts
 from pytest_initcheck.ranks.local_job import on_ranks
 from pytest_initcheck.serialization import encode
 
@@ -83,3 +87,45 @@ def test_merged_parts_are_what_one_process_measures(single, size):
         for mine, other in zip(records, expected[2], strict=True):
             assert not list(differences(mine, other, (name, way))), (name, way)
         assert losses == pytest.approx(expected[3], rel=1e-4)
+
+
+ROUTERS = {"sound": (4, 0.0), "starved": (4, -100.0), "preferred": (1, 0.3)}
+
+
+def routed(way, mine, **options):
+    """What a mixture of experts shows, with the bias of one expert in its router."""
+    found = []
+    for place, value in ROUTERS.values():
+        torch.manual_seed(0)
+        model = Mixture(bias=True)
+        with torch.no_grad():
+            model.router.bias[place] = value
+        one = diagnose(way(model), mine, steps=1, checks=[Experts()], **options)
+        told = [(f.id, f.units, f.quantity, f.cause) for f in one.findings]
+        numbers = [(f.measured, f.limit) for f in one.findings]
+        found.append((one.verdict, told, one.record.experts, numbers))
+    return found
+
+
+def routed_sets():
+    """More tokens than are looked at for what random routers do."""
+    torch.manual_seed(1)
+    return sets(count=64, length=20, width=WIDTH)
+
+
+def routing(size, rank):
+    mine = part(routed_sets(), rank, size)
+    return [routed(way, mine, unshard=False) for way in (ddp, fsdp)]
+
+
+def test_tokens_per_expert_are_those_of_all_ranks():
+    alone = routed(lambda model: model, routed_sets())
+    first, second = on_ranks(2, functools.partial(routing, 2))
+    assert first == second
+    assert [[told[0][:2] for _, told, *_ in alone if told]] == [[("IC309", (4,)), ("IC309", (1,))]]
+    for merged in first:
+        for mine, other in zip(merged, alone, strict=True):
+            assert mine[:2] == other[:2]
+            assert [record.counts for record in mine[2]] == [record.counts for record in other[2]]
+            for ours, theirs in zip(mine[3], other[3], strict=True):
+                assert ours == pytest.approx(theirs)

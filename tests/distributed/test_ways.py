@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import types
+from collections import Counter
 
 import pytest
 import torch
@@ -20,6 +21,7 @@ from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import CPUOffloadPolicy, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from pytest_initcheck import (
     InitcheckError,
@@ -184,8 +186,27 @@ def test_grids_of_ranks_hold_one_model():
         assert losses == pytest.approx(alone.losses, rel=1e-5)
 
 
+class Counted(TorchDispatchMode):
+    """Counts the collectives that run inside."""
+
+    def __init__(self):
+        super().__init__()
+        self.counts = Counter()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func.namespace in ("c10d", "_c10d_functional"):
+            self.counts[func.overloadpacket.__name__] += 1
+        return func(*args, **(kwargs or {}))
+
+
+def collectives(model, batch, steps):
+    with Counted() as found:
+        diagnose(model, batch, steps=steps, unshard=False)
+    return found.counts
+
+
 def counted(rank):
-    """How often a diagnosis in parts exchanges what a look has measured."""
+    """What each further step of a diagnosis in parts costs, in exchanges and in collectives."""
     merged, calls = Across.merged, []
 
     def noted(self, slots):
@@ -193,13 +214,31 @@ def counted(rank):
         return merged(self, slots)
 
     Across.merged = noted
-    diagnose(ddp(built("mlp")), part(rows(), rank, 2), steps=3, unshard=False)
-    return calls
+    mine, deep = part(rows(), rank, 2), [nn.Linear(6, 6) for _ in range(6)]
+    found = []
+    for way in (ddp, fully_shard):
+        model = way(nn.Sequential(*deep, nn.Linear(6, 3)))
+        short, long = (collectives(model, mine, steps) for steps in (1, 3))
+        found.append({name: (count - short[name]) / 2 for name, count in long.items()})
+        deep = [nn.Linear(6, 6) for _ in range(6)]
+    return calls, found
 
 
-def test_every_look_is_merged_in_one_exchange():
-    first, second = on_ranks(2, counted)
-    assert len(first) == len(second) == 4
+def test_every_look_is_merged_in_one_exchange_and_what_is_sharded_gathered_at_once():
+    (calls, (replicated, sharded)), second = on_ranks(2, counted)
+    assert (calls, [replicated, sharded]) == second
+    # Two diagnoses of each, with one step and with three: a look before, and one after each.
+    assert len(calls) == 2 * (2 + 4)
+    # An exchange says sizes, then bodies; each other collective is agreed on by a message before.
+    assert replicated == {"allgather_": 2 + 1, "allreduce_": 1}
+    counts = Counter({name.strip("_"): count for name, count in sharded.items()})
+    # FSDP's own, for its one group: weights on the way forward, gradients on the way back.
+    scattered = counts.pop("reduce_scatter_base", 0) + counts.pop("reduce_scatter_tensor", 0)
+    assert scattered == 1
+    messages = counts.pop("allgather")
+    # All 14 weights and gradients of a look at once, and the weights after the step.
+    assert sum(counts.values()) == 1 + 2
+    assert messages == 2 + scattered + sum(counts.values())
 
 
 def test_a_stage_of_a_pipeline_is_no_model():

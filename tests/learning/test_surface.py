@@ -51,7 +51,7 @@ def test_wrong_options(options, message):
 
 
 def test_wrong_models_and_batches():
-    with pytest.raises(InitcheckError, match="not an nn"):
+    with pytest.raises(InitcheckError, match="cannot be called without arguments"):
         learns(nn.Linear, programs.noise())
     with pytest.raises(InitcheckError, match="the batch is empty"):
         learns(nn.Linear(20, 5), programs.noise(0))

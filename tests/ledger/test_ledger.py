@@ -87,6 +87,58 @@ def test_a_call_that_is_made_four_times_is_told_four_times():
     assert len(construction(factory).of("weight").writes) == 5
 
 
+def test_an_initialiser_that_draws_until_it_fits_draws_once():
+    def within_(weight, bound):
+        weight.normal_()
+        while weight.abs().max() > bound:
+            weight.copy_(torch.where(weight.abs() > bound, torch.randn(16, 16), weight))
+            weight.normal_()
+
+    def factory():
+        layer = nn.Linear(16, 16, bias=False)
+        with torch.no_grad():
+            within_(layer.weight, 4.5)
+            within_(layer.weight, 4.5)
+        nn.init.trunc_normal_(layer.weight, std=0.02, a=-0.04, b=0.04)
+        return layer
+
+    made = construction(factory)
+    calls = [write.call for write in made.of("weight").writes]
+    assert calls.count("trunc_normal_") == 1
+    assert "IC138" not in {finding.id for finding in made.findings if "trunc" in finding.cause}
+
+
+def test_a_draw_that_is_scaled_where_it_is_made_is_held_against_its_law():
+    def factory(shift=0.0):
+        model = nn.Module()
+        model.weight = nn.Parameter(torch.randn(64, 64) * 0.02 * 1.0)
+        with torch.no_grad(), torch.utils._python_dispatch._disable_current_modes():
+            model.weight.add_(shift)
+        return model
+
+    sound, moved = construction(factory), construction(lambda: factory(0.01))
+    assert str(sound.of("weight")).startswith("drawn by randn → mul → mul(other=1) at")
+    assert sound.findings == ()
+    assert "IC136" in [finding.id for finding in moved.findings]
+
+
+@pytest.mark.parametrize(
+    ("norm", "name"),
+    [
+        (nn.utils.weight_norm, "0.weight_v"),
+        (nn.utils.parametrizations.spectral_norm, "0.parametrizations.weight.original"),
+        (nn.utils.parametrizations.weight_norm, "0.parametrizations.weight.original1"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning")
+def test_a_parametrised_weight_goes_back_to_its_draw_and_to_the_users_line(norm, name):
+    made = construction(lambda: nn.Sequential(norm(nn.Linear(8, 8))))
+
+    assert str(made.of(name)).startswith("drawn by kaiming_uniform_(a=√5,")
+    files = {Path(w.file).name for built in made.facts.tensors for w in built.effective}
+    assert files == {"test_ledger.py"}
+
+
 def test_a_users_own_initialiser_gives_its_name():
     def scaled_(weight, depth):
         nn.init.normal_(weight, std=0.02 / math.sqrt(depth))
@@ -273,3 +325,21 @@ def test_a_checkpoint_that_is_loaded_is_told():
 
     assert made.findings == ()
     assert made.of("first.weight").writes[-1].call == "load_state_dict"
+
+
+class Buffers(nn.Module):
+    """More buffers than chance can give places of their own."""
+
+    def __init__(self):
+        super().__init__()
+        for place in range(64):
+            self.register_buffer(f"b{place}", torch.tensor(1.0 + place))
+
+
+def test_what_stood_at_a_place_is_not_taken_for_what_came_after_it():
+    def factory():
+        with torch.device("meta"):
+            model = Buffers()
+        return model.to_empty(device="cpu")
+
+    assert all(built.had_values for built in construction(factory).facts.tensors)

@@ -39,7 +39,7 @@ def test_it_is_recorded_and_shown(models):
     assert entry["kind"] == "watch"
     record = entry["record"]
     assert len(record["curves"]["loss"][0]) == 3
-    assert len(record["shown"]["update ratio"][0]) == 3
+    assert len(record["shown"]["update per step"][0]) == 3
     assert record["after"]["moment"] == "after 4 steps"
     page = (models.pytester.path / "report/page.html").read_text(encoding="utf-8")
     for text in ("gradient norm", "after 4 steps", '"x":"look"'):

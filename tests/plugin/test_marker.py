@@ -111,7 +111,7 @@ def test_wrong_argument_is_one_clear_error(project, arguments, words):
     assert "options.py" not in result.stdout.str()
 
 
-def test_wrong_argument_is_told_under_xdist(project):
+def test_wrong_argument_is_told_under_xdist(project, quick_python):
     project.test(test_a=MARKED.format(arguments="basline=False", value=1.0))
     result = project.run("-n2")
     result.assert_outcomes(errors=1)

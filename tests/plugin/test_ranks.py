@@ -57,7 +57,7 @@ def launched(project, *arguments):
 
 
 @pytest.mark.slow
-def test_the_first_rank_alone_writes(project):
+def test_the_first_rank_alone_writes(project, quick_python):
     project.write(**FILES)
     first, second = launched(project, "--initcheck-update", "--initcheck-report=page/index.html")
     assert (first[1], second[1]) == (0, 0), first[0] + second[0]

@@ -105,7 +105,7 @@ def test_what_only_training_shows_takes_more_seeds(models):
     assert look["about"] == "metric score after"
 
 
-def test_however_it_is_started_the_decision_is_the_same(models):
+def test_however_it_is_started_the_decision_is_the_same(models, quick_python):
     write(models, RUN)
     assert models.run(UPDATE).ret == 0
     write(models, RUN, salt=3)

@@ -27,7 +27,7 @@ from pytest_initcheck.records import (
     TestRecord,
     UnitStats,
 )
-from pytest_initcheck.report.texts import _secrets, difference_words, shown
+from pytest_initcheck.report.texts import _secrets, difference_words, safe_text
 from pytest_initcheck.report.view import page_view
 
 VOID = {"meta", "link", "img", "input", "br"}
@@ -342,7 +342,7 @@ def test_differences_are_told_in_the_terms_of_the_page(key, words):
     ],
 )
 def test_no_absolute_path_and_no_control_character_is_shown(text, told):
-    assert shown(text) == told
+    assert safe_text(text) == told
 
 
 def test_secrets_of_the_environment_are_starred_out(monkeypatch):

@@ -37,13 +37,14 @@ def words(path, program):
 
 
 @pytest.fixture(scope="module")
-def copies(tmp_path_factory):
+def copies(tmp_path_factory, python_server):
     """Copies of the example, sound and broken, after the tests that a workflow runs."""
     made = {run: Copy(tmp_path_factory.mktemp("copy")) for run in RUNS}
     for (_, state), copy in made.items():
         if state == "broken":
             copy.change(WEIGHTS, "nn.init.zeros_(layer.weight)")
-    run_together([(copy, *words(path, "pytest")) for (path, _), copy in made.items()])
+    runs = [(copy, *words(path, "pytest")) for (path, _), copy in made.items()]
+    run_together(runs, python_server.executable)
     return made
 
 
@@ -66,7 +67,7 @@ def test_each_workflow_runs_the_tests_and_keeps_the_report_also_after_a_failure(
 
 
 @pytest.mark.parametrize(("path", "state"), RUNS, ids=lambda given: getattr(given, "stem", given))
-def test_every_command(copies, path, state):
+def test_every_command(copies, python_server, path, state):
     example = copies[path, state]
     output = example.output()
     assert output.endswith(f"pytest ended with {int(state == 'broken')}"), output
@@ -75,7 +76,8 @@ def test_every_command(copies, path, state):
             for day in ("1", "2"):
                 shutil.copytree(example.folder / "report", example.folder / "runs" / day)
             later(example.folder / "runs/2/run.json")
-        done = alone(["-m", "pytest_initcheck.cli", *arguments], example.folder)
+        command = ["-m", "pytest_initcheck.cli", *arguments]
+        done = alone(command, example.folder, python_server.executable)
         assert done.returncode == 0, done.stdout + done.stderr
     commands = without_installation(path)
     assert len(commands) == len(words(path, "pytest")) + len(words(path, "initcheck"))

@@ -70,7 +70,7 @@ def is_in(line: str, output: str) -> bool:
 
 
 @pytest.fixture
-def page_project(pytester, warm, monkeypatch, request):
+def page_project(pytester, warm, quick_python, monkeypatch, request):
     """A folder with the page's files, each as it is shown first; forgets what its code imports."""
     page, library = request.param
     if library:

@@ -45,18 +45,20 @@ class Copy:
         return (self.folder / "baselines" / "tests" / "test_reader.json").read_text()
 
 
-def run_together(runs: list[tuple[Copy, list[str]]]) -> None:
+def run_together(runs: list[tuple[Copy, list[str]]], python: str = sys.executable) -> None:
     """Run pytest with these arguments in each copy, one after the other."""
     told = json.dumps([[str(copy.folder), *arguments] for copy, arguments in runs])
-    done = alone(["-c", TOGETHER, told], runs[0][0].folder)
+    done = alone(["-c", TOGETHER, told], runs[0][0].folder, python)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def alone(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+def alone(
+    arguments: list[str], folder: Path, python: str = sys.executable
+) -> subprocess.CompletedProcess[str]:
     # An environment of a stranger's: no option, path or data of this session's.
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "INITCHECK"))}
     kept.pop("PYTHONPATH", None)
-    command = [sys.executable, *arguments]
+    command = [python, *arguments]
     return subprocess.run(
         command, cwd=folder, env=kept, capture_output=True, text=True, timeout=300
     )

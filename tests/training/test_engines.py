@@ -72,7 +72,7 @@ def test_all_give_the_same_results(model, eager):
     chosen = experiment(
         validation=points(20), dtype=torch.float64, **({"model": model} if model else {})
     )
-    plain, *others = (run(chosen, seeds=9, engine=engine) for engine in ENGINES)
+    plain, *others = (run(chosen, seeds=5, engine=engine) for engine in ENGINES)
     for other in others:
         torch.testing.assert_close(values(other), values(plain), rtol=1e-10, atol=1e-10)
         assert other.meta == plain.meta
@@ -215,7 +215,7 @@ def test_an_optimiser_that_needs_a_closure_is_the_same_error():
 def test_auto_takes_the_fastest_and_says_so(eager, monkeypatch):
     shares = {"batched": 0.8, "processes": 0.5}
     monkeypatch.setattr(
-        trial, "_trials", lambda *_: [trial.Trial(*each) for each in shares.items()]
+        trial, "_trials", lambda *_: [trial.EngineTrial(*each) for each in shares.items()]
     )
     told = "(batched: 0.8 of the plain loop's time; processes: 0.5 of the plain loop's time)"
     assert run(experiment(), seeds=3, engine="auto").engine == f"processes {told}"

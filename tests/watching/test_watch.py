@@ -96,7 +96,7 @@ def test_how_far_the_weights_have_come(model, data):
         trainings.plain(model, optimizer, data[3:4])
     assert watched.after.layer("0").update_ratio["weight"] == pytest.approx(moved.item(), rel=1e-5)
     shown = watched.run_record().shown
-    first, second = shown["update ratio"][0]
+    first, second = shown["update per step"][0]
     assert 0 < first < 0.1
     assert 0 < second < 0.1
     norm = math.sqrt(sum(p.grad.square().sum().item() for p in model.parameters()))

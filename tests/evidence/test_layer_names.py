@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from pytest_initcheck import check_step, diagnose
-from pytest_initcheck.capture.layer_names import ROOT, layer_of
+from pytest_initcheck.evidence.layer_names import ROOT, layer_of
 from pytest_initcheck.training import draw_normal
 
 
