@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -56,7 +57,8 @@ class Value:
     Free are heads, which a layer made or code that the tape cannot see, and parameters. ``key``
     tells one free value from another; ``tensor`` is held where no call makes it; ``origins``
     are the tensors of the batch that data come from, by their place in it. ``is_cut``: it was
-    made of free values, and no gradient leads back to them.
+    made of free values, and no gradient leads back to them. ``maker`` tells by which weight a
+    layer made a head, as which of its results, and in which of its uses within a call of the model.
     """
 
     kind: Kind
@@ -67,6 +69,7 @@ class Value:
     key: int | str = ""
     origins: frozenset[int] = frozenset()
     is_cut: bool = False
+    maker: tuple[int | str, int, int] | None = None
 
     @property
     def is_free(self) -> bool:
@@ -106,6 +109,11 @@ class Tape(FunctionMode):
         self._data: dict[int, Tensor] = {}
         self._places: dict[int, int] = {}
         self._keys = itertools.count()
+        self._uses = Counter[int | str]()
+
+    def restart(self, *_: Any) -> None:
+        """The model is called, for the first time or again."""
+        self._uses.clear()
 
     def add_data(self, tensors: list[Tensor]) -> None:
         """Mark the tensors of the batch."""
@@ -139,6 +147,8 @@ class Tape(FunctionMode):
         is_data = any(value.kind == "data" for value in values) and not is_free
         origins = frozenset().union(*(value.origins for value in values))
         is_cut = is_free or any(value.is_cut for value in values)
+        weight = _weight(values) if kind == "head" else ""
+        self._uses[weight] += 1
         for place, result in enumerate(results):
             # Data from which the caller asks for a gradient remain data.
             if not result.requires_grad or (is_data and name not in ("grad",)):
@@ -158,6 +168,7 @@ class Tape(FunctionMode):
                     place=place,
                     name=opaque,
                     key=next(self._keys),
+                    maker=(weight, place, self._uses[weight]) if weight != "" else None,
                 )
 
     def _kind(self, name: str, values: list[Value]) -> Kind:
@@ -251,6 +262,10 @@ def call_name(func: Any) -> str:
 
 def _is_random(name: str) -> bool:
     return name in _RANDOM or name.startswith("rand") or "dropout" in name
+
+
+def _weight(values: list[Value]) -> int | str:
+    return next((value.key for value in values if value.kind == "parameter"), "")
 
 
 def _is_of_weights(value: Value) -> bool:

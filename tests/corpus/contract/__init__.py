@@ -25,6 +25,7 @@ from . import (
     solved,
     squashed,
     tables,
+    twice,
     unbounded,
     wiring,
 )
@@ -63,6 +64,7 @@ _ALL = [
     *small.CASES,
     *tables.CASES,
     *paced.CASES,
+    *twice.CASES,
 ]
 CASES = [
     dataclasses.replace(case, missed=MISSED.get(case.name.removeprefix("contract "), ""))
