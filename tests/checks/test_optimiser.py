@@ -17,7 +17,6 @@ from torch import nn
 from torch.nn import functional
 
 from pytest_initcheck import diagnose
-from pytest_initcheck.capture.learning_rate import fading
 from pytest_initcheck.capture.optimizer_facts import decay_share
 
 
@@ -305,21 +304,6 @@ def test_a_decay_beside_the_gradient_is_measured_where_there_is_one():
 @pytest.mark.parametrize("name", WITH)
 def test_an_optimiser_that_works_for_the_loss(name):
     assert "IC815" not in told(start(WITH[name]))
-
-
-@pytest.mark.parametrize(("looks", "taken"), [
-    ([[1.0], [0.75], [0.5625]], 0.25),
-    ([[1.0], [0.5], [0.45]], 0.1),
-    ([[1.0], [0.5], [0.5]], 0.0),
-    ([[1.0], [2.0], [1.0]], 0.0),
-    ([[1.0, 1.0], [0.5, 1.0], [0.25, 1.0]], 0.0),
-    ([[0.0], [0.0]], 0.0),
-    ([[float("nan"), 1.0], [float("nan"), 0.5]], 0.0),
-    ([[1.0], [0.5, 1.0]], 0.5),
-    ([[1.0]], 0.0),
-])  # fmt: skip
-def test_the_part_of_its_rate_that_an_optimiser_takes_is_the_least_of_all_steps(looks, taken):
-    assert fading(looks) == pytest.approx(taken)
 
 
 def parts(run, **more):
