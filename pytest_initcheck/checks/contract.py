@@ -128,7 +128,7 @@ class Contract:
             quantity="share of values that a clamp or nan_to_num between output and logarithm "
             "changes by more than a guard against rounding does, or by a nat of the logarithm "
             "that reads it",
-            exempt="guards at the ends of a range that the outputs keep; the larger of two outputs",
+            exempt="guards at the ends of a range that the outputs keep; an output beside another",
             severities=("error", "warning"),
             remedy="bring the outputs into the domain first (sigmoid, softmax, softplus, exp), "
             "add logarithms in place of a product's, or take the loss that expects unnormalised "
