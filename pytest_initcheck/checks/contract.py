@@ -120,17 +120,19 @@ class Contract:
             id="IC804",
             title="values outside of the loss's domain",
             cause="the loss takes a logarithm or a root of outputs that lie outside of its "
-            "domain, and a clamp hides it: where it does, no gradient comes through",
+            "domain or at its edge, and a clamp hides it: where it does, no gradient comes through",
             limit=f"at most {percent(_HIDDEN_WARNING)} (error: {percent(_HIDDEN_ERROR)}) of the "
             "values clamped",
             reference="by definition of the logarithm",
             follows=_BROKEN,
             quantity="share of values that a clamp or nan_to_num between output and logarithm "
-            "changes by more than a guard against rounding does",
-            exempt="guards at the ends of a range that the outputs keep",
+            "changes by more than a guard against rounding does, or by a nat of the logarithm "
+            "that reads it",
+            exempt="guards at the ends of a range that the outputs keep; an output beside another",
             severities=("error", "warning"),
-            remedy="bring the outputs into the domain first (sigmoid, softmax, softplus, exp), or "
-            "take the loss that expects unnormalised values",
+            remedy="bring the outputs into the domain first (sigmoid, softmax, softplus, exp), "
+            "add logarithms in place of a product's, or take the loss that expects unnormalised "
+            "values",
         ),
         Rule(
             id="IC818",

@@ -17,6 +17,9 @@ _DONE = 0.01
 # Decay that takes so much of every weight in a step leaves half of it after 140 (35) steps.
 _DECAY_WARNING = 5e-3
 _DECAY_ERROR = 2e-2
+# Of its own rate: all further steps together go as far as 50 (10) with the rate as it is.
+_FADES_WARNING = 0.02
+_FADES_ERROR = 0.1
 # Above it the sum of both shortens the weights, whatever the loss says: by Cauchy and Schwarz.
 _OUTWEIGHED = 1.0
 # The cosine of step and gradient: descent has −1, and what is drawn at random none.
@@ -85,20 +88,25 @@ class Optimiser:
         Rule(
             id="IC815",
             title="the optimiser works against the loss",
-            cause="the steps go up the gradient, or weight decay takes so much of every weight "
-            "that nothing learnt will last",
+            cause="the steps go up the gradient, weight decay takes so much of every weight that "
+            "nothing learnt will last, or the optimiser so much of its rate that it soon stands",
             limit="a step with a component down the gradient; decay that takes at most "
             f"{fraction(_DECAY_WARNING)} (error: {fraction(_DECAY_ERROR)}) of a weight in a step, "
-            "and is smaller than the gradient that it is added to; a momentum below 1",
+            "and is smaller than the gradient that it is added to; a momentum below 1; a rate of "
+            f"which a step takes at most {fraction(_FADES_WARNING)} (error: "
+            f"{fraction(_FADES_ERROR)})",
             reference="Loshchilov, Hutter: Decoupled Weight Decay Regularization (2019); Polyak: "
             "Some methods of speeding up the convergence of iteration methods (1964), for momentum",
             follows=_WEIGHTS,
             quantity="cosine of first step and gradient; learning rate times weight decay; norm "
-            "of the decay over the norm of the gradient, where there is one",
+            "of the decay over the norm of the gradient, where there is one; part of its rate that "
+            "each step of the optimiser takes, without a scheduler",
             exempt="the default optimiser; steps that leave the weights as they are; decay beside "
-            "the gradient of a model that has learnt already",
+            "the gradient of a model that has learnt already; rates that a scheduler lowers, and "
+            "those that stay or grow in some step",
             severities=("error", "warning"),
-            remedy="leave maximize=True out, and pass momentum and weight_decay by name",
+            remedy="leave maximize=True out, pass momentum and weight_decay by name, and scale the "
+            "rates of layers once, where their groups are made",
         ),
     )
 
@@ -172,6 +180,23 @@ class Optimiser:
             )
         else:
             yield from self._decays(evidence)
+            yield from self._fades(held.fading)
+
+    def _fades(self, fading: float) -> Iterator[Finding]:
+        if fading > _FADES_WARNING:
+            severity: Severity = "error" if fading > _FADES_ERROR else "warning"
+            yield self.rules[3].found(
+                self.name,
+                severity,
+                (),
+                "part of its learning rate that the optimiser takes in every step",
+                measured=fading,
+                limit=_FADES_ERROR if severity == "error" else _FADES_WARNING,
+                cause="the optimiser lowers its own rate in every step: all further steps together "
+                f"go no farther than {1 / fading:.0f} with the rate as it is",
+                remedy="scale the rates of layers once, where their groups are made, and leave "
+                "what comes later to a scheduler",
+            )
 
     def _decays(self, evidence: Evidence) -> Iterator[Finding]:
         held = evidence.optimizer

@@ -17,7 +17,7 @@ from pytest_initcheck.capture.batch_paths import batch_paths
 from pytest_initcheck.capture.choices import choices
 from pytest_initcheck.capture.device import described
 from pytest_initcheck.capture.layer_records import model_record
-from pytest_initcheck.capture.learning_rate import rate_of
+from pytest_initcheck.capture.learning_rate import fading, rate_of, rates_of
 from pytest_initcheck.capture.movement import copies, movement
 from pytest_initcheck.capture.optimizer_facts import (
     broken_layers,
@@ -121,11 +121,12 @@ def _follow(
 ) -> _Course:
     """Take the steps, with a look after each."""
     looks, model, shown = [first], looker.model, dict[str, Any]()
-    starts = copies(model)
+    starts, pace = copies(model), [rates_of(optimizer)]
     with preserved(*foreign(model, optimizer)):
         for step in range(1, steps + 1):
             is_sound = not shown.get("broken") and _is_sound(looks[-1].snapshot)
             take_step(optimizer, looker.program)
+            pace.append(rates_of(optimizer))
             if step == 1:
                 shown["direction"] = direction(model, starts)
             if is_sound and (broken := broken_layers(model)):
@@ -135,7 +136,7 @@ def _follow(
         looker=looker,
         looks=tuple(looks),
         optimizer=optimizer,
-        facts=replace(facts, **shown),
+        facts=replace(facts, fading=fading(pace), **shown),
         moved=movement(model, starts),
     )
 

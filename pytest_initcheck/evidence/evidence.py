@@ -57,7 +57,7 @@ class OptimizerFacts:
     gradient descent, with or without momentum. ``direction`` is the cosine between the first step
     and the gradient, None where nothing moved; ``decay`` the part of a weight that decay takes in
     a step; ``decay_share`` the norm of a decay that is added to the gradient over that of the
-    gradient.
+    gradient; ``fading`` the part of its own learning rate that it takes in every step.
     """
 
     foreign: int = 0
@@ -69,6 +69,7 @@ class OptimizerFacts:
     direction: float | None = None
     decay: float = 0.0
     decay_share: float = 0.0
+    fading: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

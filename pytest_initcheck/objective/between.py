@@ -32,6 +32,7 @@ _DOMAINS = frozenset(
     {"log", "log2", "log10", "log1p", "logit", "binary_cross_entropy", "sqrt", "rsqrt", "pow",
      "acos", "arccos", "asin", "atanh", "gaussian_nll_loss"}
 )  # fmt: skip
+_RATIOS = frozenset({"log", "log2", "log10"})
 _LOGS = frozenset(
     {"log", "log2", "log10", "log1p", "logit", "nll_loss", "ctc_loss", "kl_div",
      "binary_cross_entropy", "poisson_nll_loss", "gaussian_nll_loss"}
@@ -175,18 +176,27 @@ def clipped_outputs(tail: Tail) -> Clipped | None:
         is_clamp = call.name in _CLIPPING and sum(value.is_free for value in call.inputs) == 1
         reader = _leads_to(call, calls) if is_clamp else ""
         if reader:
-            share = _share_moved(tail.seen(call.inputs[0], known), known[id(call)][0])
+            is_log = reader in _RATIOS and _is_read_by(call, reader, calls)
+            share = _share_moved(tail.seen(call.inputs[0], known), known[id(call)][0], is_log)
             if share > 0:
                 return Clipped(by=call.name, share=share, before=reader)
     return None
 
 
-def _share_moved(before: object, after: Tensor) -> float:
+def _share_moved(before: object, after: Tensor, is_log: bool) -> float:
     if not isinstance(before, Tensor) or before.shape != after.shape:
         return 0.0
     # Guards against the ends of (0, 1) move values by rounding's size.
     moved = ~((before - after).abs() <= 1e-3 * (1 + after.abs()))
+    if is_log:
+        # What is small to a difference may be far to a logarithm.
+        moved |= (before > 0) & (after > before * math.e)
     return float(moved.float().mean())
+
+
+def _is_read_by(call: TapeCall, reader: str, calls: Sequence[TapeCall]) -> bool:
+    """Whether a function of that name reads what a call makes, with nothing in between."""
+    return any(c.name == reader and any(v.call is call for v in c.inputs) for c in calls)
 
 
 def _leads_to(call: TapeCall, calls: Sequence[TapeCall]) -> str:

@@ -103,17 +103,30 @@ def tied(tail: Tail, groups: Tensor) -> Lowest:
         for t, shared in zip(outputs, is_sampled, strict=True)
     ]
     keys = list(tail.start)
+    is_constant = not tail.output and not bool(groups.any())
+    first = _first(tail, start) if is_constant else list(range(len(start)))
+    own = sorted(set(first))
 
     def loss(points: Sequence[Tensor]) -> Tensor:
+        at = dict(zip(own, points, strict=True))
         full = [
-            point[groups.to(point.device)] if shared else point
-            for point, shared in zip(points, is_sampled, strict=True)
+            at[place][groups.to(at[place].device)] if shared else at[place]
+            for place, shared in zip(first, is_sampled, strict=True)
         ]
         if tail.output:
             return tail.at(tail.start, full)
         return tail.at(dict[Key, Tensor](zip(keys, full, strict=True)))
 
-    return _search(tail, loss, start)
+    return _search(tail, loss, [start[place] for place in own])
+
+
+def _first(tail: Tail, start: Sequence[Tensor]) -> list[int]:
+    """For each variable the first that is the same constant: a layer's in calls of the model."""
+    known: dict[object, int] = {}
+    return [
+        known.setdefault((tail.makers[key], value.shape), place)
+        for place, (key, value) in enumerate(zip(tail.start, start, strict=True))
+    ]
 
 
 def _means(tensor: Tensor, groups: Tensor) -> Tensor:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,7 +47,8 @@ class Tail:
     """The loss as a function of its variables: what the last layers made, gains behind them.
 
     ``calls`` come in the order in which they ran; ``start`` holds the variables' values,
-    ``names`` those of the parameters among them; ``output`` are the model's own output tensors,
+    ``names`` those of the parameters among them; ``makers`` tell which of them a layer made in
+    several calls of the model alike; ``output`` are the model's own output tensors,
     where the loss reads them, ``output_start`` their values and ``places`` theirs among all
     tensors of the output. ``data`` are tensors of the batch that the calls read, such as
     targets, or made of such, ``origins`` the places in the batch of what each was made of, and
@@ -58,6 +60,7 @@ class Tail:
     root: Value
     start: dict[Key, Tensor]
     names: dict[Key, str]
+    makers: dict[Key, object]
     output: tuple[Value, ...]
     output_start: tuple[Tensor, ...]
     places: tuple[int, ...]
@@ -134,7 +137,12 @@ def record_tail(program: Program) -> Tail | None:
     """
     tape = Tape(program.model)
     try:
-        with torch.enable_grad(), torch.compiler.set_stance("force_eager"), tape:
+        with (
+            torch.enable_grad(),
+            torch.compiler.set_stance("force_eager"),
+            _restarting(tape, program),
+            tape,
+        ):
             result = program.evaluate(lambda batch: tape.add_data(tensors_of(batch)))
             root = tape.value_of(result.loss)
             made = [(tape.value_of(tensor), tensor) for tensor in tensors_of(result.output)]
@@ -145,6 +153,19 @@ def record_tail(program: Program) -> Tail | None:
     if not calls:
         return None
     return _tail(calls, root, made, result, program)
+
+
+@contextmanager
+def _restarting(tape: Tape, program: Program) -> Iterator[None]:
+    """Tells the tape when the model is called, which only a caller's forward does several times."""
+    if program.forward is None or isinstance(program.model, torch.jit.ScriptModule):
+        yield
+        return
+    handle = program.model.register_forward_pre_hook(tape.restart)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def _tail(
@@ -167,6 +188,7 @@ def _tail(
         root=root,
         start=start,
         names=names,
+        makers={value.key: value.maker or value.key for value in read.values()},
         output=tuple(v for v, _ in pairs),
         output_start=tuple(_wide(t) for _, t in pairs),
         places=tuple(place for place, ok in enumerate(is_read) if ok),

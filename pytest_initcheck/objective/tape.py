@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import itertools
 import weakref
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -57,7 +58,8 @@ class Value:
     Free are heads, which a layer made or code that the tape cannot see, and parameters. ``key``
     tells one free value from another; ``tensor`` is held where no call makes it; ``origins``
     are the tensors of the batch that data come from, by their place in it. ``is_cut``: it was
-    made of free values, and no gradient leads back to them.
+    made of free values, and no gradient leads back to them. ``maker`` tells by which weight a
+    layer made a head, as which of its results, and in which of its uses within a call of the model.
     """
 
     kind: Kind
@@ -68,6 +70,7 @@ class Value:
     key: int | str = ""
     origins: frozenset[int] = frozenset()
     is_cut: bool = False
+    maker: tuple[int | str, int, int] | None = None
 
     @property
     def is_free(self) -> bool:
@@ -107,6 +110,11 @@ class Tape(FunctionMode):
         self._data: dict[int, Tensor] = {}
         self._places: dict[int, int] = {}
         self._keys = itertools.count()
+        self._uses = Counter[int | str]()
+
+    def restart(self, *_: Any) -> None:
+        """The model is called, for the first time or again."""
+        self._uses.clear()
 
     def add_data(self, tensors: list[Tensor]) -> None:
         """Mark the tensors of the batch."""
@@ -143,6 +151,8 @@ class Tape(FunctionMode):
         is_data = not is_free and any(value.kind == "data" for value in values)
         origins = frozenset().union(*[value.origins for value in values if value.origins])
         is_cut = is_free or any(value.is_cut for value in values)
+        weight = _weight(values) if kind == "head" else ""
+        self._uses[weight] += 1
         for place, result in enumerate(results):
             # Data from which the caller asks for a gradient remain data.
             if not result.requires_grad or (is_data and name not in ("grad",)):
@@ -162,6 +172,7 @@ class Tape(FunctionMode):
                     place=place,
                     name=opaque,
                     key=next(self._keys),
+                    maker=(weight, place, self._uses[weight]) if weight != "" else None,
                 )
                 self._put(result, value)
 
@@ -273,6 +284,10 @@ def call_name(func: Any) -> str:
 @functools.lru_cache(maxsize=4096)
 def _is_random(name: str) -> bool:
     return name in _RANDOM or name.startswith("rand") or "dropout" in name
+
+
+def _weight(values: list[Value]) -> int | str:
+    return next((value.key for value in values if value.kind == "parameter"), "")
 
 
 def _is_of_weights(value: Value) -> bool:

@@ -18,6 +18,7 @@ from corpus.contract.builders import (
     squared,
 )  # fmt: skip
 from corpus.contract.small import penalised, with_penalty
+from corpus.contract.twice import contrast, two
 from corpus.unusual.builders import Model
 from corpus.unusual.wrappers import Answer
 from support.objective import asked, started, through
@@ -215,6 +216,13 @@ def test_nothing_is_lost_where_there_is_nothing_to_learn():
 ])  # fmt: skip
 def test_shapes_that_broadcast_are_named(last, data, shapes):
     assert asked(net(last, 1), data, squared).broadcast == shapes
+
+
+def test_a_constant_is_one_and_the_same_in_all_calls_of_the_model():
+    """Neither data nor noise are told by a constant: ln 2 for each, where any output costs 0."""
+    found = asked(net(None, 1), two, None, contrast)
+    assert found.constant == pytest.approx(2 * math.log(2), rel=1e-3)
+    assert found.floor == pytest.approx(0, abs=1e-3)
 
 
 def test_the_larger_of_two_outputs_is_no_clamp():

@@ -14,6 +14,7 @@ from . import (
     density,
     holders,
     interleaved,
+    paced,
     reach,
     reported,
     reports,
@@ -24,6 +25,7 @@ from . import (
     solved,
     squashed,
     tables,
+    twice,
     unbounded,
     wiring,
 )
@@ -61,6 +63,8 @@ _ALL = [
     *crossed.CASES,
     *small.CASES,
     *tables.CASES,
+    *paced.CASES,
+    *twice.CASES,
 ]
 CASES = [
     dataclasses.replace(case, missed=MISSED.get(case.name.removeprefix("contract "), ""))
