@@ -15,6 +15,7 @@ from pytest_initcheck.evidence.loss_trajectory import BLOWN, TINY
 from pytest_initcheck.evidence.signals import (
     DIVERGES,
     DIVERGES_CLASSES,
+    SPACING,
     divergence_limit,
     largest_gradient,
     overshoots,
@@ -57,6 +58,16 @@ _IDLE = (
     "the weights are trainable and get a gradient, but the optimiser does not hold them, or holds "
     "them with a learning rate of zero"
 )
+_PUT_BACK = (
+    "the weights get a gradient, and the optimiser steps them by more than their precision can "
+    "miss, but after the steps they are bit for bit what they were: something puts them back, such "
+    "as a forward pass that rounds or copies into its own weights"
+)
+_LEAVE = "compute what the forward pass uses from the weight, and leave the weight itself alone"
+# A step that is this many times what the weight's precision resolves cannot be lost by rounding.
+_ABOVE_ROUNDING = 16.0
+# Below this gradient an optimiser that divides by its size may add an eps that is larger.
+_ABOVE_EPS = 1e-6
 _OVERSHOT = (
     "gradient descent raises the loss on the very batch that it minimises, and the steps end no "
     "lower than they began: the learning rate is too large for the curvature of these weights and "
@@ -102,7 +113,8 @@ class Movement:
             cause="the weights are trainable and get a gradient, but the optimiser does not hold "
             "them, or with a learning rate of zero; layers in a plain list and plain tensors "
             "are not the model's",
-            limit="every trainable parameter held with a learning rate above 0",
+            limit="every trainable parameter held with a learning rate above 0, and moved where a "
+            f"step is {number(_ABOVE_ROUNDING)} times what the precision of the weight resolves",
             reference="torch.optim: parameters are passed to the constructor",
             follows=_BROKEN | {"IC601", "IC809"},
             quantity="trainable parameters with a gradient and a learning rate of zero, or none",
@@ -175,6 +187,11 @@ class Movement:
             yield self.rules[1].found(
                 self.name, "warning", tuple(dict.fromkeys(idle)), "learning rate",
                 measured=0.0, limit=0.0, cause=_IDLE,
+            )  # fmt: skip
+        elif back := [p.layer for p in weights if _is_put_back(evidence, p)]:
+            yield self.rules[1].found(
+                self.name, "warning", tuple(dict.fromkeys(back)), "update ratio of the steps",
+                measured=0.0, limit=0.0, cause=_PUT_BACK, remedy=_LEAVE,
             )  # fmt: skip
         if unread := unread_layers(evidence):
             # Libraries build heads that some tasks drop; who chose an optimiser pays for them.
@@ -253,6 +270,19 @@ def _is_rate_alone(evidence: Evidence) -> bool:
     falls = [before - after for before, after in itertools.pairwise(losses.losses)]
     is_slow = sum(falls) < _SLOW_LOSS * gap * len(falls)
     return is_slow and falls[-1] <= _FASTER * max(falls[0], 0.0)
+
+
+def _is_put_back(evidence: Evidence, parameter: Parameter) -> bool:
+    """Whether a weight has not moved at all, although its steps are no matter of rounding."""
+    rate = evidence.rates.get(parameter.name) or 0.0
+    looks = [look.parameters[parameter.name] for look in evidence.snapshots]
+    gradients = [look.gradient.rms or 0.0 for look in looks[:-1] if look.gradient is not None]
+    stats = looks[0].stats
+    if _ratio(evidence, parameter) or not gradients or stats is None or stats.rms is None:
+        return False
+    pull = max(gradients)
+    step = rate * (pull if evidence.optimizer.is_descent else float(pull > _ABOVE_EPS))
+    return step > _ABOVE_ROUNDING * SPACING.get(stats.dtype, 1.0) * stats.rms
 
 
 def _ratio(evidence: Evidence, parameter: Parameter) -> float:

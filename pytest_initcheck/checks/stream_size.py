@@ -12,14 +12,13 @@ from pytest_initcheck.checks.writer_scales import writers_of
 from pytest_initcheck.evidence import Evidence
 from pytest_initcheck.evidence.gradient_flow import has_normalisation
 from pytest_initcheck.evidence.graph import normalises
+from pytest_initcheck.evidence.signals import SPACING
 from pytest_initcheck.evidence.stream_growth import law_of, variances
 from pytest_initcheck.evidence.streams import Stream, normalised_input
 from pytest_initcheck.records import Finding
 
 # As for a signal without normalisation: a hundredfold one costs a learning rate of 1e-4.
 _GROWTH = 100.0
-# What two neighbouring numbers around one differ by.
-_SPACING = {"float64": 2.0**-52, "float32": 2.0**-23, "bfloat16": 2.0**-7, "float16": 2.0**-10}
 
 
 class StreamSize:
@@ -68,7 +67,7 @@ class StreamSize:
             yield self._found(evidence, stream, values, growth, _GROWTH, text)
             return
         last = evidence.start.sums[stream.additions[-1].node].total
-        limit = 1 / _SPACING.get(last.dtype, _SPACING["float32"])
+        limit = 1 / SPACING.get(last.dtype, SPACING["float32"])
         growth = math.sqrt(values[-1] / values[0])
         if law_of(values) == "exponential" and growth > limit:
             text = f"in {last.dtype} what it held at first is lost to rounding"

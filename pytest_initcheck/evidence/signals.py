@@ -15,6 +15,8 @@ from pytest_initcheck.evidence.snapshot import NonlinearityKey, Parameter, Snaps
 # curvature of a cross-entropy falls as soon as the model is sure of something.
 DIVERGES = 4.0
 DIVERGES_CLASSES = 12.0
+# What two neighbouring numbers around one differ by.
+SPACING = {"float64": 2.0**-52, "float32": 2.0**-23, "bfloat16": 2.0**-7, "float16": 2.0**-10}
 
 
 def has_temperature(evidence: Observed) -> bool:
