@@ -90,6 +90,7 @@ OF_ID = {
     "IC817": {"unread targets"},
     "IC818": {"cut term"},
     "IC819": {"axes mixed up"},
+    "IC824": {"axes mixed up"},
     "IC820": {"batch not fitted"},
     "IC821": {"wrong sign"},
     "IC822": {"collapsed code"},

@@ -16,7 +16,6 @@ UNASKED = {
     "critic_step": "no floor",
     "both_steps_of_a_game": "as good as any",
     "policy_gradient": "no floor",
-    "triplets": "as good as any",
     "one_sample": "as good as any",
     "three_samples_alike": "as good as any",
     "nothing_to_learn": "as good as any",
