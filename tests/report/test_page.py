@@ -43,6 +43,7 @@ def test_a_test_is_built_when_it_is_opened(show):
     assert nodes < 250
     seen.page.locator("article.test summary").first.click()
     seen.page.locator("details.layers > summary").click()
+    seen.page.locator(".layer-table tbody tr").first.wait_for()
     assert seen.page.locator(".layer-table tbody tr").count() == 100
     assert seen.page.locator("svg.h").count() == 0
     seen.page.locator("details.layers details summary").nth(50).click()

@@ -229,3 +229,9 @@ def test_the_second_verdict_stands_with_what_it_is_about():
     entry = Entry(name="b", kind="metrics", record=RunRecord())
     both = replace(one, tests=(*one.tests, TestRecord(nodeid="b", entries=(entry,))))
     assert "baselines: 1 match (bit-identical), 1 not compared" in report.terminal_lines(both)
+
+
+def test_many_values_are_thinned_evenly():
+    drawn = sparkline([10.0**i for i in range(200)])
+    assert len(drawn) < 50
+    assert (drawn[0], drawn[-1]) == (sparkline([1.0, 10.0])[0], sparkline([1.0, 10.0])[-1])
