@@ -54,13 +54,13 @@ class Building:
     ranks: int = 2
 
     def recorded(self) -> tuple[nn.Module, frozenset[str]]:
-        """The model from the first seed, and the names of what was drawn in it.
+        """The model from the first seed, and the names of what holds a draw in it.
 
         Raises:
             InitcheckError: the factory is none, or returns no ``nn.Module`` with values.
         """
         model, facts = self._recorded()
-        return model, frozenset(built.name for built in facts.tensors if built.is_drawn)
+        return model, frozenset(built.name for built in facts.tensors if built.keeps_draw)
 
     def reference(self) -> Reference:
         """The model, what is a matter of chance in it (drawn, or other from another seed), what

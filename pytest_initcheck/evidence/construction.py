@@ -113,6 +113,18 @@ class Built:
         """Whether random numbers went into what it holds."""
         return any(write.draws for write in self.effective)
 
+    @property
+    def keeps_draw(self) -> bool:
+        """Whether it holds random numbers that no further writes to parts can have replaced."""
+        left = 0.0
+        for write in self.effective:
+            if write.draws:
+                left = max(left, write.share)
+            elif write.replaces:
+                left -= write.share
+        # Shares of elements written one by one add up with rounding.
+        return left > 1e-6
+
     def __str__(self) -> str:
         """ "drawn by kaiming_uniform_(a=√5) at models.py:41, then multiplied by 0.5 at :57"."""
         return story(self.effective)

@@ -32,6 +32,22 @@ class OwnSeed(zoo.Net):
         nn.init.normal_(self.last.weight)
 
 
+class Located(zoo.Net):
+    """Sets the rows of a drawn weight one by one, all but ``left`` of them."""
+
+    left = 0
+
+    def build(self):
+        with torch.no_grad():
+            for place in range(len(self.last.weight) - self.left):
+                self.last.weight[place, :3] = float(place)
+                self.last.weight[place, 3:] = -1.0
+
+
+class PartlyLocated(Located):
+    left = 1
+
+
 class Features(zoo.Net):
     """Random features in a buffer that is not saved."""
 
@@ -83,6 +99,11 @@ def test_sound_models_start_alike(factory, how):
 def test_sound_models_start_alike_from_meta(factory):
     for seed in range(10):
         assert_same_start(factory, "meta", seed=seed)
+
+
+@pytest.mark.parametrize("factory", [Located, PartlyLocated])
+def test_a_draw_of_which_parts_or_all_were_set_later_starts_alike(factory):
+    assert_same_start(factory, "twice")
 
 
 def test_a_stream_that_no_seed_reaches():
