@@ -196,6 +196,9 @@ def _is_scaled(scales: Sequence[Scale], base: Base | None, factors: Sequence[flo
         return True
     if base is None or len(scales) < 2:
         return False
+    # A matrix of a few values is near to everything, and says nothing.
+    if all(_is_of_base(scale, base) for scale in scales):
+        return False
     return any(
         all(
             any(scale.is_near(sigma / factor, other=base.error) for sigma in base.of(scale))
@@ -203,6 +206,10 @@ def _is_scaled(scales: Sequence[Scale], base: Base | None, factors: Sequence[flo
         )
         for factor in factors
     )
+
+
+def _is_of_base(scale: Scale, base: Base) -> bool:
+    return any(scale.is_near(sigma, other=base.error) for sigma in base.of(scale))
 
 
 def _of_another_fan(
