@@ -194,22 +194,18 @@ def _scaled_readers(
 def _is_scaled(scales: Sequence[Scale], base: Base | None, factors: Sequence[float]) -> bool:
     if is_drawn_by_depth(scales):
         return True
-    if base is None or len(scales) < 2:
+    if base is None:
         return False
-    # A matrix of a few values is near to everything, and says nothing.
-    if all(_is_of_base(scale, base) for scale in scales):
-        return False
-    return any(
-        all(
-            any(scale.is_near(sigma / factor, other=base.error) for sigma in base.of(scale))
-            for scale in scales
-        )
-        for factor in factors
+    return any(_is_scaled_by(factor, scales, base) for factor in factors)
+
+
+def _is_scaled_by(factor: float, scales: Sequence[Scale], base: Base) -> bool:
+    """Whether all that can tell are; a matrix of a few values is near to everything."""
+    telling = [one for one in scales if one.can_tell(factor, other=base.error)]
+    return len(telling) > 1 and all(
+        any(scale.is_near(sigma / factor, other=base.error) for sigma in base.of(scale))
+        for scale in telling
     )
-
-
-def _is_of_base(scale: Scale, base: Base) -> bool:
-    return any(scale.is_near(sigma, other=base.error) for sigma in base.of(scale))
 
 
 def _of_another_fan(

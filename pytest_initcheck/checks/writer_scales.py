@@ -37,6 +37,10 @@ class Scale:
             return sigma == self.sigma
         return abs(math.log(self.sigma / sigma)) <= errors * math.hypot(self.error, other)
 
+    def can_tell(self, factor: float, other: float = 0.0) -> bool:
+        """Whether no matrix of its size is near to a deviation and to it over ``factor`` too."""
+        return abs(math.log(factor)) > 2 * ERRORS * math.hypot(self.error, other)
+
 
 def role_of(name: str) -> str:
     """What a parameter is among its kind: its name without the numbers of blocks.
@@ -162,6 +166,8 @@ def is_drawn_by_depth(scales: Sequence[Scale]) -> bool:
     if len(scales) < 3:
         return False
     first = scales[0]
+    if not scales[-1].can_tell(math.sqrt(len(scales)), other=first.error):
+        return False
     return all(
         scale.is_near(first.sigma / math.sqrt(place), other=first.error)
         for place, scale in enumerate(scales, 1)

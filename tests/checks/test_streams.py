@@ -3,7 +3,7 @@
 import pytest
 import torch
 from support.starts import ids, named
-from support.streams import Stack, batch
+from support.streams import WIDTH, Stack, batch
 from torch import nn
 
 from pytest_initcheck import diagnose
@@ -231,3 +231,29 @@ def test_a_reader_that_is_scaled_in_place_of_the_writer():
     assert found.try_remedy().verdict == "pass"
     assert judged(Pairs("first two", "second two")).verdict == "pass"
     assert judged(Pairs()).verdict == "pass"
+
+
+class Narrow(nn.Module):
+    """Beside each branch one through a single unit, whose matrices have few values."""
+
+    def __init__(self):
+        super().__init__()
+        self.stack = stack()
+        self.units = nn.ModuleList(
+            nn.Sequential(nn.Linear(WIDTH, 1), nn.GELU(), nn.Linear(1, WIDTH)) for _ in range(COUNT)
+        )
+        for name, matrix in self.named_parameters():
+            if matrix.ndim == 2 and "head" not in name:
+                nn.init.normal_(matrix, std=0.012 if "units" in name else 0.02)
+
+    def forward(self, x):
+        for unit, block in zip(self.units, self.stack.blocks, strict=True):
+            x = block(x)
+            x = x + unit(block.norm(x))
+        return self.stack.head(self.stack.norm(x))
+
+
+def test_a_matrix_of_a_few_values_is_no_sign_of_scaling():
+    for seed in range(3):
+        torch.manual_seed(seed)
+        assert judged(Narrow()).findings == []
