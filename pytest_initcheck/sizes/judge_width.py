@@ -140,9 +140,11 @@ def _short_of_the_limit(found: Scaling, layer: str) -> float:
     A step makes W change along every row of the batch. What a row meets of itself is a sum of
     fan_in terms of one sign, what it meets of the R others are sums of random sign: in squares 1 to
     (π/2) R / fan_in where rows have nothing in common (π/2 as Adam's first step keeps the signs
-    alone; Bussgang 1952). The second part falls with the width.
+    alone; Bussgang 1952). The second part falls with the width. A model's output moves as its
+    readout does, and along with what comes into it, which is the same kind of sum.
     """
-    return _share_at_random(found, layer) if found.role(layer) in ("hidden", "output") else 0.0
+    summed = [layer] if found.role(layer) in ("hidden", "output") else _readouts(found, layer)
+    return max((_share_at_random(found, one) for one in summed), default=0.0)
 
 
 def _share_at_random(found: Scaling, layer: str) -> float:

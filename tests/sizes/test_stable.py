@@ -121,6 +121,40 @@ def test_a_tied_readout_may_meet_its_own_rows_in_the_stream():
         assert_width_stable(lambda n: Tied(n, scaled=False), WIDTHS, (ids, ids), **given)
 
 
+class Narrow(nn.Module):
+    """A stack whose readout moves by what comes in, for a batch of more rows than it is wide."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.table = nn.Embedding(20, width)
+        self.hidden = nn.ModuleList(nn.Linear(width, width, bias=False) for _ in range(3))
+        nn.init.normal_(self.table.weight, std=0.5)
+        for layer in self.hidden:
+            nn.init.normal_(layer.weight, std=width**-0.5)
+
+    def forward(self, ids):
+        x = self.table(ids)
+        for layer in self.hidden:
+            x = x + layer(torch.relu(nn.functional.layer_norm(x, x.shape[-1:])))
+        made = nn.functional.layer_norm(x, x.shape[-1:]) @ self.table.weight.t()
+        return made.transpose(1, 2) * (16 / x.shape[-1])
+
+
+def mup_narrow(model):
+    rate = 1e-3 * 16 / model.table.embedding_dim
+    return torch.optim.Adam(
+        [{"params": model.table.parameters()}, {"params": model.hidden.parameters(), "lr": rate}],
+        lr=1e-3,
+    )
+
+
+def test_the_output_of_narrow_models_moves_at_random_in_part():
+    ids = torch.randint(20, (16, 10), generator=torch.Generator().manual_seed(0))
+    given = {"optimizer": mup_narrow, "parametrization": "mup", **SHORT}
+    found = assert_width_stable(Narrow, (16, 32, 64, 128), (ids, ids), **given)
+    assert found.exponent("(output)", "change", 1).high < -0.25
+
+
 def stack(gain):
     def build(depth):
         layers = [
