@@ -61,7 +61,7 @@ def objective_facts(program: Program) -> ObjectiveFacts | None:
 
 def facts_of(tail: Tail) -> ObjectiveFacts:
     """The facts of a tail; see `ObjectiveFacts`."""
-    sides = [t for t in tail.data if t.dim() and t.numel() > 1]
+    sides = tail.sides
     kind = _kind(sides)
     facts = ObjectiveFacts(
         loss=tail.loss,

@@ -143,7 +143,7 @@ Step = Callable[[], Tensor]
 
 def _shifts(tail: Tail) -> Iterator[list[Step]]:
     # Beyond all targets: towards them any loss falls.
-    size = max((float(t.float().abs().max()) for t in tail.data if t.numel()), default=1.0)
+    size = max((float(t.detach().float().abs().max()) for t in tail.data if t.numel()), default=1.0)
     size = max(size, 1.0)
     for key, tensor in tail.start.items():
         if not tail.names[key] and tensor.dim():

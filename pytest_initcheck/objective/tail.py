@@ -120,9 +120,25 @@ class Tail:
         heads = [t for key, t in self.start.items() if not self.names[key]]
         if not all(t.dim() and t.shape[0] == self.samples for t in heads):
             return False
-        calls = [value.call for value in self.output if value.call]
-        before = [call for call in self.calls if any(_leads(call, end) for end in calls)]
-        return not any(v.kind == "data" for call in before for v in call.inputs)
+        return not any(v.kind == "data" for call in self._own for v in call.inputs)
+
+    @property
+    def sides(self) -> list[Tensor]:
+        """The data that the loss itself reads; what only selects, as a mask of bools, is none.
+
+        What the model reads of the batch on the way to its output is its own matter.
+        """
+        own = {id(call) for call in self._own}
+        after = [v for call in self.calls if id(call) not in own for v in call.inputs]
+        read = {name_on_tape(value) for value in after if value.kind == "data"}
+        found = [t for t in self.data if t.dim() and t.numel() > 1]
+        found = [t for t in found if id(t) in read] or found
+        return [t for t in found if t.dtype is not torch.bool] or found
+
+    @property
+    def _own(self) -> list[TapeCall]:
+        """The calls that lead to the model's output."""
+        return [call for value in self.output for call in _slice(value) or ()]
 
     @property
     def is_bare(self) -> bool:
@@ -277,10 +293,6 @@ def _slice(root: Value) -> list[TapeCall] | None:
             stack.append((call, True))
             stack += [(v.call, False) for v in call.inputs if v.call and id(v.call) not in done]
     return order
-
-
-def _leads(call: TapeCall, end: TapeCall) -> bool:
-    return call is end or any(v.call is not None and _leads(call, v.call) for v in end.inputs)
 
 
 def _variables(values: Iterable[Value]) -> tuple[dict[Key, Tensor], dict[Key, str]]:

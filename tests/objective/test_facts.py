@@ -19,6 +19,7 @@ from corpus.contract.builders import (
 )  # fmt: skip
 from corpus.contract.small import penalised, with_penalty
 from corpus.contract.twice import contrast, two
+from corpus.contract.unbounded import ends, known, padded, some
 from corpus.unusual.builders import Model
 from corpus.unusual.wrappers import Answer
 from support.objective import asked, started, through
@@ -480,3 +481,14 @@ def test_a_tail_that_cannot_be_played_again_gives_no_facts():
     for name in ("a forward that raises", "a loss that raises", "a loss of NaN"):
         make, data, options = LEFT_ALONE[name]
         assert asked(make, data, **options) is None
+
+
+def test_a_batch_that_only_selects_is_no_target():
+    found = asked(ends(outputs=1), mapped(padded, lambda y: y[:, None].float()), mse)
+    assert (found.sides, found.targets) == (1, "numbers")
+
+    masked = asked(net(), some, known(cross_entropy))
+    assert (masked.sides, masked.targets) == (1, "classes")
+
+    picked = asked(net(), groups, lambda o, y: -o.log_softmax(1)[functional.one_hot(y) > 0].mean())
+    assert (picked.sides, picked.targets) == (1, "classes")

@@ -120,6 +120,44 @@ def likeness(output, y):
     return -functional.cosine_similarity(output, y).mean()
 
 
+def ends(last=None, outputs=5):
+    """Scores at the last token that is no padding, as classifiers on causal models give them."""
+
+    def run(m, ids):
+        scores = m.head(m.body(m.embedding(ids))[0])
+        scores = scores[torch.arange(len(ids)), (ids != 0).sum(1) - 1]
+        return last(scores) if last else scores
+
+    return lambda: Model(run, embedding=nn.Embedding(50, 32), body=nn.GRU(32, 48, batch_first=True),
+                         head=nn.Linear(48, outputs))  # fmt: skip
+
+
+def padded():
+    """Tokens of lengths that differ, each sample of those of its class."""
+    y = torch.arange(64) % 5
+    ids = 1 + 9 * y[:, None] + torch.randint(9, (64, 12))
+    return torch.where(torch.arange(12) < torch.randint(4, 13, (64, 1)), ids, 0), y
+
+
+def known(loss):
+    """A loss of the places whose target is known."""
+
+    def masked(output, y):
+        return loss(output[y >= 0], y[y >= 0])
+
+    return masked
+
+
+def some():
+    """Groups of which every third has no label."""
+    x, y = groups()
+    return x, torch.where(torch.arange(128) % 3 > 0, y, -1)
+
+
+def negative(output, y):
+    return -functional.cross_entropy(output, y)
+
+
 def tweedie(output, y):
     return (output.exp() - y * output).mean()
 
@@ -152,8 +190,20 @@ CASES = [
     row("standardised data in BCE with logits", given(coder(), sketches(-1.7, 1.7), bce), FAIL,
         UNBOUNDED),
     row("pixels in BCE with logits", given(coder(), sketches(), bce), PASS),
-    row("cross-entropy of the wrong sign", given(net(), groups,
-        lambda o, y: -functional.cross_entropy(o, y)), FAIL, UNBOUNDED),
+    row("cross-entropy of the wrong sign", given(net(), groups, negative), FAIL, UNBOUNDED),
+    row("cross-entropy of the wrong sign at last tokens", given(ends(), padded, negative,
+        optimizer=adam(3e-3)), FAIL, UNBOUNDED),
+    row("raw scores of last tokens in NLL", given(ends(), padded, nll, optimizer=adam(3e-3)), FAIL,
+        UNBOUNDED),
+    row("log-softmax of last tokens in NLL", given(ends(log_softmax), padded, nll,
+        optimizer=adam(3e-3)), PASS),
+    row("raw scores in NLL where labels are known", given(net(), some, known(nll)), FAIL,
+        UNBOUNDED),
+    row("cross-entropy where labels are known", given(net(), some,
+        known(functional.cross_entropy)), PASS),
+    row("squared error where numbers are known", given(net(None, 1), mapped(numbers(),
+        lambda y: torch.where(torch.arange(128)[:, None] % 3 > 0, y, -9)),
+        lambda o, y: squared(o[y > -9], y[y > -9])), PASS),
     row("squared error of the wrong sign", given(net(None, 1), numbers(),
         lambda o, y: -squared(o, y)), FAIL, UNBOUNDED),
     row("dice on raw scores", given(net(None, 5), several, dice), BAD, UNBOUNDED),
