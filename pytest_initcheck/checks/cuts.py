@@ -107,13 +107,17 @@ def _flat(evidence: Evidence, layer: str, choices: set[int]) -> Cut | None:
 
 def _missing(evidence: Evidence, layer: str, choices: set[int]) -> Cut | None:
     """An edge that the autograd graph lacks, where the layer is meant to be trained."""
-    if layer in evidence.value_only:
-        return Cut(layer=layer, kind="numbers", dominates=not evidence.loss.is_forward)
     nodes = calls_of(evidence, layer)
+    if layer in evidence.value_only:
+        dominates = any(is_bridge(evidence, node) for node in nodes)
+        is_lost = not evidence.loss.is_forward or is_asked(evidence, layer, dominates=dominates)
+        return Cut(layer=layer, kind="numbers", dominates=is_lost)
     if nodes and all(node.index in evidence.backward_nodes for node in nodes):
         # What the layer makes has its gradient: its weights are cut off, and told as such.
         return None
-    dominates = any(is_bridge(evidence, node) for node in nodes)
+    edges = [edge for node in nodes for edge in frontier(evidence, node)]
+    places = [*nodes, *(source for source, _ in edges)]
+    dominates = any(is_bridge(evidence, node) for node in places)
     if not is_asked(evidence, layer, dominates=dominates):
         return None
     goals = evidence.objective_nodes or evidence.output_nodes
@@ -122,7 +126,6 @@ def _missing(evidence: Evidence, layer: str, choices: set[int]) -> Cut | None:
     for node in nodes:
         if (chosen := _selection(evidence, node, choices)) is not None:
             return Cut(layer=layer, kind="chosen", edge=chosen, dominates=True)
-    edges = [edge for node in nodes for edge in frontier(evidence, node)]
     if not edges:
         return None
     is_off = all(node.shut_off for node in nodes)

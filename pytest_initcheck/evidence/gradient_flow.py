@@ -202,9 +202,9 @@ def _avoided(evidence: Observed) -> frozenset[int]:
     """
     goals = _goals(evidence)
     wanted = leading_to(evidence, goals)
-    last, furthest = len(evidence.nodes), {-1: -1}
+    last, furthest, edges = len(evidence.nodes), {-1: -1}, _edges_of_the_model(evidence)
     for node in evidence.nodes:
-        if node.index in wanted and (before := [i for i in node.inputs if i in furthest]):
+        if node.index in wanted and (before := [i for i in edges[node.index] if i in furthest]):
             furthest[node.index] = last if node.index in goals else node.index
             furthest.update((i, max(furthest[i], node.index)) for i in before)
     avoided, reach = set(), furthest[-1]
@@ -219,23 +219,48 @@ def _goals(evidence: Observed) -> frozenset[int]:
     return evidence.objective_nodes or evidence.output_nodes
 
 
-def data_reach(evidence: Observed, ends: Collection[int], without: Collection[int] = ()) -> bool:
-    """Whether a path leads from the data to one of the nodes, without passing through others."""
-    return not _reached_by_data(evidence, without).isdisjoint(ends)
+@remembered
+def _edges_of_the_model(evidence: Observed) -> dict[int, tuple[int, ...]]:
+    """What every node reads, but for targets.
 
-
-def _reached_by_data(evidence: Observed, without: Collection[int] = ()) -> set[int]:
-    """The nodes to which a path leads from the data, and -1 for these."""
-    reached = {-1}
+    In a step that the caller wrote these are read by the loss, which is a part of the graph: what
+    comes from the batch through no layer, where none follows.
+    """
+    if not evidence.loss.is_forward:
+        return {node.index: node.inputs for node in evidence.nodes}
+    layers = {node.index for node in evidence.nodes if node.is_layer}
+    before, behind = leading_to(evidence, layers), set(layers)
     for node in evidence.nodes:
-        if node.index not in without and not reached.isdisjoint(node.inputs):
+        if not behind.isdisjoint(node.inputs):
+            behind.add(node.index)
+    return {
+        node.index: node.inputs
+        if node.index in before
+        else tuple(index for index in node.inputs if index in behind)
+        for node in evidence.nodes
+    }
+
+
+def data_reach(evidence: Observed, ends: Collection[int], without: Collection[int] = ()) -> bool:
+    """Whether a path leads from the data to one of the nodes, without passing through others.
+
+    Targets, which a loss of the caller's own step reads, are no such data.
+    """
+    reached, edges = {-1}, _edges_of_the_model(evidence)
+    for node in evidence.nodes:
+        if node.index not in without and not reached.isdisjoint(edges[node.index]):
             reached.add(node.index)
-    return reached
+    return not reached.isdisjoint(ends)
 
 
 @remembered
 def _all_reached(evidence: Observed) -> frozenset[int]:
-    return frozenset(_reached_by_data(evidence))
+    """The nodes to which a path leads from the data, and -1 for these."""
+    reached = {-1}
+    for node in evidence.nodes:
+        if not reached.isdisjoint(node.inputs):
+            reached.add(node.index)
+    return frozenset(reached)
 
 
 def last_layer(evidence: Observed) -> str:

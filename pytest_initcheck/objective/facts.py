@@ -204,7 +204,7 @@ def _are_shares(tensor: Tensor) -> bool:
 
 
 def _rms(sides: Sequence[Tensor]) -> float | None:
-    floating = [t.float() for t in sides if t.is_floating_point()]
+    floating = [t.detach().float() for t in sides if t.is_floating_point()]
     known = [t[t.isfinite()] for t in floating]
     return max((float(t.square().mean().sqrt()) for t in known if t.numel()), default=None)
 

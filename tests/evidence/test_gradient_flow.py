@@ -20,18 +20,35 @@ def graphs(draw):
             operator="add",
             owner="",
             inputs=tuple(draw(st.sets(st.integers(-1, index - 1), max_size=3))),
+            is_layer=draw(st.booleans()),
         )
         for index in range(size)
     )
     goals = frozenset(draw(st.sets(st.integers(0, size - 1), max_size=2)))
-    return SimpleNamespace(nodes=nodes, objective_nodes=goals, output_nodes=frozenset())
+    loss = SimpleNamespace(is_forward=draw(st.booleans()))
+    return SimpleNamespace(nodes=nodes, objective_nodes=goals, output_nodes=frozenset(), loss=loss)
+
+
+def is_behind(graph, node):
+    """Whether a layer made a node, or what it was made of."""
+    here = graph.nodes[node]
+    return node >= 0 and (here.is_layer or any(is_behind(graph, i) for i in here.inputs))
+
+
+def is_before(graph, node):
+    """Whether a layer is, or reads, a node, or what is made of it."""
+    readers = [n.index for n in graph.nodes if node in n.inputs]
+    return graph.nodes[node].is_layer or any(is_before(graph, i) for i in readers)
 
 
 def ways(graph, node, without):
-    """Whether the data reach a node, by walking back."""
-    if node == -1:
-        return True
-    return node != without and any(ways(graph, i, without) for i in graph.nodes[node].inputs)
+    """Whether the data reach a node, by walking back; targets come to a loss past all layers."""
+    if node == -1 or node == without:
+        return node == -1
+    inputs = graph.nodes[node].inputs
+    if graph.loss.is_forward and not is_before(graph, node):
+        inputs = [i for i in inputs if is_behind(graph, i)]
+    return any(ways(graph, i, without) for i in inputs)
 
 
 @given(graphs())

@@ -24,6 +24,7 @@ from . import (
     small,
     solved,
     squashed,
+    stepped,
     tables,
     twice,
     unbounded,
@@ -65,6 +66,7 @@ _ALL = [
     *tables.CASES,
     *paced.CASES,
     *twice.CASES,
+    *stepped.CASES,
 ]
 CASES = [
     dataclasses.replace(case, missed=MISSED.get(case.name.removeprefix("contract "), ""))
