@@ -206,6 +206,12 @@ def _dtype(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
+def _origin(held: _Held) -> int:
+    """The order of the write that made the values, or that made those that were copied."""
+    last = held.memory.writes[-1] if held.memory else None
+    return (last.copied or last.order) if last else 0
+
+
 def _draws(found: list[_Held]) -> tuple[dict[int, Draw], dict[str, tuple[str, ...]]]:
     """By their place what the values are like into which random numbers went, and by name those
     that hold the same ones."""
@@ -220,7 +226,7 @@ def _draws(found: list[_Held]) -> tuple[dict[int, Draw], dict[str, tuple[str, ..
     measured = zip(drawn, draws_of(list(drawn.values())), strict=True)
     draws = {place: draw for place, draw in measured if draw is not None}
     names = {found[place].full_name: drawn[place] for place in draws}
-    orders = {found[place].full_name: effective[place][-1].order for place in draws}
+    orders = {found[place].full_name: _origin(found[place]) for place in draws}
     return draws, twins_of(names, orders)
 
 

@@ -30,6 +30,8 @@ class WriteEvent:
     code: CodeType | None = None
     line = 0
     frame = 0
+    # The write whose values it handed on as they were; 0 where it made its own.
+    copied = 0
     law: tuple[str, tuple[int, ...], Pairs] | None = None
     share = 1.0
     is_default = draws = discrete = goes_on = False

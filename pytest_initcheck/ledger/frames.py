@@ -37,7 +37,9 @@ _INIT = _TORCH + os.sep.join(("nn", "init.py"))
 # Python's own modules, and what lends newer ones to older versions of it, decide nothing.
 _PYTHON = sysconfig.get_paths()["stdlib"] + os.sep
 _LENT, _INSTALLED = f"{os.sep}typing_extensions.py", ("site-packages", "dist-packages")
-_OWN = os.path.dirname(os.path.abspath(__file__)) + os.sep
+# Of this package only the sound starts of `testing` build models.
+_OWN = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_STARTS = _OWN + "testing" + os.sep
 
 
 class _Home(IntEnum):
@@ -53,7 +55,7 @@ class _Home(IntEnum):
 
 
 def _home(file: str) -> _Home:
-    if file.startswith((*_PLUMBING, _OWN)):
+    if file.startswith((*_PLUMBING, _OWN)) and not file.startswith(_STARTS):
         return _Home.PLUMBING
     if file in (_INIT, _BASE):
         return _Home.INIT if file == _INIT else _Home.BASE
@@ -102,7 +104,7 @@ def note_caller(
             break
         if home is _LAYER or home is _UTILITY:
             event.is_default = True
-        elif home is _IN_BASE and not event.frame:
+        elif home is _IN_BASE and not event.frame and not code.co_name.startswith("_"):
             event.call = code.co_name
         frame = frame.f_back
     return call

@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from pytest_initcheck.ledger.events import SIMPLE, WriteEvent
 from pytest_initcheck.ledger.frames import note_caller
 from pytest_initcheck.ledger.operators import Effect, effect
-from pytest_initcheck.ledger.storages import Memory, Numbers, key_of
+from pytest_initcheck.ledger.storages import PARTS, Memory, Numbers, key_of
 from pytest_initcheck.ranks.dtensors import local
 
 Arguments = tuple[Any, ...]
@@ -131,10 +131,18 @@ class Recorder(TorchDispatchMode):
             memory.sources |= {source for source, _ in origins}
             before = [origin for _, origin in origins]
             _inherit(event, before)
+            if does.replaces and _reads_itself(key, args, kwargs):
+                _inherit(event, [memory])
+                event.replaces = event.share < 1
+            elif does.name == "copy_" and event.share >= 1 and len(before) == 1:
+                writes = before[0].writes
+                event.copied = (writes[-1].copied or writes[-1].order) if writes else 0
         if before and does.replaces and any(_is_garbage(origin) for origin in before):
             memory.spoil(event.share)
         elif does.replaces and not memory.is_written:
             memory.cover(tensor, event.share)
+        elif does.name in PARTS and not memory.is_written and not any(map(_is_garbage, before)):
+            memory.cover_part(tensor, does.name, args)
         _append(memory, event)
 
     def _event(
@@ -164,6 +172,11 @@ class Recorder(TorchDispatchMode):
         return [(key, self.memories[key]) for key in found if key in self.memories]
 
 
+def _reads_itself(key: int, args: Arguments, kwargs: Keywords) -> bool:
+    """Whether the memory that is written to is read as well, as by out=w of torch.add(w, 1)."""
+    return sum(key_of(tensor) == key for tensor in _tensors((*args, *kwargs.values()))) > 1
+
+
 def _inherit(event: WriteEvent, origins: list[Memory]) -> None:
     """Whether random numbers went into it by what it was made of, and few different ones."""
     for origin in origins:
@@ -181,6 +194,7 @@ def _append(memory: Memory, event: WriteEvent) -> None:
             last.inner, last.steps, last.law = event.inner, (), event.law
         elif event.inner[0] != last.inner[0]:
             last.steps = (*last.steps, event.inner[0])
+        last.copied = event.copied if event.replaces else 0
         last.share = max(last.share, event.share)
         last.replaces = last.replaces or event.replaces
         last.draws = last.draws or event.draws

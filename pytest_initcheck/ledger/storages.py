@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,6 +43,22 @@ class Numbers:
             free(held)
 
 
+def _put(view: Tensor, args: Sequence[Any]) -> None:
+    # What is added to garbage is garbage.
+    if not (len(args) > 3 and args[3]):
+        torch.ops.aten.index_put_(
+            view, args[1], torch.ones((), dtype=torch.bool, device=view.device)
+        )
+
+
+# Operators that write to elements that another argument chooses: each done to a mask.
+PARTS: dict[str, Callable[[Tensor, Sequence[Any]], object]] = {
+    "index_put_": _put,
+    "masked_fill_": lambda view, args: view.masked_fill_(args[1], True),
+    "index_fill_": lambda view, args: view.index_fill_(args[1], args[2], True),
+}
+
+
 @dataclass(slots=True)
 class Memory:
     """One storage while a model is built, of so many ``bytes``.
@@ -66,9 +82,17 @@ class Memory:
         if share >= 1:
             self.is_written = True
             return
+        self._note(tensor, lambda view: view.fill_(True))
+
+    def cover_part(self, tensor: Tensor, name: str, args: Sequence[Any]) -> None:
+        """Those elements of the view have been written that one of `PARTS` chooses."""
+        if not tensor.is_meta:
+            self._note(tensor, lambda view: PARTS[name](view, args))
+
+    def _note(self, tensor: Tensor, mark: Callable[[Tensor], object]) -> None:
         if self.mask is None:
-            self.mask = torch.zeros(_elements(tensor), dtype=torch.bool)
-        self.mask.as_strided(tensor.size(), tensor.stride(), tensor.storage_offset()).fill_(True)
+            self.mask = torch.zeros(_elements(tensor), dtype=torch.bool, device=tensor.device)
+        mark(self.mask.as_strided(tensor.size(), tensor.stride(), tensor.storage_offset()))
         self.is_written = bool(self.mask.all())
 
     def spoil(self, share: float) -> None:
