@@ -149,7 +149,7 @@ class WrittenValues:
 
 def _draws_alike(built: Built) -> int:
     """How often the initialiser whose draw is in effect drew for the whole tensor."""
-    draws = [w for w in built.writes if w.draws and w.replaces and w.share >= 1]
+    draws = _whole_draws(built)
     if not draws or draws[-1].is_default:
         return 0
     last = draws[-1]
@@ -187,15 +187,23 @@ _Site = tuple[str, str, int]
 
 def _overdrawn(facts: ConstructionFacts) -> dict[str, list[Built]]:
     """Deliberate draws and the broader ones that replaced them, in words, with the weights."""
-    passes = _Passes.of(facts)
+    pairs = [
+        (built, first, later)
+        for built in facts.tensors
+        if len(built.writes) > 1
+        for first, later in pairwise(_whole_draws(built))
+        if not first.is_default and first.what != later.what
+    ]
+    passes = _Passes.of(facts) if pairs else None
     found: dict[str, list[Built]] = {}
-    for built in facts.tensors:
-        draws = [w for w in built.writes if w.draws and w.replaces and w.share >= 1]
-        for first, later in pairwise(draws):
-            is_other = not first.is_default and first.what != later.what
-            if is_other and passes.is_undone(first, later):
-                found.setdefault(f"{first}, then {later}", []).append(built)
+    for built, first, later in pairs:
+        if passes and passes.is_undone(first, later):
+            found.setdefault(f"{first}, then {later}", []).append(built)
     return found
+
+
+def _whole_draws(built: Built) -> list[Write]:
+    return [w for w in built.writes if w.draws and w.replaces and w.share >= 1]
 
 
 @dataclass(frozen=True)

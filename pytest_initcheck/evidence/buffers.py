@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 # Running statistics of a normalisation; a table of frequencies, sines or positions; a mask of one
@@ -15,6 +16,7 @@ _TABLES = re.compile(r"freq|timescale|rope|rotary|sinusoid|(^|_)(sin|cos)(_|$)|(
 _MASKS = re.compile(r"mask|causal|tril|triu|future")
 
 
+@lru_cache(maxsize=1024)
 def role_of(name: str, dimensions: int, *, is_square: bool) -> Role:
     """What a buffer of that name, without its module's, is for; "" where the name does not say.
 

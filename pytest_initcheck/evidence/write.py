@@ -103,8 +103,9 @@ def _called(call: str, arguments: tuple[tuple[str, str], ...]) -> str:
 
 def _deed(write: Write) -> str:
     change, argument = _CHANGES.get(write.call.rstrip("_"), ("", ""))
-    if not change or write.draws:
-        verb = "drawn" if write.draws else "set" if write.replaces else "changed"
+    is_draw = write.draws and write.replaces
+    if not change or is_draw:
+        verb = "drawn" if is_draw else "set" if write.replaces else "changed"
         inner = _called(write.inner, write.inner_arguments) if write.inner else ""
         return f"{verb} by {write.what}{f' as {inner}' if inner and write.draws else ''}"
     value = dict(write.arguments).get(argument, "")

@@ -6,26 +6,28 @@ import contextlib
 import inspect
 import weakref
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
+import torch
 from torch import Tensor, nn
-from torch.multiprocessing.reductions import StorageWeakRef
 from torch.nn.modules import module as hooks
 from torch.nn.parameter import is_lazy
 
 from pytest_initcheck.errors import InitcheckError
-from pytest_initcheck.evidence.construction import Built, ConstructionFacts
+from pytest_initcheck.evidence.construction import Built, ConstructionFacts, Draw
 from pytest_initcheck.evidence.write import Write, in_effect
 from pytest_initcheck.ledger.connections import fans_of
-from pytest_initcheck.ledger.draws import draw_of, twins_of
+from pytest_initcheck.ledger.draws import draws_of, twins_of
 from pytest_initcheck.ledger.odd_buffers import buffer_role, odd_buffers
 from pytest_initcheck.ledger.recorder import Recorder
 from pytest_initcheck.ledger.storages import Memory, key_of
 from pytest_initcheck.ranks.dtensors import local
 
-# By the number of a module, with the module itself, whose number may be given again.
-Places = dict[int, tuple[weakref.ref[nn.Module], dict[str, list[int]]]]
+# A module, the name of a parameter or buffer of it, and the number of the memory put there.
+Registration = tuple[weakref.ref[nn.Module], str, int]
+Places = dict[tuple[int, str], list[int]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,13 +46,16 @@ def build(factory: Callable[[], Any]) -> tuple[Any, ConstructionFacts]:
     Raises:
         InitcheckError: the factory cannot be called without arguments.
     """
-    _check(factory)
     recorder = Recorder()
-    with _places() as places, recorder:
-        model = factory()
+    with _registrations(recorder) as registered, recorder:
+        try:
+            model = factory()
+        except TypeError:
+            _check(factory)
+            raise
     if not isinstance(model, nn.Module):
         return model, ConstructionFacts()
-    tensors = tuple(_with_twins(list(_built(model, recorder.memories, places))))
+    tensors = tuple(_built(model, recorder.memories, _places(registered)))
     return model, ConstructionFacts(tensors=tensors, odd_buffers=odd_buffers(model))
 
 
@@ -90,84 +95,144 @@ def _check(factory: Callable[[], Any]) -> None:
 
 
 @contextlib.contextmanager
-def _places() -> Iterator[Places]:
-    """The memories that have stood at each place of each module."""
-    places: Places = {}
-    # So that the number of one that is gone by then is not given to what comes after it.
-    alive: list[StorageWeakRef] = []
+def _registrations(recorder: Recorder) -> Iterator[list[Registration]]:
+    """What came to stand at which place of which module, in order."""
+    registered: list[Registration] = []
 
     def note(module: nn.Module, name: str, tensor: Tensor | None) -> None:
         if tensor is not None:
-            held = places.get(id(module))
-            if held is None or held[0]() is not module:
-                held = places[id(module)] = weakref.ref(module), {}
             key = key_of(tensor)
-            held[1].setdefault(name, []).append(key)
-            if key:
-                alive.append(StorageWeakRef(local(tensor).untyped_storage()))
+            recorder.keep(key, tensor)
+            registered.append((weakref.ref(module), name, key))
 
     handles = [
         hooks.register_module_parameter_registration_hook(note),
         hooks.register_module_buffer_registration_hook(note),
     ]
     try:
-        yield places
+        yield registered
     finally:
         for handle in handles:
             handle.remove()
 
 
-def _built(
-    model: nn.Module, memories: dict[int, Memory], places: Places
-) -> Iterator[tuple[Built, Tensor]]:
-    found = [(key_of(one[3]), *one) for one in _tensors(model)]
-    held = {key for key, *_ in found}
-    lost = _lost(memories, held)
-    for key, layer, module, name, tensor, kind in found:
-        memory = memories.get(key)
-        of_module = places.get(id(module))
-        before = of_module[1].get(name, []) if of_module else []
-        writes = tuple(event.write() for event in memory.writes) if memory else ()
-        lazy = is_lazy(tensor)
-        has_values = not lazy and not tensor.is_meta
-        built = Built(
-            name=f"{layer}.{name}" if layer else name,
-            layer=layer,
-            kind="parameter" if kind else "buffer",
-            shape=() if lazy else tuple(tensor.shape),
-            dtype=str(tensor.dtype).removeprefix("torch."),
-            trainable=bool(kind and tensor.requires_grad),
-            persistent=name not in module._non_persistent_buffers_set,
-            writes=writes,
-            unwritten=memory.unwritten(local(tensor)) if memory and has_values else 0.0,
-            lost=tuple(lost.get(key, ())),
-            replaced=tuple(_replaced(before, memories, held)) if before != [key] else (),
-            is_known=memory is not None and memory.is_known and has_values,
-            had_values=any(_had_values(old, memories) for old in before if old not in held),
-            role="" if kind or not has_values else buffer_role(name, tensor),
-            fans=fans_of(module) if kind and name == "weight" and has_values else None,
-            draw=draw_of(local(tensor)) if has_values and _is_drawn(writes) else None,
+def _places(registered: list[Registration]) -> Places:
+    """The memories that have stood at each place of each module that is there still."""
+    places: Places = {}
+    for held, name, key in registered:
+        module = held()
+        if module is not None:
+            places.setdefault((id(module), name), []).append(key)
+    return places
+
+
+@dataclass(slots=True, kw_only=True)
+class _Held:
+    """A parameter or buffer of the model, with the ``memory`` that it shows where that is known."""
+
+    layer: str
+    module: nn.Module
+    name: str
+    tensor: Tensor
+    is_parameter: bool
+    key: int
+    memory: Memory | None
+    writes: tuple[Write, ...]
+    has_values: bool
+    full_name: str
+
+    def built(self, draw: Draw | None, **more: Any) -> Built:
+        """All that follows from the tensor itself, and what else is known."""
+        memory, tensor, module = self.memory, self.tensor, self.module
+        is_weight = self.is_parameter and self.name == "weight" and self.has_values
+        is_buffer = self.has_values and not self.is_parameter
+        return Built(
+            name=self.full_name,
+            layer=self.layer,
+            kind="parameter" if self.is_parameter else "buffer",
+            shape=tuple(tensor.shape) if self.has_values or not is_lazy(tensor) else (),
+            dtype=_dtype(tensor.dtype),
+            trainable=self.is_parameter and tensor.requires_grad,
+            persistent=self.name not in module._non_persistent_buffers_set,
+            writes=self.writes,
+            unwritten=memory.unwritten(local(tensor)) if memory and self.has_values else 0.0,
+            is_known=memory is not None and memory.is_known and self.has_values,
+            role=buffer_role(self.name, tensor) if is_buffer else "",
+            fans=fans_of(module) if is_weight else None,
+            draw=draw,
+            **more,
         )
-        yield built, tensor
+
+
+def _built(model: nn.Module, memories: dict[int, Memory], places: Places) -> Iterator[Built]:
+    found = list(_held(model, memories))
+    numbers = {held.key for held in found}
+    lost = _lost(memories, numbers)
+    draws, twins = _draws(found)
+    for place, held in enumerate(found):
+        more: dict[str, Any] = {}
+        before = places.get((id(held.module), held.name), ())
+        gone = [key for key in before if key not in numbers]
+        if gone:
+            more["replaced"] = tuple(_replaced(gone, memories))
+            more["had_values"] = any(_had_values(key, memories) for key in gone)
+        if held.key in lost:
+            more["lost"] = tuple(lost[held.key])
+        if held.full_name in twins:
+            more["twins"] = twins[held.full_name]
+        yield held.built(draws.get(place), **more)
+
+
+def _held(model: nn.Module, memories: dict[int, Memory]) -> Iterator[_Held]:
+    for layer, module, name, tensor, is_parameter in _tensors(model):
+        key = key_of(tensor)
+        memory = memories.get(key)
+        yield _Held(
+            layer=layer,
+            module=module,
+            name=name,
+            tensor=tensor,
+            is_parameter=is_parameter,
+            key=key,
+            memory=memory,
+            writes=tuple([event.write() for event in memory.writes]) if memory else (),
+            has_values=not (tensor.is_meta or is_lazy(tensor)),
+            full_name=f"{layer}.{name}" if layer else name,
+        )
+
+
+@cache
+def _dtype(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def _origin(held: _Held) -> int:
+    """The order of the write that made the values, or that made those that were copied."""
+    last = held.memory.writes[-1] if held.memory else None
+    return (last.copied or last.order) if last else 0
+
+
+def _draws(found: list[_Held]) -> tuple[dict[int, Draw], dict[str, tuple[str, ...]]]:
+    """By their place what the values are like into which random numbers went, and by name those
+    that hold the same ones."""
+    effective = {
+        place: in_effect(held.writes) for place, held in enumerate(found) if held.has_values
+    }
+    drawn = {
+        place: local(found[place].tensor).detach()
+        for place, writes in effective.items()
+        if any(write.draws for write in writes)
+    }
+    measured = zip(drawn, draws_of(list(drawn.values())), strict=True)
+    draws = {place: draw for place, draw in measured if draw is not None}
+    names = {found[place].full_name: drawn[place] for place in draws}
+    orders = {found[place].full_name: _origin(found[place]) for place in draws}
+    return draws, twins_of(names, orders)
 
 
 def _had_values(key: int, memories: dict[int, Memory]) -> bool:
     """Of what stood at a place; what torch.tensor makes on the meta device passes no dispatcher."""
     return key not in memories or bool(memories[key].writes)
-
-
-def _is_drawn(writes: tuple[Write, ...]) -> bool:
-    return any(write.draws for write in in_effect(writes))
-
-
-def _with_twins(tensors: list[tuple[Built, Tensor]]) -> Iterator[Built]:
-    """The same, with the names of those that hold the same values."""
-    drawn = {built.name: local(tensor).detach() for built, tensor in tensors if built.draw}
-    orders = {b.name: b.effective[-1].order for b, _ in tensors if b.name in drawn}
-    twins = twins_of(drawn, orders)
-    for built, _ in tensors:
-        same = twins.get(built.name)
-        yield replace(built, twins=same) if same else built
 
 
 def _tensors(model: nn.Module) -> Iterator[tuple[str, nn.Module, str, Tensor, bool]]:
@@ -200,7 +265,7 @@ def _lost(memories: dict[int, Memory], held: set[int]) -> dict[int, list[Write]]
     return found
 
 
-def _replaced(before: list[int], memories: dict[int, Memory], held: set[int]) -> Iterator[Write]:
-    for key in dict.fromkeys(before):
-        if key not in held and key in memories:
+def _replaced(gone: list[int], memories: dict[int, Memory]) -> Iterator[Write]:
+    for key in dict.fromkeys(gone):
+        if key in memories:
             yield from (event.write() for event in memories[key].writes[-1:])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import lru_cache
+from types import CodeType
 from typing import Any
 
 from pytest_initcheck.evidence.law import Law
@@ -13,66 +16,80 @@ SIMPLE = frozenset({bool, int, float, str})
 _NOT_VALUES = frozenset({"dtype", "device", "layout", "pin_memory", "requires_grad", "generator"})
 # Larger squares than this are whole numbers by accident.
 _ROOTS, _ROUNDING = 100, 1e-12
+Pairs = Sequence[tuple[str, Any]]
 
 
 class WriteEvent:
     """One write. ``arguments`` are pairs of name and value, of which some are told; ``inner`` is
     what torch did for it, a call with such pairs, and ``steps`` the operators after it; ``frame``
     tells one call of an initialiser from the next, ``goes_on`` says that it is the one that wrote
-    last; the rest is as in `Write`."""
+    last; the rest is as in `Write`, ``law`` with pairs in place of ``values``."""
 
-    __slots__ = (
-        "arguments", "call", "code", "discrete", "draws", "frame", "goes_on", "inner", "is_default",
-        "law", "line", "order", "replaces", "share", "steps",
-    )  # fmt: skip
+    # Most keep these: what is not set takes no time.
+    steps: tuple[str, ...] = ()
+    code: CodeType | None = None
+    line = 0
+    frame = 0
+    # The write whose values it handed on as they were; 0 where it made its own.
+    copied = 0
+    law: tuple[str, tuple[int, ...], Pairs] | None = None
+    share = 1.0
+    is_default = draws = discrete = goes_on = False
+    replaces = True
 
-    def __init__(self, call: str, arguments: Any, order: int) -> None:
+    def __init__(self, call: str, order: int) -> None:
         self.call = call
-        self.arguments = arguments
         self.order = order
-        self.inner = call, arguments
-        self.steps: tuple[str, ...] = ()
-        self.code: Any = None
-        self.line = 0
-        self.frame = 0
-        self.law: Law | None = None
-        self.share = 1.0
-        self.is_default = self.draws = self.discrete = self.goes_on = False
-        self.replaces = True
+        self.arguments: Pairs = ()
+        self.inner: tuple[str, Pairs] = call, ()
 
     def write(self) -> Write:
         """The same in words."""
+        inner, inner_arguments = self.inner
+        is_own = inner != self.call
+        code = self.code
         return Write(
             call=self.call,
             arguments=_told(self.arguments),
-            inner=self.inner[0] if self.inner[0] != self.call else "",
-            inner_arguments=_told(self.inner[1]) if self.inner[0] != self.call else (),
+            inner=inner if is_own else "",
+            inner_arguments=_told(inner_arguments) if is_own else (),
             steps=self.steps,
-            file=self.code.co_filename if self.code else "",
+            file=code.co_filename if code else "",
             line=self.line,
-            function=self.code.co_name if self.code else "",
+            function=code.co_name if code else "",
             share=self.share,
             replaces=self.replaces,
             draws=self.draws,
             discrete=self.discrete,
             is_default=self.is_default,
             order=self.order,
-            law=self.law,
+            law=self._law() if self.law else None,
         )
 
+    def _law(self) -> Law | None:
+        call, shape, values = self.law or ("", (), ())
+        return Law(call=call, shape=shape, values=dict(values))
 
-def _told(arguments: Any) -> tuple[tuple[str, str], ...]:
+
+def _told(arguments: Pairs) -> tuple[tuple[str, str], ...]:
+    if not arguments:
+        return ()
     return tuple(
-        (name, argument_text(value))
-        for name, value in arguments
-        if type(value) in SIMPLE and name not in _NOT_VALUES
+        [
+            (name, argument_text(v))
+            for name, v in arguments
+            if type(v) in SIMPLE and name not in _NOT_VALUES
+        ]
     )
 
 
 def argument_text(value: object) -> str:
     """A number with four digits, or as a root where it is one of a whole number; or a word."""
-    if not isinstance(value, float):
-        return str(value)
+    return _number_text(value) if isinstance(value, float) else str(value)
+
+
+@lru_cache(maxsize=1024)
+def _number_text(value: float) -> str:
     square = value * value
     is_root = 1 < square < _ROOTS and not value.is_integer() and value > 0
     if is_root and abs(square - round(square)) < _ROUNDING:

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pytest_initcheck.evidence.law import SCALED, Law
-from pytest_initcheck.ledger.events import SIMPLE, WriteEvent
+from pytest_initcheck.evidence.law import SCALED
+from pytest_initcheck.ledger.events import SIMPLE, Pairs, WriteEvent
 from pytest_initcheck.ledger.storages import key_of
 
 _TORCH = os.path.dirname(os.path.abspath(torch.__file__)) + os.sep
@@ -37,7 +37,9 @@ _INIT = _TORCH + os.sep.join(("nn", "init.py"))
 # Python's own modules, and what lends newer ones to older versions of it, decide nothing.
 _PYTHON = sysconfig.get_paths()["stdlib"] + os.sep
 _LENT, _INSTALLED = f"{os.sep}typing_extensions.py", ("site-packages", "dist-packages")
-_OWN = os.path.dirname(os.path.abspath(__file__)) + os.sep
+# Of this package only the sound starts of `testing` build models.
+_OWN = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_STARTS = _OWN + "testing" + os.sep
 
 
 class _Home(IntEnum):
@@ -53,7 +55,7 @@ class _Home(IntEnum):
 
 
 def _home(file: str) -> _Home:
-    if file.startswith((*_PLUMBING, _OWN)):
+    if file.startswith((*_PLUMBING, _OWN)) and not file.startswith(_STARTS):
         return _Home.PLUMBING
     if file in (_INIT, _BASE):
         return _Home.INIT if file == _INIT else _Home.BASE
@@ -68,23 +70,24 @@ def _is_pythons(file: str) -> bool:
     return file.endswith(_LENT) or file.startswith("<frozen ")
 
 
+_PLUMBED, _INITIALISER, _LAYER = _Home.PLUMBING, _Home.INIT, _Home.LAYER
+_UTILITY, _IN_BASE, _USER = _Home.UTILITY, _Home.BASE, _Home.USER
 # By number, since code is hashed by all that is in it; it is held, so that no number comes again.
 _known: dict[int, tuple[_Home, tuple[str, ...], CodeType]] = {}
 
 
 def _of(code: CodeType) -> tuple[_Home, tuple[str, ...], CodeType]:
     """Whose code it is, and the names of its arguments."""
-    found = _known.get(id(code))
-    if found is None:
-        names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-        found = _known[id(code)] = _home(code.co_filename), names, code
+    names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    found = _known[id(code)] = _home(code.co_filename), names, code
     return found
 
 
 def note_caller(
-    event: WriteEvent, key: int, tensor: Tensor, frame: FrameType | None
+    event: WriteEvent, key: int, tensor: Tensor, own: Pairs, frame: FrameType | None
 ) -> FrameType | None:
-    """Who is writing now, from ``frame`` on, to a tensor and thus to the memory of that number.
+    """Who is writing now, from ``frame`` on, to a tensor and thus to the memory of that number, by
+    an operator with its ``own`` arguments.
 
     Returns the frame of the initialiser, None where there is none.
 
@@ -92,59 +95,79 @@ def note_caller(
     ``kaiming_uniform_`` above ``uniform_``, and a user's own ``scaled_(weight, depth)`` above
     both. Where nobody was, it is the operator itself, as the event has it already.
     """
-    call, frame = _named(event, key, tensor, frame)
+    call, frame = _named(event, key, tensor, own, frame)
     while frame is not None:
-        home, _, code = _of(frame.f_code)
-        if home is _Home.USER:
+        code = frame.f_code
+        home = (_known.get(id(code)) or _of(code))[0]
+        if home is _USER:
             event.code, event.line = code, frame.f_lineno or 0
             break
-        if home is _Home.LAYER or home is _Home.UTILITY:
+        if home is _LAYER or home is _UTILITY:
             event.is_default = True
-        elif home is _Home.BASE and not event.frame:
+        elif home is _IN_BASE and not event.frame and not code.co_name.startswith("_"):
             event.call = code.co_name
         frame = frame.f_back
     return call
 
 
 def _named(
-    event: WriteEvent, key: int, tensor: Tensor, frame: FrameType | None
+    event: WriteEvent, key: int, tensor: Tensor, own: Pairs, frame: FrameType | None
 ) -> tuple[FrameType | None, FrameType | None]:
     """Give the event its name and arguments; the last of the frames in a row that were handed the
     memory, and the first that was not."""
-    name = ""
     call: FrameType | None = None
+    # Of the frames in the row, those whose arguments are told.
+    outer: _Found | None = None
+    inner: _Found | None = None
     while frame is not None:
-        home, names, code = _of(frame.f_code)
-        if home is not _Home.PLUMBING:
+        code = frame.f_code
+        home, names, _ = _known.get(id(code)) or _of(code)
+        if home is not _PLUMBED:
             # A layer initialises what it holds, not what it is handed.
-            if not names or home is _Home.LAYER:
-                return call, frame
+            if not names or home is _LAYER:
+                break
             values = frame.f_locals
-            if not _holds(values, names, key, tensor):
-                return call, frame
-            if home is _Home.INIT and code.co_name in SCALED:
-                event.law = _law(code.co_name, values, names)
-            call, event.frame = frame, id(frame)
+            if values.get(names[0]) is not tensor and not _holds(values, names, key):
+                break
+            call = frame
+            name = code.co_name
             # A lambda or a comprehension has no name to tell.
-            if not (name and code.co_name.startswith("<")):
-                name = code.co_name
-                if not name.startswith("<"):
-                    event.call = name
-                    event.arguments = [(n, v) for n in names if type(v := values.get(n)) in SIMPLE]
-                    if home is _Home.INIT and not name.startswith("_"):
-                        event.inner = name, event.arguments
+            if not name.startswith("<"):
+                outer = name, names, values
+                if home is _INITIALISER and not name.startswith("_"):
+                    inner = outer
         frame = frame.f_back
-    return call, None
+    if call is not None:
+        event.frame = id(call)
+    _tell(event, own, outer, inner)
+    return call, frame
 
 
-def _holds(values: dict[str, Any], names: tuple[str, ...], key: int, tensor: Tensor) -> bool:
+_Found = tuple[str, tuple[str, ...], dict[str, Any]]
+
+
+def _tell(event: WriteEvent, own: Pairs, outer: _Found | None, inner: _Found | None) -> None:
+    """The names and plain arguments of the initialiser, and of torch's own that it called."""
+    event.inner = event.call, own
+    if outer is None:
+        event.arguments = own
+        return
+    event.call, event.arguments = outer[0], _plain(outer)
+    if inner is not None:
+        told = event.arguments if inner is outer else _plain(inner)
+        event.inner = inner[0], told
+        if inner[0] in SCALED:
+            event.law = inner[0], tuple(inner[2]["tensor"].shape), told
+
+
+def _plain(found: _Found) -> Pairs:
+    _, names, values = found
+    return [(name, v) for name in names if type(v := values.get(name)) in SIMPLE]
+
+
+def _holds(values: dict[str, Any], names: tuple[str, ...], key: int) -> bool:
     for name in names:
         value = values.get(name)
-        if value is tensor or (isinstance(value, Tensor) and key_of(value) == key):
+        if isinstance(value, Tensor) and key_of(value) == key:
             return True
     return False
-
-
-def _law(call: str, values: dict[str, Any], names: tuple[str, ...]) -> Law:
-    told = {name: value for name in names if type(value := values.get(name)) in SIMPLE}
-    return Law(call=call, shape=tuple(values["tensor"].shape), values=told)

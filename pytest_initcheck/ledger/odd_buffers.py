@@ -18,29 +18,55 @@ _HIDDEN = -1e3
 
 def odd_buffers(model: nn.Module) -> tuple[OddBuffer, ...]:
     """The buffers of a model whose values cannot be meant so."""
-    return tuple(
-        OddBuffer(
-            name=f"{layer}.{name}" if layer else name,
-            layer=layer,
-            role=role,
-            why=why,
-            is_broken=is_broken,
+    buffers = list(_looked_at(model))
+    with torch.no_grad():
+        if _rest_all(
+            [(name, values) for *_, name, values, role in buffers if role == "statistics"]
+        ):
+            buffers = [one for one in buffers if one[-1] != "statistics"]
+        return tuple(
+            OddBuffer(
+                name=f"{layer}.{name}" if layer else name,
+                layer=layer,
+                role=role,
+                why=why,
+                is_broken=is_broken,
+            )
+            for layer, module, name, values, role in buffers
+            for why, is_broken in _anomalies(module, name, values, role)
         )
-        for layer, module in model.named_modules()
-        for name, buffer in module._buffers.items()
-        if buffer is not None and _is_plain(buffer)
-        for role in [buffer_role(name, buffer)]
-        for why, is_broken in _anomalies(module, name, buffer, role)
-    )
+
+
+def _looked_at(model: nn.Module) -> Iterator[tuple[str, nn.Module, str, Tensor, Role]]:
+    """Masks, and what holds floating numbers."""
+    for layer, module in model.named_modules():
+        for name, buffer in module._buffers.items():
+            if buffer is not None and _is_plain(buffer):
+                role = buffer_role(name, buffer)
+                if role == "mask" or buffer.is_floating_point():
+                    yield layer, module, name, buffer.detach(), role
+
+
+def _rest_all(statistics: list[tuple[str, Tensor]]) -> bool:
+    """Whether all running statistics are where they begin: told of many at once."""
+    for rest in (0.0, 1.0):
+        values = [tensor.reshape(-1) for name, tensor in statistics if _rest(name) == rest]
+        if len({(one.dtype, one.device) for one in values}) > 1:
+            return False
+        if values and bool((torch.cat(values) != rest).any()):
+            return False
+    return True
 
 
 def buffer_role(name: str, buffer: Tensor) -> Role:
     """What the buffer is for, by its name and shape; of one with values."""
-    shape = tuple(buffer.shape)
+    shape = buffer.shape
     if name == "bias" and buffer.is_floating_point() and not bool(buffer.any()):
         # A bias of relative positions that starts at zero.
         return ""
-    is_square = len(shape) > 1 and shape[-1] == shape[-2] > 1 and set(shape[:-2]) <= {1}
+    is_square = (
+        len(shape) > 1 and shape[-1] == shape[-2] > 1 and all(size == 1 for size in shape[:-2])
+    )
     return role_of(name, len(shape), is_square=is_square)
 
 
@@ -50,25 +76,21 @@ def _is_plain(buffer: Tensor) -> bool:
 
 
 def _anomalies(
-    module: nn.Module, name: str, buffer: Tensor, role: Role
+    module: nn.Module, name: str, values: Tensor, role: Role
 ) -> Iterator[tuple[str, bool]]:
-    with torch.no_grad():
-        values = buffer.detach()
-        if role == "mask":
-            yield from _of_mask(_seen(values))
-            return
-        if not values.is_floating_point() or (
-            role == "statistics" and bool((values == _rest(name)).all())
-        ):
-            return
-        sample = values.reshape(-1)
-        sample = sample[:: max(sample.numel() // _VALUES, 1)]
-        if bool(sample.isnan().any()):
-            yield "it holds NaN", True
-        elif role == "statistics":
-            yield from _of_statistics(module, name, values)
-        elif role == "table":
-            yield from _of_table(sample)
+    if role == "mask":
+        yield from _of_mask(_seen(values))
+        return
+    if role == "statistics" and bool((values == _rest(name)).all()):
+        return
+    sample = values.reshape(-1)
+    sample = sample[:: max(sample.numel() // _VALUES, 1)]
+    if bool(sample.isnan().any()):
+        yield "it holds NaN", True
+    elif role == "statistics":
+        yield from _of_statistics(module, name, values)
+    elif role == "table":
+        yield from _of_table(sample)
 
 
 def _of_statistics(module: nn.Module, name: str, values: Tensor) -> Iterator[tuple[str, bool]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 # Written whole, whatever was there before. All others that write in place read it first.
@@ -48,7 +47,7 @@ _BY_SHAPE = frozenset(
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Effect:
     """``written`` are the places and names of the arguments that it writes to; ``makes``: a result
     has memory of its own, which is ``is_empty`` or has values; ``reads``: these depend on tensors
@@ -63,11 +62,7 @@ class Effect:
     draws: bool
     discrete: bool
     arguments: tuple[str, ...]
-
-    @cached_property
-    def is_view(self) -> bool:
-        """Whether memory is as it was."""
-        return not (self.written or self.makes)
+    is_view: bool
 
 
 # By number, since the hash of an operator is computed anew each time; it is held, so that no number
@@ -97,15 +92,16 @@ def _effect(operator: Any) -> Effect:
         for argument in schema.arguments
     )
     is_out = any(argument == "out" for _, argument in written)
-    makes = any(result.alias_info is None for result in schema.returns)
+    makes = name == "lift_fresh" or any(result.alias_info is None for result in schema.returns)
     return Effect(
         name="tensor" if name == "lift_fresh" else name,
         written=written,
-        makes=makes or name == "lift_fresh",
+        makes=makes,
         is_empty=name in _EMPTY,
         reads=takes and name not in _BY_SHAPE | _EMPTY,
         replaces=is_out or name in _REPLACING,
         draws=name in _DRAWING,
         discrete=name in _DISCRETE,
         arguments=tuple(argument.name for argument in schema.arguments),
+        is_view=not (written or makes),
     )

@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from pytest_initcheck.ledger.events import SIMPLE, WriteEvent
 from pytest_initcheck.ledger.frames import note_caller
 from pytest_initcheck.ledger.operators import Effect, effect
-from pytest_initcheck.ledger.storages import Memory, key_of
+from pytest_initcheck.ledger.storages import PARTS, Memory, Numbers, key_of
 from pytest_initcheck.ranks.dtensors import local
 
 Arguments = tuple[Any, ...]
@@ -29,8 +29,8 @@ class Recorder(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.memories: dict[int, Memory] = {}
+        self.numbers = Numbers()
         self._count = 0
-        self._frame: FrameType | None = None
         self._call: FrameType | None = None
 
     @classmethod
@@ -48,75 +48,101 @@ class Recorder(TorchDispatchMode):
         self, func: Any, types: Any, args: Arguments = (), kwargs: Keywords | None = None
     ) -> Any:
         """Run the operator, and note what it did to memory."""
-        kwargs = kwargs or _NO_KEYWORDS
-        out = func(*args, **kwargs)
+        out = func(*args, **kwargs) if kwargs else func(*args)
         does = effect(func)
         if does.is_view:
             return out
-        self._frame = sys._getframe(1)
+        kwargs = kwargs or _NO_KEYWORDS
+        frame = sys._getframe(1)
         if does.written:
-            self._write(does, args, kwargs)
-        elif does.makes:
-            if isinstance(out, Tensor):
-                self._make(does, out, args, kwargs)
-            else:
-                for made in _tensors((out,)):
-                    self._make(does, made, args, kwargs)
-        self._frame = None
+            for place, name in does.written:
+                given = args[place] if place < len(args) else kwargs.get(name)
+                if isinstance(given, Tensor):
+                    self._note(does, given, args, kwargs, frame)
+                else:
+                    for tensor in _tensors((given,)):
+                        self._note(does, tensor, args, kwargs, frame)
+        elif isinstance(out, Tensor):
+            self._make(does, out, args, kwargs, frame)
+        else:
+            for made in _tensors((out,)):
+                self._make(does, made, args, kwargs, frame)
         return out
 
-    def _make(self, does: Effect, made: Tensor, args: Arguments, kwargs: Keywords) -> None:
+    def keep(self, key: int, tensor: Tensor) -> None:
+        """Let the number of a tensor's storage not be given to another while this is there."""
+        if key and key not in self.memories:
+            self.numbers.keep(local(tensor).untyped_storage())
+
+    def _begin(self, key: int, tensor: Tensor, *, is_written: bool, is_known: bool) -> Memory:
+        storage = local(tensor).untyped_storage()
+        if key not in self.memories:
+            self.numbers.keep(storage)
+        memory = self.memories[key] = Memory(storage.nbytes(), is_written, is_known)
+        return memory
+
+    def _make(
+        self, does: Effect, made: Tensor, args: Arguments, kwargs: Keywords, frame: FrameType
+    ) -> None:
         key = key_of(made)
         if not key:
             return
-        memory = self.memories[key] = Memory.of(made, is_written=not does.is_empty)
+        memory = self._begin(key, made, is_written=not does.is_empty, is_known=True)
         if does.is_empty:
             return
-        origins = self._sources(does, args, kwargs)
+        before: list[Memory] = []
+        origins = self._sources(does, args, kwargs) if does.reads else []
         if origins:
-            memory.sources = frozenset(source for source, _ in origins)
+            memory.sources = frozenset([source for source, _ in origins])
             memory.is_written = not any(_is_garbage(origin) for _, origin in origins)
-        before = [origin for _, origin in origins if origin.writes]
+            before = [origin for _, origin in origins if origin.writes]
         if does.name in _CARRYING and len(before) == 1:
             memory.writes = list(before[0].writes)
             return
-        event = self._event(does, args, kwargs, key, made, before)
+        event = self._event(does, args, kwargs, key, made, frame)
+        _inherit(event, before)
         if len(before) == 1:
             chain = f"{before[0].writes[-1].call} → {event.call}"
             if event.inner[0] == event.call:
                 event.inner = chain, event.arguments
             event.call = chain
-        memory.writes = [event]
+        memory.writes.append(event)
 
-    def _write(self, does: Effect, args: Arguments, kwargs: Keywords) -> None:
-        for place, name in does.written:
-            given = args[place] if place < len(args) else kwargs.get(name)
-            if isinstance(given, Tensor):
-                self._note(does, given, args, kwargs)
-            else:
-                for tensor in _tensors((given,)):
-                    self._note(does, tensor, args, kwargs)
-
-    def _note(self, does: Effect, tensor: Tensor, args: Arguments, kwargs: Keywords) -> None:
+    def _note(
+        self, does: Effect, tensor: Tensor, args: Arguments, kwargs: Keywords, frame: FrameType
+    ) -> None:
         key = key_of(tensor)
-        if not key or not tensor.numel():
+        size = tensor.nbytes if key else 0
+        if not size:
             return
         memory = self.memories.get(key)
-        if memory is not None and does.name == "set_":
+        if memory is None:
+            memory = self._begin(key, tensor, is_written=True, is_known=False)
+        elif does.name == "set_":
             # It shows the memory of another tensor, whose writes are known.
             return
-        if memory is None:
-            memory = self.memories[key] = Memory.of(tensor, is_written=True, is_known=False)
+        event = self._event(does, args, kwargs, key, tensor, frame)
+        event.replaces = does.replaces
+        if size < memory.bytes:
+            event.share = size / memory.bytes
         before: list[Memory] = []
         if does.reads:
             origins = [pair for pair in self._sources(does, args, kwargs) if pair[0] != key]
             memory.sources |= {source for source, _ in origins}
             before = [origin for _, origin in origins]
-        event = self._event(does, args, kwargs, key, tensor, before)
-        event.replaces, event.share = does.replaces, memory.share(tensor)
-        if does.replaces:
-            is_garbage = any(_is_garbage(origin) for origin in before)
-            (memory.spoil if is_garbage else memory.cover)(tensor)
+            _inherit(event, before)
+            if does.replaces and _reads_itself(key, args, kwargs):
+                _inherit(event, [memory])
+                event.replaces = event.share < 1
+            elif does.name == "copy_" and event.share >= 1 and len(before) == 1:
+                writes = before[0].writes
+                event.copied = (writes[-1].copied or writes[-1].order) if writes else 0
+        if before and does.replaces and any(_is_garbage(origin) for origin in before):
+            memory.spoil(event.share)
+        elif does.replaces and not memory.is_written:
+            memory.cover(tensor, event.share)
+        elif does.name in PARTS and not memory.is_written and not any(map(_is_garbage, before)):
+            memory.cover_part(tensor, does.name, args)
         _append(memory, event)
 
     def _event(
@@ -126,30 +152,37 @@ class Recorder(TorchDispatchMode):
         kwargs: Keywords,
         key: int,
         tensor: Tensor,
-        origins: list[Memory],
+        frame: FrameType,
     ) -> WriteEvent:
-        """Who wrote, whether random numbers went in, and whether few different ones came out."""
+        """Who wrote, and what the operator itself says of random numbers."""
         self._count += 1
-        pairs = [p for p in zip(does.arguments, args, strict=False) if type(p[1]) in SIMPLE]
-        event = WriteEvent(
-            does.name, pairs + list(kwargs.items()) if kwargs else pairs, self._count
-        )
-        call = note_caller(event, key, tensor, self._frame)
-        # It is held until the next one, so that its number is not given again in between.
-        event.goes_on = call is not None and call is self._call
-        self._call = call or self._call
-        event.draws, event.discrete = does.draws, does.discrete
-        for origin in origins:
-            for write in origin.writes:
-                event.draws = event.draws or write.draws
-                event.discrete = event.discrete or write.discrete
+        own = [pair for pair in zip(does.arguments, args, strict=False) if type(pair[1]) in SIMPLE]
+        event = WriteEvent(does.name, self._count)
+        call = note_caller(event, key, tensor, [*own, *kwargs.items()] if kwargs else own, frame)
+        if call is not None:
+            # It is held until the next one, so that its number is not given again in between.
+            event.goes_on = call is self._call
+            self._call = call
+        if does.draws or does.discrete:
+            event.draws, event.discrete = does.draws, does.discrete
         return event
 
     def _sources(self, does: Effect, args: Arguments, kwargs: Keywords) -> list[tuple[int, Memory]]:
-        if not does.reads:
-            return []
         found = {key_of(tensor) for tensor in _tensors((*args, *kwargs.values()))}
         return [(key, self.memories[key]) for key in found if key in self.memories]
+
+
+def _reads_itself(key: int, args: Arguments, kwargs: Keywords) -> bool:
+    """Whether the memory that is written to is read as well, as by out=w of torch.add(w, 1)."""
+    return sum(key_of(tensor) == key for tensor in _tensors((*args, *kwargs.values()))) > 1
+
+
+def _inherit(event: WriteEvent, origins: list[Memory]) -> None:
+    """Whether random numbers went into it by what it was made of, and few different ones."""
+    for origin in origins:
+        for write in origin.writes:
+            event.draws = event.draws or write.draws
+            event.discrete = event.discrete or write.discrete
 
 
 def _append(memory: Memory, event: WriteEvent) -> None:
@@ -161,6 +194,7 @@ def _append(memory: Memory, event: WriteEvent) -> None:
             last.inner, last.steps, last.law = event.inner, (), event.law
         elif event.inner[0] != last.inner[0]:
             last.steps = (*last.steps, event.inner[0])
+        last.copied = event.copied if event.replaces else 0
         last.share = max(last.share, event.share)
         last.replaces = last.replaces or event.replaces
         last.draws = last.draws or event.draws

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
-from torch import Tensor
-from torch.multiprocessing.reductions import StorageWeakRef
+from torch import Tensor, nn
 
 from pytest_initcheck.ledger.events import WriteEvent
 from pytest_initcheck.ranks.dtensors import local
@@ -15,56 +16,88 @@ from pytest_initcheck.ranks.dtensors import local
 def key_of(tensor: Tensor) -> int:
     """A number that two tensors share where they share memory; 0 where it cannot be told."""
     try:
-        return int(local(tensor).untyped_storage()._cdata)
+        kind = type(tensor)
+        held = tensor if kind is Tensor or kind is nn.Parameter else local(tensor)
+        number: int = held.untyped_storage()._cdata
+        return number
     except (NotImplementedError, RuntimeError, AttributeError, ValueError):
         # Wrapper subclasses, sparse tensors and lazy parameters have no memory of their own.
         return 0
 
 
+class Numbers:
+    """Keeps the numbers of storages, but not their memory, from being given again."""
+
+    def __init__(self) -> None:
+        self._held: list[int] = []
+
+    def keep(self, storage: torch.UntypedStorage) -> None:
+        """Until this goes away. A weak reference of Python to each would take four times as long,
+        once more when it is given back."""
+        held: Any = storage._weak_ref()
+        self._held.append(held)
+
+    # The argument outlives the module torch, which is taken down before the last objects are.
+    def __del__(self, free: Callable[..., Any] = torch.UntypedStorage._free_weak_ref) -> None:
+        for held in self._held:
+            free(held)
+
+
+def _put(view: Tensor, args: Sequence[Any]) -> None:
+    # What is added to garbage is garbage.
+    if not (len(args) > 3 and args[3]):
+        torch.ops.aten.index_put_(
+            view, args[1], torch.ones((), dtype=torch.bool, device=view.device)
+        )
+
+
+# Operators that write to elements that another argument chooses: each done to a mask.
+PARTS: dict[str, Callable[[Tensor, Sequence[Any]], object]] = {
+    "index_put_": _put,
+    "masked_fill_": lambda view, args: view.masked_fill_(args[1], True),
+    "index_fill_": lambda view, args: view.index_fill_(args[1], args[2], True),
+}
+
+
 @dataclass(slots=True)
 class Memory:
-    """One storage while a model is built. ``alive`` keeps its number from being given again.
+    """One storage while a model is built, of so many ``bytes``.
 
-    ``bytes`` is its size; ``sources`` are the numbers of those that it was computed from;
-    ``is_known`` is False where it was made before, or beside, what is recorded.
+    ``sources`` are the numbers of those that it was computed from; ``is_known`` is False where it
+    was made before, or beside, what is recorded.
     """
 
-    alive: StorageWeakRef
     bytes: int = 0
+    is_written: bool = True
     is_known: bool = True
     writes: list[WriteEvent] = field(default_factory=list)
     sources: frozenset[int] = frozenset()
     frame: int = 0
-    is_written: bool = True
     mask: Tensor | None = None
 
-    @classmethod
-    def of(cls, tensor: Tensor, *, is_written: bool, is_known: bool = True) -> Memory:
-        """Memory that was just made, with values or without."""
-        storage = tensor.untyped_storage()
-        return cls(
-            StorageWeakRef(storage), storage.nbytes(), is_known=is_known, is_written=is_written
-        )
-
-    def share(self, tensor: Tensor) -> float:
-        """Which part of the memory a view of it covers."""
-        return min(1.0, tensor.numel() * tensor.element_size() / max(self.bytes, 1))
-
-    def cover(self, tensor: Tensor) -> None:
-        """What the view shows has been written."""
+    def cover(self, tensor: Tensor, share: float) -> None:
+        """What the view, such a share of the memory, shows has been written."""
         if self.is_written or not tensor.numel():
             return
-        if self.share(tensor) >= 1:
+        if share >= 1:
             self.is_written = True
             return
+        self._note(tensor, lambda view: view.fill_(True))
+
+    def cover_part(self, tensor: Tensor, name: str, args: Sequence[Any]) -> None:
+        """Those elements of the view have been written that one of `PARTS` chooses."""
+        if not tensor.is_meta:
+            self._note(tensor, lambda view: PARTS[name](view, args))
+
+    def _note(self, tensor: Tensor, mark: Callable[[Tensor], object]) -> None:
         if self.mask is None:
-            self.mask = torch.zeros(_elements(tensor), dtype=torch.bool)
-        self.mask.as_strided(tensor.size(), tensor.stride(), tensor.storage_offset()).fill_(True)
+            self.mask = torch.zeros(_elements(tensor), dtype=torch.bool, device=tensor.device)
+        mark(self.mask.as_strided(tensor.size(), tensor.stride(), tensor.storage_offset()))
         self.is_written = bool(self.mask.all())
 
-    def spoil(self, tensor: Tensor) -> None:
-        """What the view shows was overwritten by what nothing wrote to."""
-        if self.share(tensor) >= 1:
+    def spoil(self, share: float) -> None:
+        """A view, such a share of the memory, was overwritten by what nothing wrote to."""
+        if share >= 1:
             self.is_written, self.mask = False, None
 
     def unwritten(self, tensor: Tensor) -> float:

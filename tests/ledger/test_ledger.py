@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
 from pathlib import Path
@@ -343,3 +344,57 @@ def test_what_stood_at_a_place_is_not_taken_for_what_came_after_it():
         return model.to_empty(device="cpu")
 
     assert all(built.had_values for built in construction(factory).facts.tensors)
+
+
+def test_elements_that_an_index_or_a_mask_chooses_are_written():
+    def factory(rows):
+        model = nn.Module()
+        model.rows, model.fields = (nn.Parameter(torch.empty(8, 4)) for _ in range(2))
+        with torch.no_grad():
+            model.rows[torch.arange(rows)] = torch.randn(rows, 4)
+            model.fields.masked_fill_((torch.arange(8) < rows)[:, None], 0.5)
+        return model
+
+    assert construction(lambda: factory(8)).findings == ()
+    (half,) = construction(lambda: factory(4)).findings
+    assert (half.id, half.measured) == ("IC111", 0.5)
+
+
+def test_copies_of_a_draw_are_no_second_draw_of_the_same_values():
+    def factory():
+        model = nn.Module()
+        model.net, model.target, model.third = (nn.Linear(16, 16) for _ in range(3))
+        model.target.load_state_dict(model.net.state_dict())
+        model.third.weight.data.copy_(model.target.weight)
+        return model
+
+    assert construction(factory).findings == ()
+
+
+def test_what_is_read_where_it_is_written_stays_drawn():
+    def factory():
+        layer = nn.Linear(16, 16)
+        with torch.no_grad():
+            torch.add(layer.weight, 1, out=layer.weight)
+            layer.weight.sub_(layer.weight.mean())
+        return layer
+
+    told = str(construction(factory).of("weight"))
+    assert told.startswith("drawn by kaiming_uniform_(")
+    assert ", then added to at :" in told
+    assert ", then subtracted from at :" in told
+
+
+def test_the_line_is_the_users_where_the_factory_has_none():
+    made = construction(functools.partial(nn.Linear, 8, 8))
+    assert Path(made.of("weight").writes[0].file) == Path(__file__)
+
+
+def test_a_pass_of_the_model_is_told_by_its_operator():
+    def factory():
+        norm = nn.BatchNorm1d(4)
+        norm(torch.randn(8, 4))
+        return norm
+
+    (*_, last) = construction(factory).of("num_batches_tracked").writes
+    assert last.call == "add_"
