@@ -80,7 +80,7 @@ class ZeroWeights:
         yield from self._cut(evidence)
         yield from self._vanished(evidence)
         used = used_parameters(evidence)
-        stuck = [p for p in self._zeros(evidence) if p.name in used and p.axis is not None]
+        stuck = [p for p in self._zeros(evidence) if p.name in used and len(p.shape) > 1]
         stuck = [p for p in stuck if largest_gradient(evidence, p) == 0]
         if not stuck:
             return

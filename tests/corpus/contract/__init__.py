@@ -12,6 +12,7 @@ from . import (
     compared,
     crossed,
     density,
+    dropped,
     holders,
     interleaved,
     paced,
@@ -65,6 +66,7 @@ _ALL = [
     *tables.CASES,
     *paced.CASES,
     *twice.CASES,
+    *dropped.CASES,
 ]
 CASES = [
     dataclasses.replace(case, missed=MISSED.get(case.name.removeprefix("contract "), ""))
