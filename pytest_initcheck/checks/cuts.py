@@ -103,7 +103,7 @@ def _flat(evidence: Evidence, layer: str, choices: set[int]) -> Cut | None:
     open_nodes = nodes_behind_the_output(evidence)
     if not any(node.index in open_nodes for node in nodes):
         return None
-    if _saw_padding(evidence, layer):
+    if saw_padding(evidence, layer):
         return Cut(layer=layer, kind="padding") if _saw_more(evidence, layer) else None
     return Cut(layer=layer, kind="flat", dominates=dominates)
 
@@ -205,7 +205,7 @@ def _selection(evidence: Evidence, start: Node, choices: set[int]) -> tuple[Node
     return None
 
 
-def _saw_padding(evidence: Evidence, layer: str) -> bool:
+def saw_padding(evidence: Evidence, layer: str) -> bool:
     """Whether a table handed on a gradient that none of its rows took: those of padding do not."""
     is_table = any("embedding" in node.operator for node in calls_of(evidence, layer))
     outputs = (look.outputs.get(layer) for look in evidence.snapshots)

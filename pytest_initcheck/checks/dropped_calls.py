@@ -6,6 +6,8 @@ from pytest_initcheck.checks.cuts import calls_of
 from pytest_initcheck.evidence import Evidence, Node
 from pytest_initcheck.evidence.gradient_flow import leading_to
 
+# A loop that looks up what comes next does so once too often; that is the smaller part of it.
+_LEAST = 0.5
 # Which node made something, and what identifies a view of it; below zero it is of the batch.
 Made = tuple[int, int]
 
@@ -27,7 +29,7 @@ def dropped_calls(evidence: Evidence) -> dict[str, float]:
         calls = calls_of(evidence, layer)
         dropped = [n for n in calls if n.index not in leading and not n.shut_off]
         is_lost = any(part not in read for node in dropped for part in _data(node))
-        if is_lost and len(dropped) < len(calls):
+        if is_lost and _LEAST * len(calls) < len(dropped) < len(calls):
             shares[layer] = len(dropped) / len(calls)
     return shares
 

@@ -11,7 +11,7 @@ from pytest_initcheck.checks.rule import Rule
 from pytest_initcheck.evidence import Evidence
 from pytest_initcheck.evidence.gradient_flow import last_calls
 from pytest_initcheck.evidence.objective import ObjectiveFacts
-from pytest_initcheck.evidence.signals import is_class_loss, is_varied, largest_gradient
+from pytest_initcheck.evidence.signals import is_class_loss, is_varied
 from pytest_initcheck.records import Finding
 
 # In a batch of fewer samples chance may give all of them one class.
@@ -28,7 +28,7 @@ _CROSSED = (
 )
 _EQUAL = "the inputs are the same for every sample, and the targets are not: nothing tells which"
 _BIASES = (
-    "all that the optimiser moves are biases of what makes the output: it adds the same to the "
+    "all that the optimiser holds are biases of what makes the output: it adds the same to the "
     "outputs of all samples, and the rest is frozen, or not held"
 )
 _UNFREEZE = (
@@ -107,7 +107,7 @@ class Targets:
             | {"IC101", "IC102", "IC107", "IC201", "IC301", "IC302", "IC303", "IC304", "IC306"}
             | {"IC401", "IC402", "IC403", "IC701", "IC601", "IC809"},
             quantity="share of the outputs' mean square that differs between samples, the largest "
-            "over the looks; weights that are moved beside the biases of the last layers",
+            "over the looks; weights that are held beside the biases of the last layers",
             exempt="outputs that have not one row for each sample; targets that are equal, too; "
             "biases alone under the default optimiser",
             severities=("error", "warning"),
@@ -165,20 +165,17 @@ class Targets:
         yield from self._misread(facts)
 
     def _biases(self, evidence: Evidence) -> Iterator[Finding]:
-        """Where what is trained adds to the output, and nothing that knows of the data is."""
-        moved = [
-            p
-            for p in evidence.parameters.values()
-            if evidence.rates.get(p.name) and largest_gradient(evidence, p)
-        ]
+        """Where all that is trained adds to the output, and nothing that knows of the data is."""
+        known = evidence.parameters.values()
+        held = [p for p in known if p.trainable and evidence.rates.get(p.name)]
         last = last_calls(evidence)
-        is_added = bool(moved) and all(
-            p.name.endswith("bias") and len(p.shape) == 1 and p.layer in last for p in moved
+        is_added = bool(held) and all(
+            p.name.endswith("bias") and len(p.shape) == 1 and p.layer in last for p in held
         )
         if is_added and not evidence.is_default_optimizer:
             yield self.rules[3].found(
-                self.name, "warning", [p.layer for p in moved],
-                "weights that are moved beside biases of the output", measured=0, limit=1,
+                self.name, "warning", [p.layer for p in held],
+                "weights that are held beside biases of the output", measured=0, limit=1,
                 cause=_BIASES, remedy=_UNFREEZE,
             )  # fmt: skip
 

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from ..case import BAD, FAIL, PASS, WARN
 from ..causes import ALIKE, ANSWERED, CLAMPED, NOT_READ, SILENT, ZERO
-from ..nets import adam, mlp
+from ..nets import adam, mlp, text
 from ..unusual.builders import Model
 from .builders import given, groups, row, tokenwise
 
@@ -61,6 +61,32 @@ def looped(*, carried, headed=False):
         return scores if headed else m.head(h)
 
     return lambda: Model(run, cell=nn.GRUCell(6, 24), head=nn.Linear(24, 4))
+
+
+def decoder():
+    """Reads a text and writes it on; what comes next is looked up in the last step, too."""
+
+    def run(m, x):
+        h, word, scores = x.new_zeros(len(x), 32).float(), m.table(x[:, 0]), []
+        for step in range(1, x.shape[1] + 1):
+            h = m.cell(word, h)
+            scores.append(m.head(h))
+            word = m.table(x[:, min(step, x.shape[1] - 1)])
+        return torch.stack(scores, 1)
+
+    return Model(run, table=nn.Embedding(50, 16), cell=nn.GRUCell(16, 32), head=nn.Linear(32, 50))
+
+
+def segmented():
+    """Words, and a table of zeros for the kinds of their segments, all of which are padding."""
+
+    def run(m, x):
+        return m.head(m.body((m.words(x) + m.kinds(torch.zeros_like(x))).mean(1)).relu())
+
+    model = Model(run, words=nn.Embedding(WORDS, 32, padding_idx=0), head=nn.Linear(32, 2),
+                  kinds=nn.Embedding(2, 32, padding_idx=0), body=nn.Linear(32, 32))  # fmt: skip
+    nn.init.zeros_(model.kinds.weight)
+    return model
 
 
 def motifs():
@@ -165,6 +191,9 @@ CASES = [
     row("a loop that carries its state", given(looped(carried=True), motifs, **QUICK), PASS),
     row("a head at each step, the last one read", given(looped(carried=True, headed=True), motifs,
         **QUICK), PASS),
+    row("a word looked up once too often", given(decoder, lambda: text(50), tokenwise, **QUICK),
+        PASS),
+    row("a table that saw padding alone", given(segmented, marked, **QUICK), PASS),
     row("a padding mask the wrong way round", given(attending(lambda x: x != 0), marked, **QUICK),
         BAD, SILENT),
     row("a padding mask", given(attending(lambda x: x == 0), marked, **QUICK), PASS),
