@@ -33,10 +33,10 @@ class Cut:
     ``kind`` says what happens on the way from the loss: the value is "detached", "chosen" by an
     index or a comparison, made with gradients "shut off", "rebuilt" from numbers, known to the loss
     in "numbers" alone, all that comes is zero ("flat"), or it comes to the "padding" alone.
-    ``edge`` is where a missing edge lies:
-    the operation whose value goes on without its gradient, and its reader. ``dominates``: all that
-    the output knows of the data goes through the cut; ``feeds``: a layer that is trained follows,
-    so that what comes over the edge is no target to be compared with.
+    ``edge`` is where a missing edge lies: the operation whose value goes on without its gradient,
+    and its reader. ``dominates``: all that the output knows of the data goes through the cut;
+    ``feeds``: a layer that is trained follows, so that what comes over the edge is no target to be
+    compared with.
     """
 
     layer: str
