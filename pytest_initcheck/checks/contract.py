@@ -40,6 +40,12 @@ _SINKS = (
     "the loss falls without end as the outputs grow, whatever the input: it takes them for "
     "something that they are not, or has the wrong sign"
 )
+_BLANK = (
+    "CTC takes one class for the blank, which stands between labels and for none, and the labels "
+    "hold it: an alignment does not tell such a label from none, so that the loss falls below "
+    "zero and what is decoded lacks it"
+)
+_OWN_CLASS = "give the blank a class of its own: blank=…, or labels that start behind it"
 _BROKEN = frozenset({"IC104", "IC111", "IC306", "IC501", "IC502"})
 _WITHIN = (
     "a likelihood within the loss takes for logits what was squashed before: it squashes again, "
@@ -90,7 +96,7 @@ class Contract:
             "be learnt out of reach",
             reference="LeCun, Bottou, Orr, Müller: Efficient BackProp (1998), section 4.5, on "
             "targets within the range of the sigmoid",
-            follows=_BROKEN | {"IC804", "IC401"},
+            follows=_BROKEN | {"IC101", "IC804", "IC401"},
             quantity="as for IC801",
             exempt="bounded outputs whose targets lie within the bounds, but for a few; targets "
             "made by the loss itself",
@@ -122,12 +128,13 @@ class Contract:
             cause="the loss takes a logarithm or a root of outputs that lie outside of its "
             "domain or at its edge, and a clamp hides it: where it does, no gradient comes through",
             limit=f"at most {percent(_HIDDEN_WARNING)} (error: {percent(_HIDDEN_ERROR)}) of the "
-            "values clamped",
-            reference="by definition of the logarithm",
+            "values clamped; no label of CTC that is its blank",
+            reference="by definition of the logarithm; Graves et al.: Connectionist Temporal "
+            "Classification (2006), section 3.1",
             follows=_BROKEN,
             quantity="share of values that a clamp or nan_to_num between output and logarithm "
             "changes by more than a guard against rounding does, or by a nat of the logarithm "
-            "that reads it",
+            "that reads it; share of the labels of CTC that are its blank",
             exempt="guards at the ends of a range that the outputs keep; an output beside another",
             severities=("error", "warning"),
             remedy="bring the outputs into the domain first (sigmoid, softmax, softplus, exp), "
@@ -260,6 +267,11 @@ class Contract:
             )
 
     def _hidden(self, evidence: Evidence, facts: ObjectiveFacts) -> Iterator[Finding]:
+        if facts.blanks:
+            yield self.rules[3].found(
+                self.name, "error", (), "share of the labels that are the blank of CTC",
+                measured=facts.blanks, limit=0.0, cause=_BLANK, remedy=_OWN_CLASS,
+            )  # fmt: skip
         hidden = facts.clipped
         if hidden is None or hidden.share <= _HIDDEN_WARNING:
             return

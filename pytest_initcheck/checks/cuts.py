@@ -23,7 +23,7 @@ from pytest_initcheck.evidence.gradient_flow import (
 from pytest_initcheck.evidence.signals import largest_gradient, used_parameters
 from pytest_initcheck.records import Severity
 
-CutKind = Literal["detached", "chosen", "shut off", "rebuilt", "numbers", "flat"]
+CutKind = Literal["detached", "chosen", "shut off", "rebuilt", "numbers", "flat", "padding"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,10 +32,11 @@ class Cut:
 
     ``kind`` says what happens on the way from the loss: the value is "detached", "chosen" by an
     index or a comparison, made with gradients "shut off", "rebuilt" from numbers, known to the loss
-    in "numbers" alone, or all that comes is zero ("flat"). ``edge`` is where a missing edge lies:
-    the operation whose value goes on without its gradient, and its reader. ``dominates``: all that
-    the output knows of the data goes through the cut; ``feeds``: a layer that is trained follows,
-    so that what comes over the edge is no target to be compared with.
+    in "numbers" alone, all that comes is zero ("flat"), or it comes to the "padding" alone.
+    ``edge`` is where a missing edge lies: the operation whose value goes on without its gradient,
+    and its reader. ``dominates``: all that the output knows of the data goes through the cut;
+    ``feeds``: a layer that is trained follows, so that what comes over the edge is no target to be
+    compared with.
     """
 
     layer: str
@@ -100,8 +101,10 @@ def _flat(evidence: Evidence, layer: str, choices: set[int]) -> Cut | None:
             if (chosen := _selection(evidence, node, choices)) is not None:
                 return Cut(layer=layer, kind="chosen", edge=chosen, dominates=True)
     open_nodes = nodes_behind_the_output(evidence)
-    if not any(node.index in open_nodes for node in nodes) or _saw_padding(evidence, layer):
+    if not any(node.index in open_nodes for node in nodes):
         return None
+    if saw_padding(evidence, layer):
+        return Cut(layer=layer, kind="padding") if _saw_more(evidence, layer) else None
     return Cut(layer=layer, kind="flat", dominates=dominates)
 
 
@@ -205,11 +208,17 @@ def _selection(evidence: Evidence, start: Node, choices: set[int]) -> tuple[Node
     return None
 
 
-def _saw_padding(evidence: Evidence, layer: str) -> bool:
+def saw_padding(evidence: Evidence, layer: str) -> bool:
     """Whether a table handed on a gradient that none of its rows took: those of padding do not."""
     is_table = any("embedding" in node.operator for node in calls_of(evidence, layer))
     outputs = (look.outputs.get(layer) for look in evidence.snapshots)
     return is_table and any(o is not None and o.gradient and o.gradient.rms for o in outputs)
+
+
+def _saw_more(evidence: Evidence, layer: str) -> bool:
+    """Whether other rows than the one of the padding, which is zero, were read."""
+    output = evidence.start.output_stats.get(layer)
+    return output is not None and 0 < output.zero_share < 1
 
 
 def calls_of(evidence: Evidence, layer: str) -> list[Node]:

@@ -31,7 +31,7 @@ class Unreached:
             limit="some non-zero gradient within the steps taken (error where a detach, an index "
             "or a rebuilt tensor cuts off the layer or what its weights are made of, or where "
             "every path from the data to the output runs through it; warning where no_grad keeps "
-            "it out; else info)",
+            "it out, or where of a table the padding alone gets one; else info)",
             reference="by the chain rule, some factor on every path to the loss is zero",
             follows=BROKEN | {"IC303", "IC402", "IC403", "IC302", "IC703"},
             quantity="largest |gradient| of a layer's weights over all looks",
@@ -122,6 +122,8 @@ def _told(cut: Cut) -> str:
         ".tolist() or numpy()",
         "flat": "the layer takes part in the output, but its gradient is exactly zero in every "
         "step",
+        "padding": "of all that the table gives, a gradient comes back to the padding alone: a "
+        "mask hides what it should keep, and keeps what it should hide",
     }[cut.kind]
 
 

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator
 
 from pytest_initcheck.checks.cuts import unread_layers
+from pytest_initcheck.checks.dropped_calls import dropped_calls
 from pytest_initcheck.checks.prose import number, percent
 from pytest_initcheck.checks.remedy_code import changed_setting
 from pytest_initcheck.checks.rule import Rule
@@ -64,6 +65,12 @@ _PUT_BACK = (
     "as a forward pass that rounds or copies into its own weights"
 )
 _LEAVE = "compute what the forward pass uses from the weight, and leave the weight itself alone"
+_CALLS = (
+    "calls of the layer whose result nothing reads, neither the output nor a later call, are the "
+    "only ones to read a part of the data: that part is lost, as where a loop does not carry its "
+    "state on, or keeps the last result alone"
+)
+_CARRY = "carry the state from call to call, or use the results of all of them"
 # A step that is this many times what the weight's precision resolves cannot be lost by rounding.
 _ABOVE_ROUNDING = 16.0
 # Below this gradient an optimiser that divides by its size may add an eps that is larger.
@@ -157,8 +164,10 @@ class Movement:
             "(info with the default optimiser)",
             reference="by the chain rule",
             follows=_BROKEN,
-            quantity="layers that ran, whose output no path leads from",
-            exempt="layers under torch.no_grad; layers that the optimiser does not hold; outputs "
+            quantity="layers that ran, whose output no path leads from; share of a layer's calls "
+            "that nothing reads, where they alone read a part of the data",
+            exempt="calls behind forward=; layers under torch.no_grad; layers that the optimiser "
+            "does not hold; outputs "
             "that the model returns and the loss does not use",
             severities=("warning", "info"),
             remedy="use what the layer makes, or take the layer out",
@@ -204,6 +213,12 @@ class Movement:
                 counts_layers=True,
                 limit=0,
             )
+
+        elif calls := dropped_calls(evidence):
+            yield self.rules[3].found(
+                self.name, "warning", tuple(calls), "share of the layer's calls that nothing reads",
+                measured=max(calls.values()), limit=0.0, cause=_CALLS, remedy=_CARRY,
+            )  # fmt: skip
 
     def _slow(self, evidence: Evidence, weights: list[Parameter]) -> Iterator[Finding]:
         steps = len(evidence.snapshots) - 1

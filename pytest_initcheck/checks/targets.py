@@ -9,6 +9,7 @@ from pytest_initcheck.checks.cuts import is_solved
 from pytest_initcheck.checks.prose import percent
 from pytest_initcheck.checks.rule import Rule
 from pytest_initcheck.evidence import Evidence
+from pytest_initcheck.evidence.gradient_flow import last_calls
 from pytest_initcheck.evidence.objective import ObjectiveFacts
 from pytest_initcheck.evidence.signals import is_class_loss, is_varied
 from pytest_initcheck.records import Finding
@@ -26,6 +27,14 @@ _CROSSED = (
     "value for each pair of samples: what belongs to one is combined with what belongs to all"
 )
 _EQUAL = "the inputs are the same for every sample, and the targets are not: nothing tells which"
+_BIASES = (
+    "all that the optimiser holds are biases of what makes the output: it adds the same to the "
+    "outputs of all samples, and the rest is frozen, or not held"
+)
+_UNFREEZE = (
+    "let what is to be trained require gradients, adapters and the head among it, and pass it to "
+    "the optimiser"
+)
 # The square of what single precision rounds away.
 _ROUNDING = 1e-13
 _DATA = frozenset({"IC104", "IC111", "IC501", "IC502", "IC503", "IC504", "IC803", "IC804"})
@@ -61,7 +70,7 @@ class Targets:
             limit="a loss of the best constant output above the lowest loss, and some gradient in "
             "the first steps",
             reference="by definition",
-            follows=_DATA | {"IC811", "IC306", "IC401"},
+            follows=_DATA | {"IC101", "IC811", "IC306", "IC401"},
             quantity="loss of the best constant output, beside the lowest of any output",
             exempt="losses that read no targets from the batch; equal targets in a batch of fewer "
             f"than {_MANY} samples",
@@ -79,7 +88,8 @@ class Targets:
             follows=_DATA,
             quantity="first loss of untrained weights for classes, or the input that equals the "
             "targets",
-            exempt="losses for numbers, whose models may start from a good guess; autoencoders",
+            exempt="losses for numbers, whose models may start from a good guess; "
+            "autoencoders, of tokens where a code of all of them lies between",
             severities=("error", "warning"),
             remedy="shift the targets of a language model by one position, and take the column of "
             "the targets out of the inputs",
@@ -90,15 +100,16 @@ class Targets:
             cause="the outputs do not depend on the samples, neither at the start nor after the "
             "steps: only a constant can be learnt",
             limit="some difference between the outputs of different samples (warning: between "
-            "inputs)",
+            "inputs, or in what the steps add to the outputs)",
             reference="Karpathy: A Recipe for Training Neural Networks (2019): the "
             "input-independent baseline",
             follows=_DATA
             | {"IC101", "IC102", "IC107", "IC201", "IC301", "IC302", "IC303", "IC304", "IC306"}
             | {"IC401", "IC402", "IC403", "IC701", "IC601", "IC809"},
             quantity="share of the outputs' mean square that differs between samples, the largest "
-            "over the looks",
-            exempt="outputs that have not one row for each sample; targets that are equal, too",
+            "over the looks; weights that are held beside the biases of the last layers",
+            exempt="outputs that have not one row for each sample; targets that are equal, too; "
+            "biases alone under the default optimiser",
             severities=("error", "warning"),
             remedy="follow the input through the model: a cast to whole numbers, a detour that "
             "drops it, a mean over the batch, weights of zero",
@@ -137,6 +148,7 @@ class Targets:
         facts = evidence.objective
         if facts is None or not facts.has_equal_inputs:
             yield from self._constant_output(evidence)
+        yield from self._biases(evidence)
         if facts is None or facts.broadcast is None:
             yield from self._crossed(evidence)
         if facts is None:
@@ -151,6 +163,21 @@ class Targets:
             yield from self._unpaired(evidence, facts)
         yield from self._given_away(evidence, facts)
         yield from self._misread(facts)
+
+    def _biases(self, evidence: Evidence) -> Iterator[Finding]:
+        """Where all that is trained adds to the output, and nothing that knows of the data is."""
+        known = evidence.parameters.values()
+        held = [p for p in known if p.trainable and evidence.rates.get(p.name)]
+        last = last_calls(evidence)
+        is_added = bool(held) and all(
+            p.name.endswith("bias") and len(p.shape) == 1 and p.layer in last for p in held
+        )
+        if is_added and not evidence.is_default_optimizer:
+            yield self.rules[3].found(
+                self.name, "warning", [p.layer for p in held],
+                "weights that are held beside biases of the output", measured=0, limit=1,
+                cause=_BIASES, remedy=_UNFREEZE,
+            )  # fmt: skip
 
     def _unpaired(self, evidence: Evidence, facts: ObjectiveFacts) -> Iterator[Finding]:
         """Where the loss asks for something: pairs that do not matter, and nothing to learn."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pytest_initcheck.checks.cuts import saw_padding
 from pytest_initcheck.checks.remedy_code import filled, fresh_norms, redraw
 from pytest_initcheck.checks.rule import Rule
 from pytest_initcheck.evidence import Evidence, Node, Parameter
@@ -80,8 +81,12 @@ class ZeroWeights:
         yield from self._cut(evidence)
         yield from self._vanished(evidence)
         used = used_parameters(evidence)
-        stuck = [p for p in self._zeros(evidence) if p.name in used and p.axis is not None]
-        stuck = [p for p in stuck if largest_gradient(evidence, p) == 0]
+        stuck = [p for p in self._zeros(evidence) if p.name in used and len(p.shape) > 1]
+        stuck = [
+            p
+            for p in stuck
+            if largest_gradient(evidence, p) == 0 and not saw_padding(evidence, p.layer)
+        ]
         if not stuck:
             return
         rule = self.rules[0]

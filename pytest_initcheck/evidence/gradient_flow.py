@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 
 from pytest_initcheck.evidence.evidence import Observed
@@ -266,6 +267,13 @@ def _all_reached(evidence: Observed) -> frozenset[int]:
 def last_layer(evidence: Observed) -> str:
     """The layer that ran last; a tied one bears the name under which it was registered first."""
     return next((node.layer for node in reversed(evidence.nodes) if node.is_layer), "")
+
+
+def last_calls(evidence: Observed) -> set[str]:
+    """The layers that make an output themselves, and are called for nothing else."""
+    calls = Counter(node.layer for node in evidence.nodes if node.is_layer)
+    ends = (n for n in evidence.nodes if n.is_layer and n.index in evidence.output_nodes)
+    return {node.layer for node in ends if calls[node.layer] == 1}
 
 
 def gets_data(evidence: Observed, key: NonlinearityKey) -> bool:

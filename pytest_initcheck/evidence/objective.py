@@ -56,8 +56,9 @@ class ObjectiveFacts:
 
     ``broadcast`` are the shapes of an output and of targets that the loss made into one larger than
     both, and ``is_unpaired`` that these may change places at no cost; ``clipped`` is what hides
-    values from a logarithm. ``sides`` is how many tensors of the batch the loss reads, but for
-    masks and for what the model reads; of these ``targets`` says whether they are "classes" (whole numbers), "shares" (which sum to one) or
+    values from a logarithm; ``blanks`` the share of labels that are the blank of CTC. ``sides``
+    is how many tensors of the batch the loss reads, but for masks and for what the model reads; of
+    these ``targets`` says whether they are "classes" (whole numbers), "shares" (which sum to one) or
     "numbers", ``target_rms`` the root mean square of the floating ones, ``target_range`` the range
     of those of a binary cross-entropy, ``has_equal_targets`` that they are the same for every
     sample. ``samples`` is the length of the batch.
@@ -94,6 +95,7 @@ class ObjectiveFacts:
     broadcast: tuple[tuple[int, ...], tuple[int, ...]] | None = None
     is_unpaired: bool = False
     clipped: Clipped | None = None
+    blanks: float = 0.0
     is_logarithmic: bool = False
     compares: bool = False
     is_over_one: bool = False

@@ -14,6 +14,7 @@ from torch import Tensor
 from pytest_initcheck.capture.program import Program
 from pytest_initcheck.evidence.objective import ObjectiveFacts
 from pytest_initcheck.objective import between
+from pytest_initcheck.objective.blanks import blank_labels
 from pytest_initcheck.objective.class_order import inverted, is_over_one
 from pytest_initcheck.objective.code_cost import code_cost, main_share
 from pytest_initcheck.objective.lowest import Lowest
@@ -83,6 +84,7 @@ def facts_of(tail: Tail) -> ObjectiveFacts:
         broadcast=between.broadcast(tail),
         is_unpaired=bool(_asked(between.is_unpaired, tail)),
         clipped=between.clipped_outputs(tail),
+        blanks=blank_labels(tail),
         dead_term=between.dead_term(tail),
         has_data_term=between.has_data_term(tail),
         outputs=tail.places,

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from pytest_initcheck.capture.batch_paths import named_tensors
 from pytest_initcheck.capture.program import Program, main_tensor
+from pytest_initcheck.objective.copying import is_in_place
 from pytest_initcheck.objective.tail import Tail
 
 # Positions whose targets are changed; one might have the same target as its neighbour.
@@ -115,14 +116,15 @@ def copied_input(program: Program, tail: Tail) -> str:
     """The input, or its column, that equals what the loss compares the outputs with.
 
     Sequences of whole numbers are compared position by position as the loss gets them, behind any
-    shift; of numbers only a column among others, since an autoencoder is asked for all it gets.
+    shift, and where no code lies between a place and its output; of numbers only a column among
+    others, since an autoencoder is asked for all it gets.
     """
     for side, origins in zip(tail.data, tail.origins, strict=True):
         if side.numel() < 8 or bool((side == side.reshape(-1)[0]).all()):
             continue
         for name, tensor in _inputs(program, origins):
             if _is_copy(tensor, side):
-                return name
+                return name if is_in_place(program, name) else ""
             column = _column(tensor, side)
             if column is not None:
                 return f"column {column} of {name}"

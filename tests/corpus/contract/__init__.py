@@ -12,6 +12,7 @@ from . import (
     compared,
     crossed,
     density,
+    dropped,
     holders,
     interleaved,
     paced,
@@ -67,6 +68,7 @@ _ALL = [
     *paced.CASES,
     *twice.CASES,
     *stepped.CASES,
+    *dropped.CASES,
 ]
 CASES = [
     dataclasses.replace(case, missed=MISSED.get(case.name.removeprefix("contract "), ""))
