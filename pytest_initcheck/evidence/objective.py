@@ -58,9 +58,9 @@ class ObjectiveFacts:
     both, and ``is_unpaired`` that these may change places at no cost; ``clipped`` is what hides
     values from a logarithm; ``blanks`` the share of labels that are the blank of CTC. ``sides``
     is how many tensors of the batch the loss reads, but for masks and for what the model reads; of
-    these ``targets`` says whether they are "classes" (whole numbers), "shares" (which sum to one) or
-    "numbers", ``target_rms`` the root mean square of the floating ones, ``target_range`` the range
-    of those of a binary cross-entropy, ``has_equal_targets`` that they are the same for every
+    these ``targets`` says whether they are "classes" (whole numbers), "shares" (which sum to one)
+    or "numbers", ``target_rms`` the root mean square of the floating ones, ``target_range`` the
+    range of those of a binary cross-entropy, ``has_equal_targets`` that they are the same for every
     sample. ``samples`` is the length of the batch.
 
     ``outputs`` are the places of the tensors of the output that the loss follows back by its
