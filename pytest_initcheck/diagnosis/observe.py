@@ -68,7 +68,7 @@ def observe(
     if across is not None:
         _refuse_closure(made)
     facts = replace(optimizer_facts(program.model, made, is_empty=is_empty), is_frozen=is_frozen)
-    course = _follow(looker, first, made, facts, steps)
+    course = _follow(looker, first, made, facts, steps, is_own=optimizer is not None)
     found = {**anomalies, **_anomalies(first, made)}
     return _laid_out(course, answers, objective, found, is_default=optimizer is None)
 
@@ -118,8 +118,10 @@ def _follow(
     optimizer: torch.optim.Optimizer,
     facts: OptimizerFacts,
     steps: int,
+    *,
+    is_own: bool,
 ) -> _Course:
-    """Take the steps, with a look after each."""
+    """Take the steps, with a look after each; where they lead is asked of the user's own."""
     looks, model, shown = [first], looker.model, dict[str, Any]()
     starts, pace = copies(model), [rates_of(optimizer)]
     with preserved(*foreign(model, optimizer)):
@@ -127,7 +129,7 @@ def _follow(
             is_sound = not shown.get("broken") and _is_sound(looks[-1].snapshot)
             take_step(optimizer, looker.program)
             pace.append(rates_of(optimizer))
-            if step == 1:
+            if step == 1 and is_own:
                 shown["direction"] = direction(model, starts)
             if is_sound and (broken := broken_layers(model)):
                 shown |= {"broken": broken, "broken_at": step}
