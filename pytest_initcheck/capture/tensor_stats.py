@@ -322,11 +322,12 @@ def _on_host(rows: Tensor, basis: Array) -> Tensor:
     (n, d), count = rows.shape, basis.shape[1]
     size = max(1, min(n, _EXACT // max(d, 1)))
     found, exact = np.empty((n, count + 1)), torch.empty(size, d, dtype=torch.float64)
-    for start in range(0, n, size):
-        part = exact[: n - start].copy_(rows[start : start + size]).numpy()
-        np.matmul(part, basis, out=found[start : start + size, :count])
-        np.einsum("ij,ij->i", part, part, out=found[start : start + size, count])
-    np.sqrt(found[:, count], out=found[:, count])
+    with np.errstate(all="ignore"):
+        for start in range(0, n, size):
+            part = exact[: n - start].copy_(rows[start : start + size]).numpy()
+            np.matmul(part, basis, out=found[start : start + size, :count])
+            np.einsum("ij,ij->i", part, part, out=found[start : start + size, count])
+        np.sqrt(found[:, count], out=found[:, count])
     return torch.from_numpy(found)
 
 
