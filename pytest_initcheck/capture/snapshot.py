@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -21,7 +21,7 @@ from pytest_initcheck.capture.effective_samples import EffectiveSamples
 from pytest_initcheck.capture.fingerprint import Fingerprints, combined
 from pytest_initcheck.capture.head_stats import HeadRecorder
 from pytest_initcheck.capture.hints import for_backward
-from pytest_initcheck.capture.observer import Observer
+from pytest_initcheck.capture.observer import Observer, Witness
 from pytest_initcheck.capture.parameter_slots import (
     Asked,
     ParameterSlots,
@@ -90,12 +90,12 @@ class SnapshotTaker:
         self.seen: Any = None
         self._effective: float | None = None
 
-    def take(self, step: int, *, full: bool = True) -> Taken:
+    def take(self, step: int, *, full: bool = True, witness: Witness | None = None) -> Taken:
         """Evaluate, measure and leave the gradients in place for an optimiser.
 
         ``full`` adds what no check reads of the looks between the first and the last: histograms,
         the summaries of data, outputs and weights (but those that got no gradient), and what the
-        first look has settled.
+        first look has settled. A ``witness`` sees the pass of a first look, too.
         """
         if step and self._known is not None:
             return self._attached(self._known, step, full=full)
@@ -114,7 +114,10 @@ class SnapshotTaker:
         rows = EffectiveSamples(tensors_of(self.program.batch) if step == 0 else (), ledger)
         drawn = stream_positions() if step == 0 else ()
         with torch.enable_grad(), CompositeCalls(tracer) as calls, tracer.prepared():
-            result = self._forward(tracer, axes, is_first=step == 0)
+            result = self._forward(tracer, axes, witness, is_first=step == 0)
+            if witness is not None:
+                with recorder.closed(), torch._C.DisableTorchFunction():
+                    witness.see(result)
             reached = frozenset[int]() if step else tracer.backward.reached(result.loss)
             self._backward(result)
         is_drawn = bool(drawn) and stream_positions() != drawn
@@ -211,12 +214,16 @@ class SnapshotTaker:
     def _samples(self) -> int:
         return next((t.shape[0] for t in tensors_of(self.program.batch) if t.dim()), 0)
 
-    def _forward(self, tracer: Tracer, axes: Reshapes, *, is_first: bool) -> Result:
+    def _forward(
+        self, tracer: Tracer, axes: Reshapes, witness: Witness | None, *, is_first: bool
+    ) -> Result:
         # The mode that follows axes stands inside of the tracer, whose own operations it must not
         # see; what it finds at the start is all that is asked.
         is_rooted = self.program.forward is not None
-        with tracer.running(is_rooted=is_rooted), axes if is_first else nullcontext():
-            result = self.program.evaluate(lambda batch: self._see(batch, tracer, axes))
+        seen = [tracer.add_data, axes.add_data, *([witness.add_data] if witness else [])]
+        watching = witness.running() if witness else nullcontext()
+        with tracer.running(is_rooted=is_rooted), axes if is_first else nullcontext(), watching:
+            result = self.program.evaluate(lambda batch: self._see(batch, seen))
         self.not_observed = tuple(sorted({*self.not_observed, *tracer.foreign}))
         return result
 
@@ -256,10 +263,10 @@ class SnapshotTaker:
             variation=None if differs is None else float(ledger[differs][0]),
         )
 
-    def _see(self, batch: Any, tracer: Tracer, axes: Reshapes) -> None:
+    def _see(self, batch: Any, told: Sequence[Callable[[Any], None]]) -> None:
         self.seen = batch
-        tracer.add_data(batch)
-        axes.add_data(batch)
+        for tell in told:
+            tell(batch)
 
     def _backward(self, result: Result) -> None:
         try:

@@ -1,4 +1,4 @@
-"""One pass in which a sample is another one and all have changed places: sound models stand both."""
+"""One pass in which a sample is another one and all have changed places; sound models stand it."""
 
 from __future__ import annotations
 
