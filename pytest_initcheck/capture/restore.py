@@ -176,3 +176,13 @@ def clear_gradients(parameters: Iterable[Tensor]) -> None:
     """Drop gradients without touching the tensors that held them."""
     for parameter in parameters:
         parameter.grad = None
+
+
+def highest(tensors: Iterable[Tensor | None]) -> Tensor | None:
+    """The one that lies highest in the memory of the CPU.
+
+    Who holds it while others are dropped keeps the allocator from handing what lies below back to
+    the system, which would have to clear each page anew for the next gradients.
+    """
+    plain = (t for t in tensors if type(t) is Tensor and t.device.type == "cpu")
+    return max((t for t in plain if t.layout == torch.strided), key=Tensor.data_ptr, default=None)

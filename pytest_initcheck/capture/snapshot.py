@@ -31,7 +31,7 @@ from pytest_initcheck.capture.parameter_slots import (
 from pytest_initcheck.capture.program import Program, Result, main_tensor, refused, tensors_of
 from pytest_initcheck.capture.randomness import stream_positions
 from pytest_initcheck.capture.replay import Plan
-from pytest_initcheck.capture.restore import clear_gradients
+from pytest_initcheck.capture.restore import clear_gradients, highest
 from pytest_initcheck.capture.router_stats import RouterRecorder
 from pytest_initcheck.capture.settled import Settled, settled_by
 from pytest_initcheck.capture.signal_stats import SignalRecorder, put_variation
@@ -89,6 +89,7 @@ class SnapshotTaker:
         # The copy of the batch that the last look ran on, as the program left it.
         self.seen: Any = None
         self._effective: float | None = None
+        self._held: Tensor | None = None
 
     def take(self, step: int, *, full: bool = True, witness: Witness | None = None) -> Taken:
         """Evaluate, measure and leave the gradients in place for an optimiser.
@@ -109,7 +110,7 @@ class SnapshotTaker:
         tracer = Tracer(self.model, observer, self._plan, anchors)
         recorder.tracer = tracer
         axes = Reshapes(tracer.here)
-        clear_gradients(self.model.parameters())
+        self._clear()
         given = fingerprints(self.program.batch, self.model, ledger) if step == 0 else {}
         rows = EffectiveSamples(tensors_of(self.program.batch) if step == 0 else (), ledger)
         drawn = stream_positions() if step == 0 else ()
@@ -164,7 +165,7 @@ class SnapshotTaker:
         recorder.tracer = attached = Attached(
             known.anchors, _told(recorder.observer(), heads, None)
         )
-        clear_gradients(self.model.parameters())
+        self._clear()
         calls = CompositeCalls() if known.is_undropped else nullcontext()
         with torch.enable_grad(), calls, operator_by_operator():
             with attached.running():
@@ -173,6 +174,12 @@ class SnapshotTaker:
         snapshot = self._seen(step, result, recorder, known.nodes, heads, full=full)
         snapshot = replace(snapshot, effective_samples=self._effective)
         return Taken(snapshot=snapshot, nodes=known.nodes, result=result)
+
+    def _clear(self) -> None:
+        """Drop the gradients, and hold the one above which no memory is to be handed back."""
+        parameters = list(self.model.parameters())
+        self._held = highest([self._held, *(parameter.grad for parameter in parameters)])
+        clear_gradients(parameters)
 
     def _keep(self, batch: Any) -> None:
         self.seen = batch
