@@ -43,9 +43,10 @@ def gather(subject: Subject, *, is_frozen: bool = False) -> Evidence:
     opening = opened(model, subject.batch, *functions, subject.device)
     with no_full_collections(), opening as program:
         odd, odd_values = module_anomalies(model), odd_buffers(model)
-        program.materialise()
+        has_run = program.materialise()
         switch_off_dropout(model)
-        with preserved(model, *functions) as start:
+        # Saved when the model was opened, and only read since.
+        with preserved(model, *functions, is_unwritten=not has_run) as start:
             proved = dependencies(program, start, causal=subject.causal)
             observed = observe(
                 program, optimizer, subject.steps, start, anomalies=odd, is_frozen=is_frozen
