@@ -23,7 +23,7 @@ from pytest_initcheck.evidence.dependencies import Causality, Columns, Dependenc
 def dependencies(program: Program, start: Saved, *, causal: bool | None = None) -> Dependencies:
     """What moves when one sample, one position or one input is perturbed.
 
-    Three to six passes, more where something leaks or is not read; the model, whose state is
+    Two to six passes, more where something leaks or is not read; the model, whose state is
     saved as ``start``, is put back after each. Where the first few samples of a larger batch stand
     alone, they are what is asked, but for columns; all samples are asked where these do not. What
     the model or the loss raises on a perturbed batch ends the question, never the diagnosis.
