@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Iterator, Sequence
@@ -94,11 +95,19 @@ class AxisLayout:
         """The sizes of the axes that the program has made, parts that are seen as one as one."""
         return tuple(atom.size for region in self.regions() for atom in region.atoms)
 
-    def regions(self) -> Iterator[Region]:
+    def regions(self) -> tuple[Region, ...]:
         """The shape in the smallest parts that share no atom.
 
         Parts of an atom that lie side by side are the whole again where the shape needs it.
         """
+        return self._cut_up
+
+    @functools.cached_property
+    def _cut_up(self) -> tuple[Region, ...]:
+        # Each reader of a tensor asks, and its layout stays what it is.
+        return tuple(self._parts())
+
+    def _parts(self) -> Iterator[Region]:
         for region in _regions(self.atoms, self.shape, 0):
             whole = joined(region.atoms) if region.kind else region.atoms
             if len(whole) < len(region.atoms):

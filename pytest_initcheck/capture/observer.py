@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -11,6 +12,7 @@ from torch import Tensor
 from pytest_initcheck.capture.nonlinearity import Nonlinearity
 from pytest_initcheck.capture.operation import Operation
 from pytest_initcheck.capture.operators import flat_tensors
+from pytest_initcheck.capture.program import Result
 from pytest_initcheck.evidence import Node
 
 # What picks the best along an axis.
@@ -52,6 +54,19 @@ class Observer:
             self.on_layer(node, first, received)
         if is_raw and received is not None:
             self.on_first_input(node, received)
+
+
+class Witness(Protocol):
+    """What sees the first pass beside the tracer, as calls of torch's functions."""
+
+    def running(self) -> AbstractContextManager[None]:
+        """Watch the forward pass that runs inside."""
+
+    def add_data(self, batch: Any) -> None:
+        """The batch that the pass is about to run on."""
+
+    def see(self, result: Result) -> None:
+        """What the pass gave, before its backward pass."""
 
 
 class GradientHooks(Protocol):

@@ -128,7 +128,10 @@ def _collect(tree: Any, found: list[Tensor]) -> None:
 def storage_key(tensor: Tensor) -> int:
     """What tells one storage from another while both are alive; 0 where there is none."""
     try:
-        return int(local(tensor).untyped_storage()._cdata)
+        if type(tensor) is not Tensor:
+            tensor = local(tensor)
+        key: int = tensor.untyped_storage()._cdata
+        return key
     except (NotImplementedError, RuntimeError, AttributeError):
         return 0
 

@@ -80,15 +80,20 @@ class Program:
         parts = loss_parts(output) if self.loss_fn is None else {}
         return Result(loss, output, targets, output, parts)
 
-    def materialise(self) -> None:
-        """Let lazy modules take their shapes from the batch, as their first forward does."""
-        if any(is_lazy(parameter) for parameter in self.model.parameters()):
+    def materialise(self) -> bool:
+        """Let lazy modules take their shapes from the batch, as their first forward does.
+
+        Whether there were any, so that the model has run.
+        """
+        has_lazy = any(is_lazy(parameter) for parameter in self.model.parameters())
+        if has_lazy:
             with torch.no_grad():
                 inputs, targets = split(copied(self.batch))
                 if self.forward is None:
                     self._call(*self._extract_targets(inputs, targets))
                 else:
                     self.forward(self.model, copied(self.batch))
+        return has_lazy
 
     @property
     def loss_name(self) -> str:

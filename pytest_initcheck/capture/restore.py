@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from pytest_initcheck.capture.randomness import Undo, put_back, remembered
-from pytest_initcheck.capture.shared_copy import shared_copy
+from pytest_initcheck.capture.shared_copy import shared_copy, unwritten
 
 _DEPTH = 6
 _CONTAINERS = frozenset({dict, OrderedDict, list, set, deque})
@@ -32,24 +32,26 @@ class Saved:
 
 
 @contextmanager
-def preserved(*objects: object) -> Iterator[Saved]:
+def preserved(*objects: object, is_unwritten: bool = False) -> Iterator[Saved]:
     """Restore modules, tensors (and random streams) on leaving, also when the body raises.
 
     Covers parameters, buffers, gradients, modes, ``requires_grad``, hooks, plain attributes and
     the containers, tensors and generators in them. Objects of other classes that a module holds
-    are restored by reference only. What is yielded can put all back before that, too.
+    are restored by reference only. What is yielded can put all back before that, too. With
+    ``is_unwritten`` nobody has written to a tensor since it was saved the last time.
     """
     undo: list[Undo] = []
     seen: set[int] = set()
     saved = Saved(undo)
     try:
         undo.extend(remembered())
-        for item in objects:
-            if isinstance(item, nn.Module):
-                for module in item.modules():
-                    _save_module(module, undo, seen)
-            elif isinstance(item, Tensor):
-                _save(item, undo, seen, _DEPTH)
+        with unwritten() if is_unwritten else nullcontext():
+            for item in objects:
+                if isinstance(item, nn.Module):
+                    for module in item.modules():
+                        _save_module(module, undo, seen)
+                elif isinstance(item, Tensor):
+                    _save(item, undo, seen, _DEPTH)
         yield saved
     finally:
         saved.put_back()
@@ -176,3 +178,13 @@ def clear_gradients(parameters: Iterable[Tensor]) -> None:
     """Drop gradients without touching the tensors that held them."""
     for parameter in parameters:
         parameter.grad = None
+
+
+def highest(tensors: Iterable[Tensor | None]) -> Tensor | None:
+    """The one that lies highest in the memory of the CPU.
+
+    Who holds it while others are dropped keeps the allocator from handing what lies below back to
+    the system, which would have to clear each page anew for the next gradients.
+    """
+    plain = (t for t in tensors if type(t) is Tensor and t.device.type == "cpu")
+    return max((t for t in plain if t.layout == torch.strided), key=Tensor.data_ptr, default=None)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -187,6 +188,13 @@ class SignalRecorder:
     def close(self) -> None:
         """What comes from now on, from a graph that is gone through again, is no part of it."""
         self.tracer = None
+
+    @contextmanager
+    def closed(self) -> Iterator[None]:
+        """The same for what comes inside."""
+        kept, self.tracer = self.tracer, None
+        yield
+        self.tracer = kept
 
     def _summary(self, tensor: Tensor, kind: Kind = "summary") -> Summary:
         part: Part = "all" if self._full else "moments"

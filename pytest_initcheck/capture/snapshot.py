@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -21,7 +21,7 @@ from pytest_initcheck.capture.effective_samples import EffectiveSamples
 from pytest_initcheck.capture.fingerprint import Fingerprints, combined
 from pytest_initcheck.capture.head_stats import HeadRecorder
 from pytest_initcheck.capture.hints import for_backward
-from pytest_initcheck.capture.observer import Observer
+from pytest_initcheck.capture.observer import Observer, Witness
 from pytest_initcheck.capture.parameter_slots import (
     Asked,
     ParameterSlots,
@@ -31,7 +31,7 @@ from pytest_initcheck.capture.parameter_slots import (
 from pytest_initcheck.capture.program import Program, Result, main_tensor, refused, tensors_of
 from pytest_initcheck.capture.randomness import stream_positions
 from pytest_initcheck.capture.replay import Plan
-from pytest_initcheck.capture.restore import clear_gradients
+from pytest_initcheck.capture.restore import clear_gradients, highest
 from pytest_initcheck.capture.router_stats import RouterRecorder
 from pytest_initcheck.capture.settled import Settled, settled_by
 from pytest_initcheck.capture.signal_stats import SignalRecorder, put_variation
@@ -89,13 +89,14 @@ class SnapshotTaker:
         # The copy of the batch that the last look ran on, as the program left it.
         self.seen: Any = None
         self._effective: float | None = None
+        self._held: Tensor | None = None
 
-    def take(self, step: int, *, full: bool = True) -> Taken:
+    def take(self, step: int, *, full: bool = True, witness: Witness | None = None) -> Taken:
         """Evaluate, measure and leave the gradients in place for an optimiser.
 
         ``full`` adds what no check reads of the looks between the first and the last: histograms,
         the summaries of data, outputs and weights (but those that got no gradient), and what the
-        first look has settled.
+        first look has settled. A ``witness`` sees the pass of a first look, too.
         """
         if step and self._known is not None:
             return self._attached(self._known, step, full=full)
@@ -109,12 +110,15 @@ class SnapshotTaker:
         tracer = Tracer(self.model, observer, self._plan, anchors)
         recorder.tracer = tracer
         axes = Reshapes(tracer.here)
-        clear_gradients(self.model.parameters())
+        self._clear()
         given = fingerprints(self.program.batch, self.model, ledger) if step == 0 else {}
         rows = EffectiveSamples(tensors_of(self.program.batch) if step == 0 else (), ledger)
         drawn = stream_positions() if step == 0 else ()
         with torch.enable_grad(), CompositeCalls(tracer) as calls, tracer.prepared():
-            result = self._forward(tracer, axes, is_first=step == 0)
+            result = self._forward(tracer, axes, witness, is_first=step == 0)
+            if witness is not None:
+                with recorder.closed(), torch._C.DisableTorchFunction():
+                    witness.see(result)
             reached = frozenset[int]() if step else tracer.backward.reached(result.loss)
             self._backward(result)
         is_drawn = bool(drawn) and stream_positions() != drawn
@@ -161,7 +165,7 @@ class SnapshotTaker:
         recorder.tracer = attached = Attached(
             known.anchors, _told(recorder.observer(), heads, None)
         )
-        clear_gradients(self.model.parameters())
+        self._clear()
         calls = CompositeCalls() if known.is_undropped else nullcontext()
         with torch.enable_grad(), calls, operator_by_operator():
             with attached.running():
@@ -170,6 +174,12 @@ class SnapshotTaker:
         snapshot = self._seen(step, result, recorder, known.nodes, heads, full=full)
         snapshot = replace(snapshot, effective_samples=self._effective)
         return Taken(snapshot=snapshot, nodes=known.nodes, result=result)
+
+    def _clear(self) -> None:
+        """Drop the gradients, and hold the one above which no memory is to be handed back."""
+        parameters = list(self.model.parameters())
+        self._held = highest([self._held, *(parameter.grad for parameter in parameters)])
+        clear_gradients(parameters)
 
     def _keep(self, batch: Any) -> None:
         self.seen = batch
@@ -211,12 +221,16 @@ class SnapshotTaker:
     def _samples(self) -> int:
         return next((t.shape[0] for t in tensors_of(self.program.batch) if t.dim()), 0)
 
-    def _forward(self, tracer: Tracer, axes: Reshapes, *, is_first: bool) -> Result:
+    def _forward(
+        self, tracer: Tracer, axes: Reshapes, witness: Witness | None, *, is_first: bool
+    ) -> Result:
         # The mode that follows axes stands inside of the tracer, whose own operations it must not
         # see; what it finds at the start is all that is asked.
         is_rooted = self.program.forward is not None
-        with tracer.running(is_rooted=is_rooted), axes if is_first else nullcontext():
-            result = self.program.evaluate(lambda batch: self._see(batch, tracer, axes))
+        seen = [tracer.add_data, axes.add_data, *([witness.add_data] if witness else [])]
+        watching = witness.running() if witness else nullcontext()
+        with tracer.running(is_rooted=is_rooted), axes if is_first else nullcontext(), watching:
+            result = self.program.evaluate(lambda batch: self._see(batch, seen))
         self.not_observed = tuple(sorted({*self.not_observed, *tracer.foreign}))
         return result
 
@@ -256,10 +270,10 @@ class SnapshotTaker:
             variation=None if differs is None else float(ledger[differs][0]),
         )
 
-    def _see(self, batch: Any, tracer: Tracer, axes: Reshapes) -> None:
+    def _see(self, batch: Any, told: Sequence[Callable[[Any], None]]) -> None:
         self.seen = batch
-        tracer.add_data(batch)
-        axes.add_data(batch)
+        for tell in told:
+            tell(batch)
 
     def _backward(self, result: Result) -> None:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import inspect
 from collections import Counter
@@ -25,12 +26,17 @@ def written(value: Any) -> str | None:
     if value is None or isinstance(value, (bool, int, str, torch.dtype)):
         return str(value).removeprefix("torch.")[:_LONGEST]
     if isinstance(value, float):
-        short = f"{value:.{_DIGITS}g}"
-        return short if float(short) == value or value != value else "~"
+        return _short(value)
     if isinstance(value, (tuple, list)):
         parts = [written(item) for item in value]
         return None if None in parts else f"({', '.join(map(str, parts))})"
     return None
+
+
+@functools.lru_cache(maxsize=4096)
+def _short(value: float) -> str:
+    short = f"{value:.{_DIGITS}g}"
+    return short if float(short) == value or value != value else "~"
 
 
 def constants(args: Sequence[Any], options: Mapping[str, Any]) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pytest_initcheck.capture.batch_paths import named_tensors
+from pytest_initcheck.capture.program import Program
 from pytest_initcheck.capture.restore import preserved
 from pytest_initcheck.dependence.change import inputs_of
 from pytest_initcheck.dependence.passes import NotAsked, Passes, PassResult
@@ -37,17 +38,10 @@ def is_placed(passes: Passes, reference: PassResult, count: int) -> bool:
             rows may be the steps of one sequence; the model has a row of weights for each sample,
             keeps something of each, or draws numbers; or no output has a row for each.
     """
-    program = passes.program
-    tensors = {place: t for place, t in named_tensors(program.batch) if t.dim()}
-    if any(t.layout != torch.strided or t.shape[0] != count for t in tensors.values()):
-        raise NotAsked("place in the batch: not all tensors have a row for each sample")
-    if not any(_holds_sequences(t) for t in inputs_of(program.batch).values()):
-        raise NotAsked(ARE_STEPS)
-    if _has_codes(program.model, count):
-        raise NotAsked("place in the batch: the model has weights for each sample")
-    order = _neighbours(count)
+    program, tensors = passes.program, with_rows(passes.program, count)
+    order = neighbours(count)
     swapped = {place: tensor[order.to(tensor.device)] for place, tensor in tensors.items()}
-    axes, kept = _axes(reference, count), list[str]()
+    axes, kept = axes_of(reference, count), list[str]()
     seen = passes.changed(swapped, _watched(program.model, count, kept))
     if not all(_differ(reference, seen, order, chosen) for chosen in axes):
         return False
@@ -64,6 +58,22 @@ def is_placed(passes: Passes, reference: PassResult, count: int) -> bool:
     return True
 
 
+def with_rows(program: Program, count: int) -> dict[str, Tensor]:
+    """The tensors of a batch whose samples may change places.
+
+    Raises:
+        NotAsked: they may not, or what comes of it tells nothing.
+    """
+    tensors = {place: t for place, t in named_tensors(program.batch) if t.dim()}
+    if any(t.layout != torch.strided or t.shape[0] != count for t in tensors.values()):
+        raise NotAsked("place in the batch: not all tensors have a row for each sample")
+    if not any(_holds_sequences(t) for t in inputs_of(program.batch).values()):
+        raise NotAsked(ARE_STEPS)
+    if _has_codes(program.model, count):
+        raise NotAsked("place in the batch: the model has weights for each sample")
+    return tensors
+
+
 def _shaken(tensor: Tensor) -> Tensor:
     """The tensor with noise of the size of rounding, which kernels give rows by their place."""
     if not tensor.is_floating_point():
@@ -77,7 +87,7 @@ def _holds_sequences(tensor: Tensor) -> bool:
     return tensor.dim() > 2 or (tensor.dim() == 2 and not tensor.is_floating_point())
 
 
-def _neighbours(count: int) -> Tensor:
+def neighbours(count: int) -> Tensor:
     """Each place beside its neighbour's; an odd one at the end stays."""
     order = torch.arange(count) ^ 1
     return order.clamp(max=count - 1)
@@ -127,7 +137,7 @@ def _reseed(model: nn.Module) -> None:
                 value.manual_seed(value.initial_seed() + 1)
 
 
-def _axes(seen: PassResult, count: int) -> list[list[int]]:
+def axes_of(seen: PassResult, count: int) -> list[list[int]]:
     """The axes of the output that may count the samples, each alone and all together."""
     main = seen.main
     if main is None or main.dtype not in (torch.float32, torch.float64):

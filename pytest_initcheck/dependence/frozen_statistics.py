@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -52,7 +53,7 @@ class Held(OperatorMode):
 
     def called(self, func: Any, args: Arguments, kwargs: Options) -> Any:
         out = func(*args, **kwargs)
-        if func.overloadpacket.__name__ not in _PACKETS or not _takes_statistics(func, args):
+        if not _normalises(func) or not _takes_statistics(func, args):
             return out
         mean, scale = self._statistics(out[1], out[2])
         # The arithmetic is the same in every pass, so that rounding is, too.
@@ -65,6 +66,11 @@ class Held(OperatorMode):
             raise Diverged
         self._at += 1
         return self._kept[self._at - 1]
+
+
+@functools.cache
+def _normalises(func: Any) -> bool:
+    return func.overloadpacket.__name__ in _PACKETS
 
 
 def _takes_statistics(func: Any, args: tuple[Any, ...]) -> bool:

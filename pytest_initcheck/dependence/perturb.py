@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from pytest_initcheck.capture.program import Program
 from pytest_initcheck.capture.restore import Saved
+from pytest_initcheck.dependence.at_once import stand_both
 from pytest_initcheck.dependence.batch_position import is_placed
 from pytest_initcheck.dependence.causal import ask_causality, claimed
 from pytest_initcheck.dependence.change import inputs_of
@@ -22,7 +23,7 @@ from pytest_initcheck.evidence.dependencies import Causality, Columns, Dependenc
 def dependencies(program: Program, start: Saved, *, causal: bool | None = None) -> Dependencies:
     """What moves when one sample, one position or one input is perturbed.
 
-    Three to six passes, more where something leaks or is not read; the model, whose state is
+    Two to six passes, more where something leaks or is not read; the model, whose state is
     saved as ``start``, is put back after each. Where the first few samples of a larger batch stand
     alone, they are what is asked, but for columns; all samples are asked where these do not. What
     the model or the loss raises on a perturbed batch ends the question, never the diagnosis.
@@ -83,7 +84,7 @@ class _Questions:
 
     def asked(self) -> Dependencies:
         """What was found of samples, positions and inputs."""
-        samples, causality = self._placed(self._samples()), self._causality()
+        samples, causality = self._stood() or self._placed(self._samples()), self._causality()
         count = self._layout.count if self._layout else 0
         inputs = ask_inputs(self._passes, self._reference, count, self._known)
         return Dependencies(
@@ -101,6 +102,22 @@ class _Questions:
         reasons = tuple(self._not_asked[before:])
         return replace(found, columns=columns, not_asked=(*found.not_asked, *reasons))
 
+    def _stood(self) -> Samples | None:
+        """What one pass tells of samples and their places, where they are sound."""
+        if self._layout is None:
+            return None
+        found = stand_both(self._passes, self._reference, self._layout)
+        if found is None:
+            return None
+        self._know(found[1])
+        return found[0]
+
+    def _know(self, seen: PassResult) -> None:
+        """A pass in which data were changed tells of the only input that there is."""
+        inputs = inputs_of(self._passes.program.batch)
+        if len(inputs) == 1:
+            self._known = {next(iter(inputs)): seen}
+
     def _samples(self) -> Samples | None:
         if self._layout is None:
             return None
@@ -112,9 +129,7 @@ class _Questions:
         except Exception as error:
             self._not_asked.append(_reason("samples", error))
             return None
-        inputs = inputs_of(self._passes.program.batch)
-        if len(inputs) == 1:
-            self._known = {next(iter(inputs)): seen}
+        self._know(seen)
         return found
 
     def _placed(self, samples: Samples | None) -> Samples | None:

@@ -9,7 +9,7 @@ from pytest_initcheck.capture.declared_scaling import declared_scaling
 from pytest_initcheck.capture.module_anomalies import module_anomalies
 from pytest_initcheck.capture.prepare import opened
 from pytest_initcheck.capture.program import Program
-from pytest_initcheck.capture.restore import Saved, preserved
+from pytest_initcheck.capture.restore import preserved
 from pytest_initcheck.checks.linear_model import linear_layers
 from pytest_initcheck.dependence import dependencies
 from pytest_initcheck.dependence.turned_loss import unturned
@@ -20,15 +20,11 @@ from pytest_initcheck.diagnosis.sigma_range import sigma_range_of_saturated
 from pytest_initcheck.diagnosis.subject import Subject
 from pytest_initcheck.distributed.collectives import Concerted
 from pytest_initcheck.evidence import Evidence, Observed
-from pytest_initcheck.evidence.objective import ObjectiveFacts
 from pytest_initcheck.evidence.scaling_line import ScalingLine
 from pytest_initcheck.learning.learns import learn
 from pytest_initcheck.ledger import odd_buffers
 from pytest_initcheck.objective.best_line import best_line
-from pytest_initcheck.objective.facts import objective_facts
 from pytest_initcheck.objective.idle_terms import idle_share
-from pytest_initcheck.objective.tail import NotPlayed
-from pytest_initcheck.objective.unusual_tensors import has_unusual_tensors
 from pytest_initcheck.ranks.dtensors import recovering
 
 
@@ -47,21 +43,18 @@ def gather(subject: Subject, *, is_frozen: bool = False) -> Evidence:
     opening = opened(model, subject.batch, *functions, subject.device)
     with no_full_collections(), opening as program:
         odd, odd_values = module_anomalies(model), odd_buffers(model)
-        program.materialise()
+        has_run = program.materialise()
         switch_off_dropout(model)
-        with preserved(model, *functions) as start:
+        # Saved when the model was opened, and only read since.
+        with preserved(model, *functions, is_unwritten=not has_run) as start:
             proved = dependencies(program, start, causal=subject.causal)
-            objective = _objective(program, start)
-            is_asked = subject.thorough and not is_frozen
-            learning = learn(program, optimizer, objective) if is_asked else None
             observed = observe(
-                program,
-                optimizer,
-                subject.steps,
-                objective=objective,
-                anomalies=odd,
-                is_frozen=is_frozen,
+                program, optimizer, subject.steps, start, anomalies=odd, is_frozen=is_frozen
             )
+            learning = None
+            if subject.thorough and not is_frozen:
+                start.put_back()
+                learning = learn(program, optimizer, observed.objective)
         return Evidence.of(
             observed,
             dependencies=proved,
@@ -87,11 +80,12 @@ def _in_parts(subject: Subject, across: Across, *, is_frozen: bool) -> Evidence:
     with no_full_collections(), Concerted(across.ranks), opening as program:
         odd = module_anomalies(model)
         switch_off_dropout(model)
-        with preserved(model, *functions), recovering(model):
+        with preserved(model, *functions) as start, recovering(model):
             observed = observe(
                 program,
                 None if is_frozen else subject.optimizer,
                 subject.steps,
+                start,
                 anomalies=odd,
                 is_frozen=is_frozen,
                 across=across,
@@ -110,18 +104,3 @@ def _scaling_lines(subject: Subject, observed: Observed) -> tuple[ScalingLine, .
     if all(len(stream.additions) < 2 for stream in observed.streams):
         return ()
     return declared_scaling(subject.model, subject.construction)
-
-
-def _objective(program: Program, start: Saved) -> ObjectiveFacts | None:
-    """What the loss can reach; None where it cannot be asked, for the values or their kind."""
-    try:
-        return objective_facts(program)
-    except NotPlayed:
-        return None
-    except (NotImplementedError, RuntimeError):
-        # Complex, sparse and nested tensors lack some operations; else the fault is ours.
-        if not has_unusual_tensors(program):
-            raise
-        return None
-    finally:
-        start.put_back()

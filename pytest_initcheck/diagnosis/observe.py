@@ -27,10 +27,11 @@ from pytest_initcheck.capture.optimizer_facts import (
 )
 from pytest_initcheck.capture.optimizer_step import needs_closure, take_step
 from pytest_initcheck.capture.program import Optimizer, Program
-from pytest_initcheck.capture.restore import preserved
+from pytest_initcheck.capture.restore import Saved, preserved
 from pytest_initcheck.capture.snapshot import SnapshotTaker, Taken
 from pytest_initcheck.capture.stream_records import stream_records
 from pytest_initcheck.capture.written import optimizer_name, rates
+from pytest_initcheck.diagnosis.first_pass import first_pass
 from pytest_initcheck.diagnosis.first_questions import Answers, ask, ask_ranks
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.evidence import Observed, OptimizerFacts, Snapshot
@@ -47,13 +48,13 @@ def observe(
     program: Program,
     optimizer: Optimizer | None,
     steps: int,
+    start: Saved,
     *,
-    objective: ObjectiveFacts | None = None,
     anomalies: Mapping[str, tuple[str, ...]] = _NOTHING,
     is_frozen: bool = False,
     across: Across | None = None,
 ) -> Observed:
-    """Take the looks and the steps; the caller has saved the model's state.
+    """Take the looks and the steps; the caller has saved the model's state, as ``start``.
 
     ``anomalies`` are those of the modules before the first pass; ``is_frozen`` says that nothing
     was trainable before the diagnosis. With ``across`` each rank has a part of what is measured.
@@ -61,16 +62,16 @@ def observe(
     Raises:
         InitcheckError: the optimiser cannot be built, or evaluates a loss of parts itself.
     """
-    looker = SnapshotTaker(program, across)
-    first = looker.take(0)
+    begun = first_pass(program, start, across)
+    looker, first = begun.looker, begun.look
     answers = ask(looker, first) if across is None else ask_ranks(looker, first, across)
     made, is_empty = _optimizer(optimizer, program.model)
     if across is not None:
         _refuse_closure(made)
     facts = replace(optimizer_facts(program.model, made, is_empty=is_empty), is_frozen=is_frozen)
-    course = _follow(looker, first, made, facts, steps)
+    course = _follow(looker, first, made, facts, steps, is_own=optimizer is not None)
     found = {**anomalies, **_anomalies(first, made)}
-    return _laid_out(course, answers, objective, found, is_default=optimizer is None)
+    return _laid_out(course, answers, begun.objective, found, is_default=optimizer is None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,8 +119,10 @@ def _follow(
     optimizer: torch.optim.Optimizer,
     facts: OptimizerFacts,
     steps: int,
+    *,
+    is_own: bool,
 ) -> _Course:
-    """Take the steps, with a look after each."""
+    """Take the steps, with a look after each; where they lead is asked of the user's own."""
     looks, model, shown = [first], looker.model, dict[str, Any]()
     starts, pace = copies(model), [rates_of(optimizer)]
     with preserved(*foreign(model, optimizer)):
@@ -127,7 +130,7 @@ def _follow(
             is_sound = not shown.get("broken") and _is_sound(looks[-1].snapshot)
             take_step(optimizer, looker.program)
             pace.append(rates_of(optimizer))
-            if step == 1:
+            if step == 1 and is_own:
                 shown["direction"] = direction(model, starts)
             if is_sound and (broken := broken_layers(model)):
                 shown |= {"broken": broken, "broken_at": step}

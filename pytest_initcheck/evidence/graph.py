@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 _NORMS = ("batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm")
@@ -76,7 +77,12 @@ class Crossing:
 
 def is_norm(node: Node) -> bool:
     """Whether a traced operation normalises data with a gain and a bias of its own."""
-    return any(norm in node.operator for norm in _NORMS)
+    return _names_norm(node.operator)
+
+
+@functools.cache
+def _names_norm(operator: str) -> bool:
+    return any(norm in operator for norm in _NORMS)
 
 
 def normalises(node: Node) -> bool:

@@ -39,7 +39,7 @@ from pytest_initcheck.objective.reach import (
 from pytest_initcheck.objective.tail import Tail, record_tail
 from pytest_initcheck.objective.tape import Value
 
-__all__ = ["best_constant", "facts_of", "floor_of", "objective_facts"]
+__all__ = ["best_constant", "facts_in", "facts_of", "floor_of", "objective_facts"]
 
 
 def objective_facts(program: Program) -> ObjectiveFacts | None:
@@ -48,8 +48,11 @@ def objective_facts(program: Program) -> ObjectiveFacts | None:
     One forward pass; the caller puts the model's state back.
     """
     tail = record_tail(program)
-    if tail is None:
-        return None
+    return None if tail is None else facts_in(program, tail)
+
+
+def facts_in(program: Program, tail: Tail) -> ObjectiveFacts:
+    """What the objective of a program can reach, as its tail and its batch tell."""
     return dataclasses.replace(
         facts_of(tail),
         mispaired=is_mispaired(program, tail),

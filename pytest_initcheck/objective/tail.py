@@ -146,29 +146,60 @@ class Tail:
         return all(value.call is None for value in self.output)
 
 
+class TailRecorder:
+    """Records the tail of a program while a pass of it is made, by whomever."""
+
+    def __init__(self, program: Program) -> None:
+        self._program, self._tape = program, Tape(program.model)
+        self._tail: Tail | None = None
+        self._error: Exception | None = None
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Record the forward pass that runs inside."""
+        with _restarting(self._tape, self._program), self._tape:
+            yield
+
+    def add_data(self, batch: Any) -> None:
+        """Mark the tensors of the batch that the pass is about to run on."""
+        self._tape.add_data(tensors_of(batch))
+
+    def see(self, result: Result) -> None:
+        """Take what the pass gave, before its graph is gone."""
+        try:
+            self._tail = _tail_of(self._tape, result, self._program)
+        except Exception as error:
+            self._error = error
+
+    def tail(self) -> Tail | None:
+        """What was recorded; raises what went wrong while it was taken."""
+        if self._error is not None:
+            raise self._error
+        return self._tail
+
+
 def record_tail(program: Program) -> Tail | None:
     """The tail of a program, None where it cannot be told from the network or played again.
 
     One forward pass; the caller puts the model's state back.
     """
-    tape = Tape(program.model)
+    recorder = TailRecorder(program)
     try:
-        with (
-            torch.enable_grad(),
-            torch.compiler.set_stance("force_eager"),
-            _restarting(tape, program),
-            tape,
-        ):
-            result = program.evaluate(lambda batch: tape.add_data(tensors_of(batch)))
-            root = tape.value_of(result.loss)
-            made = [(tape.value_of(tensor), tensor) for tensor in tensors_of(result.output)]
+        with torch.enable_grad(), torch.compiler.set_stance("force_eager"), recorder.running():
+            result = program.evaluate(recorder.add_data)
     except InitcheckError:
         # What cannot run at all is told by the first look; some code does not run on a tape.
         return None
+    with torch.enable_grad():
+        recorder.see(result)
+    return recorder.tail()
+
+
+def _tail_of(tape: Tape, result: Result, program: Program) -> Tail | None:
+    root = tape.value_of(result.loss)
+    made = [(tape.value_of(tensor), tensor) for tensor in tensors_of(result.output)]
     calls = _slice(root)
-    if not calls:
-        return None
-    return _tail(calls, root, made, result, program)
+    return _tail(calls, root, made, result, program) if calls else None
 
 
 @contextmanager

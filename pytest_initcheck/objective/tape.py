@@ -10,7 +10,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import _disable_current_modes
 from torch.utils._pytree import tree_map
 
 from pytest_initcheck.capture.modes import Arguments, FunctionMode, Options
@@ -123,15 +125,18 @@ class Tape(FunctionMode):
 
     def called(self, func: Any, args: Arguments, kwargs: Options) -> Any:
         given = tensors_among(args, kwargs)
-        # What a call in place receives has to be known before it changes.
-        inputs = {id(tensor): self.value_of(tensor) for tensor in given}
-        if given and (_works_in_place(func) or kwargs.get("inplace")):
-            _keep(inputs[id(given[0])])
+        # Other modes, which may stand around this one, need not see what is asked of a tensor.
+        with torch._C.DisableTorchFunction():
+            # What a call in place receives has to be known before it changes.
+            inputs = {id(tensor): self.value_of(tensor) for tensor in given}
+            if given and (_works_in_place(func) or kwargs.get("inplace")):
+                _keep(inputs[id(given[0])])
         out = func(*args, **kwargs)
-        results = given[:1] if call_name(func) == "__setitem__" else flat_tensors(out)
-        if given and results:
-            shapes = [tuple(tensor.shape) for tensor in given]
-            self._note(func, (args, kwargs), inputs, results, shapes)
+        with torch._C.DisableTorchFunction():
+            results = given[:1] if call_name(func) == "__setitem__" else flat_tensors(out)
+            if given and results:
+                shapes = [tuple(tensor.shape) for tensor in given]
+                self._note(func, (args, kwargs), inputs, results, shapes)
         return out
 
     def _note(
@@ -269,7 +274,9 @@ def _works_in_place(func: Any) -> bool:
 def _keep(value: Value) -> None:
     """Let a value hold what the tensor is now, before a call writes into it."""
     if value.tensor is not None:
-        value.tensor = value.tensor.detach().clone()
+        # No part of the pass for those who follow its operators.
+        with _disable_current_modes():
+            value.tensor = value.tensor.detach().clone()
 
 
 @functools.lru_cache(maxsize=4096)

@@ -22,6 +22,27 @@ def test_what_is_saved_twice_is_held_once():
     assert all(first[name] is second[name] for name in first)
 
 
+def test_what_nobody_has_written_to_is_not_compared():
+    weight = torch.ones(3)
+    with preserved(weight), preserved(weight, is_unwritten=True) as inner:
+        weight[0] = 2.0
+        inner.put_back()
+        assert weight.tolist() == [1.0, 1.0, 1.0]
+        weight[1] = 3.0
+        with preserved(weight):
+            weight.zero_()
+        assert weight.tolist() == [1.0, 3.0, 1.0]
+
+
+def test_of_several_states_that_are_held_the_latest_is_that_of_now():
+    weight = torch.ones(3)
+    with preserved(weight):
+        weight[0] = 2.0
+        with preserved(weight), preserved(weight, is_unwritten=True):
+            weight.zero_()
+        assert weight.tolist() == [2.0, 1.0, 1.0]
+
+
 def test_what_is_written_past_a_tensor_gets_a_copy_of_its_own():
     weight = nn.Parameter(torch.ones(3))
     before = shared_copy(weight)

@@ -40,6 +40,11 @@ def test_who_stands_alone_among_a_few_stands_alone_among_all():
     assert found.read == ("inputs",)
 
 
+def test_one_pass_tells_of_a_sample_and_of_all_places():
+    asked(Counted())
+    assert COUNTS.count(4) == 2
+
+
 def test_a_leak_is_asked_about_with_all_samples():
     found, counts = asked(Counted(mixes=True))
     assert counts == {4, 24}

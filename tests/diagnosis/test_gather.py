@@ -7,16 +7,16 @@ from torch import nn
 
 from pytest_initcheck import diagnose
 from pytest_initcheck.capture.program import Program
-from pytest_initcheck.diagnosis import gather
+from pytest_initcheck.diagnosis import first_pass
 from pytest_initcheck.objective.tail import NotPlayed, record_tail
 
 
 @pytest.mark.parametrize("kind", [RuntimeError, NotImplementedError])
 def test_a_fault_of_our_own_is_not_taken_for_a_loss_that_cannot_be_asked(monkeypatch, kind):
-    def fails(program):
+    def fails(program, tail):
         raise kind("a slip")
 
-    monkeypatch.setattr(gather, "objective_facts", fails)
+    monkeypatch.setattr(first_pass, "facts_in", fails)
     with pytest.raises(kind, match="a slip"):
         diagnose(mlp(nn.ReLU, 20, 32, 3), labelled())
 
@@ -58,15 +58,16 @@ def test_a_loss_that_cannot_be_asked_about_such_tensors_is_no_fault(build):
 
 
 def test_a_loss_that_refuses_other_values_is_no_fault(monkeypatch):
-    def asked(program):
-        tail = record_tail(program)
+    def asked(program, tail):
         return tail.at(tail.start, [tensor + 2 for tensor in tail.output_start])
 
     inputs, labels = labelled(kinds=2)
     model = mlp(nn.ReLU, 20, 32, 1, last=[nn.Sigmoid()])
     batch = inputs, labels[:, None].float()
     bce = nn.functional.binary_cross_entropy
+    program = Program(model, batch, bce)
+    tail = record_tail(program)
     with pytest.raises(NotPlayed, match="binary_cross_entropy refuses other values"):
-        asked(Program(model, batch, bce))
-    monkeypatch.setattr(gather, "objective_facts", asked)
+        asked(program, tail)
+    monkeypatch.setattr(first_pass, "facts_in", asked)
     assert diagnose(model, batch, bce).verdict == "pass"
