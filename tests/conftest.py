@@ -64,9 +64,14 @@ def no_ci(monkeypatch):
 
 
 @pytest.fixture(scope="session")
+def imported():
+    """Import what inner runs import lazily."""
+    testing.import_runs()
+
+
+@pytest.fixture(scope="session")
 def warm():
     """Import what inner runs with models import lazily."""
-
     testing.warm()
 
 
@@ -95,13 +100,13 @@ def wide(monkeypatch):
 
 
 @pytest.fixture
-def project(pytester, wide):
+def project(imported, pytester, wide):
     """A project without models; what it records are metrics, which need no torch."""
     return Project(pytester)
 
 
 @pytest.fixture
-def models(pytester, warm, wide):
+def models(warm, pytester, wide):
     """A project with a module ``nets`` that has ``net()`` and ``batch()``."""
     pytester.makepyfile(nets=MODEL)
     return Project(pytester)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import json
+import pkgutil
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -118,8 +120,24 @@ def _without_bytecode() -> Iterator[None]:
         sys.dont_write_bytecode = before
 
 
+# The rooms of the package that a run without models imports. None of them imports torch.
+_OF_RUNS = ("baseline", "cli", "plugin", "report", "session")
+
+
+def import_runs() -> None:
+    """Import now what a run of pytest and the command line import late, but for torch.
+
+    An inner run forgets what it imports; the next one would rewrite its asserts anew.
+    """
+    for room in _OF_RUNS:
+        package = importlib.import_module(f"pytest_initcheck.{room}")
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if not module.name.endswith("__main__"):
+                importlib.import_module(module.name)
+
+
 def warm() -> None:
-    """Import now what torch and matplotlib import late.
+    """Import now what torch and matplotlib import late, and what `import_runs` does.
 
     An inner run forgets what it imports, and much of torch cannot be imported twice.
     """
@@ -128,8 +146,10 @@ def warm() -> None:
     from torch import nn
 
     from pytest_initcheck import diagnose
+    from pytest_initcheck.checks import third_party  # noqa: F401
     from pytest_initcheck.plugin.pictures import drawn
 
+    import_runs()
     with torch.random.fork_rng(devices=[]):
         diagnose(nn.Linear(2, 2), (torch.randn(8, 2), torch.randint(0, 2, (8,))))
     figure = matplotlib.pyplot.figure()

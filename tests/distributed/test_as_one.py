@@ -6,7 +6,7 @@ import functools
 from dataclasses import replace
 
 import pytest
-from support.spread_models import CASES, built, ddp, fsdp, part, tensor_parallel
+from support.spread_models import CASES, STEPS, built, ddp, fsdp, part, tensor_parallel
 
 from pytest_initcheck import diagnose
 from pytest_initcheck.ranks.local_job import on_ranks
@@ -37,7 +37,7 @@ def spread(size, rank):
             found[name, way] = told(diagnose(by(built(name)), mine, **options))
     for name in ("mlp", "batch norm"):
         model = tensor_parallel(built(name))
-        found[name, "tp"] = told(diagnose(model, CASES[name][1]()))
+        found[name, "tp"] = told(diagnose(model, CASES[name][1](), **STEPS))
     return found
 
 

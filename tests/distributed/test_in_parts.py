@@ -10,7 +10,7 @@ import pytest
 import torch
 from corpus.attention.builders import sets
 from corpus.attention.experts import WIDTH, Mixture
-from support.spread_models import CASES, built, ddp, fsdp, part, tensor_parallel
+from support.spread_models import CASES, STEPS, built, ddp, fsdp, part, tensor_parallel
 
 from pytest_initcheck import diagnose
 from pytest_initcheck.checks.experts import Experts
@@ -54,7 +54,7 @@ def spread(size, rank):
             found[name, way] = told(diagnose(by(built(name)), mine, unshard=False, **options))
     for name in ("mlp", "dead"):
         model = tensor_parallel(built(name))
-        found[name, "tp"] = told(diagnose(model, CASES[name][1](), unshard=False))
+        found[name, "tp"] = told(diagnose(model, CASES[name][1](), unshard=False, **STEPS))
     return found
 
 

@@ -8,6 +8,7 @@ from collections import Counter
 import pytest
 import torch
 from support.spread_models import (
+    STEPS,
     built,
     ddp,
     flat_loss,
@@ -171,7 +172,7 @@ def heads(rank):
     for is_wrapped in (False, True):
         for unshard in (True, False):
             model = shared_heads(built("heads"), is_wrapped=is_wrapped)
-            one = diagnose(model, next_tokens(), loss_fn=flat_loss, unshard=unshard)
+            one = diagnose(model, next_tokens(), loss_fn=flat_loss, unshard=unshard, **STEPS)
             found.append((said(lambda one=one: one), one.losses, outputs(one)))
     return found
 
@@ -179,7 +180,7 @@ def heads(rank):
 def test_heads_and_a_vocabulary_that_ranks_share():
     first, second = on_ranks(2, heads, timeout=120)
     assert first == second
-    alone = diagnose(built("heads"), next_tokens(), loss_fn=flat_loss)
+    alone = diagnose(built("heads"), next_tokens(), loss_fn=flat_loss, **STEPS)
     for verdict, losses, layers in first:
         assert verdict == ("pass", [])
         assert losses == pytest.approx(alone.losses, rel=1e-5)
@@ -196,10 +197,10 @@ def grids(rank):
     fully_shard(both, mesh=pairs["outer"])
     mine, theirs = part(rows(), rank, 4), part(rows(), rank // 2, 2)
     found = [
-        diagnose(hybrid, mine),
-        diagnose(both, theirs),
-        diagnose(hybrid, mine, unshard=False),
-        diagnose(both, theirs, unshard=False),
+        diagnose(hybrid, mine, **STEPS),
+        diagnose(both, theirs, **STEPS),
+        diagnose(hybrid, mine, unshard=False, **STEPS),
+        diagnose(both, theirs, unshard=False, **STEPS),
     ]
     return [(one.verdict, one.losses, one.record.layers[0].activations.n) for one in found]
 
@@ -208,7 +209,7 @@ def grids(rank):
 def test_grids_of_ranks_hold_one_model():
     first, *others = on_ranks(4, grids, timeout=120)
     assert all(other == first for other in others)
-    alone = diagnose(built("mlp"), rows())
+    alone = diagnose(built("mlp"), rows(), **STEPS)
     assert first[0] == first[1] == ("pass", alone.losses, 32 * 16)
     for verdict, losses, n in first[2:]:
         assert (verdict, n) == ("pass", 32 * 16)

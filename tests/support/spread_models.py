@@ -103,14 +103,16 @@ def flat_loss(output: Tensor, targets: Tensor) -> Tensor:
 
 
 Case = tuple[Callable[[], nn.Module], Callable[[], Batch], dict[str, Any]]
+# A first look, one between, which takes less, and a last.
+STEPS = {"steps": 2}
 CASES: dict[str, Case] = {
-    "mlp": (mlp, rows, {}),
-    "dead": (dead, rows, {}),
-    "batch norm": (normalised, rows, {}),
-    "synchronised": (synchronised, rows, {}),
-    "transformer": (Attending, tokens, {}),
-    "tied": (Tied, next_tokens, {"loss_fn": flat_loss}),
-    "heads": (Heads, next_tokens, {"loss_fn": flat_loss}),
+    "mlp": (mlp, rows, STEPS),
+    "dead": (dead, rows, STEPS),
+    "batch norm": (normalised, rows, STEPS),
+    "synchronised": (synchronised, rows, STEPS),
+    "transformer": (Attending, tokens, STEPS),
+    "tied": (Tied, next_tokens, {"loss_fn": flat_loss, **STEPS}),
+    "heads": (Heads, next_tokens, {"loss_fn": flat_loss, **STEPS}),
 }
 
 
