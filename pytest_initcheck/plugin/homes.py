@@ -32,6 +32,11 @@ def _configures(folder: Path) -> bool:
     )
 
 
+def forget() -> None:
+    """Read the ini files anew, as the next run in one process has to."""
+    _configures.cache_clear()
+
+
 def fault(item: pytest.Item, baselines: Path) -> str:
     """Why the test's baselines are not this session's; empty where they are.
 

@@ -28,6 +28,10 @@ class Project:
 
     def run(self, *arguments: str) -> pytest.RunResult:
         """Run pytest here, in this process."""
+        from pytest_initcheck.plugin.homes import forget
+
+        # The ini file may be another one by now.
+        forget()
         with _without_bytecode():
             return self.pytester.runpytest_inprocess("-p", "no:hypothesispytest", *arguments)
 
