@@ -97,6 +97,7 @@ CASES = [
     row("step on features", given(parts, groups, forward=through(lambda m, x: m.body(x))), PASS),
     row("step of a head on detached features", holding(lambda m: m.head.parameters(), parts,
         forward=through(lambda m, x: m.body(x).detach())), PASS),
-    row("step of a judge alone", holding(lambda m: m.judge.parameters(), judges, forward=judging), PASS),
+    row("step of a judge alone", holding(lambda m: m.judge.parameters(), judges, forward=judging),
+        PASS),
     row("targets of a slower copy", given(pairs, groups, forward=bootstrapped), PASS),
 ]  # fmt: skip
