@@ -124,7 +124,8 @@ class Targets:
             reference="by the chain rule",
             follows=_DATA | {"IC811", "IC819"},
             quantity="outputs whose gradient moves as one target changes",
-            exempt="losses that compare samples with each other; forward=",
+            exempt="losses that compare samples with each other; forward=, but for sequences whose "
+            "targets go to other samples' outputs",
             remedy="bring outputs and targets into one order of axes before flattening: "
             "output.permute(0, 2, 3, 1).reshape(-1, classes)",
         ),

@@ -8,6 +8,7 @@ from torch import Tensor
 from pytest_initcheck.capture.batch_paths import named_tensors
 from pytest_initcheck.capture.program import Program, main_tensor
 from pytest_initcheck.objective.copying import is_in_place
+from pytest_initcheck.objective.step_pairing import is_mispaired_in_step
 from pytest_initcheck.objective.tail import Tail
 
 # Positions whose targets are changed; one might have the same target as its neighbour.
@@ -21,11 +22,15 @@ def is_mispaired(program: Program, tail: Tail) -> bool:
     """Whether changing a target moves the gradient elsewhere than at the target's own output.
 
     Asked where outputs have the targets' axes and at most one more, that of the classes, and the
-    loss takes output and targets, without choosing the best of several ways to pair them.
+    loss takes output and targets, without choosing the best of several ways to pair them. In a
+    step of the caller's own the samples alone are told apart.
     """
     output, targets = tail.result.output, tail.result.targets
     main = main_tensor(output) if output is not None else None
-    if program.forward is not None or not isinstance(main, Tensor) or main is not output:
+    if program.forward is not None:
+        chooses = any(call.name in _CHOICES for call in tail.calls)
+        return not chooses and is_mispaired_in_step(program, tail)
+    if not isinstance(main, Tensor) or main is not output:
         return False
     if not isinstance(targets, Tensor) or not main.is_floating_point() or targets.dim() == 0:
         return False

@@ -2,6 +2,7 @@
 
 Labelled by 300 steps: behind the cut no weight moves. A head alone on features that were drawn
 learns these groups, too, so that no_grad counts as doubtful, as a backbone that is kept would.
+Of tags whose order is mixed up the loss on fresh data stays at chance.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 from ..case import FAIL, PASS, WARN
-from ..causes import SILENT
+from ..causes import MISPAIRED, SILENT
 from ..nets import mlp
 from ..unusual.builders import Model
 from .builders import given, groups, row
@@ -82,6 +83,40 @@ def bootstrapped(m, batch):
     return functional.mse_loss(m.body(x).gather(1, y[:, None] % 4)[:, 0], best + y.float() / 10)
 
 
+def tagger():
+    """A class for every step of a sequence."""
+
+    def run(m, x):
+        return m.head(m.body(x)[0])
+
+    return Model(run, body=nn.GRU(12, 24, batch_first=True), head=nn.Linear(24, 5))
+
+
+def tagged():
+    """The class of each step is told by its own features."""
+    x = torch.randn(16, 9, 12)
+    return x, x[..., :5].argmax(-1)
+
+
+def flattened(order):
+    """Outputs of every step in an order of axes, with the targets as they come."""
+
+    def step(m, batch):
+        x, y = batch
+        return functional.cross_entropy(order(m(x)).reshape(-1, 5), y.reshape(-1))
+
+    return step
+
+
+def rewarded(m, batch):
+    """Each step is paid by what comes behind it: returns of the later rewards alone."""
+    x, y = batch
+    pay = y.float().T
+    later = pay.flip(0).cumsum(0).flip(0)[1:]
+    values = m(x)[..., 0].T[:-1]
+    return functional.mse_loss(values, later / 10)
+
+
 CASES = [
     row("step on detached features",
         given(parts, groups, forward=through(lambda m, x: m.body(x).detach())), FAIL, SILENT,
@@ -99,5 +134,10 @@ CASES = [
         forward=through(lambda m, x: m.body(x).detach())), PASS),
     row("step of a judge alone", holding(lambda m: m.judge.parameters(), judges, forward=judging),
         PASS),
+    row("step on outputs flattened along the steps", given(tagger, tagged,
+        forward=flattened(lambda out: out.transpose(0, 1))), FAIL, MISPAIRED),
+    row("step on outputs flattened along the samples", given(tagger, tagged,
+        forward=flattened(lambda out: out)), PASS),
+    row("step on the returns of later rewards", given(tagger, tagged, forward=rewarded), PASS),
     row("targets of a slower copy", given(pairs, groups, forward=bootstrapped), PASS),
 ]  # fmt: skip
