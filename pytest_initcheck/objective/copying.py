@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from pytest_initcheck.capture.batch_paths import named_tensors
-from pytest_initcheck.capture.program import Program, copied, main_tensor
+from pytest_initcheck.capture.program import Program, copied
 from pytest_initcheck.capture.restore import preserved
+from pytest_initcheck.objective.model_calls import outputs_of_calls
 
 # Of what all places move by: a bottleneck spreads what one token changes over all of them.
 _OWN = 0.5
@@ -20,7 +21,7 @@ def is_in_place(program: Program, name: str) -> bool:
     a code first, and to learn how. True where the output's places cannot be told; two passes.
     """
     tokens = dict(named_tensors(program.batch))[name]
-    if program.forward is not None or tokens.dim() != 2 or min(tokens.shape) < 2:
+    if tokens.dim() != 2 or min(tokens.shape) < 2:
         return True
     place = tokens.shape[1] // 2
     changed = tokens.clone()
@@ -35,10 +36,11 @@ def is_in_place(program: Program, name: str) -> bool:
 
 def _output(program: Program, name: str, tokens: Tensor) -> Tensor | None:
     batch = copied(program.batch)
-    with torch.no_grad(), preserved(program.model, program.loss_fn):
-        dict(named_tensors(batch))[name].copy_(tokens)
-        found: Tensor | None = main_tensor(program.observe(batch).output)
-        return None if found is None else found.detach().clone()
+    dict(named_tensors(batch))[name].copy_(tokens)
+    with torch.no_grad(), preserved(program.model, program.loss_fn, program.forward):
+        with outputs_of_calls(program.model) as made:
+            program.observe(batch)
+        return made[0].clone() if len(made) == 1 else None
 
 
 def _by_place(output: Tensor | None, shape: torch.Size) -> Tensor | None:

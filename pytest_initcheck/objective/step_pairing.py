@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pytest_initcheck.capture.batch_paths import named_tensors
-from pytest_initcheck.capture.program import Program, main_tensor
+from pytest_initcheck.capture.program import Program
 from pytest_initcheck.capture.restore import preserved
+from pytest_initcheck.objective.model_calls import outputs_of_calls
 from pytest_initcheck.objective.tail import Tail
 
 # One might meet its own sample by chance, where axes were mixed up.
@@ -88,25 +88,9 @@ def _passed(program: Program, change: Change | None) -> tuple[Tensor, Tensor] | 
             tensor.copy_(flat.view_as(tensor))
 
     with preserved(program.model, program.forward), torch.enable_grad():
-        with _outputs(program.model) as made:
+        with outputs_of_calls(program.model) as made:
             loss = program.evaluate(on_batch).loss
         if len(made) != 1 or not made[0].requires_grad:
             return None
         (gradient,) = torch.autograd.grad(loss, [made[0]])
         return made[0].detach(), gradient
-
-
-@contextmanager
-def _outputs(model: nn.Module) -> Iterator[list[Tensor]]:
-    """What the calls of the model give inside, of each its main tensor."""
-    made: list[Tensor] = []
-
-    def note(module: nn.Module, received: object, output: object) -> None:
-        tensor = main_tensor(output)
-        made.extend([] if tensor is None else [tensor])
-
-    handle = model.register_forward_hook(note)
-    try:
-        yield made
-    finally:
-        handle.remove()

@@ -179,6 +179,10 @@ def repeated():
 
 
 QUICK = {"optimizer": adam(1e-2)}
+def in_step(m, batch):
+    return tokenwise(m(batch[0]), batch[1])
+
+
 CASES = [
     row("a label that is CTC's blank", given(listener, spoken(lambda k: k), ctc(0), **QUICK), FAIL,
         CLAMPED),
@@ -203,6 +207,8 @@ CASES = [
     row("all biases", given(trained(lambda name: "bias" in name), groups), PASS),
     row("the head alone", given(trained(lambda name: name.startswith("4")), groups), PASS),
     row("words through a code", given(coded(24), repeated, tokenwise, **QUICK), PASS),
+    row("words through a code, in a step", given(coded(24), repeated, forward=in_step, **QUICK),
+        PASS),
     row("words that are their own answer", given(coded(0), repeated, tokenwise, **QUICK), WARN,
         ANSWERED),
 ]  # fmt: skip
