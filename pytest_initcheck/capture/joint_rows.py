@@ -66,8 +66,9 @@ def _joint(values: Array, lengths: Array, *, is_binned: bool) -> tuple[Array, Ar
 
 
 def _bins(safe: Array, finite: Array, low: Array, high: Array, lengths: Array) -> Array:
-    width = np.maximum(high - low, np.finfo(np.float64).tiny)
-    share = (safe - np.repeat(low, lengths)) / np.repeat(width, lengths)
+    # Of halves, as the difference of two large values may overflow.
+    low, width = low / 2, np.maximum(high / 2 - low / 2, np.finfo(np.float64).tiny / 2)
+    share = (safe / 2 - np.repeat(low, lengths)) / np.repeat(width, lengths)
     places = np.clip(share * BINS, 0, BINS - 1)[finite].astype(np.intp)
     owners = np.repeat(np.arange(len(lengths)), lengths)[finite]
     counts = np.bincount(owners * BINS + places, minlength=BINS * len(lengths))

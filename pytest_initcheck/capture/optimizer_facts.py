@@ -64,8 +64,8 @@ def _flags(parameters: Iterable[Tensor]) -> list[bool]:
     sums = [p.to_dense().sum() if p.is_sparse else p.sum() for p in values]
     by_device: dict[torch.device, list[Tensor]] = {}
     for total in sums:
-        by_device.setdefault(total.device, []).append(total.abs().float())
-    return [f for part in by_device.values() for f in torch.stack(part).isfinite().tolist()]
+        by_device.setdefault(total.device, []).append(total.isfinite())
+    return [f for part in by_device.values() for f in torch.stack(part).tolist()]
 
 
 def direction(model: nn.Module, starts: Mapping[str, Tensor]) -> float | None:

@@ -55,6 +55,17 @@ def test_an_optimiser_that_makes_nan_of_finite_gradients(name):
     assert is_true(first)
 
 
+def test_weights_that_only_a_double_holds_are_finite():
+    def data():
+        x, y = numbers(50.0)()
+        return x.double(), y.double()
+
+    found = judged(lambda: net(None, 1)().double(), data, squared, **by(SGD, 1.0))
+
+    assert any(1e39 < loss < float("inf") for loss in found.losses)
+    assert ids(found)[:1] == ["IC603"]
+
+
 SOUND = {
     "Adam on unused rows": (words, used, by(ADAM, 1e-3)),
     "an eps of 1e-4 in half precision": (half, half_data, by(ADAM, 1e-3, eps=1e-4)),
