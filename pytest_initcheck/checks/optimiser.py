@@ -46,7 +46,7 @@ class Optimiser:
             title="the optimiser makes NaN of finite gradients",
             cause="loss and gradients are finite, and the step that the optimiser makes of them "
             "is not: it divides by a zero of its own, such as a vanished eps, or its rate is not "
-            "finite",
+            "finite or takes the weights beyond what their precision holds",
             limit="finite weights after a step from finite weights and gradients",
             reference="IEEE 754: 0/0 is NaN; pytorch/pytorch#26218 on eps in half precision",
             follows=_WEIGHTS,
