@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -41,6 +42,9 @@ from pytest_initcheck.evidence import Crossing, Node, Parameter, Reshape, Snapsh
 from pytest_initcheck.evidence.layer_names import ROOT, layer_of
 from pytest_initcheck.ranks.buckets import at_hand
 from pytest_initcheck.ranks.dtensors import class_of, whole
+
+# Bytes of weights from which on a step takes longer than to look for what can be freed.
+_LARGE = 2**26
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +148,7 @@ class SnapshotTaker:
             nodes=tuple(tracer.nodes),
             order=tuple(tracer.order),
             parameters={} if step else describe_parameter(self.model, tracer),
-            result=result,
+            result=_loss_alone(result) if step else result,
             output_nodes=ends,
             backward_nodes=reached,
             vanished=() if step else tracer.used_weights.vanished(),
@@ -173,11 +177,14 @@ class SnapshotTaker:
             self._backward(result)
         snapshot = self._seen(step, result, recorder, known.nodes, heads, full=full)
         snapshot = replace(snapshot, effective_samples=self._effective)
-        return Taken(snapshot=snapshot, nodes=known.nodes, result=result)
+        return Taken(snapshot=snapshot, nodes=known.nodes, result=_loss_alone(result))
 
     def _clear(self) -> None:
         """Drop the gradients, and hold the one above which no memory is to be handed back."""
         parameters = list(self.model.parameters())
+        if sum(p.numel() * p.element_size() for p in parameters) > _LARGE:
+            # What a look leaves behind refers to itself, and to the activations that it measured.
+            gc.collect()
         self._held = highest([self._held, *(parameter.grad for parameter in parameters)])
         clear_gradients(parameters)
 
@@ -356,3 +363,8 @@ def describe_parameter(model: nn.Module, tracer: Tracer) -> dict[str, Parameter]
             groups=groups.get(layer, 1),
         )
     return found
+
+
+def _loss_alone(result: Result) -> Result:
+    """The loss without its graph, to which all that was measured of it would stay attached."""
+    return Result(result.loss.detach())

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from pytest_initcheck.capture.across import Across
-from pytest_initcheck.capture.program import Program
+from pytest_initcheck.capture.program import Program, tensors_of
 from pytest_initcheck.capture.restore import Saved, preserved
 from pytest_initcheck.capture.snapshot import SnapshotTaker, Taken
 from pytest_initcheck.errors import InitcheckError
@@ -41,13 +42,15 @@ def first_pass(program: Program, start: Saved, across: Across | None) -> FirstPa
         start.put_back()
         looker = SnapshotTaker(program)
         return FirstPass(looker, looker.take(0))
-    return FirstPass(looker, look, _objective(program, recorder))
+    return FirstPass(looker, look, _objective(program, recorder, looker.seen))
 
 
-def _objective(program: Program, recorder: TailRecorder) -> ObjectiveFacts | None:
+def _objective(program: Program, recorder: TailRecorder, seen: Any) -> ObjectiveFacts | None:
     """What the loss can reach; None where it cannot be asked, for the values or their kind."""
-    # The tail holds calls of functions, and the loss may have a state of its own.
-    with preserved(program.loss_fn, program.forward, *program.model.buffers()):
+    # The tail holds calls of functions, and the loss may have a state of its own, or write to the
+    # batch that the pass has ``seen``.
+    kept = program.loss_fn, program.forward, *program.model.buffers(), *tensors_of(seen)
+    with preserved(*kept):
         try:
             tail = recorder.tail()
             return None if tail is None else facts_in(program, tail)

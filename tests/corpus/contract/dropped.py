@@ -179,6 +179,8 @@ def repeated():
 
 
 QUICK = {"optimizer": adam(1e-2)}
+
+
 def in_step(m, batch):
     return tokenwise(m(batch[0]), batch[1])
 
