@@ -142,7 +142,9 @@ class Recorder(TorchDispatchMode):
         elif does.replaces and not memory.is_written:
             memory.cover(tensor, event.share)
         elif does.name in PARTS and not memory.is_written and not any(map(_is_garbage, before)):
-            memory.cover_part(tensor, does.name, args)
+            # With a reduction it goes on from what is there.
+            if "reduce" not in kwargs:
+                memory.cover_part(tensor, does.name, args)
         _append(memory, event)
 
     def _event(

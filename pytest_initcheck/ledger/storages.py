@@ -55,7 +55,10 @@ def _put(view: Tensor, args: Sequence[Any]) -> None:
 PARTS: dict[str, Callable[[Tensor, Sequence[Any]], object]] = {
     "index_put_": _put,
     "masked_fill_": lambda view, args: view.masked_fill_(args[1], True),
+    "masked_scatter_": lambda view, args: view.masked_fill_(args[1], True),
     "index_fill_": lambda view, args: view.index_fill_(args[1], args[2], True),
+    "index_copy_": lambda view, args: view.index_fill_(args[1], args[2], True),
+    "scatter_": lambda view, args: view.scatter_(args[1], args[2], True),
 }
 
 

@@ -360,6 +360,44 @@ def test_elements_that_an_index_or_a_mask_chooses_are_written():
     assert (half.id, half.measured) == ("IC111", 0.5)
 
 
+def places(rows):
+    return torch.arange(rows)[:, None].expand(rows, 4)
+
+
+WRITERS = {
+    "index_copy_": lambda w, n: w.index_copy_(0, torch.arange(n), torch.randn(n, 4)),
+    "scatter_": lambda w, n: w.scatter_(0, places(n), torch.randn(n, 4)),
+    "scatter_ of a number": lambda w, n: w.scatter_(0, places(n), 0.5),
+    "masked_scatter_": lambda w, n: w.masked_scatter_(places(8) < n, torch.randn(8, 4)),
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_elements_that_others_are_scattered_to_are_written(name):
+    def factory(rows):
+        model = nn.Module()
+        model.rows = nn.Parameter(torch.empty(8, 4))
+        with torch.no_grad():
+            WRITERS[name](model.rows, rows)
+        return model
+
+    assert construction(lambda: factory(8)).findings == ()
+    (half,) = construction(lambda: factory(4)).findings
+    assert (half.id, half.measured) == ("IC111", 0.5)
+
+
+@pytest.mark.filterwarnings("ignore:The reduce argument")
+def test_what_is_added_to_memory_that_nothing_wrote_is_unwritten():
+    def factory():
+        model = nn.Module()
+        model.rows = nn.Parameter(torch.empty(8, 4))
+        with torch.no_grad():
+            model.rows.scatter_(0, places(8), torch.randn(8, 4), reduce="add")
+        return model
+
+    assert [found.id for found in construction(factory).findings] == ["IC111"]
+
+
 def test_copies_of_a_draw_are_no_second_draw_of_the_same_values():
     def factory():
         model = nn.Module()
