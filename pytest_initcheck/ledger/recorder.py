@@ -141,10 +141,8 @@ class Recorder(TorchDispatchMode):
             memory.spoil(event.share)
         elif does.replaces and not memory.is_written:
             memory.cover(tensor, event.share)
-        elif does.name in PARTS and not memory.is_written and not any(map(_is_garbage, before)):
-            # With a reduction it goes on from what is there.
-            if "reduce" not in kwargs:
-                memory.cover_part(tensor, does.name, args)
+        elif _chooses(does, kwargs) and not (memory.is_written or any(map(_is_garbage, before))):
+            memory.cover_part(tensor, does.name, args)
         _append(memory, event)
 
     def _event(
@@ -172,6 +170,11 @@ class Recorder(TorchDispatchMode):
     def _sources(self, does: Effect, args: Arguments, kwargs: Keywords) -> list[tuple[int, Memory]]:
         found = {key_of(tensor) for tensor in _tensors((*args, *kwargs.values()))}
         return [(key, self.memories[key]) for key in found if key in self.memories]
+
+
+def _chooses(does: Effect, kwargs: Keywords) -> bool:
+    """Whether an operator writes to elements that it is given; a reduction reads them, too."""
+    return does.name in PARTS and "reduce" not in kwargs
 
 
 def _reads_itself(key: int, args: Arguments, kwargs: Keywords) -> bool:
