@@ -193,8 +193,10 @@ class SignalRecorder:
     def closed(self) -> Iterator[None]:
         """The same for what comes inside."""
         kept, self.tracer = self.tracer, None
-        yield
-        self.tracer = kept
+        try:
+            yield
+        finally:
+            self.tracer = kept
 
     def _summary(self, tensor: Tensor, kind: Kind = "summary") -> Summary:
         part: Part = "all" if self._full else "moments"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -42,9 +41,6 @@ from pytest_initcheck.evidence import Crossing, Node, Parameter, Reshape, Snapsh
 from pytest_initcheck.evidence.layer_names import ROOT, layer_of
 from pytest_initcheck.ranks.buckets import at_hand
 from pytest_initcheck.ranks.dtensors import class_of, whole
-
-# Bytes of weights from which on a step takes longer than to look for what can be freed.
-_LARGE = 2**26
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,9 +178,6 @@ class SnapshotTaker:
     def _clear(self) -> None:
         """Drop the gradients, and hold the one above which no memory is to be handed back."""
         parameters = list(self.model.parameters())
-        if sum(p.numel() * p.element_size() for p in parameters) > _LARGE:
-            # What a look leaves behind refers to itself, and to the activations that it measured.
-            gc.collect()
         self._held = highest([self._held, *(parameter.grad for parameter in parameters)])
         clear_gradients(parameters)
 
@@ -214,6 +207,8 @@ class SnapshotTaker:
             )
         }
         snapshot = self._read(step, result, slots, recorder, inside_of(nodes), full=full)
+        # It and its tracer refer to each other, and to all activations that were measured.
+        recorder.close()
         return replace(snapshot, heads=heads.heads()) if heads else snapshot
 
     def _asked(self, name: str, *, full: bool, is_first: bool) -> Asked:

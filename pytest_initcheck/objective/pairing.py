@@ -7,15 +7,13 @@ from torch import Tensor
 
 from pytest_initcheck.capture.batch_paths import named_tensors
 from pytest_initcheck.capture.program import Program, main_tensor
+from pytest_initcheck.objective.changed_targets import TRIALS, changes
 from pytest_initcheck.objective.copying import is_in_place
 from pytest_initcheck.objective.step_pairing import is_mispaired_in_step
 from pytest_initcheck.objective.tail import Tail
 
-# Positions whose targets are changed; one might have the same target as its neighbour.
-_TRIALS = 3
 # A loss of sets takes the nearest target, or the cheapest order.
 _CHOICES = frozenset({"min", "amin", "minimum", "argmin", "sort", "topk"})
-_GOLDEN = 0.6180339887
 
 
 def is_mispaired(program: Program, tail: Tail) -> bool:
@@ -55,19 +53,13 @@ def _class_axes(output: Tensor, targets: Tensor) -> list[int]:
 
 def _moves_elsewhere(program: Program, output: Tensor, targets: Tensor, axis: int) -> bool:
     before = _gradient(program, output, targets)
-    flat = targets.reshape(-1)
-    # What is negative where classes are whole numbers, or missing, is left aside by the loss.
-    is_asked = ((flat >= 0) | targets.is_floating_point()) & flat.isfinite()
-    asked = torch.nonzero(is_asked).reshape(-1)
-    found = []
-    for trial in range(_TRIALS if len(asked) > 1 else 0):
-        # Not at even parts, where axes that were mixed up may meet again.
-        place = int(asked[int(len(asked) * (_GOLDEN * (trial + 1) % 1.0))])
-        others = asked[flat[asked] != flat[place]]
-        if not len(others):
-            return False
+    flat, found = targets.reshape(-1), []
+    trials = list(changes(targets))
+    if len(trials) < TRIALS:
+        return False
+    for place, other in trials:
         changed = flat.clone()
-        changed[place] = flat[others[len(others) // 2]]
+        changed[place] = flat[other]
         after = _gradient(program, output, changed.reshape(targets.shape))
         moved = ~torch.isclose(before, after, rtol=1e-4, atol=1e-12)
         by_place = moved.any(axis) if axis < output.dim() else moved

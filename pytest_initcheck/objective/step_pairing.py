@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor
 
 from pytest_initcheck.capture.batch_paths import named_tensors
 from pytest_initcheck.capture.program import Program
 from pytest_initcheck.capture.restore import preserved
+from pytest_initcheck.objective.changed_targets import TRIALS, changes
 from pytest_initcheck.objective.model_calls import outputs_of_calls
 from pytest_initcheck.objective.tail import Tail
 
-# One might meet its own sample by chance, where axes were mixed up.
-_TRIALS = 3
-_GOLDEN = 0.6180339887
 # The tensor of the batch, the place in it, and the place whose value it gets.
 Change = tuple[int, int, int]
 
@@ -41,12 +37,12 @@ def is_mispaired_in_step(program: Program, tail: Tail) -> bool:
 
 def _goes_elsewhere(program: Program, place: int, targets: Tensor) -> bool:
     before = _passed(program, None)
-    changes = list(_changes(place, targets))
+    trials = [(place, *pair) for pair in changes(targets)]
     axis = None if before is None else _sample_axis(before[0], len(targets))
-    if before is None or axis is None or len(changes) < _TRIALS:
+    if before is None or axis is None or len(trials) < TRIALS:
         return False
     shifts = []
-    for change in changes:
+    for change in trials:
         after = _passed(program, change)
         if after is None or not torch.equal(after[0], before[0]):
             # What the model itself reads moves everything.
@@ -55,20 +51,7 @@ def _goes_elsewhere(program: Program, place: int, targets: Tensor) -> bool:
         rows = torch.nonzero(moved.movedim(axis, 0).flatten(1).any(1)).reshape(-1).tolist()
         shifts += [row - change[1] // targets[0].numel() for row in rows if len(rows) == 1]
     # A target that is compared with one output each, but for what is shifted along the samples.
-    return sum(map(bool, shifts)) > _TRIALS / 2 and len(set(shifts)) > 1
-
-
-def _changes(place: int, targets: Tensor) -> Iterator[Change]:
-    """Places of targets that are asked for, each with one whose value is another."""
-    flat = targets.reshape(-1)
-    is_asked = ((flat >= 0) | targets.is_floating_point()) & flat.isfinite()
-    asked = torch.nonzero(is_asked).reshape(-1)
-    for trial in range(_TRIALS if len(asked) else 0):
-        # Not at even parts, where axes that were mixed up may meet again.
-        own = int(asked[int(len(asked) * (_GOLDEN * (trial + 1) % 1.0))])
-        others = asked[flat[asked] != flat[own]]
-        if len(others):
-            yield place, own, int(others[len(others) // 2])
+    return sum(map(bool, shifts)) > TRIALS / 2 and len(set(shifts)) > 1
 
 
 def _sample_axis(output: Tensor, samples: int) -> int | None:
