@@ -57,7 +57,9 @@ class OptimizerFacts:
     gradient descent, with or without momentum. ``direction`` is the cosine between the first step
     and the gradient, None where nothing moved; ``decay`` the part of a weight that decay takes in
     a step; ``decay_share`` the norm of a decay that is added to the gradient over that of the
-    gradient; ``fading`` the part of its own learning rate that it takes in every step.
+    gradient; ``fading`` the part of its own learning rate that it takes in every step;
+    ``lost_share`` of the squared gradient that on elements of less than single precision which no
+    step moves, as rounding takes it.
     """
 
     foreign: int = 0
@@ -70,6 +72,7 @@ class OptimizerFacts:
     decay: float = 0.0
     decay_share: float = 0.0
     fading: float = 0.0
+    lost_share: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
