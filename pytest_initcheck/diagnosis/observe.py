@@ -175,6 +175,7 @@ def _laid_out(
         backward_nodes=first.backward_nodes,
         reshapes=first.reshapes,
         crossings=first.crossings,
+        turned=first.turned,
         interleaved=answers.interleaved,
         streams=streams,
         anomalies=anomalies,

@@ -91,8 +91,9 @@ class Observed:
     optimiser's; ``objective`` is what the loss can reach, None where it cannot be asked;
     ``first_nonfinite`` the node that made the first NaN or infinity; ``optimizer`` what the
     optimiser holds; ``inplace_inputs`` the places of the batch that every pass changes again;
-    ``reshapes`` those that mixed axes up, ``crossings`` the broadcasts that did; ``interleaved``
-    the images that a reshape mixed up before they came; ``streams`` the residual ones;
+    ``reshapes`` those that mixed axes up, ``crossings`` the broadcasts that did, ``turned`` the
+    products with weights that sum to one along another axis; ``interleaved`` the images that a
+    reshape mixed up before they came; ``streams`` the residual ones;
     ``is_handwritten`` says that a part of the gradient comes from a ``torch.autograd.Function``.
     """
 
@@ -118,6 +119,7 @@ class Observed:
     inplace_inputs: tuple[str, ...] = ()
     reshapes: tuple[Reshape, ...] = ()
     crossings: tuple[Crossing, ...] = ()
+    turned: tuple[Crossing, ...] = ()
     interleaved: tuple[Interleaving, ...] = ()
     streams: tuple[Stream, ...] = ()
     is_handwritten: bool = False
