@@ -53,6 +53,7 @@ class _Calls:
     outputs: list[Summary] = field(default_factory=list)
     gradients: list[Summary] = field(default_factory=list)
     slots: list[int] = field(default_factory=list)
+    rows: list[int] = field(default_factory=list)
     nodes: list[int] = field(default_factory=list)
     family: str = ""
     width: int = 0
@@ -119,6 +120,9 @@ class SignalRecorder:
                 calls.outputs.append(self._summary(output))
             if seen is not None and self._asks_variation:
                 calls.slots.append(put_variation(seen, self.ledger))
+            if self._sums is not None and "embedding" in node.operator and output.dim() > 1:
+                rows = output.detach().reshape(-1, output.shape[-1])
+                calls.rows.append(put_variation(rows, self.ledger))
             self._watch(calls, output)
 
     @property
@@ -240,7 +244,8 @@ class SignalRecorder:
                 known = [value for value in shares if value == value]
                 mean = sum(known) / len(known) if known else None
                 stats, gradient = self._pooled(calls.outputs), self._pooled(calls.gradients)
-                found[layer] = OutputSnapshot(stats, mean, gradient)
+                rows = max((float(self.ledger[slot][0]) for slot in calls.rows), default=0.0)
+                found[layer] = OutputSnapshot(stats, mean, gradient, rows > 0)
         return found
 
     @property

@@ -36,7 +36,7 @@ class Cut:
     ``edge`` is where a missing edge lies: the operation whose value goes on without its gradient,
     and its reader. ``dominates``: all that the output knows of the data goes through the cut;
     ``feeds``: a layer that is trained follows, so that what comes over the edge is no target to be
-    compared with.
+    compared with. ``rows``: of those of a table that were read, how many get a gradient.
     """
 
     layer: str
@@ -44,6 +44,7 @@ class Cut:
     edge: tuple[Node, Node] | None = None
     dominates: bool = False
     feeds: bool = False
+    rows: int = 0
 
     @property
     def severity(self) -> Severity:
@@ -76,6 +77,8 @@ def cuts(evidence: Evidence) -> list[Cut]:
             is_missing = all(gradient is None for gradient in gradients)
             judge = _missing if is_missing else _flat
             found[layer] = judge(evidence, layer, choices)
+        elif own and _trains_one_row(evidence, layer):
+            found[layer] = Cut(layer=layer, kind="padding", rows=1)
     return [cut for cut in found.values() if cut is not None]
 
 
@@ -227,6 +230,23 @@ def saw_padding(evidence: Evidence, layer: str) -> bool:
     is_table = any("embedding" in node.operator for node in calls_of(evidence, layer))
     outputs = (look.outputs.get(layer) for look in evidence.snapshots)
     return is_table and any(o is not None and o.gradient and o.gradient.rms for o in outputs)
+
+
+def _trains_one_row(evidence: Evidence, layer: str) -> bool:
+    """Whether of a table of which several rows were read, in every look a single one is trained.
+
+    A mask that is the wrong way round leaves the padding alone.
+    """
+    output, nodes = evidence.start.outputs.get(layer), calls_of(evidence, layer)
+    tables = [p for p in evidence.trainable(layer) if len(p.shape) == 2]
+    if output is None or not output.has_rows or len(tables) != 1:
+        return False
+    if not all("embedding" in node.operator for node in nodes):
+        # What ties a table to the output trains all of its rows.
+        return False
+    found = [look.parameters[tables[0].name].gradient for look in evidence.snapshots]
+    rows = [tables[0].shape[0] * (1 - each.zero_share) for each in found if each is not None]
+    return 0 < max(rows, default=0.0) < 1 + 1e-6
 
 
 def _saw_more(evidence: Evidence, layer: str) -> bool:

@@ -62,6 +62,16 @@ class Unreached:
             yield self._lost(lost)
 
     def _cut(self, found: list[Cut]) -> Finding:
+        if found[0].kind == "padding":
+            return self.rules[0].found(
+                self.name,
+                found[0].severity,
+                [cut.layer for cut in found if cut.kind == "padding"],
+                "rows of the table, beside that of a padding index, that get a gradient",
+                measured=found[0].rows,
+                limit=2,
+                cause=_told(found[0]),
+            )
         return self.rules[0].found(
             self.name,
             found[0].severity,
@@ -122,8 +132,8 @@ def _told(cut: Cut) -> str:
         ".tolist() or numpy()",
         "flat": "the layer takes part in the output, but its gradient is exactly zero in every "
         "step",
-        "padding": "of all that the table gives, a gradient comes back to the padding alone: a "
-        "mask hides what it should keep, and keeps what it should hide",
+        "padding": "of all that the table gives, a gradient comes back to a single row, as that of "
+        "the padding: a mask hides what it should keep, and keeps what it should hide",
     }[cut.kind]
 
 

@@ -84,11 +84,13 @@ class OutputSnapshot:
 
     ``variation`` is the share of the mean square of the layer's *input* that differs between
     samples (0 when all samples look the same to the layer, about 1 when they are unrelated).
+    ``has_rows``: at the start, it holds several rows of a table.
     """
 
     stats: TensorStats | None
     variation: float | None
     gradient: TensorStats | None = None
+    has_rows: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

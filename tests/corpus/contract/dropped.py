@@ -106,7 +106,7 @@ def marked():
     return x.masked_fill(torch.arange(LENGTH) >= length[:, None], 0), y
 
 
-def attending(hidden):
+def attending(hidden, padding=0):
     """A token of its own attends to itself and to the words, but those that ``hidden`` tells."""
 
     def run(m, x):
@@ -116,11 +116,23 @@ def attending(hidden):
         return m.head(read[:, 0])
 
     def make():
-        return Model(run, table=nn.Embedding(WORDS, 32, padding_idx=0),
+        return Model(run, table=nn.Embedding(WORDS, 32, padding_idx=padding),
                      attention=nn.MultiheadAttention(32, 4, batch_first=True),
                      query=nn.Parameter(torch.randn(32) / 5), head=nn.Linear(32, 2))  # fmt: skip
 
     return make
+
+
+def parted():
+    """Attention beside padding, over words with a kind that is the same for all of them."""
+
+    def run(m, x):
+        h = m.table(x) + m.kinds(torch.zeros_like(x))
+        hidden = (x == 0)[..., None]
+        return m.head(h.masked_fill(hidden, 0.0).sum(1) / (~hidden).sum(1))
+
+    return Model(run, table=nn.Embedding(WORDS, 32), kinds=nn.Embedding(2, 32),
+                 head=nn.Linear(32, 2))  # fmt: skip
 
 
 def factors(users, items):
@@ -202,6 +214,11 @@ CASES = [
     row("a table that saw padding alone", given(segmented, marked, **QUICK), PASS),
     row("a padding mask the wrong way round", given(attending(lambda x: x != 0), marked, **QUICK),
         BAD, SILENT),
+    row("the wrong way round, without a padding row", given(attending(lambda x: x != 0, None),
+        marked, **QUICK), BAD, SILENT),
+    row("a padding mask without a padding row", given(attending(lambda x: x == 0, None), marked,
+        **QUICK), PASS),
+    row("kinds of segments beside padding", given(parted, marked, **QUICK), PASS),
     row("a padding mask", given(attending(lambda x: x == 0), marked, **QUICK), PASS),
     row("two tables of zeros", given(factors(0, 0), ratings, nn.MSELoss(), **QUICK), FAIL, ZERO),
     row("one table of zeros", given(factors(0, 0.3), ratings, nn.MSELoss(), **QUICK), PASS),
