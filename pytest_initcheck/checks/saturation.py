@@ -34,6 +34,10 @@ _SOURCE = "Glorot, Bengio: Understanding the difficulty of training deep network
 ATTENTION = 0.5
 
 
+# What hands on the largest of several values.
+_CHOOSING = frozenset({"topk", "max", "amax", "sort", "kthvalue"})
+
+
 class Saturation:
     """Judges each unit by the slope of its own nonlinearity, relative to the steepest."""
 
@@ -80,7 +84,7 @@ class Saturation:
             limit="at least two units (warning where other paths lead round the softmax)",
             reference="by definition of softmax",
             quantity="values under a softmax that ends the model, or that follows a layer of one "
-            "unit; classes of a cross-entropy",
+            "unit, or the choice of one; classes of a cross-entropy",
             exempt="attention over a single position",
             severities=("error", "warning"),
             remedy="use a sigmoid (BCEWithLogitsLoss) for one output, or two outputs",
@@ -169,14 +173,21 @@ def _scores(evidence: Evidence, softmax: Node) -> list[str]:
     ]
 
 
-def _is_over_one_unit(evidence: Evidence, node: Node) -> bool:
-    """A softmax over one value that is the output, or the only unit of the layer before it.
+def _is_of_choice(evidence: Evidence, node: Node) -> bool:
+    """Whether the value is the largest of several, as a router's first choice is."""
+    before = [evidence.nodes[index] for index in node.inputs if index >= 0]
+    return any(source.operator in _CHOOSING and not source.selects for source in before)
 
-    Attention over a single position is neither.
+
+def _is_over_one_unit(evidence: Evidence, node: Node) -> bool:
+    """A softmax over one value that is the output, the only unit of the layer before it, or the
+    only one that was chosen from several.
+
+    Attention over a single position is none of these.
     """
     if "softmax" not in node.operator or node.width != 1:
         return False
-    if node.index in evidence.output_nodes:
+    if node.index in evidence.output_nodes or _is_of_choice(evidence, node):
         return True
     layers = producers(evidence, node)
     units = {

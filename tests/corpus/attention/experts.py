@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional
 
 from ..case import PASS, WARN
-from ..causes import LOAD, ONE_HEAD, ROUTER
+from ..causes import LOAD, ONE_HEAD, ONE_SOFTMAX, ROUTER
 from ..changes import at
 from ..nets import adam, built
 from .builders import row, sets
@@ -18,9 +18,9 @@ WIDTH, EXPERTS = 16, 6
 class Mixture(nn.Module):
     """Each token goes to the ``picked`` experts that its router likes most."""
 
-    def __init__(self, picked=2, *, bias=False):
+    def __init__(self, picked=2, *, bias=False, late=False):
         super().__init__()
-        self.picked = picked
+        self.picked, self.late = picked, late
         self.enter, self.norm = nn.Linear(WIDTH, WIDTH), nn.LayerNorm(WIDTH)
         self.router = nn.Linear(WIDTH, EXPERTS, bias=bias)
         nn.init.normal_(self.router.weight, std=0.02)
@@ -35,8 +35,12 @@ class Mixture(nn.Module):
     def forward(self, x):
         x = self.enter(x)
         tokens = self.norm(x).flatten(0, 1)
-        shares, chosen = self.router(tokens).softmax(-1).topk(self.picked, -1)
-        shares = shares / shares.sum(-1, keepdim=True) if self.picked > 1 else shares
+        scores = self.router(tokens)
+        shares, chosen = (scores if self.late else scores.softmax(-1)).topk(self.picked, -1)
+        if self.late:
+            shares = shares.softmax(-1)
+        elif self.picked > 1:
+            shares = shares / shares.sum(-1, keepdim=True)
         out = torch.zeros_like(tokens)
         for place, expert in enumerate(self.experts):
             token, rank = (chosen == place).nonzero(as_tuple=True)
@@ -108,6 +112,9 @@ CASES = [
     row("queries that start at zero", grouped(lambda model: model.query.weight.zero_()), PASS),
     row("mixture of two", mixture(), PASS),
     row("mixture of one", mixture(picked=1), PASS),
+    row("mixture of one, a softmax of the choice", mixture(picked=1, late=True), WARN,
+        ONE_SOFTMAX),
+    row("mixture of two, a softmax of the choice", mixture(late=True), PASS),
     row("mixture, torch's router",
         mixture(lambda model: model.router.reset_parameters()), PASS),
     row("mixture, a router from zero", mixture(lambda model: model.router.weight.zero_()), PASS),
