@@ -50,6 +50,26 @@ def ties_of(model: nn.Module) -> dict[str, str]:
     return {name: known for name, p in named if (known := first.setdefault(id(p), name)) != name}
 
 
+def copies_of(model: nn.Module) -> dict[str, str]:
+    """Frozen parameters, and buffers, that hold the values of a trained one, with its name."""
+    named = {name: tensor.detach() for name, (tensor, _) in tensors_of(model).items()}
+    trained = {name for name, p in model.named_parameters() if p.requires_grad}
+    by_shape: dict[tuple[int, ...], list[str]] = {}
+    for name in trained:
+        by_shape.setdefault(tuple(named[name].shape), []).append(name)
+    return {
+        name: other
+        for name, values in named.items()
+        if name not in trained and _varies(values)
+        for other in by_shape.get(tuple(values.shape), ())
+        if is_equal(values, named[other])
+    }
+
+
+def _varies(values: Tensor) -> bool:
+    return values.numel() >= _FEW and bool((values != values.reshape(-1)[0]).any())
+
+
 def missing_or_reshaped(a: nn.Module, b: nn.Module) -> Iterator[Unlike]:
     """Tensors that one of two models has and the other has not, or in another shape."""
     first, second = tensors_of(a), tensors_of(b)

@@ -118,7 +118,8 @@ def construction(factory: Callable[[], Any]) -> Construction:
     """Build a model, and record every write to its parameters and buffers.
 
     It is built as ``factory()`` would build it, from the same random numbers; nothing of the model
-    or of torch stays changed. Building takes up to twice as long.
+    or of torch stays changed, but that memory to which nothing wrote holds zeros, or some of them,
+    in place of what happened to lie there. Building takes up to twice as long, a small model more.
 
     Args:
         factory: builds and returns the model: a class, a function, a lambda.

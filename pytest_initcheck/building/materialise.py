@@ -18,6 +18,10 @@ Initialise = Callable[[nn.Module], object]
 _WHOLE = ("init_weights", "initialize_weights", "initialise_weights")
 # Whose methods initialise a layer of torch, and know nothing of what a model did to it.
 _LIBRARY = "torch."
+LAZY = (
+    "the model has lazy parameters, which have no shape before a first pass; let the factory give "
+    "the sizes, or make that pass"
+)
 # An integer that no initialiser writes, and that fits every integer dtype but the smallest.
 _POISON = 113
 
@@ -42,14 +46,14 @@ def poisoned(model: nn.Module) -> nn.Module:
     """The model in memory that holds what no initialiser writes: NaN, and 113 in integers.
 
     Raises:
-        InitcheckError: it has lazy parameters, which have no shape yet.
+        InitcheckError: it has lazy parameters, which have no shape yet, or has no `to_empty`.
     """
     if any(is_lazy(tensor) for tensor in (*model.parameters(), *model.buffers())):
-        raise InitcheckError(
-            "the model has lazy parameters, which have no shape before a first pass; let the "
-            "factory give the sizes, or make that pass"
-        )
-    model.to_empty(device="cpu")
+        raise InitcheckError(LAZY)
+    try:
+        model.to_empty(device="cpu")
+    except RuntimeError as error:
+        raise InitcheckError(f"the model cannot be given memory ({error})") from error
     with torch.no_grad():
         for tensor, _ in tensors_of(model).values():
             _poison(tensor)

@@ -9,11 +9,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from pytest_initcheck.building import materialise
 from pytest_initcheck.building.compare_tensors import (
     Unlike,
     common,
+    copies_of,
     differs_in_distribution,
     is_close,
     is_equal,
@@ -53,19 +55,10 @@ class Building:
     backend: str = "aot_eager"
     ranks: int = 2
 
-    def recorded(self) -> tuple[nn.Module, frozenset[str]]:
-        """The model from the first seed, and the names of what holds a draw in it.
-
-        Raises:
-            InitcheckError: the factory is none, or returns no ``nn.Module`` with values.
-        """
-        model, facts = self._recorded()
-        return model, frozenset(built.name for built in facts.tensors if built.keeps_draw)
-
     def reference(self) -> Reference:
         """The model, what is a matter of chance in it (drawn, or other from another seed), what
         has all its values, and which of its tensors code outside of torch wrote, in words."""
-        model, facts = self._recorded()
+        model, facts = self.recorded()
         drawn = {built.name for built in facts.tensors if built.is_drawn}
         other = common(model, self.model(1))
         drawn |= {name for name, _, one, fresh in other if not is_equal(one, fresh)}
@@ -73,9 +66,16 @@ class Building:
         whole = frozenset(built.name for built in facts.tensors if not built.unwritten)
         return Reference(model=model, drawn=frozenset(drawn), whole=whole, stories=stories)
 
-    def _recorded(self) -> tuple[nn.Module, ConstructionFacts]:
+    def recorded(self) -> tuple[nn.Module, ConstructionFacts]:
+        """The model from the first seed, and how it was built.
+
+        Raises:
+            InitcheckError: the factory is none, or returns no ``nn.Module`` with values.
+        """
         seed_all(self.seed)
         model, facts = recorded(self.factory)
+        if any(is_lazy(tensor) for tensor in (*model.parameters(), *model.buffers())):
+            raise InitcheckError(materialise.LAZY)
         for name, (tensor, kind) in tensors_of(model).items():
             if tensor.is_meta:
                 raise InitcheckError(
@@ -84,19 +84,35 @@ class Building:
                 )
         return model, facts
 
-    def model(self, step: int = 0) -> nn.Module:
-        """The model from the first seed, or one so many seeds further, without a record."""
+    def model(self, step: int = 0, place: str = "") -> nn.Module:
+        """The model from the first seed, or one so many seeds further, without a record.
+
+        Raises:
+            InitcheckError: the factory does not work at that ``place``, "in bfloat16".
+        """
         seed_all(self.seed + step)
-        model: nn.Module = self.factory()
+        try:
+            model: nn.Module = self.factory()
+        except (NotImplementedError, RuntimeError, TypeError, ValueError) as error:
+            if not place:
+                raise
+            raise InitcheckError(
+                f"the factory cannot build its model {place} ({type(error).__name__}: {error})"
+            ) from error
         return model
 
 
 def twice(building: Building) -> Iterator[Unlike]:
     """One seed, one model; another seed, another one."""
-    (first, drawn), again, other = building.recorded(), building.model(), building.model(1)
+    (first, facts), again, other = building.recorded(), building.model(), building.model(1)
+    drawn = frozenset(built.name for built in facts.tensors if built.keeps_draw)
+    unwritten = {built.name: built.unwritten for built in facts.tensors if built.unwritten}
     yield from missing_or_reshaped(first, again)
     for name, kind, one, same in common(first, again):
-        if not is_equal(one, same):
+        if name in unwritten:
+            why = f"{_share(unwritten[name])} of it never written: two builds are equal by accident"
+            yield Unlike(name=name, kind=kind, why=why)
+        elif not is_equal(one, same):
             yield Unlike(name=name, kind=kind, why=f"two builds from seed {building.seed} differ")
     for name, kind, one, fresh in common(first, other):
         is_fixed = name in drawn and kind == "parameter" and one.numel() > 1
@@ -124,7 +140,7 @@ def on_device(building: Building) -> Iterator[Unlike]:
     device = torch.device(building.device or _accelerator())
     eager = building.reference()
     with device:
-        model = building.model(1)
+        model = building.model(1, f"on {device}")
     yield from _alike(eager, model, unit=_ROUNDING)
 
 
@@ -132,7 +148,7 @@ def in_dtype(building: Building) -> Iterator[Unlike]:
     """Built in float32, and with another dtype as the default."""
     eager = building.reference()
     with _default_dtype(building.dtype):
-        model = building.model(1)
+        model = building.model(1, f"in {str(building.dtype).removeprefix('torch.')}")
     yield from _alike(eager, model, unit=2 * torch.finfo(building.dtype).eps)
 
 
@@ -163,7 +179,12 @@ def compiled(building: Building) -> Iterator[Unlike]:
         raise InitcheckError("how='compile' compares outputs; pass batch=, what the model takes")
     model = building.recorded()[0].eval()
     before = {name: tensor.detach().clone() for name, (tensor, _) in tensors_of(model).items()}
-    faster = torch.compile(model, backend=building.backend)
+    # What was compiled of models of the same classes would serve for this one, its hooks left out.
+    torch.compiler.reset()
+    try:
+        faster = torch.compile(model, backend=building.backend)
+    except RuntimeError as error:
+        raise InitcheckError(f"torch.compile does not take this model ({error})") from error
     yield from _outputs(model, faster, building, unit=_ROUNDING)
     for name, (tensor, kind) in tensors_of(model).items():
         if not is_equal(tensor.detach(), before[name]):
@@ -175,18 +196,32 @@ def _alike(
 ) -> Iterator[Unlike]:
     yield from missing_or_reshaped(eager.model, model)
     pairs = list(common(eager.model, model))
+    frozen = copies_of(eager.model)
     for name, kind, one, other in pairs:
         left = float(materialise.is_poisoned(other).float().mean()) if poison and one.numel() else 0
         if left and not bool(materialise.is_poisoned(one).any()):
-            share = "all" if left >= 1 else f"{100 * left:.3g} %"
-            why = f"{share} of it never written: {poison}"
+            why = f"{_share(left)} of it never written: {poison}"
         else:
             is_drawn = name in eager.drawn
             why = _why(name, one, other, is_drawn=is_drawn, unit=unit, count=len(pairs))
+        if not why and name in frozen:
+            why = _parted(frozen[name], other, model)
         if why:
             built = eager.stories.get(name, "")
             why = f"{why} (built at once it is {built})" if built else why
             yield Unlike(name=name, kind=kind, why=why)
+
+
+def _parted(original: str, copy: Tensor, model: nn.Module) -> str:
+    """A frozen copy that is none here: nothing brings it back, as a training would not."""
+    found = tensors_of(model).get(original)
+    if found is None or found[0].shape != copy.shape or is_equal(found[0].detach(), copy):
+        return ""
+    return f"built at once it is a copy of {original}, and here it is not"
+
+
+def _share(part: float) -> str:
+    return "all" if part >= 1 else f"{100 * part:.3g} %"
 
 
 def _why(name: str, one: Tensor, other: Tensor, *, is_drawn: bool, unit: float, count: int) -> str:

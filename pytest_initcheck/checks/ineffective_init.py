@@ -90,7 +90,7 @@ def _was_drawn(evidence: Evidence, layer: str) -> bool:
     """Whether a row of the table may have been: False where it is known to have been loaded."""
     facts = evidence.construction
     tables = [b for b in facts.of_layer(layer) if b.is_known] if facts else []
-    return not tables or any(built.is_drawn or built.unwritten for built in tables)
+    return not tables or any(b.is_drawn or b.is_unseen or b.unwritten for b in tables)
 
 
 def _mended(form: str, layers: Sequence[str]) -> Remedy:

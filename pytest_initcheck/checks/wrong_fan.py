@@ -63,8 +63,9 @@ class WrongFan:
             follows=frozenset({"IC101", "IC104", "IC111", "IC501"}),
             quantity="standard deviation that was drawn over the one that the layer's fan gives",
             exempt="defaults of torch's own modules; weights whose standard deviation is another "
-            "by the end; where a normalisation takes the scale back; fan-out that was asked for; "
-            "groups (IC106); a standard deviation that weights of other fans have as well",
+            "by the end; where a normalisation takes the scale back; fan-out that was asked for, "
+            "or computed by hand for a convolution; groups (IC106); a standard deviation that "
+            "weights of other fans have as well",
             severities=("error", "warning"),
             remedy="hand the initialiser the weight as (out, in): "
             "torch.nn.init.kaiming_uniform_(weight.T), and each matrix of a stack by itself",
@@ -146,8 +147,11 @@ def _by_values(
     """A standard deviation that is the other fan's, and no one's of its own.
 
     Fan-out on purpose cannot be told from it: without a ledger, and a line that says so, only of
-    weights stored (in, out), of which the initialisers of torch take the wrong one.
+    weights stored (in, out), of which the initialisers of torch take the wrong one. Of kernels it
+    is a convention (He et al.: "either suffices"), and they are not stored otherwise.
     """
+    if built is not None and built.fans and len(parameter.shape) > 2 and parameter.axis == 0:
+        return None
     stats = evidence.start.parameters[parameter.name].stats
     is_asked = not built.effective[0].is_default if built and built.effective else True
     is_odd = built is not None or parameter.axis != 0

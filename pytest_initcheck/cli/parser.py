@@ -78,6 +78,12 @@ def parse_arguments(argv: list[str]) -> argparse.Namespace:
     words = [word for word in argv[:2] if not word.startswith("-")]
     if words == ["baselines", "regenerate"]:
         return _regenerate(argv[2:])
+    if words[:1] == ["mutate"] and "--" in argv:
+        # argparse takes no more words once options stood between them.
+        at = argv.index("--")
+        arguments = build_parser().parse_args(argv[:at])
+        arguments.pytest += argv[at + 1 :]
+        return arguments
     return build_parser().parse_args(argv)
 
 

@@ -108,6 +108,11 @@ class Built:
         """Whether code outside of torch chose what the tensor holds."""
         return any(not write.is_default for write in self.effective)
 
+    @cached_property
+    def is_unseen(self) -> bool:
+        """Whether something of it was written past torch, so that its values alone tell of it."""
+        return any(write.is_unseen for write in self.effective)
+
     @property
     def is_drawn(self) -> bool:
         """Whether random numbers went into what it holds."""
@@ -146,8 +151,9 @@ class ConstructionFacts:
         return ConstructionFacts(tensors=tuple(kept), odd_buffers=self.odd_buffers)
 
     def of(self, name: str) -> Built | None:
-        """The tensor of a name, where its writes were recorded."""
-        return next((b for b in self.tensors if b.name == name and b.is_known), None)
+        """The tensor of a name, where all its writes were recorded."""
+        known = (b for b in self.tensors if b.is_known and not b.is_unseen)
+        return next((b for b in known if b.name == name), None)
 
     def of_layer(self, layer: str) -> tuple[Built, ...]:
         """The tensors that a module holds itself, or that its parametrisations hold for it.

@@ -15,6 +15,8 @@ _CHANGES = {
     "sub": ("subtracted from", "other"), "clamp": ("clamped", ""), "clip": ("clamped", ""),
     "round": ("rounded", ""), "erfinv": ("passed through erfinv", ""),
 }  # fmt: skip
+# The call of a write that no operator of torch made.
+UNSEEN = "something outside of torch"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +32,8 @@ class Write:
     the writes of the whole construction; ``law`` is the initialiser of torch.nn.init with a gain
     and a fan that drew, if one did. Where ``call`` is an initialiser of somebody's own, ``inner``
     is what it had torch do, with ``inner_arguments``, and ``steps`` the operators that it ran on
-    the tensor after that.
+    the tensor after that. `UNSEEN` as ``call`` stands for all that was written past torch: no line
+    is known of it, and nothing of what it wrote.
     """
 
     call: str
@@ -58,6 +61,11 @@ class Write:
     def where(self) -> str:
         """ "models.py:41", without the folders; empty where no such frame is known."""
         return f"{os.path.basename(self.file)}:{self.line}" if self.file else ""
+
+    @property
+    def is_unseen(self) -> bool:
+        """Whether it was written past torch, by NumPy, C, or another thread or process."""
+        return self.call == UNSEEN
 
     def number(self, name: str) -> float | None:
         """The number that torch got as an argument; None where it was none, or was not told."""

@@ -20,6 +20,7 @@ from pytest_initcheck.evidence.construction import Built, ConstructionFacts, Dra
 from pytest_initcheck.evidence.write import Write, in_effect
 from pytest_initcheck.ledger.connections import fans_of
 from pytest_initcheck.ledger.draws import draws_of, twins_of
+from pytest_initcheck.ledger.events import WriteEvent
 from pytest_initcheck.ledger.odd_buffers import buffer_role, odd_buffers
 from pytest_initcheck.ledger.recorder import Recorder
 from pytest_initcheck.ledger.storages import Memory, key_of
@@ -55,7 +56,7 @@ def build(factory: Callable[[], Any]) -> tuple[Any, ConstructionFacts]:
             raise
     if not isinstance(model, nn.Module):
         return model, ConstructionFacts()
-    tensors = tuple(_built(model, recorder.memories, _places(registered)))
+    tensors = tuple(_built(model, recorder, _places(registered)))
     return model, ConstructionFacts(tensors=tensors, odd_buffers=odd_buffers(model))
 
 
@@ -164,8 +165,9 @@ class _Held:
         )
 
 
-def _built(model: nn.Module, memories: dict[int, Memory], places: Places) -> Iterator[Built]:
-    found = list(_held(model, memories))
+def _built(model: nn.Module, recorder: Recorder, places: Places) -> Iterator[Built]:
+    memories = recorder.memories
+    found = list(_held(model, recorder))
     numbers = {held.key for held in found}
     lost = _lost(memories, numbers)
     draws, twins = _draws(found)
@@ -183,10 +185,12 @@ def _built(model: nn.Module, memories: dict[int, Memory], places: Places) -> Ite
         yield held.built(draws.get(place), **more)
 
 
-def _held(model: nn.Module, memories: dict[int, Memory]) -> Iterator[_Held]:
+def _held(model: nn.Module, recorder: Recorder) -> Iterator[_Held]:
     for layer, module, name, tensor, is_parameter in _tensors(model):
         key = key_of(tensor)
-        memory = memories.get(key)
+        memory = recorder.memories.get(key)
+        if memory:
+            memory.tell_unseen(local(tensor), recorder.count + 1)
         yield _Held(
             layer=layer,
             module=module,
@@ -255,14 +259,20 @@ def _lost(memories: dict[int, Memory], held: set[int]) -> dict[int, list[Write]]
         fresh = (memory.sources if memory else set()) - useful
         useful |= fresh
         waiting += fresh
+    # What is copied from the model, as to memory that processes share, was not drawn for it.
+    orders = {w.order for key in held if key in memories for w in memories[key].writes}
     found: dict[int, list[Write]] = {}
     for key, memory in memories.items():
         later = memory.writes[1:]
-        draws = [w for w in later if w.replaces and w.draws and not w.is_default]
+        draws = [w for w in later if _is_own_draw(w) and w.copied not in orders]
         if key not in useful and draws:
             for source in memory.sources & held:
                 found.setdefault(source, []).extend(event.write() for event in draws)
     return found
+
+
+def _is_own_draw(write: WriteEvent) -> bool:
+    return write.replaces and write.draws and not write.is_default
 
 
 def _replaced(gone: list[int], memories: dict[int, Memory]) -> Iterator[Write]:

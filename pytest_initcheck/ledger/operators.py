@@ -45,13 +45,21 @@ _BY_SHAPE = frozenset(
         "zeros_like",
     }
 )  # fmt: skip
+# They write to what their schema does not name: running statistics, and what processes exchange.
+_TRACKING = frozenset(
+    {"native_batch_norm", "batch_norm_update_stats", "cudnn_batch_norm", "miopen_batch_norm"}
+)
+_TRACKED = frozenset({"running_mean", "running_var"})
+_COLLECTIVE = "c10d::"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Effect:
     """``written`` are the places and names of the arguments that it writes to; ``makes``: a result
     has memory of its own, which is ``is_empty`` or has values; ``reads``: these depend on tensors
-    among the arguments, others than those that it writes to; ``is_view``: it does none of that."""
+    among the arguments, others than those that it writes to; ``is_view``: it does none of that.
+    ``is_later``: what it writes may come after it has returned; ``training``: the place of the
+    argument without which it does not write, -1 where there is none."""
 
     name: str
     written: tuple[tuple[int, str], ...]
@@ -63,6 +71,8 @@ class Effect:
     discrete: bool
     arguments: tuple[str, ...]
     is_view: bool
+    is_later: bool = False
+    training: int = -1
 
 
 # By number, since the hash of an operator is computed anew each time; it is held, so that no number
@@ -81,16 +91,20 @@ def effect(operator: Any) -> Effect:
 def _effect(operator: Any) -> Effect:
     schema = operator._schema
     name = schema.name.split("::")[-1]
+    is_collective = schema.name.startswith(_COLLECTIVE) and name.endswith("_")
     written = tuple(
         (place, argument.name)
         for place, argument in enumerate(schema.arguments)
-        if argument.alias_info is not None and argument.alias_info.is_write
+        if (argument.alias_info is not None and argument.alias_info.is_write)
+        or (argument.alias_info is None and name in _TRACKING and argument.name in _TRACKED)
+        or (is_collective and place == 0)
     )
     takes = any(
         "Tensor" in str(argument.type)
         and (argument.alias_info is None or not argument.alias_info.is_write)
         for argument in schema.arguments
     )
+    arguments = tuple(argument.name for argument in schema.arguments)
     is_out = any(argument == "out" for _, argument in written)
     makes = name == "lift_fresh" or any(result.alias_info is None for result in schema.returns)
     return Effect(
@@ -99,9 +113,11 @@ def _effect(operator: Any) -> Effect:
         makes=makes,
         is_empty=name in _EMPTY,
         reads=takes and name not in _BY_SHAPE | _EMPTY,
-        replaces=is_out or name in _REPLACING,
+        replaces=is_out or name in _REPLACING or (is_collective and "reduce" not in name),
         draws=name in _DRAWING,
         discrete=name in _DISCRETE,
-        arguments=tuple(argument.name for argument in schema.arguments),
+        arguments=arguments,
         is_view=not (written or makes),
+        is_later=is_collective,
+        training=arguments.index("training") if {"training", *_TRACKED} <= set(arguments) else -1,
     )

@@ -14,6 +14,7 @@ from pytest_initcheck.ledger.events import SIMPLE, WriteEvent
 from pytest_initcheck.ledger.frames import note_caller
 from pytest_initcheck.ledger.operators import Effect, effect
 from pytest_initcheck.ledger.storages import PARTS, Memory, Numbers, key_of
+from pytest_initcheck.ledger.unseen import mark, trace_of
 from pytest_initcheck.ranks.dtensors import local
 
 Arguments = tuple[Any, ...]
@@ -30,7 +31,7 @@ class Recorder(TorchDispatchMode):
         super().__init__()  # type: ignore[no-untyped-call]
         self.memories: dict[int, Memory] = {}
         self.numbers = Numbers()
-        self._count = 0
+        self.count = 0
         self._call: FrameType | None = None
 
     @classmethod
@@ -55,7 +56,7 @@ class Recorder(TorchDispatchMode):
         kwargs = kwargs or _NO_KEYWORDS
         frame = sys._getframe(1)
         if does.written:
-            for place, name in does.written:
+            for place, name in () if _is_at_rest(does, args) else does.written:
                 given = args[place] if place < len(args) else kwargs.get(name)
                 if isinstance(given, Tensor):
                     self._note(does, given, args, kwargs, frame)
@@ -89,18 +90,20 @@ class Recorder(TorchDispatchMode):
             return
         memory = self._begin(key, made, is_written=not does.is_empty, is_known=True)
         if does.is_empty:
+            memory.is_marked = mark(local(made))
             return
         before: list[Memory] = []
-        origins = self._sources(does, args, kwargs) if does.reads else []
+        origins = self._sources(args, kwargs) if does.reads else []
         if origins:
-            memory.sources = frozenset([source for source, _ in origins])
-            memory.is_written = not any(_is_garbage(origin) for _, origin in origins)
-            before = [origin for _, origin in origins if origin.writes]
-        if does.name in _CARRYING and len(before) == 1:
+            memory.sources = frozenset([source.key for source in origins])
+            memory.is_written = not any(_is_garbage(source.memory) for source in origins)
+            before = [source.memory for source in origins if source.memory.writes]
+        memory.trace = trace_of(made)
+        if does.name in _CARRYING and len(before) == 1 and not origins[0].is_set:
             memory.writes = list(before[0].writes)
             return
         event = self._event(does, args, kwargs, key, made, frame)
-        _inherit(event, before)
+        _inherit(event, origins)
         if len(before) == 1:
             chain = f"{before[0].writes[-1].call} → {event.call}"
             if event.inner[0] == event.call:
@@ -123,16 +126,18 @@ class Recorder(TorchDispatchMode):
             return
         event = self._event(does, args, kwargs, key, tensor, frame)
         event.replaces = does.replaces
+        memory.trace = () if does.is_later else trace_of(tensor)
         if size < memory.bytes:
             event.share = size / memory.bytes
         before: list[Memory] = []
         if does.reads:
-            origins = [pair for pair in self._sources(does, args, kwargs) if pair[0] != key]
-            memory.sources |= {source for source, _ in origins}
-            before = [origin for _, origin in origins]
-            _inherit(event, before)
+            sources = self._sources(args, kwargs)
+            origins = [source for source in sources if source.key != key]
+            memory.sources |= {source.key for source in origins}
+            before = [source.memory for source in origins]
+            _inherit(event, origins)
             if does.replaces and _reads_itself(key, args, kwargs):
-                _inherit(event, [memory])
+                _inherit(event, sources)
                 event.replaces = event.share < 1
             elif does.name == "copy_" and event.share >= 1 and len(before) == 1:
                 writes = before[0].writes
@@ -143,6 +148,13 @@ class Recorder(TorchDispatchMode):
             memory.cover(tensor, event.share)
         elif _chooses(does, kwargs) and not (memory.is_written or any(map(_is_garbage, before))):
             memory.cover_part(tensor, does.name, args)
+        elif does.name == "resize_":
+            memory.grow(tensor)
+        elif not memory.is_written:
+            # What is computed of marks is none.
+            memory.is_marked = False
+        if event.replaces and not event.draws:
+            memory.patched = 0 if event.share >= 1 else memory.patched + size
         _append(memory, event)
 
     def _event(
@@ -155,9 +167,9 @@ class Recorder(TorchDispatchMode):
         frame: FrameType,
     ) -> WriteEvent:
         """Who wrote, and what the operator itself says of random numbers."""
-        self._count += 1
+        self.count += 1
         own = [pair for pair in zip(does.arguments, args, strict=False) if type(pair[1]) in SIMPLE]
-        event = WriteEvent(does.name, self._count)
+        event = WriteEvent(does.name, self.count)
         call = note_caller(event, key, tensor, [*own, *kwargs.items()] if kwargs else own, frame)
         if call is not None:
             # It is held until the next one, so that its number is not given again in between.
@@ -167,9 +179,24 @@ class Recorder(TorchDispatchMode):
             event.draws, event.discrete = does.draws, does.discrete
         return event
 
-    def _sources(self, does: Effect, args: Arguments, kwargs: Keywords) -> list[tuple[int, Memory]]:
-        found = {key_of(tensor) for tensor in _tensors((*args, *kwargs.values()))}
-        return [(key, self.memories[key]) for key in found if key in self.memories]
+    def _sources(self, args: Arguments, kwargs: Keywords) -> list[_Source]:
+        sizes: dict[int, int] = {}
+        for tensor in _tensors((*args, *kwargs.values())):
+            key = key_of(tensor)
+            if key in self.memories:
+                sizes[key] = max(sizes.get(key, 0), tensor.nbytes)
+        return [_Source(key, self.memories[key], size) for key, size in sizes.items()]
+
+
+class _Source:
+    """A memory that is read, and whether what is read of it may be what was ``is_set`` there, after
+    the draw."""
+
+    __slots__ = ("is_set", "key", "memory")
+
+    def __init__(self, key: int, memory: Memory, size: int) -> None:
+        self.key, self.memory = key, memory
+        self.is_set = 0 < size <= memory.patched
 
 
 def _chooses(does: Effect, kwargs: Keywords) -> bool:
@@ -177,15 +204,20 @@ def _chooses(does: Effect, kwargs: Keywords) -> bool:
     return does.name in PARTS and "reduce" not in kwargs
 
 
+def _is_at_rest(does: Effect, args: Arguments) -> bool:
+    """Whether a normalisation leaves its running statistics alone, as it does in evaluation."""
+    return 0 <= does.training < len(args) and not args[does.training]
+
+
 def _reads_itself(key: int, args: Arguments, kwargs: Keywords) -> bool:
     """Whether the memory that is written to is read as well, as by out=w of torch.add(w, 1)."""
     return sum(key_of(tensor) == key for tensor in _tensors((*args, *kwargs.values()))) > 1
 
 
-def _inherit(event: WriteEvent, origins: list[Memory]) -> None:
+def _inherit(event: WriteEvent, origins: list[_Source]) -> None:
     """Whether random numbers went into it by what it was made of, and few different ones."""
     for origin in origins:
-        for write in origin.writes:
+        for write in () if origin.is_set else origin.memory.writes:
             event.draws = event.draws or write.draws
             event.discrete = event.discrete or write.discrete
 

@@ -9,7 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pytest_initcheck.evidence.write import UNSEEN
 from pytest_initcheck.ledger.events import WriteEvent
+from pytest_initcheck.ledger.unseen import Trace, changed, unmarked
 from pytest_initcheck.ranks.dtensors import local
 
 
@@ -67,7 +69,10 @@ class Memory:
     """One storage while a model is built, of so many ``bytes``.
 
     ``sources`` are the numbers of those that it was computed from; ``is_known`` is False where it
-    was made before, or beside, what is recorded.
+    was made before, or beside, what is recorded. ``is_marked`` and ``trace`` are of `unseen`: what
+    nothing wrote to holds the mark, and what the last write left; ``unseen`` is the share of what
+    no operator wrote that something else did. ``patched`` are the bytes of the parts that were set
+    since it was last written whole, and not drawn.
     """
 
     bytes: int = 0
@@ -77,6 +82,10 @@ class Memory:
     sources: frozenset[int] = frozenset()
     frame: int = 0
     mask: Tensor | None = None
+    is_marked: bool = False
+    trace: Trace = ()
+    patched: int = 0
+    unseen: float = 0.0
 
     def cover(self, tensor: Tensor, share: float) -> None:
         """What the view, such a share of the memory, shows has been written."""
@@ -86,6 +95,45 @@ class Memory:
             self.is_written = True
             return
         self._note(tensor, lambda view: view.fill_(True))
+
+    def grow(self, tensor: Tensor) -> None:
+        """The memory has become larger than it was: what was added holds nothing."""
+        size = tensor.untyped_storage().nbytes()
+        if size > self.bytes:
+            before, known = self.mask, self.bytes // tensor.element_size()
+            self.mask = torch.zeros(_elements(tensor), dtype=torch.bool, device=tensor.device)
+            self.mask[:known] = before[:known] if before is not None else self.is_written
+            self.bytes, self.is_written, self.is_marked = size, False, False
+
+    def tell_unseen(self, tensor: Tensor, order: int) -> None:
+        """Add what was written to it past torch, as the last of its writes."""
+        if self.is_marked and not self.is_written:
+            share = self._unseen(tensor)
+        else:
+            share = changed(self.trace, tensor)
+            self.is_written |= share >= 1
+        self.is_marked, self.trace = False, ()
+        if share:
+            event = WriteEvent(UNSEEN, order)
+            event.share = share
+            self.writes.append(event)
+
+    def _unseen(self, tensor: Tensor) -> float:
+        """The share of it that something else wrote; what did so is no garbage."""
+        look = unmarked(tensor, self.mask)
+        if not bool(look.is_written.any()):
+            return 0.0
+        free = 1.0 if self.mask is None else 1 - float(self.mask.float().mean())
+        share = float(look.is_written.float().mean())
+        if share >= 1:
+            self.is_written = True
+        elif look.is_whole:
+            if self.mask is None:
+                self.mask = torch.zeros(_elements(tensor), dtype=torch.bool)
+            self.mask[look.elements[look.is_written]] = True
+        else:
+            self.unseen = share
+        return share * free
 
     def cover_part(self, tensor: Tensor, name: str, args: Sequence[Any]) -> None:
         """Those elements of the view have been written that one of `PARTS` chooses."""
@@ -101,16 +149,17 @@ class Memory:
     def spoil(self, share: float) -> None:
         """A view, such a share of the memory, was overwritten by what nothing wrote to."""
         if share >= 1:
-            self.is_written, self.mask = False, None
+            self.is_written, self.mask, self.is_marked = False, None, False
 
     def unwritten(self, tensor: Tensor) -> float:
         """The share of a view's elements that nothing wrote to."""
         if self.is_written or not tensor.numel():
             return 0.0
+        seen = 1.0 - self.unseen
         if self.mask is None:
-            return 1.0
+            return seen
         view = self.mask.as_strided(tensor.size(), tensor.stride(), tensor.storage_offset())
-        return 1.0 - float(view.float().mean())
+        return (1.0 - float(view.float().mean())) * seen
 
 
 def _elements(tensor: Tensor) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 
 import numpy as np
@@ -382,3 +383,66 @@ class Bare(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(3, 3))
+
+
+class Target(zoo.Net):
+    """Holds a copy of what it trains, frozen or trained as well."""
+
+    is_frozen = True
+
+    def build(self):
+        self.target = copy.deepcopy(self.first).requires_grad_(not self.is_frozen)
+
+
+class Copied(Target):
+    is_frozen = False
+
+
+def test_a_frozen_copy_is_one_however_it_is_built():
+    text = differences(Target, "meta")
+
+    assert "parameter target.weight: built at once it is a copy of first.weight" in text
+    assert_same_start(Copied, "meta")
+
+
+@pytest.mark.parametrize("how", ["twice", "state_dict", "compile", "dtype"])
+def test_lazy_layers_have_nothing_to_compare(how):
+    with pytest.raises(InitcheckError, match="lazy parameters"):
+        assert_same_start(lambda: nn.LazyLinear(4), how, batch=torch.ones(2, 3))
+
+
+def test_memory_that_is_equal_by_accident():
+    text = differences(lambda: nn.utils.skip_init(nn.Linear, 2, 2), "twice")
+    assert "parameter weight: all of it never written: two builds are equal by accident" in text
+
+
+def refused(factory, how):
+    with pytest.raises(InitcheckError) as caught:
+        assert_same_start(factory, how, batch=torch.ones(2, 3))
+    assert not isinstance(caught.value, InitcheckFailure)
+    return str(caught.value)
+
+
+def test_a_factory_that_does_not_work_there_is_refused():
+    def orthogonal():
+        layer = nn.Linear(3, 3)
+        nn.init.orthogonal_(layer.weight)
+        return layer
+
+    def scripted():
+        return torch.jit.script(nn.Linear(3, 3))
+
+    assert "cannot build its model in bfloat16" in refused(orthogonal, "dtype")
+    assert "cannot be given memory" in refused(scripted, "meta")
+    assert "torch.compile does not take this model" in refused(scripted, "compile")
+
+
+def test_hooks_are_compiled_although_the_same_classes_were_without():
+    def hooked():
+        model = nn.Sequential(nn.Linear(3, 3), nn.ReLU())
+        model[0].register_forward_hook(lambda *call: call[-1] * 2)
+        return model
+
+    batch = torch.ones(2, 3)
+    for factory in (lambda: nn.Sequential(nn.Linear(3, 3), nn.ReLU()), hooked):
+        assert_same_start(factory, "compile", batch=batch)

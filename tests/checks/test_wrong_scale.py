@@ -85,7 +85,18 @@ SOUND_FANS = {
     ),
     "Xavier": lambda: drawn_as(lambda w: nn.init.xavier_uniform_(w.t())),
     "torch's default": lambda: transposed(None),
+    "fan-out by hand, of kernels": lambda: convolved(),
 }
+
+
+def convolved():
+    """Squeeze and excite, as a published initialiser draws both: by what they write."""
+    layers = nn.Conv2d(64, 8, 1), nn.Conv2d(8, 64, 1)
+    for layer in layers:
+        nn.init.normal_(layer.weight, std=math.sqrt(2 / layer.out_channels))
+    squeeze, excite = layers
+    return nn.Sequential(nn.Unflatten(1, (64, 2, 2)), squeeze, nn.ReLU(), excite, nn.Flatten(),
+                         nn.Linear(256, 4))  # fmt: skip
 
 
 def drawn_as(draw):
@@ -104,7 +115,7 @@ def transposed(draw):
 
 
 def batch_of(name):
-    return labelled(256, 4) if "transposed conv" in name or "default" in name else BATCH
+    return labelled(256, 4) if "conv" in name or "default" in name or "kernels" in name else BATCH
 
 
 @pytest.mark.parametrize("name", FANS)

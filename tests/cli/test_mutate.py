@@ -84,6 +84,13 @@ def test_too_few_that_are_noticed_end_with_1(mutate):
     assert "tests that notice none of them: 1 of 1" in out
 
 
+def test_options_may_stand_between_the_tests_and_what_goes_to_pytest(mutate):
+    status, out, _ = mutate("test_it.py", "--fault", "nan", "--", "-k", "start or shape")
+
+    assert status == 0
+    assert "nan    2 models    1 test" in out
+
+
 def test_without_a_test_that_passes_there_is_nothing_to_ask(mutate):
     status, _, err = mutate("--", "test_it.py", "-k", "anyway")
 
