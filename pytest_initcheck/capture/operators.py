@@ -43,6 +43,23 @@ def name_of(func: Any, args: tuple[Any, ...]) -> str:
     return "rsqrt" if isinstance(exponent, float) and exponent == -0.5 else name
 
 
+def less_defaults(func: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The arguments without those at the end that are what is taken where none are given.
+
+    The dispatcher leaves them out itself, but for those before a tensor that is not there.
+    """
+    if not args or args[-1] is not None:
+        return args
+    known, count = func._schema.arguments, len(args)
+    while count and not isinstance(args[count - 1], Tensor):
+        if not known[count - 1].has_default_value():
+            break
+        if args[count - 1] != known[count - 1].default_value:
+            break
+        count -= 1
+    return args[:count]
+
+
 def is_selection(tensor: Tensor) -> bool:
     return not (tensor.is_floating_point() or tensor.is_complex())
 

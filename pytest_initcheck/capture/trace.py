@@ -28,6 +28,7 @@ from pytest_initcheck.capture.operators import (
     axis_of,
     flat_tensors,
     is_selection,
+    less_defaults,
     name_of,
     parts_read,
     storage_key,
@@ -350,7 +351,7 @@ class Tracer(OperatorMode):
             axis=axis_of(call.operator, call.args),
             shut_off=not torch.is_grad_enabled(),
             reads=parts_read(call.tensors, call.sources),
-            constants=constants(call.args, call.options),
+            constants=constants(less_defaults(call.func, call.args), call.options),
         )
         self.nodes.append(node)
         is_data = is_layer or any(origin.is_data for origin in call.data)
