@@ -33,7 +33,8 @@ class AutogradGraph:
     def settle(self) -> None:
         """Read what autograd made of the operations that were noted since."""
         for node, made in self._pending:
-            for function in {tensor.grad_fn for tensor in made}:
+            functions = [tensor.grad_fn for tensor in made]
+            for function in functions if len(functions) < 2 else {*functions}:
                 if function is not None:
                     self._nodes.setdefault(function, []).append(node)
         self._pending.clear()

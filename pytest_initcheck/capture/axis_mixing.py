@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.multiprocessing.reductions import StorageWeakRef
 
 from pytest_initcheck.capture.axis_crossing import crossing
 from pytest_initcheck.capture.axis_layout import (
@@ -26,24 +25,29 @@ from pytest_initcheck.capture.axis_layout import (
 from pytest_initcheck.capture.axis_readers import mixed_in, reads
 from pytest_initcheck.capture.axis_rules import VIEWS, AxisCall, made
 from pytest_initcheck.capture.axis_weights import turned_weights
-from pytest_initcheck.capture.modes import Arguments, OperatorMode, Options
-from pytest_initcheck.capture.operators import flat_tensors, storage_key, tensors_among
+from pytest_initcheck.capture.modes import Arguments, Options
+from pytest_initcheck.capture.operators import (
+    Storages,
+    flat_tensors,
+    storage_key,
+    tensors_among,
+)
 from pytest_initcheck.capture.program import tensors_of
 from pytest_initcheck.evidence import Crossing, Reshape
 
-Where = Callable[[], str | None]
+Given = tuple[tuple[Tensor, AxisLayout | None], ...]
 
 
-class Reshapes(OperatorMode):
-    """A dispatch mode that knows of every tensor made of the batch which axes it has.
+class Reshapes:
+    """Knows of every tensor made of the batch which axes it has; the tracer tells it of all calls.
 
-    ``where`` names the module that runs, None outside of the model.
+    ``where`` is the module that runs, None outside of the model.
     """
 
-    def __init__(self, where: Where) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self._where = where
-        self._layouts: dict[int, tuple[StorageWeakRef, dict[Any, AxisLayout]]] = {}
+    def __init__(self, storages: Storages) -> None:
+        self._where: str | None = None
+        self._storages = storages
+        self._layouts: dict[int, dict[Any, AxisLayout]] = {}
         self._found: dict[Any, Reshape] = {}
         self.crossings: list[Crossing] = []
         self.turned: list[Crossing] = []
@@ -61,32 +65,29 @@ class Reshapes(OperatorMode):
             axes[:1] = [samples.setdefault(len(tensor), first) for first in axes[:1]]
             self._put(tensor, laid_out(axes))
 
-    def called(self, func: Any, args: Arguments, kwargs: Options) -> Any:
-        given = [(tensor, self._get(tensor)) for tensor in tensors_among(args, kwargs)]
-        out = func(*args, **kwargs)
-        for _, layout in given:
-            if layout is not None:
-                self._note(func, args, given, flat_tensors(out))
-                break
-        return out
+    def received(self, args: Arguments, kwargs: Options) -> Given | None:
+        """What a call that is about to run receives; None where no axes of it are known."""
+        given = tuple([(tensor, self._get(tensor)) for tensor in tensors_among(args, kwargs)])
+        return given if any(layout is not None for _, layout in given) else None
 
-    def _note(self, func: Any, args: Any, given: Any, results: list[Tensor]) -> None:
-        results = [t for t in results if t.layout == torch.strided and not t.is_nested]
+    def note(self, func: Any, args: Arguments, given: Given, out: Any, where: str | None) -> None:
+        """What a call has made of what it ``received``, in the module ``where``."""
+        strided = torch.strided
+        results = [t for t in flat_tensors(out) if t.layout == strided and not t.is_nested]
         if not results:
             return
+        self._where = where
         (name, is_pointwise), shape = _known_of(func), tuple(results[0].shape)
-        call = AxisCall(
-            name=name, args=args, given=tuple(given), shape=shape, is_pointwise=is_pointwise
-        )
+        call = AxisCall(name=name, args=args, given=given, shape=shape, is_pointwise=is_pointwise)
         for layout, axes, is_ordered in reads(call):
             self._read(call, layout, axes, is_ordered=is_ordered)
-        turned = turned_weights(call, self._where())
+        turned = turned_weights(call, where)
         if turned is not None:
             self.turned.append(turned)
         carried = made(call)
         if carried is not None and name in VIEWS:
             carried = self._seen(call, carried)
-        crossed = crossing(call, carried, self._where()) if carried is not None else None
+        crossed = crossing(call, carried, where) if carried is not None else None
         if crossed is not None:
             self.crossings.append(crossed)
         for result in results:
@@ -109,7 +110,7 @@ class Reshapes(OperatorMode):
         before = next((b for b in (_plain(given.shape), made_of) if _meant(b, after)), made_of)
         meant = _meant(before, after)
         seen = Reshape(
-            owner=self._where(),
+            owner=self._where,
             operator=call.name.strip("_"),
             before=before,
             after=after,
@@ -129,20 +130,17 @@ class Reshapes(OperatorMode):
         core = _core(seen)
         # A view back to what was there before is told with the first.
         if core[::-1] not in self._found:
-            read = replace(seen, reader=call.name.strip("_"), read_in=self._where())
+            read = replace(seen, reader=call.name.strip("_"), read_in=self._where)
             self._found.setdefault(core, read)
 
     def _get(self, tensor: Tensor) -> AxisLayout | None:
         held = self._layouts.get(storage_key(tensor))
-        return held[1].get(_seen_as(tensor)) if held else None
+        return held.get(_seen_as(tensor)) if held else None
 
     def _put(self, tensor: Tensor, layout: AxisLayout) -> None:
-        key = storage_key(tensor)
-        if key and tensor.numel():
-            if key not in self._layouts:
-                # The weak reference keeps the address from being used again.
-                self._layouts[key] = StorageWeakRef(tensor.untyped_storage()), {}
-            self._layouts[key][1][_seen_as(tensor)] = layout
+        key = self._storages.held(tensor) if tensor.numel() else 0
+        if key:
+            self._layouts.setdefault(key, {})[_seen_as(tensor)] = layout
 
 
 @functools.cache

@@ -34,7 +34,7 @@ PRODUCTS = {"mm": 0, "addmm": 1, "bmm": 0, "baddbmm": 1}
 Axes = list[tuple[Atom, ...]]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, slots=True)
 class AxisCall:
     """One operator, with the layouts of the tensors that it received; None where not known."""
 
@@ -74,8 +74,9 @@ def made(call: AxisCall) -> AxisLayout | None:
     layout = _made(call)
     if layout is None or call.name in (*PRODUCTS, "convolution"):
         return layout
-    opened = [known for known in call.known if known.is_opened or opens(call, known)]
-    return replace(layout, is_opened=bool(opened))
+    is_opened = any(known.is_opened or opens(call, known) for known in call.known)
+    # One that stays as it is keeps what it has been asked.
+    return layout if layout.is_opened == is_opened else replace(layout, is_opened=is_opened)
 
 
 def opens(call: AxisCall, given: AxisLayout) -> bool:

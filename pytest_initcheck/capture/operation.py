@@ -28,7 +28,7 @@ class Operation:
     ``weights`` are the matrices and kernels among what it reads that are made of parameters alone,
     ``params`` the names of all parameters that it reads, ``data`` the origins of what it reads
     beside them, ``others`` the tensors that are not made of parameters, and ``sources`` the nodes
-    that made its tensors, None for parameters and what is unknown.
+    that made its tensors, None for parameters and what is unknown; ``keys`` tell their storages.
     """
 
     def __init__(
@@ -36,7 +36,8 @@ class Operation:
     ) -> None:
         self.func, self.operator, self.args, self.options = func, operator, args, options
         self.tensors: list[Tensor] = tensors_among(args, options)
-        self.origins: list[Origin | None] = [origins(tensor) for tensor in self.tensors]
+        self.keys = [storage_key(tensor) for tensor in self.tensors]
+        self.origins: list[Origin | None] = [origins(key) for key in self.keys]
         self.weights: list[tuple[Tensor, Origin]] = []
         self.data: list[Origin] = []
         self.others: list[Tensor] = []
@@ -47,12 +48,12 @@ class Operation:
                 made_of += origin.params
                 if tensor.dim() > 1:
                     self.weights.append((tensor, origin))
-            else:
-                self.others.append(tensor)
-                if origin is not None:
-                    self.data.append(origin)
-            is_made = origin is not None and not origin.is_parameter
-            self.sources.append(origin.node if origin is not None and is_made else None)
+                self.sources.append(None)
+                continue
+            self.others.append(tensor)
+            if origin is not None:
+                self.data.append(origin)
+            self.sources.append(None if origin is None else origin.node)
         self.params = tuple(dict.fromkeys(made_of)) if made_of else ()
 
     @property
@@ -62,6 +63,12 @@ class Operation:
         Tensors of unknown origin (masks, constants) do not change what a weight is made of.
         """
         return bool(self.params) and not self.data
+
+    @property
+    def latest(self) -> tuple[int, str]:
+        """Where in the order of layers its data come from, and which layer made them last."""
+        latest = max(self.data, key=_order, default=None)
+        return (latest.order, latest.layer) if latest else (-1, "")
 
     def received(self) -> tuple[Tensor | None, bool]:
         """The data that a mixing operator receives, the latest made where there are several.
@@ -79,5 +86,8 @@ class Operation:
         """Whether all that it gave lies in what it read, unchanged."""
         if self.func._schema.is_mutable:
             return False
-        keys = {storage_key(tensor) for tensor in self.tensors}
-        return all(storage_key(result) in keys for result in results)
+        return all(storage_key(result) in self.keys for result in results)
+
+
+def _order(origin: Origin) -> int:
+    return origin.order

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._pytree import tree_leaves
 
 from pytest_initcheck.ranks.dtensors import local
@@ -36,8 +37,27 @@ STACKED = ("bmm", "baddbmm")
 def name_of(func: Any, args: tuple[Any, ...]) -> str:
     """The operator's name; a root by its exponent is called as the root that it is."""
     name: str = func.overloadpacket.__name__
-    exponent = args[1] if name == "pow" and len(args) > 1 else None
+    if name != "pow":
+        return name
+    exponent = args[1] if len(args) > 1 else None
     return "rsqrt" if isinstance(exponent, float) and exponent == -0.5 else name
+
+
+def less_defaults(func: Any, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The arguments without those at the end that are what is taken where none are given.
+
+    The dispatcher leaves them out itself, but for those before a tensor that is not there.
+    """
+    if not args or args[-1] is not None:
+        return args
+    known, count = func._schema.arguments, len(args)
+    while count and not isinstance(args[count - 1], Tensor):
+        if not known[count - 1].has_default_value():
+            break
+        if args[count - 1] != known[count - 1].default_value:
+            break
+        count -= 1
+    return args[:count]
 
 
 def is_selection(tensor: Tensor) -> bool:
@@ -138,10 +158,26 @@ def storage_key(tensor: Tensor) -> int:
 
 def parts_read(tensors: list[Tensor], makers: list[int | None]) -> frozenset[tuple[int, int]]:
     """The views of what nodes made that an operator reads: the node, and which part of it."""
+    strided = torch.strided
     return frozenset(
         [
             (maker, hash((tensor.storage_offset(), tensor.shape, tensor.stride())))
             for tensor, maker in zip(tensors, makers, strict=True)
-            if maker is not None and tensor.layout == torch.strided
+            if maker is not None and tensor.layout == strided
         ]
     )
+
+
+class Storages:
+    """Tells storages apart by where they lie, for as long as it lives itself."""
+
+    def __init__(self) -> None:
+        # The weak references keep the addresses from being used again.
+        self._held: dict[int, StorageWeakRef] = {}
+
+    def held(self, tensor: Tensor) -> int:
+        """The `storage_key` of a tensor, which no other storage gets from now on."""
+        key = storage_key(tensor)
+        if key and key not in self._held:
+            self._held[key] = StorageWeakRef(local(tensor).untyped_storage())
+        return key

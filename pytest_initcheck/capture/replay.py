@@ -64,7 +64,7 @@ def event_at(call: Operation, node: Node, found: Nonlinearity | None) -> Event |
 def claims_on(results: Sequence[Tensor], claims: Sequence[tuple[int, Origin]]) -> Claims:
     """What is known of the results of an operator, by their place among them."""
     places = {id(tensor): place for place, tensor in enumerate(results)}
-    return tuple((places[key], origin) for key, origin in claims)
+    return tuple([(places[key], origin) for key, origin in claims])
 
 
 class Plan:

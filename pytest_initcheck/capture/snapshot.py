@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from pytest_initcheck.capture.across import Across, Kind
 from pytest_initcheck.capture.anchors import Anchors
 from pytest_initcheck.capture.attached import Attached
-from pytest_initcheck.capture.axis_mixing import Reshapes
 from pytest_initcheck.capture.composite_calls import CompositeCalls
 from pytest_initcheck.capture.deferred_read import DeferredRead
 from pytest_initcheck.capture.eager import operator_by_operator
@@ -22,6 +21,7 @@ from pytest_initcheck.capture.fingerprint import Fingerprints, combined
 from pytest_initcheck.capture.head_stats import HeadRecorder
 from pytest_initcheck.capture.hints import for_backward
 from pytest_initcheck.capture.observer import Observer, Witness
+from pytest_initcheck.capture.parameter_facts import describe_parameter
 from pytest_initcheck.capture.parameter_slots import (
     Asked,
     ParameterSlots,
@@ -38,9 +38,9 @@ from pytest_initcheck.capture.signal_stats import SignalRecorder, put_variation
 from pytest_initcheck.capture.tensor_stats import Summary, summarise
 from pytest_initcheck.capture.trace import Tracer
 from pytest_initcheck.evidence import Crossing, Node, Parameter, Reshape, Snapshot
-from pytest_initcheck.evidence.layer_names import ROOT, layer_of
+from pytest_initcheck.evidence.layer_names import layer_of
 from pytest_initcheck.ranks.buckets import at_hand
-from pytest_initcheck.ranks.dtensors import class_of, whole
+from pytest_initcheck.ranks.dtensors import whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,12 +68,41 @@ class Taken:
 class _Known:
     """What the first look has shown of all later ones: where to measure, and what runs.
 
+    ``inside`` are the nodes on whose output a later layer depends;
     ``is_undropped``: calls have to be seen as their author wrote them, to leave dropout out.
     """
 
     anchors: Anchors
     nodes: tuple[Node, ...]
+    inside: set[int]
     is_undropped: bool
+
+
+class _Outset:
+    """What the first look alone notes: of what its pass starts from, and what routers choose."""
+
+    def __init__(self, program: Program, ledger: DeferredRead) -> None:
+        self.routers = RouterRecorder(ledger)
+        self._given = fingerprints(program.batch, program.model, ledger)
+        self._rows = EffectiveSamples(tensors_of(program.batch), ledger)
+        self._streams = stream_positions()
+        self._is_drawn = False
+
+    def end(self) -> None:
+        """The pass is over: see whether it drew anything."""
+        self._is_drawn = bool(self._streams) and stream_positions() != self._streams
+
+    def added(self, snapshot: Snapshot) -> Snapshot:
+        """The snapshot with what was noted, once the ledger has been read."""
+        digests = {key: marks.digest() for key, marks in self._given.items()}
+        if self._is_drawn:
+            digests["streams"] = combined(map(str, self._streams))
+        return replace(
+            snapshot,
+            digests=digests,
+            effective_samples=self._rows.number(),
+            choices=self.routers.choices(),
+        )
 
 
 class SnapshotTaker:
@@ -104,42 +133,53 @@ class SnapshotTaker:
         ledger = DeferredRead(self.across)
         settled = None if full else self._settled
         recorder = SignalRecorder(ledger, full=full, settled=settled, is_first=step == 0)
-        routers = RouterRecorder(ledger) if step == 0 else None
         heads = HeadRecorder(self.model, self._samples(), ledger) if full else None
         anchors = Anchors(self.model) if step == 0 and self.across is None else None
-        observer = _told(recorder.observer(), heads, routers)
-        tracer = Tracer(self.model, observer, self._plan, anchors)
-        recorder.tracer = tracer
-        axes = Reshapes(tracer.here)
         self._clear()
-        given = fingerprints(self.program.batch, self.model, ledger) if step == 0 else {}
-        rows = EffectiveSamples(tensors_of(self.program.batch) if step == 0 else (), ledger)
-        drawn = stream_positions() if step == 0 else ()
+        outset = _Outset(self.program, ledger) if step == 0 else None
+        observer = _told(recorder.observer(), heads, outset.routers if outset else None)
+        tracer = Tracer(self.model, observer, self._plan, anchors, follows_axes=step == 0)
+        recorder.tracer = tracer
         with torch.enable_grad(), CompositeCalls(tracer) as calls, tracer.prepared():
-            result = self._forward(tracer, axes, witness, is_first=step == 0)
+            result = self._forward(tracer, witness)
             if witness is not None:
                 with recorder.closed(), torch._C.DisableTorchFunction():
                     witness.see(result)
             reached = frozenset[int]() if step else tracer.backward.reached(result.loss)
             self._backward(result)
-        is_drawn = bool(drawn) and stream_positions() != drawn
-        snapshot = self._seen(step, result, recorder, tracer.nodes, heads, full=full)
-        digests = {key: marks.digest() for key, marks in given.items()}
-        if is_drawn:
-            digests["streams"] = combined(map(str, drawn))
-        self._effective = rows.number() if step == 0 else self._effective
-        choices = routers.choices() if routers else ()
-        snapshot = replace(
-            snapshot, digests=digests, effective_samples=self._effective, choices=choices
-        )
+        if outset is not None:
+            outset.end()
+        inside = inside_of(tracer.nodes)
+        snapshot = self._seen(step, result, recorder, inside, heads, full=full)
+        if outset is not None:
+            snapshot = outset.added(snapshot)
+            self._effective = snapshot.effective_samples
+        snapshot = replace(snapshot, effective_samples=self._effective)
+        self._learn(snapshot, tracer)
+        if anchors is not None and anchors.is_whole:
+            nodes = tuple(tracer.nodes)
+            self._known = _Known(
+                anchors=anchors, nodes=nodes, inside=inside, is_undropped=calls.is_needed
+            )
+        return self._taken(step, snapshot, result, tracer, reached)
+
+    def _learn(self, snapshot: Snapshot, tracer: Tracer) -> None:
+        """From the first look: what later ones have to ask."""
         if self._followed is None:
             # Only rows that start alike can stay alike.
             self._followed = alike(snapshot)
             self._settled = settled_by(snapshot, tuple(tracer.order))
-        if anchors is not None and anchors.is_whole:
-            nodes = tuple(tracer.nodes)
-            self._known = _Known(anchors=anchors, nodes=nodes, is_undropped=calls.is_needed)
+
+    def _taken(
+        self,
+        step: int,
+        snapshot: Snapshot,
+        result: Result,
+        tracer: Tracer,
+        reached: frozenset[int],
+    ) -> Taken:
         ends, goals = tracer.makers(result.output), tracer.makers(result.loss)
+        axes = tracer.reshapes
         return Taken(
             snapshot=snapshot,
             nodes=tuple(tracer.nodes),
@@ -152,9 +192,9 @@ class SnapshotTaker:
             unregistered=tracer.unregistered,
             objective_nodes=goals if self.program.forward is not None else ends,
             makers=tuple(tracer.makers(tensor) for tensor in tensors_of(result.output)),
-            reshapes=axes.found,
-            crossings=tuple(axes.crossings),
-            turned=tuple(axes.turned),
+            reshapes=axes.found if axes else (),
+            crossings=tuple(axes.crossings) if axes else (),
+            turned=tuple(axes.turned) if axes else (),
             is_handwritten=tracer.backward.is_handwritten,
         )
 
@@ -173,7 +213,7 @@ class SnapshotTaker:
             with attached.running():
                 result = self.program.evaluate(self._keep)
             self._backward(result)
-        snapshot = self._seen(step, result, recorder, known.nodes, heads, full=full)
+        snapshot = self._seen(step, result, recorder, known.inside, heads, full=full)
         snapshot = replace(snapshot, effective_samples=self._effective)
         return Taken(snapshot=snapshot, nodes=known.nodes, result=_loss_alone(result))
 
@@ -191,7 +231,7 @@ class SnapshotTaker:
         step: int,
         result: Result,
         recorder: SignalRecorder,
-        nodes: Sequence[Node],
+        inside: set[int],
         heads: HeadRecorder | None,
         *,
         full: bool,
@@ -208,7 +248,7 @@ class SnapshotTaker:
                 (name, p, p.grad) for name, p in self.model.named_parameters()
             )
         }
-        snapshot = self._read(step, result, slots, recorder, inside_of(nodes), full=full)
+        snapshot = self._read(step, result, slots, recorder, inside, full=full)
         # It and its tracer refer to each other, and to all activations that were measured.
         recorder.close()
         return replace(snapshot, heads=heads.heads()) if heads else snapshot
@@ -225,15 +265,11 @@ class SnapshotTaker:
     def _samples(self) -> int:
         return next((t.shape[0] for t in tensors_of(self.program.batch) if t.dim()), 0)
 
-    def _forward(
-        self, tracer: Tracer, axes: Reshapes, witness: Witness | None, *, is_first: bool
-    ) -> Result:
-        # The mode that follows axes stands inside of the tracer, whose own operations it must not
-        # see; what it finds at the start is all that is asked.
+    def _forward(self, tracer: Tracer, witness: Witness | None) -> Result:
         is_rooted = self.program.forward is not None
-        seen = [tracer.add_data, axes.add_data, *([witness.add_data] if witness else [])]
+        seen = [tracer.add_data, *([witness.add_data] if witness else [])]
         watching = witness.running() if witness else nullcontext()
-        with tracer.running(is_rooted=is_rooted), axes if is_first else nullcontext(), watching:
+        with tracer.running(is_rooted=is_rooted), watching:
             result = self.program.evaluate(lambda batch: self._see(batch, seen))
         self.not_observed = tuple(sorted({*self.not_observed, *tracer.foreign}))
         return result
@@ -336,36 +372,6 @@ def inside_of(nodes: Sequence[Node]) -> set[int]:
         if node.is_layer or node.index in inside:
             inside.update(node.inputs)
     return inside
-
-
-def describe_parameter(model: nn.Module, tracer: Tracer) -> dict[str, Parameter]:
-    """What is known of every parameter before the first step, once where it is tied."""
-    modules = {ROOT: model, **dict(model.named_modules())}
-    kinds = {name: class_of(module).__name__ for name, module in modules.items()}
-    groups = {name: _groups_of(module) for name, module in modules.items()}
-    found = {}
-    for name, parameter in model.named_parameters():
-        layer, axis, shape = layer_of(name), tracer.axes.get(name), tuple(parameter.shape)
-        is_stack = axis is not None and axis < 0 and len(shape) > 2
-        units = 0 if axis is None else shape[axis] * (shape[0] if is_stack else 1)
-        fan_in = parameter.numel() // max(units, 1) if axis is not None else 0
-        found[name] = Parameter(
-            name=name,
-            layer=layer,
-            kind=kinds.get(layer, "Parameter"),
-            shape=shape,
-            trainable=parameter.requires_grad,
-            axis=axis,
-            fan_in=fan_in,
-            groups=groups.get(layer, 1),
-        )
-    return found
-
-
-def _groups_of(module: nn.Module) -> int:
-    # Others call something else so, such as layers of their own.
-    groups = getattr(module, "groups", 1)
-    return groups if isinstance(groups, int) else 1
 
 
 def _loss_alone(result: Result) -> Result:

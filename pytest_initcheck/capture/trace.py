@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.multiprocessing.reductions import StorageWeakRef
 
 from pytest_initcheck.capture.anchors import Anchors
 from pytest_initcheck.capture.autograd_graph import AutogradGraph
+from pytest_initcheck.capture.axis_mixing import Reshapes
 from pytest_initcheck.capture.eager import operator_by_operator, unfused
 from pytest_initcheck.capture.effective_weights import UsedWeights
 from pytest_initcheck.capture.modes import Arguments, OperatorMode, Options
@@ -24,24 +24,22 @@ from pytest_initcheck.capture.operation import Operation, Origin
 from pytest_initcheck.capture.operators import (
     MIXING,
     UNIT_AXES,
-    axis_of,
+    Storages,
     flat_tensors,
     is_selection,
     name_of,
-    parts_read,
     storage_key,
     tensors_among,
     unit_axis,
-    width_of,
 )
 from pytest_initcheck.capture.program import tensors_of
 from pytest_initcheck.capture.replay import Event, Plan, Step, claims_on, event_at, reads_of
+from pytest_initcheck.capture.trace_nodes import node_of
 from pytest_initcheck.capture.unregistered import Unregistered
-from pytest_initcheck.capture.written import constants
 from pytest_initcheck.evidence import Node
 from pytest_initcheck.evidence.layer_names import layer_of
 from pytest_initcheck.evidence.streams import adds
-from pytest_initcheck.ranks.dtensors import CARRIERS, local
+from pytest_initcheck.ranks.dtensors import CARRIERS
 
 
 @dataclass
@@ -63,11 +61,14 @@ class Tracer(OperatorMode):
         observer: Observer,
         plan: Plan | None = None,
         anchors: Anchors | None = None,
+        *,
+        follows_axes: bool = False,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._plan = plan or Plan()
         self._plan.rewind()
-        self._anchors = anchors
+        self._anchors, self._storages = anchors, Storages()
+        self.reshapes = Reshapes(self._storages) if follows_axes else None
         self.axes = self._plan.axes
         self._claims: list[tuple[int, Origin]] = []
         self.nodes: list[Node] = []
@@ -79,8 +80,7 @@ class Tracer(OperatorMode):
         self._model = model
         self._modules = {id(m): name for name, m in reversed(list(model.named_modules()))}
         self._stack: list[_Frame] = []
-        # The weak references keep the addresses from being used again.
-        self._origins: dict[int, tuple[StorageWeakRef, Origin]] = {}
+        self._origins: dict[int, Origin] = {}
         self._pending: list[tuple[Tensor, Callable[[Tensor], None]]] = []
         self._unregistered = Unregistered(model)
         self.used_weights = UsedWeights(model)
@@ -106,6 +106,8 @@ class Tracer(OperatorMode):
         """Mark the tensors of a batch as the data that flows through the model."""
         for tensor in tensors_of(batch):
             self._claim(tensor, Origin(is_data=True))
+        if self.reshapes is not None:
+            self.reshapes.add_data(batch)
 
     def hook_gradient(self, tensor: Tensor, hook: Callable[[Tensor], None]) -> None:
         """Call ``hook`` with the gradient of a tensor that an operator has just made."""
@@ -219,6 +221,15 @@ class Tracer(OperatorMode):
             self._stack.pop().flags.close()
 
     def called(self, func: Any, args: Arguments, kwargs: Options) -> Any:
+        if self.reshapes is None:
+            return self._traced(func, args, kwargs)
+        given = self.reshapes.received(args, kwargs)
+        out = self._traced(func, args, kwargs)
+        if given is not None:
+            self.reshapes.note(func, args, given, out, self.here())
+        return out
+
+    def _traced(self, func: Any, args: Arguments, kwargs: Options) -> Any:
         if self._pending or self.backward.is_waiting:
             self.flush()
         if not self._stack or self._is_paused:
@@ -264,7 +275,7 @@ class Tracer(OperatorMode):
             # What an operator of another library does inside is not known.
             self.foreign.add(f"{owner or 'model'}: {func}")
         self._claims, first = [], len(self.nodes)
-        call = Operation(func, name_of(func, args), args, kwargs, self._origin)
+        call = Operation(func, name_of(func, args), args, kwargs, self._origins.get)
         found = slope = None
         is_special = False
         if not (self._is_rooted and len(self._stack) == 1):
@@ -318,26 +329,18 @@ class Tracer(OperatorMode):
         if is_derived and not is_layer:
             self._claim_all(results, Origin(params=call.params, is_parameter=True))
             return None
-        latest = max(call.data, key=lambda origin: origin.order, default=None)
-        order, layer = (latest.order, latest.layer) if latest else (-1, "")
+        order, layer = call.latest
         if is_layer:
             order, layer = len(self.nodes), layer_of(weights[-1][1].params[0])
             self._note_layer(layer, call)
-        node = Node(
+        node = node_of(
+            call,
+            results,
             index=len(self.nodes),
-            operator=call.operator,
             owner=self._stack[-1].name,
-            inputs=tuple(dict.fromkeys(origin.node for origin in call.data)),
-            params=call.params,
             layer=layer,
             is_layer=is_layer,
             nonlinearity=found.name if found else "",
-            shape=tuple(results[0].shape) if results else (),
-            width=width_of(call.operator, call.args),
-            axis=axis_of(call.operator, call.args),
-            shut_off=not torch.is_grad_enabled(),
-            reads=parts_read(call.tensors, call.sources),
-            constants=constants(call.args, call.options),
         )
         self.nodes.append(node)
         is_data = is_layer or any(origin.is_data for origin in call.data)
@@ -357,11 +360,11 @@ class Tracer(OperatorMode):
         self, node: Node, results: list[Tensor], tensors: list[Tensor], made: Origin
     ) -> None:
         """What a node made is its own; indices and masks among it come from a node beside it."""
-        chosen = [result for result in results if is_selection(result)]
         self._claim_all(results, made)
         if self._plan.is_recording:
             self.backward.note(node.index, results)
-        if chosen and tensors and any(not is_selection(tensor) for tensor in tensors):
+        chosen = [result for result in results if is_selection(result)]
+        if chosen and not all(map(is_selection, tensors)):
             selection = replace(node, index=len(self.nodes), nonlinearity="", selects=True)
             self.nodes.append(selection)
             self._claim_all(chosen, replace(made, node=selection.index))
@@ -381,16 +384,15 @@ class Tracer(OperatorMode):
         return any(p.rpartition(".")[0] == owner for _, origin in weights for p in origin.params)
 
     def _origin(self, tensor: Tensor) -> Origin | None:
-        known = self._origins.get(storage_key(tensor))
-        return known[1] if known else None
+        return self._origins.get(storage_key(tensor))
 
     def _claim_all(self, tensors: list[Tensor], origin: Origin) -> None:
         for tensor in tensors:
             self._claim(tensor, origin)
 
     def _claim(self, tensor: Tensor, origin: Origin) -> None:
-        key = storage_key(tensor)
+        key = self._storages.held(tensor)
         if key:
-            self._origins[key] = StorageWeakRef(local(tensor).untyped_storage()), origin
+            self._origins[key] = origin
             if self._plan.is_recording:
                 self._claims.append((id(tensor), origin))

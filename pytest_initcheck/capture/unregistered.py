@@ -72,11 +72,12 @@ class Unregistered:
             self._outside = outside(self._model)
         before = len(self._seen)
         for tensor in tensors:
+            if not tensor.requires_grad or not tensor.is_leaf:
+                continue
             if id(tensor) in self._known or id(tensor) in self._seen:
                 continue
             held = self._outside.get(id(tensor))
-            is_weight = held is not None or isinstance(tensor, nn.Parameter)
-            if is_weight and tensor.requires_grad and tensor.is_leaf:
+            if held is not None or isinstance(tensor, nn.Parameter):
                 place = held[0] if held else _made_in(module)
                 self._seen[id(tensor)] = tensor, tensor.grad, place
                 # Another gradient would be added to this one in place.

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from pytest_initcheck.capture.learning_rate import rate_of, rate_text
 from pytest_initcheck.evidence import Node
@@ -41,7 +42,11 @@ def _short(value: float) -> str:
 
 def constants(args: Sequence[Any], options: Mapping[str, Any]) -> tuple[str, ...]:
     """The constants among the arguments of an operator."""
-    placed = [text for value in args if value is not None and (text := written(value))]
+    placed = [
+        text
+        for value in args
+        if value is not None and not isinstance(value, Tensor) and (text := written(value))
+    ]
     if not options:
         return tuple(placed)
     named = ((key, written(value)) for key, value in sorted(options.items()) if value is not None)

@@ -71,11 +71,11 @@ class InitialLoss:
             | WRONG_SCALES,
             quantity="the first loss L(1), and the least L(α) for α in [0, 1], where α multiplies "
             "what the last layers made",
-            exempt="losses without classes that come below the limit in the steps taken; scores "
-            "whose size does not change with that of the last layers' outputs, such as cosines "
-            "times a temperature; an excess of which the mean output of all samples has more than "
-            f"{percent(LARGER)}, where that says what holds of more than {percent(1 - RARE)} of "
-            "the targets, as the bias of a detector does",
+            exempt="losses without classes that twice the steps taken bring below the limit, at "
+            "the pace that was seen; scores whose size does not change with that of the last "
+            "layers' outputs, such as cosines times a temperature; an excess of which the mean "
+            f"output of all samples has more than {percent(LARGER)}, where that says what holds of "
+            f"more than {percent(1 - RARE)} of the targets, as the bias of a detector does",
             severities=("error", "warning"),
             remedy="scale the weights by fan-in, such as torch.nn.init.kaiming_normal_("
             "weight), and draw those of the last layer smaller or start them at zero",
@@ -142,10 +142,8 @@ class InitialLoss:
         targets, outputs = evidence.start.targets, evidence.start.result
         known = (outputs.rms or 0.0) if outputs else 0.0
         wanted = (targets.rms or 0.0) if targets else 0.0
-        losses, limit = evidence.trajectory, _RATIO * calm
-        # What an optimiser that was passed is seen to undo in a few steps costs no more than these.
-        is_undone = losses.is_chosen and losses.is_finite and losses.last / scale <= limit
-        if initial > limit and known > max(_OUTPUT, _RATIO * wanted) and not is_undone:
+        limit, is_large = _RATIO * calm, known > max(_OUTPUT, _RATIO * wanted)
+        if initial > limit and is_large and not _is_undone(evidence, calm * scale, limit * scale):
             return "error", limit
         return None, 0.0
 
@@ -159,6 +157,19 @@ def calm_loss(evidence: Evidence) -> float | None:
     if evidence.objective is not None:
         return evidence.objective.calmest
     return None if has_temperature(evidence) else evidence.loss.uninformed
+
+
+def _is_undone(evidence: Evidence, calm: float, limit: float) -> bool:
+    """Whether an optimiser that was passed brings the loss below the limit in twice its steps.
+
+    At the pace that was seen: of what is too much every step leaves the same part. That costs no
+    more than these steps.
+    """
+    losses = evidence.trajectory
+    if not losses.is_chosen or not losses.is_finite:
+        return False
+    left = max(losses.last - calm, 0.0) / (losses.first - calm)
+    return left**2 <= (limit - calm) / (losses.first - calm)
 
 
 def _behind(evidence: Evidence, initial: float, scale: int) -> tuple[Severity | None, float]:

@@ -10,7 +10,8 @@ _NORMS = ("batch_norm", "layer_norm", "group_norm", "instance_norm", "rms_norm")
 _ROOTS = ("rsqrt", "linalg_vector_norm", "norm")
 
 
-@dataclass(frozen=True, kw_only=True)
+# Not frozen: a trace makes thousands, and each would take five times as long.
+@dataclass(kw_only=True, slots=True, unsafe_hash=True)
 class Node:
     """One traced operation. ``inputs`` are indices of earlier nodes; -1 stands for the batch.
 

@@ -296,7 +296,7 @@ def _valued(tree: Any, inputs: dict[int, Value]) -> Any:
     if isinstance(tree, Tensor):
         return inputs[id(tree)]
     if type(tree) in (tuple, list):
-        return type(tree)(_valued(item, inputs) for item in tree)
+        return type(tree)([_valued(item, inputs) for item in tree])
     if type(tree) is dict:
         return {key: _valued(item, inputs) for key, item in tree.items()}
     if type(tree) in LEAVES:

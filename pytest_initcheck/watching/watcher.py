@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from pytest_initcheck.capture.modes import Arguments, OperatorMode, Options
 from pytest_initcheck.capture.optimizer_step import closure_in, with_closure
+from pytest_initcheck.capture.parameter_facts import describe_parameter
 from pytest_initcheck.capture.replay import Plan
-from pytest_initcheck.capture.snapshot import describe_parameter
 from pytest_initcheck.evidence import Array, Parameter
 from pytest_initcheck.watching import backward_calls
 from pytest_initcheck.watching.compiled import is_compiled, plain_model
