@@ -6,7 +6,7 @@ import functools
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from pytest_initcheck.evidence import Reshape
@@ -22,6 +22,7 @@ class Atom:
     A part keeps the ``key`` of the whole and lies at ``stride`` in it, so that parts that come
     together again are the whole. ``is_unit``: a layer made it, one value per unit. ``mixed`` is
     the reshape that left it in an axis beside parts of others, ``parts`` how many it left so.
+    ``is_summed_to_one``: a softmax ran along it.
     """
 
     size: int
@@ -30,6 +31,7 @@ class Atom:
     is_unit: bool = False
     mixed: Reshape | None = None
     parts: int = 0
+    is_summed_to_one: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from pytest_initcheck.capture.axis_layout import (
 )
 from pytest_initcheck.capture.axis_readers import mixed_in, reads
 from pytest_initcheck.capture.axis_rules import VIEWS, AxisCall, made
+from pytest_initcheck.capture.axis_weights import turned_weights
 from pytest_initcheck.capture.modes import Arguments, OperatorMode, Options
 from pytest_initcheck.capture.operators import flat_tensors, storage_key, tensors_among
 from pytest_initcheck.capture.program import tensors_of
@@ -45,6 +46,7 @@ class Reshapes(OperatorMode):
         self._layouts: dict[int, tuple[StorageWeakRef, dict[Any, AxisLayout]]] = {}
         self._found: dict[Any, Reshape] = {}
         self.crossings: list[Crossing] = []
+        self.turned: list[Crossing] = []
 
     @property
     def found(self) -> tuple[Reshape, ...]:
@@ -78,6 +80,9 @@ class Reshapes(OperatorMode):
         )
         for layout, axes, is_ordered in reads(call):
             self._read(call, layout, axes, is_ordered=is_ordered)
+        turned = turned_weights(call, self._where())
+        if turned is not None:
+            self.turned.append(turned)
         carried = made(call)
         if carried is not None and name in VIEWS:
             carried = self._seen(call, carried)

@@ -20,10 +20,11 @@ _KEPT = frozenset(
     {
         "clone", "alias", "detach", "_to_copy", "contiguous", "lift_fresh", "copy", "masked_fill",
         "native_dropout", "native_batch_norm", "_native_batch_norm_legit", "native_group_norm",
-        "cudnn_batch_norm", "_softmax", "_log_softmax", "native_layer_norm", "cumsum",
+        "cudnn_batch_norm", "_log_softmax", "native_layer_norm", "cumsum",
         "_batch_norm_with_update", "rrelu_with_noise",
     }
 )  # fmt: skip
+SOFTMAX = frozenset({"_softmax", "_safe_softmax"})
 REDUCED = frozenset({"mean", "sum", "amax", "amin", "logsumexp", "var", "std", "prod"})
 _CUT = frozenset(
     {"slice", "split", "split_with_sizes", "chunk", "narrow", "unsafe_split", "constant_pad_nd"}
@@ -87,6 +88,8 @@ def opens(call: AxisCall, given: AxisLayout) -> bool:
 def _made(call: AxisCall) -> AxisLayout | None:
     if call.is_pointwise:
         return _pointwise(call)
+    if call.name in SOFTMAX:
+        return normalised(call)
     if call.name in PRODUCTS:
         return _product(call)
     if call.name == "embedding":
@@ -104,6 +107,16 @@ def _made(call: AxisCall) -> AxisLayout | None:
         is_whole = math.prod(call.shape) == math.prod(first.shape)
         return replace(first, shape=call.shape) if is_whole else None
     return _moved(call, first)
+
+
+def normalised(call: AxisCall) -> AxisLayout | None:
+    """The layout of what a softmax makes, the axis along which it sums to one marked."""
+    first = call.at(0)
+    if first is None or first.seen is not None or not first.shape:
+        return first
+    axes, along = first.axes(), dim_of(call, 1) % len(first.shape)
+    axes[along] = tuple(replace(atom, is_summed_to_one=True) for atom in axes[along])
+    return laid_out(axes)
 
 
 def _units(call: AxisCall) -> Axes:
@@ -183,15 +196,35 @@ def _pointwise(call: AxisCall) -> AxisLayout | None:
         # A gradient lies along the axes of the value that it is the gradient of.
         return alike[-1]
     if alike:
-        return next((layout for layout in alike if layout.seen is None), alike[0])
+        found = next((layout for layout in alike if layout.seen is None), alike[0])
+        if call.name == "div" and len(call.given) > 1:
+            return _unmarked(found)
+        return _marked_by(found, alike) if call.name == "mul" and len(alike) > 1 else found
     count = len(call.shape)
-    found = named_axes(call.shape)
+    fresh = named_axes(call.shape)
     for layout in call.known:
         axes = layout.axes()
         for axis, atoms in enumerate(axes, count - len(axes)):
             if axis >= 0 and laid_out([atoms]).shape[0] == call.shape[axis]:
-                found[axis] = atoms
-    return laid_out(found)
+                fresh[axis] = atoms
+    return laid_out(fresh)
+
+
+def _marked_by(layout: AxisLayout, factors: Sequence[AxisLayout]) -> AxisLayout:
+    """The layout of a product of several, with the marks of all of them."""
+    if len({factor.atoms for factor in factors}) > 1:
+        return layout
+    columns = zip(*(factor.atoms for factor in factors), strict=True)
+    marks = [any(atom.is_summed_to_one for atom in column) for column in columns]
+    pairs = zip(layout.atoms, marks, strict=True)
+    atoms = tuple(replace(atom, is_summed_to_one=mark) for atom, mark in pairs)
+    return replace(layout, atoms=atoms)
+
+
+def _unmarked(layout: AxisLayout) -> AxisLayout:
+    """The same for what was divided by other values: it sums to one no more, or along others."""
+    atoms = tuple(replace(atom, is_summed_to_one=False) for atom in layout.atoms)
+    return replace(layout, atoms=atoms)
 
 
 def _product(call: AxisCall) -> AxisLayout | None:

@@ -182,7 +182,8 @@ class _Reader:
         if self.owner is None or any(isinstance(node, ast.Call) for node in ast.walk(test)):
             return None
         names: dict[str, Any] = {"self": self.owner, "__builtins__": {}}
-        names |= {key: held for key in _SETTINGS if (held := getattr(self.owner, key, None))}
+        held = {key: getattr(self.owner, key, None) for key in _SETTINGS}
+        names |= {key: value for key, value in held.items() if value is not None}
         try:
             code = compile(ast.fix_missing_locations(ast.Expression(test)), "<setting>", "eval")
             return bool(eval(code, names))

@@ -60,6 +60,7 @@ class Taken:
     makers: tuple[frozenset[int], ...] = ()
     reshapes: tuple[Reshape, ...] = ()
     crossings: tuple[Crossing, ...] = ()
+    turned: tuple[Crossing, ...] = ()
     is_handwritten: bool = False
 
 
@@ -153,6 +154,7 @@ class SnapshotTaker:
             makers=tuple(tracer.makers(tensor) for tensor in tensors_of(result.output)),
             reshapes=axes.found,
             crossings=tuple(axes.crossings),
+            turned=tuple(axes.turned),
             is_handwritten=tracer.backward.is_handwritten,
         )
 
@@ -340,7 +342,7 @@ def describe_parameter(model: nn.Module, tracer: Tracer) -> dict[str, Parameter]
     """What is known of every parameter before the first step, once where it is tied."""
     modules = {ROOT: model, **dict(model.named_modules())}
     kinds = {name: class_of(module).__name__ for name, module in modules.items()}
-    groups = {name: getattr(module, "groups", 1) for name, module in modules.items()}
+    groups = {name: _groups_of(module) for name, module in modules.items()}
     found = {}
     for name, parameter in model.named_parameters():
         layer, axis, shape = layer_of(name), tracer.axes.get(name), tuple(parameter.shape)
@@ -358,6 +360,12 @@ def describe_parameter(model: nn.Module, tracer: Tracer) -> dict[str, Parameter]
             groups=groups.get(layer, 1),
         )
     return found
+
+
+def _groups_of(module: nn.Module) -> int:
+    # Others call something else so, such as layers of their own.
+    groups = getattr(module, "groups", 1)
+    return groups if isinstance(groups, int) else 1
 
 
 def _loss_alone(result: Result) -> Result:

@@ -28,6 +28,7 @@ from pytest_initcheck.checks.installed import installed
 from pytest_initcheck.checks.leaks import Leaks
 from pytest_initcheck.checks.left_out import LeftOut
 from pytest_initcheck.checks.linear_model import LinearModel
+from pytest_initcheck.checks.lost_steps import LostSteps
 from pytest_initcheck.checks.mixed_axes import MixedAxes
 from pytest_initcheck.checks.no_gradient import Unreached
 from pytest_initcheck.checks.nonfinite import NonFinite
@@ -89,6 +90,7 @@ def registered() -> list[Check]:
         Growth(),
         StreamSize(),
         Movement(),
+        LostSteps(),
         Copies(),
         IneffectiveInit(),
         Rewritten(),

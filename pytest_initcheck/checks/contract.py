@@ -59,6 +59,11 @@ _IDLE = (
     "a term of the loss moves with the parameters that the optimiser holds, but its gradient comes "
     "to others alone, as that of a judge on detached outputs: it trains nothing in this step"
 )
+_SLOPE = (
+    "the loss adds a derivative of the model, taken by torch.autograd.grad without "
+    "create_graph=True, to values of the same model: no gradient leads back through the "
+    "derivative, which stays what the other values make of it"
+)
 
 
 class Contract:
@@ -150,7 +155,8 @@ class Contract:
             limit=f"no such term (error: {percent(_DEAD_ERROR)} of the loss)",
             reference="by the chain rule",
             follows=_BROKEN,
-            quantity="share of the loss in terms of its sum that carry no gradient; behind "
+            quantity="share of the loss in terms of its sum that carry no gradient, or of the size "
+            "of such a derivative within a sum of what was differentiated; behind "
             "forward= with an optimiser of some parameters, that carry none to these",
             exempt="detached factors and targets within a term that has a gradient; a term of the "
             "batch alone where the loss reads every layer that the optimiser holds",
@@ -253,6 +259,14 @@ class Contract:
     def _idle(self, evidence: Evidence, facts: ObjectiveFacts) -> Iterator[Finding]:
         """Terms that have no gradient, or one that the optimiser does not use."""
         if facts.dead_term:
+            return
+        if facts.lost_slope:
+            is_error = facts.lost_slope > _DEAD_ERROR
+            quantity = "share of a derivative without its graph in the sum that it is part of"
+            yield self.rules[4].found(
+                self.name, "error" if is_error else "warning", (), quantity,
+                measured=facts.lost_slope, limit=_DEAD_ERROR if is_error else 0.0, cause=_SLOPE,
+            )  # fmt: skip
             return
         if evidence.idle_terms:
             quantity = "share of the loss in terms that train nothing the optimiser holds"

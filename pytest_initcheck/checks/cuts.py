@@ -8,7 +8,7 @@ whether the output depends on the data in any other way.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -121,7 +121,9 @@ def _missing(evidence: Evidence, layer: str, choices: set[int]) -> Cut | None:
     edges = [edge for node in nodes for edge in frontier(evidence, node)]
     places = [*nodes, *(source for source, _ in edges)]
     dominates = any(is_bridge(evidence, node) for node in places)
-    if not is_asked(evidence, layer, dominates=dominates):
+    feeds = any(feeds_layer(evidence, reader) for _, reader in edges)
+    is_inner = feeds and _is_behind_trained(evidence, nodes)
+    if not is_asked(evidence, layer, dominates=dominates, is_inner=is_inner):
         return None
     goals = evidence.objective_nodes or evidence.output_nodes
     if goals and not data_reach(evidence, goals):
@@ -132,7 +134,6 @@ def _missing(evidence: Evidence, layer: str, choices: set[int]) -> Cut | None:
     if not edges:
         return None
     is_off = all(node.shut_off for node in nodes)
-    feeds = any(feeds_layer(evidence, reader) for _, reader in edges)
     if is_off and not feeds:
         return None
     return Cut(
@@ -144,16 +145,17 @@ def _missing(evidence: Evidence, layer: str, choices: set[int]) -> Cut | None:
     )
 
 
-def is_asked(evidence: Evidence, layer: str, *, dominates: bool) -> bool:
+def is_asked(evidence: Evidence, layer: str, *, dominates: bool, is_inner: bool = False) -> bool:
     """Whether a layer is to be trained by this loss, as far as the call tells.
 
     Who passes forward= may train one of several networks; not so where the optimiser that was
-    passed holds the layer, and everything that the loss knows of the data runs through it.
+    passed holds the layer, and everything that the loss knows of the data runs through it, or it
+    lies between layers that are trained (``is_inner``): those of another network begin at the data.
     """
     is_held = any(evidence.rates.get(p.name) for p in evidence.trainable(layer))
     if not evidence.loss.is_forward:
         return is_held
-    return is_held and dominates and not evidence.is_default_optimizer
+    return is_held and (dominates or is_inner) and not evidence.is_default_optimizer
 
 
 def frontier(
@@ -175,6 +177,17 @@ def frontier(
             yield evidence.nodes[source], node
         else:
             behind.add(node.index)
+
+
+def _is_behind_trained(evidence: Evidence, nodes: Sequence[Node]) -> bool:
+    """Whether what the nodes read, or are chosen by, comes from a layer that gets a gradient."""
+    before = leading_to(evidence, {node.index for node in nodes})
+    return any(
+        largest_gradient(evidence, parameter)
+        for node in evidence.nodes
+        if node.index in before and node.is_layer
+        for parameter in evidence.trainable(node.layer)
+    )
 
 
 def feeds_layer(evidence: Evidence, reader: Node) -> bool:

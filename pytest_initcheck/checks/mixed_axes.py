@@ -55,6 +55,24 @@ class MixedAxes:
             remedy="images.permute(0, 3, 1, 2) of (samples, rows, columns, channels), in place of "
             "the reshape",
         ),
+        Rule(
+            id="IC825",
+            title="attention whose weights sum to one along the wrong axis",
+            cause="a softmax over the queries where one over the keys was meant: what a position "
+            "takes from the others is no mean of them, some take many times as much as others",
+            limit="a product that sums over the axis along which a softmax ran",
+            reference="Vaswani et al.: Attention Is All You Need (2017), section 3.2.1: the "
+            "weights on the values",
+            follows=frozenset({"IC805", "IC806"}),
+            quantity="products of what a softmax made, over one of two axes that are the same axis "
+            "of the program, while the softmax ran along the other",
+            exempt="places and clusters, parts and wholes, or nodes with weights of their own, "
+            "which are different axes; weights that are divided by their sum afterwards; a softmax "
+            "along both",
+            severities=("warning",),
+            remedy="softmax(dim=-1) of scores of (…, queries, keys), and the weights on the left "
+            "of the values",
+        ),
     )
 
     def run(self, evidence: Evidence) -> Iterator[Finding]:
@@ -66,6 +84,7 @@ class MixedAxes:
             yield self.rules[1].found(
                 self.name, "warning", (), quantity, measured=images.ratio, limit=1.0
             )
+        yield from self._turned(evidence)
         for found in evidence.reshapes:
             yield self.rules[0].found(
                 self.name,
@@ -78,6 +97,17 @@ class MixedAxes:
                 limit=0.0,
                 cause=_told(found),
                 remedy=_meant(found),
+            )
+
+    def _turned(self, evidence: Evidence) -> Iterator[Finding]:
+        if turned := evidence.turned:
+            yield self.rules[2].found(
+                self.name,
+                "warning",
+                list(dict.fromkeys(found.owner for found in turned if found.owner)),
+                "products over another axis than the one along which a softmax ran",
+                measured=len(turned),
+                limit=0,
             )
 
 

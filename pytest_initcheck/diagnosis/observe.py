@@ -18,6 +18,7 @@ from pytest_initcheck.capture.choices import choices
 from pytest_initcheck.capture.device import described
 from pytest_initcheck.capture.layer_records import model_record
 from pytest_initcheck.capture.learning_rate import fading, rate_of, rates_of
+from pytest_initcheck.capture.lost_steps import lost_share
 from pytest_initcheck.capture.movement import copies, movement
 from pytest_initcheck.capture.optimizer_facts import (
     broken_layers,
@@ -135,12 +136,15 @@ def _follow(
             if is_sound and (broken := broken_layers(model)):
                 shown |= {"broken": broken, "broken_at": step}
             looks.append(looker.take(step, full=step == steps))
+        moved = movement(model, starts)
+        if is_own:
+            shown["lost_share"] = lost_share(model, starts, optimizer)
     return _Course(
         looker=looker,
         looks=tuple(looks),
         optimizer=optimizer,
         facts=replace(facts, fading=fading(pace), **shown),
-        moved=movement(model, starts),
+        moved=moved,
     )
 
 
@@ -171,6 +175,7 @@ def _laid_out(
         backward_nodes=first.backward_nodes,
         reshapes=first.reshapes,
         crossings=first.crossings,
+        turned=first.turned,
         interleaved=answers.interleaved,
         streams=streams,
         anomalies=anomalies,

@@ -57,7 +57,9 @@ class OptimizerFacts:
     gradient descent, with or without momentum. ``direction`` is the cosine between the first step
     and the gradient, None where nothing moved; ``decay`` the part of a weight that decay takes in
     a step; ``decay_share`` the norm of a decay that is added to the gradient over that of the
-    gradient; ``fading`` the part of its own learning rate that it takes in every step.
+    gradient; ``fading`` the part of its own learning rate that it takes in every step;
+    ``lost_share`` of the squared gradient that on elements of less than single precision which no
+    step moves, as rounding takes it.
     """
 
     foreign: int = 0
@@ -70,6 +72,7 @@ class OptimizerFacts:
     decay: float = 0.0
     decay_share: float = 0.0
     fading: float = 0.0
+    lost_share: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,8 +91,9 @@ class Observed:
     optimiser's; ``objective`` is what the loss can reach, None where it cannot be asked;
     ``first_nonfinite`` the node that made the first NaN or infinity; ``optimizer`` what the
     optimiser holds; ``inplace_inputs`` the places of the batch that every pass changes again;
-    ``reshapes`` those that mixed axes up, ``crossings`` the broadcasts that did; ``interleaved``
-    the images that a reshape mixed up before they came; ``streams`` the residual ones;
+    ``reshapes`` those that mixed axes up, ``crossings`` the broadcasts that did, ``turned`` the
+    products with weights that sum to one along another axis; ``interleaved`` the images that a
+    reshape mixed up before they came; ``streams`` the residual ones;
     ``is_handwritten`` says that a part of the gradient comes from a ``torch.autograd.Function``.
     """
 
@@ -115,6 +119,7 @@ class Observed:
     inplace_inputs: tuple[str, ...] = ()
     reshapes: tuple[Reshape, ...] = ()
     crossings: tuple[Crossing, ...] = ()
+    turned: tuple[Crossing, ...] = ()
     interleaved: tuple[Interleaving, ...] = ()
     streams: tuple[Stream, ...] = ()
     is_handwritten: bool = False

@@ -63,10 +63,11 @@ class Reshape:
 
 @dataclass(frozen=True, kw_only=True)
 class Crossing:
-    """A broadcast that no axis was put in for, after which one axis of the program lies along two.
+    """Two of one axis of the program where one was meant.
 
-    ``shapes`` are those of what was combined, ``shape`` that of the result; ``owner`` is the
-    module, None outside of the model.
+    A broadcast that no axis was put in for has laid it along both, or a product sums over the other
+    one than the softmax that made its weights. ``shapes`` are those of what was combined, ``shape``
+    that of the result; ``owner`` is the module, None outside of the model.
     """
 
     owner: str | None

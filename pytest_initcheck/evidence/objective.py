@@ -70,10 +70,11 @@ class ObjectiveFacts:
     and ``main_share`` the share of the largest principal component of what is reconstructed.
 
     ``dead_term``: the share of the loss in terms of a sum that were made of the model's outputs
-    and carry no gradient; ``has_data_term``: one is made of the batch alone. ``mispaired``: a
-    target is compared with outputs of others. ``unread`` are targets that the loss does not read,
-    ``copied`` is the input, or its column, that equals the targets, and ``is_whole_copy`` that the
-    only input does.
+    and carry no gradient; ``lost_slope``: the size of a derivative that carries none, as a share
+    of the sum that it is part of beside what was differentiated; ``has_data_term``: a term is made
+    of the batch alone. ``mispaired``: a target is compared with outputs of others. ``unread`` are
+    targets that the loss does not read, ``copied`` is the input, or its column, that equals the
+    targets, and ``is_whole_copy`` that the only input does.
     """
 
     loss: float
@@ -112,6 +113,7 @@ class ObjectiveFacts:
     has_equal_targets: bool = False
     mispaired: bool = False
     dead_term: float = 0.0
+    lost_slope: float = 0.0
     has_data_term: bool = False
     has_equal_inputs: bool = False
     outputs: tuple[int, ...] = ()

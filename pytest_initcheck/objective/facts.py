@@ -17,6 +17,7 @@ from pytest_initcheck.objective import between
 from pytest_initcheck.objective.blanks import blank_labels
 from pytest_initcheck.objective.class_order import inverted, is_over_one
 from pytest_initcheck.objective.code_cost import code_cost, main_share
+from pytest_initcheck.objective.lost_slope import lost_slope
 from pytest_initcheck.objective.lowest import Lowest
 from pytest_initcheck.objective.pairing import (
     copied_input,
@@ -89,6 +90,7 @@ def facts_of(tail: Tail) -> ObjectiveFacts:
         clipped=between.clipped_outputs(tail),
         blanks=blank_labels(tail),
         dead_term=between.dead_term(tail),
+        lost_slope=_asked(lost_slope, tail) or 0.0,
         has_data_term=between.has_data_term(tail),
         outputs=tail.places,
         sides=len(sides),

@@ -28,7 +28,8 @@ _RTOL = 1e-4
 _COARSE = 0.05
 
 _FLAT = FLAT | {"nan_to_num", "maximum", "minimum", "where", "abs"}
-_SUMS = frozenset(
+# Calls that add what they get.
+SUMS = frozenset(
     {"add", "__add__", "__radd__", "__iadd__", "sub", "__sub__", "__rsub__", "__isub__"}
 )
 _HANDED_ON = frozenset({"reshape", "view", "squeeze", "float", "to", "neg"})
@@ -257,7 +258,7 @@ def terms(root: Value) -> list[Value]:
     stack = [root]
     while stack:
         value = stack.pop()
-        is_sum = value.call is not None and value.call.name in _SUMS
+        is_sum = value.call is not None and value.call.name in SUMS
         if value.call is not None and (is_sum or value.call.name in _HANDED_ON):
             stack += [v for v in value.call.inputs if is_sum or v.call is not None]
         else:

@@ -62,6 +62,8 @@ class Value:
     are the tensors of the batch that data come from, by their place in it. ``is_cut``: it was
     made of free values, and no gradient leads back to them. ``maker`` tells by which weight a
     layer made a head, as which of its results, and in which of its uses within a call of the model.
+    ``slope_of`` are the heads of which `torch.autograd.grad` made it a derivative, in itself or in
+    a sum or product with data.
     """
 
     kind: Kind
@@ -73,6 +75,7 @@ class Value:
     origins: frozenset[int] = frozenset()
     is_cut: bool = False
     maker: tuple[int | str, int, int] | None = None
+    slope_of: frozenset[int | str] = frozenset()
 
     @property
     def is_free(self) -> bool:
@@ -156,6 +159,7 @@ class Tape(FunctionMode):
         is_data = not is_free and any(value.kind == "data" for value in values)
         origins = frozenset().union(*[value.origins for value in values if value.origins])
         is_cut = is_free or any(value.is_cut for value in values)
+        slope_of = _slope_of(name, values)
         weight = _weight(values) if kind == "head" else ""
         self._uses[weight] += 1
         for place, result in enumerate(results):
@@ -163,7 +167,9 @@ class Tape(FunctionMode):
             if not result.requires_grad or (is_data and name not in ("grad",)):
                 # What takes no gradient is a constant to the training.
                 kept = Value(kind="data", origins=origins) if is_data else Value(kind="constant")
-                self._put(result, dataclasses.replace(kept, is_cut=is_cut) if is_cut else kept)
+                if is_cut:
+                    kept = dataclasses.replace(kept, is_cut=True, slope_of=slope_of)
+                self._put(result, kept)
             elif kind == "parameter":
                 self._put(result, Value(kind="parameter", name=values[0].name, key=id(result)))
             else:
@@ -178,6 +184,7 @@ class Tape(FunctionMode):
                     name=opaque,
                     key=next(self._keys),
                     maker=(weight, place, self._uses[weight]) if weight != "" else None,
+                    slope_of=slope_of if opaque else frozenset(),
                 )
                 self._put(result, value)
 
@@ -224,6 +231,29 @@ class Tape(FunctionMode):
             return known
         value: Value = dataclasses.replace(known, tensor=held)
         return value
+
+
+def heads_behind(value: Value) -> frozenset[int | str]:
+    """The keys of the heads that a value was made of, and of those that they are derivatives of."""
+    found, stack, done = set[int | str](), [value], set[int]()
+    while stack:
+        item = stack.pop()
+        if item.kind == "head":
+            found |= {item.key, *item.slope_of}
+        elif item.call is not None and id(item.call) not in done:
+            done.add(id(item.call))
+            stack += item.call.inputs
+    return frozenset(found)
+
+
+def _slope_of(name: str, values: list[Value]) -> frozenset[int | str]:
+    """Of which heads the result of a call is a derivative, "grad" or what is made of one."""
+    if name == "grad":
+        return frozenset().union(*(heads_behind(value) for value in values if value.is_free))
+    # What was cut on purpose beside it makes a target of both.
+    if any(value.is_free or (value.is_cut and not value.slope_of) for value in values):
+        return frozenset()
+    return frozenset() if name == "detach" else frozenset().union(*(v.slope_of for v in values))
 
 
 def _recorded(

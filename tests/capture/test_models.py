@@ -386,3 +386,20 @@ def test_nan_in_the_weights_is_a_finding_and_the_rest_is_summarised():
     check(found.record.layer("0").weights["weight"], model[0].weight)
     finite = model[2].weight.detach()[model[2].weight.isfinite()]
     assert weight.mean == pytest.approx(float(finite.mean()), rel=1e-4)
+
+
+@pytest.mark.parametrize("name", ["groups", "config", "num_heads", "loss", "scale"])
+@pytest.mark.parametrize("value", [nn.Linear(2, 2), torch.ones(2, 2), "four", None])
+def test_a_name_that_layers_of_torch_have_may_be_anything_to_others(name, value):
+    class Named(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body, self.kernel = mlp(6, 8, 3), nn.Parameter(torch.randn(6, 1, 3))
+            setattr(self, name, value)
+
+        def forward(self, x):
+            return self.body(
+                functional.conv1d(x[:, :, None], self.kernel, padding=1, groups=6)[..., 0]
+            )
+
+    assert diagnose(Named(), data(), loss_fn=functional.cross_entropy).record.layers

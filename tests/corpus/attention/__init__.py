@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from . import experts, faults, healthy
+from . import experts, faults, healthy, weights
 
 CASES = [
     *faults.CASES,
     *healthy.CASES,
     *experts.CASES,
+    *weights.CASES,
 ]
