@@ -114,7 +114,7 @@ def normalised(call: AxisCall) -> AxisLayout | None:
     first = call.at(0)
     if first is None or first.seen is not None or not first.shape:
         return first
-    axes, along = first.axes(), dim_of(call, 1) % len(first.shape)
+    axes, along = first.axes(), dim_of(call) % len(first.shape)
     axes[along] = tuple(replace(atom, is_summed_to_one=True) for atom in axes[along])
     return laid_out(axes)
 
