@@ -59,6 +59,10 @@ _IDLE = (
     "a term of the loss moves with the parameters that the optimiser holds, but its gradient comes "
     "to others alone, as that of a judge on detached outputs: it trains nothing in this step"
 )
+_EMPTY = (
+    "a term of the loss is zero for this batch whatever the model gives: it compares targets, or "
+    "what was made of them, with themselves, or weighs every value by zero"
+)
 _SLOPE = (
     "the loss adds a derivative of the model, taken by torch.autograd.grad without "
     "create_graph=True, to values of the same model: no gradient leads back through the "
@@ -156,7 +160,8 @@ class Contract:
             reference="by the chain rule",
             follows=_BROKEN,
             quantity="share of the loss in terms of its sum that carry no gradient, or of the size "
-            "of such a derivative within a sum of what was differentiated; behind "
+            "of such a derivative within a sum of what was differentiated; size of a term that is "
+            "zero whatever the model gives; behind "
             "forward= with an optimiser of some parameters, that carry none to these",
             exempt="detached factors and targets within a term that has a gradient; a term of the "
             "batch alone where the loss reads every layer that the optimiser holds",
@@ -207,6 +212,9 @@ class Contract:
             lost, bound = facts.lost_in_loss, facts.bound_in_loss
         limit = _LOST_COSINES if bound in _COSINES else _LOST_WARNING
         if lost <= limit or not facts.sides or not bound:
+            return
+        if bound in _COSINES and facts.meets_taught:
+            # Keys that another network makes move with the training; what they allow is not known.
             return
         rule = self.rules[0 if facts.squashes_again else 1]
         within = facts.within_loss if is_in_loss else None
@@ -259,6 +267,12 @@ class Contract:
     def _idle(self, evidence: Evidence, facts: ObjectiveFacts) -> Iterator[Finding]:
         """Terms that have no gradient, or one that the optimiser does not use."""
         if facts.dead_term:
+            return
+        if facts.has_empty_term:
+            quantity = "size of a term of the loss, whatever the model does"
+            yield self.rules[4].found(
+                self.name, "warning", (), quantity, measured=0.0, limit=0.0, cause=_EMPTY
+            )
             return
         if facts.lost_slope:
             is_error = facts.lost_slope > _DEAD_ERROR
@@ -314,7 +328,7 @@ def _unbounded_by(facts: ObjectiveFacts) -> str:
     low, high = facts.target_range or (0.0, 1.0)
     if facts.squashes_again and facts.is_bottomless and (low < 0 or high > 1):
         return f"{_OUTSIDE} ({low:.4g} to {high:.4g})"
-    if facts.sides != 1 or not (facts.is_bottomless or facts.sinks):
+    if facts.sides != 1 or facts.has_score or not (facts.is_bottomless or facts.sinks):
         return ""
     is_likelihood = facts.is_logarithmic and facts.targets == "numbers"
     return "" if is_likelihood and not facts.sinks else _SINKS if _is_meant(facts) else ""

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pytest_initcheck.checks.cuts import frontier
+from pytest_initcheck.checks.cuts import feeds_layer, frontier, is_behind_trained
 from pytest_initcheck.evidence import Evidence, Node, Parameter
-from pytest_initcheck.evidence.signals import largest_gradient
+from pytest_initcheck.evidence.signals import largest_gradient, update_ratio
 from pytest_initcheck.records import Severity
 
 # What is read as an index is no value to be trained.
@@ -45,7 +45,8 @@ def _found(evidence: Evidence) -> Iterator[CutWeight]:
         parameter = evidence.parameters.get(name)
         if parameter is None or not parameter.trainable or not evidence.rates.get(name):
             continue
-        if largest_gradient(evidence, parameter) is not None:
+        if largest_gradient(evidence, parameter) is not None or update_ratio(evidence, parameter):
+            # What moves without a gradient is kept by the model itself, as running means are.
             continue
         reader = _user(evidence, name, bare)
         if reader is not None:
@@ -67,6 +68,13 @@ def _user(evidence: Evidence, name: str, bare: set[int]) -> Node | None:
             edges = frontier(evidence, node, is_of_calls=True)
             if (edge := next(edges, None)) is not None:
                 return edge[1]
+        elif node.operator.rstrip("_") in _LOOKUPS and is_behind_trained(evidence, [node]):
+            # A table of codes, chosen by what a trained layer makes and read by another.
+            edges = frontier(evidence, node, is_of_calls=True)
+            if (
+                reader := next((r for _, r in edges if feeds_layer(evidence, r)), None)
+            ) is not None:
+                return reader
     return None
 
 

@@ -20,7 +20,7 @@ from pytest_initcheck.evidence.gradient_flow import (
     leading_to,
     nodes_behind_the_output,
 )
-from pytest_initcheck.evidence.signals import largest_gradient, used_parameters
+from pytest_initcheck.evidence.signals import largest_gradient, update_ratio, used_parameters
 from pytest_initcheck.records import Severity
 
 CutKind = Literal["detached", "chosen", "shut off", "rebuilt", "numbers", "flat", "padding"]
@@ -122,7 +122,8 @@ def _missing(evidence: Evidence, layer: str, choices: set[int]) -> Cut | None:
     places = [*nodes, *(source for source, _ in edges)]
     dominates = any(is_bridge(evidence, node) for node in places)
     feeds = any(feeds_layer(evidence, reader) for _, reader in edges)
-    is_inner = feeds and _is_behind_trained(evidence, nodes)
+    is_still = not any(update_ratio(evidence, p) for p in evidence.trainable(layer))
+    is_inner = feeds and is_still and is_behind_trained(evidence, nodes)
     if not is_asked(evidence, layer, dominates=dominates, is_inner=is_inner):
         return None
     goals = evidence.objective_nodes or evidence.output_nodes
@@ -179,7 +180,7 @@ def frontier(
             behind.add(node.index)
 
 
-def _is_behind_trained(evidence: Evidence, nodes: Sequence[Node]) -> bool:
+def is_behind_trained(evidence: Evidence, nodes: Sequence[Node]) -> bool:
     """Whether what the nodes read, or are chosen by, comes from a layer that gets a gradient."""
     before = leading_to(evidence, {node.index for node in nodes})
     return any(

@@ -71,10 +71,11 @@ class InitialLoss:
             | WRONG_SCALES,
             quantity="the first loss L(1), and the least L(α) for α in [0, 1], where α multiplies "
             "what the last layers made",
-            exempt="scores whose size does not change with that of the last layers' outputs, such "
-            "as cosines times a temperature; an excess of which the mean output of all samples "
-            f"has more than {percent(LARGER)}, where that says what holds of more than "
-            f"{percent(1 - RARE)} of the targets, as the bias of a detector does",
+            exempt="losses without classes that come below the limit in the steps taken; scores "
+            "whose size does not change with that of the last layers' outputs, such as cosines "
+            "times a temperature; an excess of which the mean output of all samples has more than "
+            f"{percent(LARGER)}, where that says what holds of more than {percent(1 - RARE)} of "
+            "the targets, as the bias of a detector does",
             severities=("error", "warning"),
             remedy="scale the weights by fan-in, such as torch.nn.init.kaiming_normal_("
             "weight), and draw those of the last layer smaller or start them at zero",
@@ -141,8 +142,11 @@ class InitialLoss:
         targets, outputs = evidence.start.targets, evidence.start.result
         known = (outputs.rms or 0.0) if outputs else 0.0
         wanted = (targets.rms or 0.0) if targets else 0.0
-        if initial > _RATIO * calm and known > max(_OUTPUT, _RATIO * wanted):
-            return "error", _RATIO * calm
+        losses, limit = evidence.trajectory, _RATIO * calm
+        # What an optimiser that was passed is seen to undo in a few steps costs no more than these.
+        is_undone = losses.is_chosen and losses.is_finite and losses.last / scale <= limit
+        if initial > limit and known > max(_OUTPUT, _RATIO * wanted) and not is_undone:
+            return "error", limit
         return None, 0.0
 
 

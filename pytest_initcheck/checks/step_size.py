@@ -20,6 +20,7 @@ from pytest_initcheck.evidence.signals import (
     divergence_limit,
     largest_gradient,
     overshoots,
+    update_ratio,
     used_parameters,
 )
 from pytest_initcheck.records import Finding, Severity
@@ -311,9 +312,7 @@ def _is_put_back(evidence: Evidence, parameter: Parameter) -> bool:
 
 def _ratio(evidence: Evidence, parameter: Parameter) -> float:
     """How far the steps moved a weight, relative to its start or, from zero, to 1/√fan-in."""
-    short = parameter.name.removeprefix(parameter.layer + ".")
-    layers = (layer for layer in evidence.after.layers if layer.name == parameter.layer)
-    ratio = next((layer.update_ratio.get(short, 0.0) for layer in layers), 0.0)
+    ratio = update_ratio(evidence, parameter)
     if math.isfinite(ratio):
         return ratio
     stats = evidence.snapshots[-1].parameters[parameter.name].stats

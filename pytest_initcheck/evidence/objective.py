@@ -72,9 +72,11 @@ class ObjectiveFacts:
     ``dead_term``: the share of the loss in terms of a sum that were made of the model's outputs
     and carry no gradient; ``lost_slope``: the size of a derivative that carries none, as a share
     of the sum that it is part of beside what was differentiated; ``has_data_term``: a term is made
-    of the batch alone. ``mispaired``: a target is compared with outputs of others. ``unread`` are
-    targets that the loss does not read, ``copied`` is the input, or its column, that equals the
-    targets, and ``is_whole_copy`` that the only input does.
+    of the batch alone; ``has_empty_term``: one is zero whatever the model does; ``has_score``: one
+    raises or lowers a score without comparing it. ``meets_taught``: outputs are multiplied with
+    what a network without gradient made of the batch. ``mispaired``: a target is compared with
+    outputs of others. ``unread`` are targets that the loss does not read, ``copied`` is the input,
+    or its column, that equals the targets, and ``is_whole_copy`` that the only input does.
     """
 
     loss: float
@@ -115,6 +117,9 @@ class ObjectiveFacts:
     dead_term: float = 0.0
     lost_slope: float = 0.0
     has_data_term: bool = False
+    has_empty_term: bool = False
+    has_score: bool = False
+    meets_taught: bool = False
     has_equal_inputs: bool = False
     outputs: tuple[int, ...] = ()
     unread: tuple[str, ...] = ()

@@ -84,6 +84,13 @@ def finite_looks(evidence: Observed) -> list[Snapshot]:
     return found
 
 
+def update_ratio(evidence: Evidence, parameter: Parameter) -> float:
+    """How far the steps moved a parameter, relative to its start; 0 where that is not known."""
+    short = parameter.name.removeprefix(parameter.layer + ".")
+    layers = (layer for layer in evidence.after.layers if layer.name == parameter.layer)
+    return next((layer.update_ratio.get(short, 0.0) for layer in layers), 0.0)
+
+
 def overshoots(evidence: Evidence) -> bool:
     """Whether gradient descent steps too far for the curvature it met, and has not come back.
 

@@ -37,6 +37,7 @@ _LOGS = frozenset(
     {"log", "log2", "log10", "log1p", "logit", "nll_loss", "ctc_loss", "kl_div",
      "binary_cross_entropy", "poisson_nll_loss", "gaussian_nll_loss"}
 )  # fmt: skip
+_MULTIPLIED = frozenset({"mul", "__mul__", "__rmul__", "multiply"})
 _SIMILARITIES = frozenset(
     {"matmul", "__matmul__", "mm", "bmm", "cdist", "einsum", "cosine_similarity",
      "pairwise_distance", "cosine_embedding_loss", "triplet_margin_loss"}
@@ -69,6 +70,19 @@ def is_logarithmic(tail: Tail) -> bool:
 def compares(tail: Tail) -> bool:
     """Whether what the last layers made is compared with each other: similarities, distances."""
     return any(call.name in _SIMILARITIES for call in tail.calls)
+
+
+def meets_taught(tail: Tail) -> bool:
+    """Whether outputs are multiplied with what a network without gradient has made.
+
+    As the keys of a momentum encoder, which move as the training goes on.
+    """
+    products = (call for call in after_output(tail) if call.name in _SIMILARITIES | _MULTIPLIED)
+    return any(
+        value.is_taught or (value.kind == "constant" and value.is_cut)
+        for call in products
+        for value in call.inputs
+    )
 
 
 def gradient_cuts(tail: Tail) -> Iterator[tuple[Value, str]]:

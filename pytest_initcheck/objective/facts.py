@@ -37,6 +37,7 @@ from pytest_initcheck.objective.reach import (
     free,
     reachable,
 )
+from pytest_initcheck.objective.scored import has_empty_term, has_score
 from pytest_initcheck.objective.tail import Tail, record_tail
 from pytest_initcheck.objective.tape import Value
 
@@ -92,6 +93,9 @@ def facts_of(tail: Tail) -> ObjectiveFacts:
         dead_term=between.dead_term(tail),
         lost_slope=_asked(lost_slope, tail) or 0.0,
         has_data_term=between.has_data_term(tail),
+        has_empty_term=bool(_asked(has_empty_term, tail)),
+        has_score=bool(_asked(has_score, tail)),
+        meets_taught=between.meets_taught(tail),
         outputs=tail.places,
         sides=len(sides),
         targets=kind,

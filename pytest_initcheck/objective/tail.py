@@ -140,7 +140,7 @@ class Tail:
     @property
     def _own(self) -> list[TapeCall]:
         """The calls that lead to the model's output."""
-        return [call for value in self.output for call in _slice(value) or ()]
+        return [call for value in self.output for call in slice_of(value) or ()]
 
     @property
     def is_bare(self) -> bool:
@@ -200,7 +200,7 @@ def record_tail(program: Program) -> Tail | None:
 def _tail_of(tape: Tape, result: Result, program: Program) -> Tail | None:
     root = tape.value_of(result.loss)
     made = [(tape.value_of(tensor), tensor) for tensor in tensors_of(result.output)]
-    calls = _slice(root)
+    calls = slice_of(root)
     return _tail(calls, root, made, result, program) if calls else None
 
 
@@ -311,7 +311,7 @@ def _wide(tensor: Tensor) -> Tensor:
     return tensor.detach().float() if is_half else tensor.detach()
 
 
-def _slice(root: Value) -> list[TapeCall] | None:
+def slice_of(root: Value) -> list[TapeCall] | None:
     """The calls that a value depends on, earlier ones first; None where there are too many."""
     order: list[TapeCall] = []
     done: set[int] = set()

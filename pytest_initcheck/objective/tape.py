@@ -18,6 +18,7 @@ from torch.utils._pytree import tree_map
 from pytest_initcheck.capture.modes import Arguments, FunctionMode, Options
 from pytest_initcheck.capture.operators import LEAVES, flat_tensors, tensors_among
 
+_TABLES = frozenset({"embedding", "embedding_bag"})
 # Calls that apply a weight: what they make is free, whatever came before them.
 _LAYERS = frozenset(
     {
@@ -43,6 +44,11 @@ _VIEWS = frozenset(
         "chunk", "split",
     }
 )  # fmt: skip
+# Calls that take the shape of a tensor, and none of its values.
+_SHAPED = frozenset(
+    {"zeros_like", "ones_like", "full_like", "empty_like", "rand_like", "randn_like",
+     "randint_like", "new_zeros", "new_ones", "new_full", "new_empty", "new_tensor"}
+)  # fmt: skip
 _RANDOM = frozenset(
     {
         "bernoulli", "normal", "multinomial", "poisson", "uniform", "exponential", "cauchy",
@@ -63,7 +69,7 @@ class Value:
     made of free values, and no gradient leads back to them. ``maker`` tells by which weight a
     layer made a head, as which of its results, and in which of its uses within a call of the model.
     ``slope_of`` are the heads of which `torch.autograd.grad` made it a derivative, in itself or in
-    a sum or product with data.
+    a sum or product with data. ``is_taught``: layers without a gradient made it of the batch.
     """
 
     kind: Kind
@@ -76,6 +82,7 @@ class Value:
     is_cut: bool = False
     maker: tuple[int | str, int, int] | None = None
     slope_of: frozenset[int | str] = frozenset()
+    is_taught: bool = False
 
     @property
     def is_free(self) -> bool:
@@ -157,6 +164,8 @@ class Tape(FunctionMode):
         made = [tuple(result.shape) for result in results]
         call = _recorded(func, arguments, inputs, shapes, made) if kind == "call" else None
         is_data = not is_free and any(value.kind == "data" for value in values)
+        is_data = is_data and name not in _SHAPED
+        is_taught = name in _LAYERS - _TABLES or any(value.is_taught for value in values)
         origins = frozenset().union(*[value.origins for value in values if value.origins])
         is_cut = is_free or any(value.is_cut for value in values)
         slope_of = _slope_of(name, values)
@@ -167,8 +176,10 @@ class Tape(FunctionMode):
             if not result.requires_grad or (is_data and name not in ("grad",)):
                 # What takes no gradient is a constant to the training.
                 kept = Value(kind="data", origins=origins) if is_data else Value(kind="constant")
-                if is_cut:
-                    kept = dataclasses.replace(kept, is_cut=True, slope_of=slope_of)
+                if is_cut or is_taught:
+                    kept = dataclasses.replace(
+                        kept, is_cut=is_cut, slope_of=slope_of, is_taught=is_taught and is_data
+                    )
                 self._put(result, kept)
             elif kind == "parameter":
                 self._put(result, Value(kind="parameter", name=values[0].name, key=id(result)))

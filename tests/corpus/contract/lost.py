@@ -125,10 +125,31 @@ class Quantised(nn.Module):
         return self.decoder(z + (code - z).detach()), z, code
 
 
+class Codes(nn.Module):
+    """The same with codes of a bare parameter, picked by index."""
+
+    def __init__(self, is_averaged=False):
+        super().__init__()
+        self.coder, self.decoder = mlp(nn.ReLU, 20, 64, 16), mlp(nn.ReLU, 16, 64, 20)
+        self.codes, self.is_averaged = nn.Parameter(torch.randn(32, 16) / 4), is_averaged
+
+    def forward(self, x):
+        z = self.coder(x)
+        place = torch.cdist(z, self.codes).argmin(1)
+        if self.is_averaged and self.training:
+            with torch.no_grad():
+                kind = functional.one_hot(place, 32).float()
+                self.codes.lerp_(kind.T @ z / kind.sum(0)[:, None].clamp(min=1), 0.1)
+        code = self.codes[place]
+        return self.decoder(z + (code - z).detach()), z, code
+
+
 def coded(*terms):
     def forward(m, x):
         out, z, code = m(x)
-        found = {"code": mse(z, code.detach()), "book": mse(code, z.detach())}
+        through = z + (code - z).detach()
+        found = {"code": mse(z, code.detach()), "book": mse(code, z.detach()),
+                 "through": mse(through, z.detach())}  # fmt: skip
         return mse(out, x) + sum(found[name] for name in terms)
 
     return forward
@@ -206,6 +227,12 @@ CASES = [
     row("first-order inner step", given(field, points, forward=first_order), PASS),
     row("codebook without a loss of its own", given(Quantised, features, forward=coded("code")),
         FAIL, SILENT, "book"),
+    row("codes whose loss is asked of what goes through", given(Codes, features,
+        forward=coded("code", "through")), BAD, SILENT),
+    row("codes with a loss of their own", given(Codes, features, forward=coded("code", "book")),
+        PASS),
+    row("codes of running means", given(lambda: Codes(True), features, forward=coded("code")),
+        PASS),
     row("codebook behind forward", given(Quantised, features, forward=coded("code", "book")), PASS),
     row("codebook of running means", given(lambda: Quantised(True), features,
         forward=coded("code")), PASS),
