@@ -63,14 +63,15 @@ class Ignore:
         _check_layer(self.id, self.layer)
         if not self.reason:
             raise InitcheckError(
-                f"the ignore of {self._what} gives no reason; write '{self._what}: the reason'"
+                f"the ignore of {self.subject} gives no reason; write '{self.subject}: the reason'"
             )
 
     def __str__(self) -> str:
-        return f"{self._what}: {self.reason}"
+        return f"{self.subject}: {self.reason}"
 
     @property
-    def _what(self) -> str:
+    def subject(self) -> str:
+        """What it is about: the id, and the layers where they are not all."""
         return self.id if self.layer == "*" else f"{self.id} {self.layer}"
 
     @property

@@ -218,7 +218,7 @@ def _tensor(item: Any, beside: Beside, path: Path) -> Data:
         raise FormError(path, f"{_called(path)}: {error}") from None
 
 
-def _head_usual(kind: type, head: Data, before: Data, meta: Data | None = None) -> Data:
+def _head_usual(kind: type, head: Data, before: Data, meta: Data | None) -> Data:
     """What a head need not say: what is a default, or always there and as before."""
     kept = {key: value for key, value in before.items() if key not in _sparse(kind)}
     settings = {"meta": meta} if meta else {}

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from pytest_initcheck.capture.anchors import Anchor, Anchors
+from pytest_initcheck.capture.module_hooks import hook_of
 from pytest_initcheck.capture.observer import Observer
 
 
@@ -58,8 +59,9 @@ class _Calls:
 
     def hooks(self, module: nn.Module) -> Iterator[Any]:
         """Put the hooks in place; gives what removes them."""
-        yield module.register_forward_pre_hook(self._before, prepend=True)
-        yield module.register_forward_hook(self._after)
+        before, after = (hook_of({id(module)}, each) for each in (self._before, self._after))
+        yield module.register_forward_pre_hook(before, prepend=True)
+        yield module.register_forward_hook(after)
 
     @torch.no_grad()
     def _before(self, _: nn.Module, received: Any) -> None:

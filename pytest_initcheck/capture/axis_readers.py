@@ -60,7 +60,7 @@ def reads(call: AxisCall) -> list[tuple[AxisLayout, set[int], bool]]:
         return [(first, {*range(count - len(call.args[1]), count)}, False)]
     if name in REDUCED:
         return [(first, dims_of(call, count), False)]
-    return [(first, {dim_of(call, 1) % count}, False)] if name == "unbind" else []
+    return [(first, {dim_of(call) % count}, False)] if name == "unbind" else []
 
 
 def _compared(call: AxisCall) -> list[tuple[AxisLayout, set[int], bool]]:

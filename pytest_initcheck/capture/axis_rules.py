@@ -63,9 +63,9 @@ def dims_of(call: AxisCall, count: int) -> set[int]:
     return {*range(count)}
 
 
-def dim_of(call: AxisCall, place: int) -> int:
-    """The axis that is the argument at a place, the first where none is given."""
-    found = call.args[place] if len(call.args) > place else 0
+def dim_of(call: AxisCall) -> int:
+    """The one axis that a call names, the first where it names none."""
+    found = call.args[1] if len(call.args) > 1 else 0
     return found if isinstance(found, int) else 0
 
 
@@ -115,7 +115,7 @@ def normalised(call: AxisCall) -> AxisLayout | None:
     first = call.at(0)
     if first is None or first.seen is not None or not first.shape:
         return first
-    axes, along = first.axes(), dim_of(call, 1) % len(first.shape)
+    axes, along = first.axes(), dim_of(call) % len(first.shape)
     axes[along] = tuple(replace(atom, is_summed_to_one=True) for atom in axes[along])
     return laid_out(axes)
 
@@ -136,7 +136,7 @@ def _moved(call: AxisCall, first: AxisLayout) -> AxisLayout | None:
         order = {a: b, b: a}
         return laid_out([axes[order.get(axis, axis)] for axis in range(len(axes))])
     if name in ("select", "unbind"):
-        gone = dim_of(call, 1) % len(axes)
+        gone = dim_of(call) % len(axes)
         return laid_out([atoms for axis, atoms in enumerate(axes) if axis != gone])
     if name == "convolution":
         unit = named_axes(call.shape[1:2], unit=0)
@@ -182,7 +182,7 @@ def _reduced(call: AxisCall, axes: Axes) -> AxisLayout:
 
 def _joined(call: AxisCall) -> AxisLayout | None:
     first = call.known[0]
-    axes, axis = first.axes(), dim_of(call, 1)
+    axes, axis = first.axes(), dim_of(call)
     if call.name == "stack":
         axis %= len(axes) + 1
         axes.insert(axis, ())

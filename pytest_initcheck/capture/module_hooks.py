@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -27,13 +27,18 @@ def hooked(model: nn.Module, enter: Hook, leave: Hook, pause: Hook) -> Iterator[
     modules = list(model.modules())
     own = {id(module) for module in modules}
     with ExitStack() as stack:
-        for handle in _registered(modules, *(_of(own, each) for each in (enter, leave, pause))):
+        hooks = (hook_of(own, each) for each in (enter, leave, pause))
+        for handle in _registered(modules, *hooks):
             stack.callback(handle.remove)
         yield
 
 
-def _of(own: set[int], hook: Hook) -> Hook:
-    """The hook for some modules alone. A copy of them shares it: a function is not copied."""
+def hook_of(own: Collection[int], hook: Hook) -> Hook:
+    """The hook for some modules alone, by their ids.
+
+    A copy of such a module shares it: a function is not copied, where the method of an object
+    would be, with all that the object holds.
+    """
 
     def called(module: nn.Module, *call: Any) -> None:
         if id(module) in own:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pytest_initcheck.capture.deferred_read import DeferredRead
 from pytest_initcheck.capture.magnitude_spread import magnitudes
-from pytest_initcheck.capture.tensor_stats import Summary, plain, projections, summarise
+from pytest_initcheck.capture.tensor_stats import PROJECTED, Summary, plain, projections, summarise
 from pytest_initcheck.evidence import ParameterSnapshot, Snapshot
 from pytest_initcheck.evidence.similar_rows import groups_of, nearly
 
@@ -32,10 +32,10 @@ class ParameterSlots:
             stats=self.weight.stats(ledger) if self.weight else None,
             gradient=self.gradient.stats(ledger) if self.gradient else None,
             row_gradient=ledger[self.row_gradient] if self.row_gradient is not None else None,
-            projections=ledger[self.projections].reshape(-1, 5)
+            projections=ledger[self.projections].reshape(-1, PROJECTED)
             if self.projections is not None
             else None,
-            gradient_projections=ledger[self.pulls].reshape(-1, 5)
+            gradient_projections=ledger[self.pulls].reshape(-1, PROJECTED)
             if self.pulls is not None
             else None,
             least=least,

@@ -237,16 +237,16 @@ class SignalRecorder:
 
     def outputs(self) -> dict[str, OutputSnapshot]:
         """The layers' outputs, once the ledger has been read."""
-        found = {}
-        for layer, calls in self._layers.items():
-            if calls.count:
-                shares = [float(self.ledger[slot][0]) for slot in calls.slots]
-                known = [value for value in shares if value == value]
-                mean = sum(known) / len(known) if known else None
-                stats, gradient = self._pooled(calls.outputs), self._pooled(calls.gradients)
-                rows = max((float(self.ledger[slot][0]) for slot in calls.rows), default=0.0)
-                found[layer] = OutputSnapshot(stats, mean, gradient, rows > 0)
-        return found
+        return {
+            layer: OutputSnapshot(
+                stats=self._pooled(calls.outputs),
+                variation=self._mean(calls.slots),
+                gradient=self._pooled(calls.gradients),
+                has_rows=any(float(self.ledger[slot][0]) > 0 for slot in calls.rows),
+            )
+            for layer, calls in self._layers.items()
+            if calls.count
+        }
 
     @property
     def has_gradients(self) -> bool:
@@ -263,6 +263,12 @@ class SignalRecorder:
     def inputs(self) -> dict[str, TensorStats]:
         """The data that layers received, by layer in order, once the ledger has been read."""
         return {layer: summary.stats(self.ledger) for layer, summary in self._inputs.items()}
+
+    def _mean(self, slots: list[int]) -> float | None:
+        """The mean over the calls of what is one number for each; NaN is no number."""
+        numbers = [float(self.ledger[slot][0]) for slot in slots]
+        known = [number for number in numbers if number == number]
+        return sum(known) / len(known) if known else None
 
     def _pooled(self, summaries: list[Summary]) -> TensorStats | None:
         stats = [summary.stats(self.ledger) for summary in summaries]

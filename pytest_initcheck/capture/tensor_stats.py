@@ -21,6 +21,8 @@ from pytest_initcheck.records import Histogram, TensorStats
 
 # A histogram of more values than this moves no bin by a visible amount, and costs time.
 SAMPLE = 1 << 16
+# Numbers that stand for a row: its products with fixed vectors, and its norm.
+PROJECTED = 5
 # Below, several together take as long as one by itself.
 _SMALL = 1 << 11
 # The squares of what lies beyond overflow single precision.
@@ -298,8 +300,8 @@ def _independent(rows: Tensor) -> Tensor:
     return torch.stack(parts).nan_to_num(1.0, 1.0, 1.0).clamp(1, rows.numel())
 
 
-def projections(rows: Tensor, count: int = 4) -> Tensor:
-    """Each row of an (n, d) matrix times ``count`` fixed vectors, then its norm: (n, count + 1).
+def projections(rows: Tensor) -> Tensor:
+    """Each row of an (n, d) matrix times fixed vectors, then its norm: (n, `PROJECTED`).
 
     Rows are equal, up to a chance of measure zero, exactly where their projections are; the
     vectors are the same in every call, so that moments can be compared. Cost O(n·d).
@@ -307,8 +309,8 @@ def projections(rows: Tensor, count: int = 4) -> Tensor:
     wide = torch.float32 if rows.device.type == "mps" else torch.float64
     d = rows.shape[1]
     if rows.device.type == "cpu":
-        return _on_host(rows, _basis(d, count).numpy())
-    basis = _basis(d, count).to(rows.device, wide)
+        return _on_host(rows, _basis(d).numpy())
+    basis = _basis(d).to(rows.device, wide)
     parts = []
     # In pieces, since a copy of a large table in double precision would be twice its size.
     for part in rows.split(max(1, PIECE // max(d, 1))):
@@ -332,7 +334,7 @@ def _on_host(rows: Tensor, basis: Array) -> Tensor:
 
 
 @functools.lru_cache(maxsize=16)
-def _basis(d: int, count: int) -> Tensor:
+def _basis(d: int) -> Tensor:
     # The caller's random streams must not move, so the vectors come from an own one.
-    vectors = np.random.default_rng(d).standard_normal((d, count)) / math.sqrt(max(d, 1))
+    vectors = np.random.default_rng(d).standard_normal((d, PROJECTED - 1)) / math.sqrt(max(d, 1))
     return torch.as_tensor(vectors)

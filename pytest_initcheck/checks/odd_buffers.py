@@ -76,14 +76,12 @@ class OddBuffers:
     def _judge(
         self, odd: Iterable[OddBuffer], facts: ConstructionFacts | None
     ) -> Iterator[Finding]:
-        by_rule: dict[str, list[OddBuffer]] = {}
+        by_role: dict[Role, list[OddBuffer]] = {}
         for buffer in odd:
             if buffer.is_broken or buffer.role != "statistics" or _is_fresh(buffer, facts):
-                by_rule.setdefault(buffer.role, []).append(buffer)
-        for rule, roles in zip(
-            self.rules, (("statistics",), ("table", ""), ("mask",)), strict=True
-        ):
-            found = [buffer for role in roles for buffer in by_rule.get(role, ())]
+                by_role.setdefault(buffer.role, []).append(buffer)
+        for rule, roles in zip(self.rules, _ROLES, strict=True):
+            found = [buffer for role in roles for buffer in by_role.get(role, ())]
             if found:
                 yield self._found(rule, found, facts)
 

@@ -185,6 +185,13 @@ class Movement:
         ]  # fmt: skip
         weights = [p for p in with_gradient if len(p.shape) > 1] or with_gradient
         yield from self._slow(evidence, weights)
+        yield from self._unmoved(evidence, with_gradient, weights)
+        yield from self._unread(evidence)
+
+    def _unmoved(
+        self, evidence: Evidence, with_gradient: list[Parameter], weights: list[Parameter]
+    ) -> Iterator[Finding]:
+        """What no step moves: not the model's, of a rate of zero, or put back after each."""
         idle = [p.layer for p in with_gradient if not evidence.rates.get(p.name)]
         # A step of one network of several is no oversight.
         idle = [] if evidence.loss.is_forward else idle
@@ -203,6 +210,9 @@ class Movement:
                 self.name, "warning", tuple(dict.fromkeys(back)), "update ratio of the steps",
                 measured=0.0, limit=0.0, cause=_PUT_BACK, remedy=_LEAVE,
             )  # fmt: skip
+
+    def _unread(self, evidence: Evidence) -> Iterator[Finding]:
+        """Layers, or calls of them, whose output goes nowhere."""
         if unread := unread_layers(evidence):
             # Libraries build heads that some tasks drop; who chose an optimiser pays for them.
             severity: Severity = "info" if evidence.is_default_optimizer else "warning"
@@ -214,7 +224,6 @@ class Movement:
                 counts_layers=True,
                 limit=0,
             )
-
         elif calls := dropped_calls(evidence):
             yield self.rules[3].found(
                 self.name, "warning", tuple(calls), "share of the layer's calls that nothing reads",

@@ -58,4 +58,5 @@ def _is_alone(reference: PassResult, seen: PassResult, sample: int) -> bool:
     before, after = reference.main, seen.main
     if before is None or after is None or before.shape != after.shape:
         return False
-    return along(moved_indices(before, after), 0).nonzero()[0].tolist() == [sample]
+    places: list[int] = along(moved_indices(before, after), 0).nonzero()[0].tolist()
+    return places == [sample]

@@ -78,7 +78,7 @@ class NonlinearitySnapshot:
     is_inside: bool = True
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class OutputSnapshot:
     """The output of a layer before any nonlinearity, at one look.
 
@@ -104,7 +104,8 @@ class SumSnapshot:
 @dataclass(frozen=True, kw_only=True)
 class HeadsSnapshot:
     """Attention at one look, one value per head: 1 − Σp² relative to that of equal shares, the
-    entropy relative to theirs, and the largest score."""
+    entropy relative to theirs, and the largest score, with its sign: what sets the shares is how
+    the scores differ, not where they lie."""
 
     passed: Array
     entropy: Array

@@ -16,6 +16,8 @@ _SCALING = frozenset({"mul", "div", "addcmul", "lerp", "sub", "add"})
 _GATES = frozenset({"sigmoid", "hardsigmoid", "softmax"})
 # Of longer traces, such as those of loops over thousands of positions, no ancestors are kept.
 _LONGEST = 20_000
+# Nodes between two additions of a stream.
+_FAR = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,9 +147,9 @@ class _Finder:
     def _leads(self, start: int, end: int) -> bool:
         return bool(end >= 0 and self.behind[end] >> start + 1 & 1)
 
-    def _carried(self, index: int, most: int = 64) -> Iterator[int]:
+    def _carried(self, index: int) -> Iterator[int]:
         """The node, and back from it what it is another form of, up to the last addition's skip."""
-        for _ in range(most):
+        for _ in range(_FAR):
             yield index
             node = self.nodes[index] if index >= 0 else None
             if node is None or (index not in self.skips and (node.is_layer or node.selects)):

@@ -37,7 +37,8 @@ def edge_of_chaos(
 
     Args:
         activation: "tanh", "relu", "erf", or a function of a tensor, smooth but for a kink at 0.
-        sigma_w, sigma_b: weights are drawn from N(0, sigma_w²/fan-in), biases from N(0, sigma_b²).
+        sigma_w: weights are drawn from N(0, sigma_w²/fan-in).
+        sigma_b: biases are drawn from N(0, sigma_b²).
         width: units of every layer. Default 256.
         depth: linear layers. Default 16.
         seeds: how many (default 16, at least 2), or which.

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from pytest_initcheck.capture.program import tensors_of
 from pytest_initcheck.evidence.objective import SURE
 from pytest_initcheck.objective.between import after_output
+from pytest_initcheck.objective.given_sides import given_sides
 from pytest_initcheck.objective.reach import behind
 from pytest_initcheck.objective.tail import Tail
 from pytest_initcheck.objective.tape import TapeCall, Value
@@ -51,26 +51,16 @@ def inverted(tail: Tail) -> tuple[float, float] | None:
 
 
 def _asked(tail: Tail) -> Iterator[tuple[TapeCall, list[Tensor]]]:
-    """Squashing calls, and the logits of size 1 of what may be the right classes.
-
-    Not of what the loss makes of the targets, such as 1 − y, where it reads them as they are, too.
-    """
-    given = [t for t in tensors_of(tail.result.targets) if t.dim()]
-    raw = [side for side in tail.data if any(_is_same(side, t) for t in given)]
+    """Squashing calls, and the logits of size 1 of what may be the right classes."""
+    sides = given_sides(tail)
     for place, call in enumerate(tail.calls):
         if call.name not in _SIGMOIDS | _SOFTMAXES or not call.inputs[0].is_free:
             continue
         later = tail.calls[place + 1 :]
         if not _is_alone(call, later) or _is_complement(call, later):
             continue
-        rights = [_right(call, side) for side in raw or tail.data]
+        rights = [_right(call, side) for side in sides]
         yield call, [right for right in rights if right is not None]
-
-
-def _is_same(side: Tensor, targets: Tensor) -> bool:
-    if side.numel() != targets.numel():
-        return False
-    return bool((side.reshape(-1) == targets.reshape(-1)).all())
 
 
 def _if_cheaper(tail: Tail, call: TapeCall, right: Tensor) -> tuple[float, float] | None:
@@ -94,7 +84,7 @@ def _right(call: TapeCall, side: Tensor) -> Tensor | None:
     """1 for the right class and 0, or −1 for a sigmoid, for the wrong ones; None if unknown."""
     shape = call.shapes[0]
     if call.name in _SIGMOIDS:
-        is_binary = side.numel() > 1 and bool(((side == 0) | (side == 1)).all())
+        is_binary = bool(((side == 0) | (side == 1)).all())
         is_mixed = is_binary and 0 < float(side.float().mean()) < 1
         return side.reshape(shape).float() * 2 - 1 if is_mixed and _fits(side, shape) else None
     axis, classes = _axis(call), _width(call)

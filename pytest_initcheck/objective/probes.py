@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pytest_initcheck.evidence.objective import FACTORS, FAR, LARGER, RARE
 from pytest_initcheck.objective.between import after_output
+from pytest_initcheck.objective.given_sides import given_sides
 from pytest_initcheck.objective.reach import behind, is_normalised
 from pytest_initcheck.objective.tail import Key, Tail, name_on_tape
 from pytest_initcheck.objective.tape import TapeCall, Value
@@ -42,7 +43,8 @@ def is_prior(tail: Tail) -> bool:
     if common is None or common - lowest <= LARGER * (tail.loss - lowest):
         return False
     large = torch.cat([t[t.abs() > _LARGE].flatten() for t in shared.values()])
-    parts = [float(t.float().mean()) for t in tail.data if t.numel() > 1 and _is_binary(t)]
+    sides = given_sides(tail)
+    parts = [float(t.float().mean()) for t in sides if t.numel() > 1 and _is_binary(t)]
     if not large.numel():
         return False
     is_no, is_yes = bool((large < 0).all()), bool((large > 0).all())

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
+from pytest_initcheck.capture.module_hooks import hook_of
 from pytest_initcheck.capture.program import Program, Result, tensors_of
 from pytest_initcheck.capture.tensor_stats import plain
 from pytest_initcheck.errors import InitcheckError
@@ -209,7 +210,8 @@ def _restarting(tape: Tape, program: Program) -> Iterator[None]:
     if program.forward is None or isinstance(program.model, torch.jit.ScriptModule):
         yield
         return
-    handle = program.model.register_forward_pre_hook(tape.restart)
+    restart = hook_of({id(program.model)}, tape.restart)
+    handle = program.model.register_forward_pre_hook(restart)
     try:
         yield
     finally:

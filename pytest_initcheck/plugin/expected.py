@@ -52,7 +52,7 @@ class Expectation:
         errors = [finding for finding in findings if finding.severity == "error"]
         if not self.asked or not errors or self.unexpected(errors):
             return ""
-        return f"expect={', '.join(map(self._text, self.asked))}"
+        return f"expect={', '.join(one.subject for one in self.asked)}"
 
     def check(self, findings: Sequence[Finding]) -> None:
         """Fail where something that is asked for was not found.
@@ -67,9 +67,5 @@ class Expectation:
         lacking = sort_out(told, self.asked).unused if self.asked else []
         if lacking:
             found = ", ".join(dict.fromkeys(f"{f.id} {f.check}" for f in told)) or "nothing"
-            names = ", ".join(map(self._text, lacking))
+            names = ", ".join(one.subject for one in lacking)
             raise InitcheckFailure(f"expected {names}, which was not found; found: {found}")
-
-    @staticmethod
-    def _text(one: Ignore) -> str:
-        return one.id if one.layer == "*" else f"{one.id} {one.layer}"

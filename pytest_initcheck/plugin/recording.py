@@ -149,7 +149,7 @@ class Recording:
         return run_until(decider, *args, **options), decider
 
     def _decider(
-        self, name: str, given: Mapping[str, Any], share: ShareClaim | None = None
+        self, name: str, given: Mapping[str, Any], share: ShareClaim | None
     ) -> Decider | None:
         """Who says when the seeds of a `Sequential` among these arguments are enough."""
         seeds = given.get("seeds")

@@ -71,6 +71,7 @@ def render_history(runs: Sequence[tuple[str, str]], rows: Iterable[HistoryRow]) 
         table=[row for row in every if row.moves],
         css=css,
         policy=policy,
+        box=f"0 0 {WIDTH} {HEIGHT}",
         icon=ICON_SOURCE,
     )
 

@@ -13,8 +13,9 @@ from torch.nn import functional
 class _Residual(nn.Module):
     """A block whose branch starts at zero: its last normalisation has no gain yet."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self) -> None:
         super().__init__()
+        width = 16
         self.one = nn.Conv2d(width, width, 3, padding=1, bias=False)
         self.norm_one = nn.BatchNorm2d(width)
         self.two = nn.Conv2d(width, width, 3, padding=1, bias=False)
@@ -80,7 +81,7 @@ def _convolutional() -> tuple[nn.Module, Any]:
 
 def _residual() -> tuple[nn.Module, Any]:
     parts = [nn.Conv2d(3, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU()]
-    parts += [_Residual(16), _Residual(16), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(64, 4)]
+    parts += [_Residual(), _Residual(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(64, 4)]
     return nn.Sequential(*parts), _labelled(32, 3, 12, 12)
 
 

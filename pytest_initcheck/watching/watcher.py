@@ -78,9 +78,10 @@ class Watcher:
         self.loss.clear()
         backward_calls.listen(self.loss)
         if self._can_trace and not self._on_model:
+            enter, leave = (_hook(self.called, each) for each in (self._enter, self._leave))
             self._on_model = [
-                self.called.register_forward_pre_hook(self._enter, with_kwargs=True),
-                self.called.register_forward_hook(self._leave, prepend=True, always_call=True),
+                self.called.register_forward_pre_hook(enter, with_kwargs=True),
+                self.called.register_forward_hook(leave, prepend=True, always_call=True),
             ]
 
     def _rest(self) -> None:
@@ -97,8 +98,7 @@ class Watcher:
         self._on_model = []
 
     def _enter(self, module: nn.Module, args: Arguments, kwargs: Options) -> None:
-        # First of all: compiled code would be made anew whenever something else changes.
-        if torch.compiler.is_compiling() or not self.is_due:
+        if not self.is_due:
             return
         self._is_called = True
         if self._pass is None or not self._pass.depth:
@@ -110,8 +110,6 @@ class Watcher:
         self._pass.begin((args, kwargs))
 
     def _leave(self, module: nn.Module, args: Arguments, output: Any) -> None:
-        if torch.compiler.is_compiling():
-            return
         if self._pass is not None and self._pass.depth:
             self._pass.end(output)
 
@@ -196,6 +194,17 @@ class Watcher:
         device = next(self.model.parameters()).device
         scale: Tensor = self.scaler.scale(torch.ones((), device=device))
         return scale
+
+
+def _hook(called: nn.Module, method: Callable[..., None]) -> Callable[..., None]:
+    """A hook for one module. Copies of it, such as averages, share it: a function is not copied."""
+
+    def hook(module: nn.Module, *call: Any) -> None:
+        # First of all: compiled code would be made anew whenever something else changes.
+        if not torch.compiler.is_compiling() and module is called:
+            method(module, *call)
+
+    return hook
 
 
 def _is_traced_by_others() -> bool:

@@ -27,6 +27,16 @@ def names(folder) -> list[str]:
     return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
 
 
+def test_names_stand_in_the_file_as_they_are(tmp_path):
+    """A diff is read by people."""
+    record = RunRecord(metrics={"größe": (1.0,)})
+    entries = (Entry(name="Übung 1", kind="metrics", record=record),)
+    Baselines(tmp_path).update([TestRecord(nodeid="t.py::test_a", entries=entries)], {})
+    text = (tmp_path / "t.json").read_text(encoding="utf-8")
+    assert '"größe"' in text
+    assert '"Übung 1"' in text
+
+
 WRITER = """
 import sys
 from pytest_initcheck.baseline import Baselines

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from pytest_initcheck import diagnose
+from pytest_initcheck import diagnose, watch
 
 
 def net():
@@ -54,3 +54,30 @@ def test_a_copy_beside_the_model_is_none_of_its_layers():
     diagnosis = diagnose(net(), tasks(), forward=forward)
     assert diagnosis.verdict == "pass", str(diagnosis)
     assert [layer.name for layer in diagnosis.record.layers] == ["0", "2"]
+
+
+def hooks(model):
+    """All that is hooked to the modules of a model."""
+    kinds = ("_forward_pre_hooks", "_forward_hooks")
+    return [h for m in model.modules() for kind in kinds for h in getattr(m, kind).values()]
+
+
+def test_a_copy_holds_no_copy_of_what_observes():
+    """That would be all that was noted so far, at every copy; some of it cannot be copied."""
+    alike, x = [], torch.randn(16, 6)
+
+    def forward(model, batch):
+        alike.append(hooks(copy.deepcopy(model)) == hooks(model))
+        return model(batch).square().mean()
+
+    diagnose(net(), x, forward=forward)
+    assert alike
+    assert all(alike)
+    with watch(model := net(), optimizer := torch.optim.SGD(model.parameters(), 0.01), every=1):
+        averaged = copy.deepcopy(model)
+        assert hooks(averaged) == hooks(model)
+        for _ in range(2):
+            optimizer.zero_grad()
+            averaged(x)
+            model(x).square().mean().backward()
+            optimizer.step()

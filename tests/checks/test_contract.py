@@ -327,6 +327,27 @@ def test_a_term_of_the_loss_without_gradient(name):
     assert is_true(first)
 
 
+def test_a_term_that_trains_nothing_the_optimiser_holds():
+    """A generator whose pictures are detached before the network that judges them."""
+
+    def step(m, batch):
+        made = m.maker(batch[0])
+        return mse(made, batch[1]) + m.judge(made.detach()).square().mean()
+
+    def make():
+        return Model(None, maker=nn.Linear(20, 1), judge=nn.Linear(1, 1))
+
+    def optimizer(parameters):
+        return torch.optim.Adam([*parameters][:2], 1e-3)
+
+    found = judged(make, numbers(), forward=step, optimizer=optimizer, steps=2)
+    finding = named(found, "IC818")
+    assert finding.severity == "warning"
+    assert 0 < finding.measured < 1
+    assert finding.limit == 0
+    assert is_true(finding)
+
+
 def frozen_teacher(m, b):
     with torch.no_grad():
         goal = m.teacher(b[0])

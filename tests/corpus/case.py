@@ -61,7 +61,12 @@ class Case:
     def start(self, seed: int) -> Start:
         """The model and batch of a seed."""
         torch.manual_seed(seed)
-        return self.build()
+        start = self.build()
+        assert isinstance(start, Start), (
+            f"{self.name}: build() gave a {type(start).__name__}, not a Start; what nets.built "
+            "returns is the function itself"
+        )
+        return start
 
     def diagnosis(self, seed: int):
         """The diagnosis of the start of a seed."""

@@ -71,6 +71,10 @@ def judged(model, reconstruction, divergence, *, weight=1.0, scale=20.0):
     return diagnose(model, data(3.0), forward=forward, optimizer=adam(1e-3))
 
 
+def squashed(out, x):
+    return squared(out.sigmoid(), x)
+
+
 WAYS = {
     "one head, variance": (Coder, squared, of_variance),
     "two heads, variance": (lambda: Coder(is_split=True), squared, of_variance),
@@ -79,6 +83,7 @@ WAYS = {
     ),
     "cross-entropy": (Coder, crossed, of_variance),
     "by library": (Coder, squared, by_library),
+    "a squashing before the comparison": (Coder, squashed, of_variance),
 }  # fmt: skip
 
 

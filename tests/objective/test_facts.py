@@ -359,6 +359,56 @@ def test_a_loss_without_a_lower_bound(name):
         assert facts.is_linear
 
 
+def per_positive(output, y):
+    """A focal loss summed and divided by the number of ones, as detectors have it."""
+    hit = torch.where(y > 0, output.sigmoid(), 1 - output.sigmoid())
+    weight = torch.where(y > 0, 0.75, 0.25)
+    return -(weight * (1 - hit).square() * hit.clamp(min=1e-6).log()).sum() / y.sum()
+
+
+def per_negative(output, y):
+    """The same of zeros."""
+    hit = torch.where(y > 0, output.sigmoid(), 1 - output.sigmoid())
+    weight = torch.where(y > 0, 0.25, 0.75)
+    return -(weight * (1 - hit).square() * hit.clamp(min=1e-6).log()).sum() / (1 - y).sum()
+
+
+def written_out(output, y):
+    """A cross-entropy of both classes, each with its own targets, per one of the rare."""
+    p = output.sigmoid().clamp(1e-6, 1 - 1e-6)
+    return -(y * p.log() * 4 + (1 - y) * (1 - p).log()).sum() / y.sum()
+
+
+def rare():
+    x = torch.randn(64, 20)
+    return x, (x[:, :6] > 2.0).float()
+
+
+COMMON, REAL = mapped(rare, lambda y: 1 - y), mapped(rare, torch.randn_like)
+PRIORS = {
+    "rare ones": (rare, per_positive, -4.6, True),
+    "rare zeros": (COMMON, per_negative, 4.6, True),
+    "against rare ones": (rare, per_positive, 4.6, False),
+    "against rare zeros": (COMMON, per_negative, -4.6, False),
+    "rare ones, written out": (rare, written_out, -4.6, True),
+    "against rare ones, written out": (rare, written_out, 4.6, False),
+    "numbers are no classes": (REAL, mse, -4.6, False),
+}
+
+
+@pytest.mark.parametrize("name", PRIORS)
+def test_a_prior_is_what_all_outputs_share_and_nearly_all_targets_say(name):
+    data, loss, bias, is_prior = PRIORS[name]
+
+    def make():
+        head = nn.Linear(20, 6)
+        nn.init.normal_(head.weight, 0, 0.01)
+        nn.init.constant_(head.bias, bias)
+        return nn.Sequential(head)
+
+    assert asked(make, data, loss).is_prior is is_prior
+
+
 def test_the_calmest_loss_of_scaled_outputs():
     def loud():
         model = net()()

@@ -118,6 +118,14 @@ BOTTOMLESS = {
 }
 
 
+@QUICK
+@given(seeds, st.floats(0.1, 10))
+def test_a_logarithm_falls_slowly_but_without_end(seed, size):
+    result = found(lambda x: -x.abs().log1p().mean(), drawn(seed, 32, 4, scale=size))
+    assert result.is_bottomless
+    assert -100 < result.value < -10
+
+
 @pytest.mark.parametrize("name", BOTTOMLESS)
 @settings(max_examples=6, deadline=None, derandomize=True)
 @given(seed=seeds, size=st.floats(0.1, 10))

@@ -55,6 +55,32 @@ def right_share(out, y):
     return out.softmax(-1).gather(1, y[:, None]).square().mean()
 
 
+def weighted_share(out, targets):
+    y, weights = targets
+    return (out.softmax(-1).gather(1, y[:, None]).squeeze(1).square() * weights).mean()
+
+
+def weighted():
+    x, y = groups()
+    return x, (y, torch.rand(len(y)) + 0.5)
+
+
+def tokens():
+    """A class for each of six places, of the numbers that stand there."""
+    x = torch.randn(32, 4, 6)
+    return x, x[:, :3].argmax(1)
+
+
+def reader():
+    return nn.Sequential(nn.Conv1d(4, 16, 1), nn.ReLU(), nn.Conv1d(16, 3, 1))
+
+
+def share_of_tokens(out, y):
+    """The classes lie along the second axis, and the targets are in one row."""
+    shares = out.softmax(1).movedim(1, -1).reshape(-1, 3)
+    return shares[torch.arange(len(shares)), y.reshape(-1)].square().mean()
+
+
 def focal(out, y):
     p = out.softmax(-1).gather(1, y[:, None])
     return -((1 - p) ** 2 * p.log()).mean()
@@ -67,6 +93,9 @@ SCORES = {
     "overlap of probabilities": (prober, masks, jaccard),
     "tversky": (finder, masks, of_logits(tversky)),
     "share of the right class": (net(), groups, right_share),
+    "share of the right one of two": (net(outputs=2), lambda: groups(2), right_share),
+    "weighted share of the right class": (net(), weighted, weighted_share),
+    "share of the right tokens": (reader, tokens, share_of_tokens),
 }
 
 

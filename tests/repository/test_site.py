@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import runpy
 import subprocess
@@ -34,6 +35,34 @@ def test_every_page_has_its_place():
     pages = {path.relative_to(docs).as_posix() for path in docs.rglob("*.md")}
     lacking = {page for page in pages - set(nav()) if not page.startswith("decisions/")}
     assert not lacking, f"mkdocs.yml: nav lacks {sorted(lacking)}"
+
+
+def unknown_arguments(source: str) -> list[str]:
+    """What docstrings list under "Args:" and the signature lacks; of a class, its fields."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            continue
+        section = (ast.get_docstring(node) or "").partition("Args:\n")[2].partition("\n\n")[0]
+        listed = re.findall(r"^    ([^\s:][^:]*): ", section, re.MULTILINE)
+        if isinstance(node, ast.FunctionDef):
+            taken = node.args
+            given = [taken.vararg, taken.kwarg, *taken.posonlyargs, *taken.args, *taken.kwonlyargs]
+            known = {one.arg for one in given if one}
+        else:
+            known = {word.id for word in ast.walk(node) if isinstance(word, ast.Name)}
+            known |= {word.arg for word in ast.walk(node) if isinstance(word, ast.arg)}
+        found += [f"{node.name}: {name}" for name in listed if name.lstrip("*") not in known]
+    return found
+
+
+def test_the_reference_lists_arguments_that_there_are():
+    files = sorted((ROOT / "pytest_initcheck").rglob("*.py"))
+    lacking = {path.name: unknown_arguments(path.read_text(encoding="utf-8")) for path in files}
+    assert not {name: names for name, names in lacking.items() if names}
+    assert unknown_arguments('def f(a):\n    """A.\n\n    Args:\n        a, b: c.\n    """') == [
+        "f: a, b"
+    ]
 
 
 def test_a_site_without_fonts_and_scripts_of_others():
