@@ -51,6 +51,10 @@ _WITHIN = (
     "a likelihood within the loss takes for logits what was squashed before: it squashes again, "
     "and stays far from its floor even where the model is sure and right"
 )
+_UNMOVED = (
+    "what training can change leaves the targets out of reach, whatever it comes to: the rest of "
+    "the output is made of data and constants, as where weights are not the model's own"
+)
 _ALONE = (
     "a term of the loss is made of the batch alone, so that it moves nothing, and what the layer "
     "gives reaches no term: one was meant to be made of it"
@@ -219,6 +223,8 @@ class Contract:
         rule = self.rules[0 if facts.squashes_again else 1]
         within = facts.within_loss if is_in_loss else None
         reach, idle = within or (facts.reachable, facts.constant)
+        is_unmoved = not is_in_loss and not facts.is_bounded
+        cause = _WITHIN if within else _UNMOVED if is_unmoved else rule.cause
         # What weighs a likelihood within the loss may bring the whole to its floor.
         is_error = lost > _LOST_ERROR and within is None
         yield rule.found(
@@ -229,7 +235,7 @@ class Contract:
             f"{reach:.4g}, best constant {idle:.4g})",
             measured=lost,
             limit=_LOST_ERROR if is_error else limit,
-            cause=f"{_WITHIN if within else rule.cause} ({_noun(bound)} before the loss)",
+            cause=f"{cause} ({_noun(bound)} before the loss)",
         )
 
     def _unbounded(self, facts: ObjectiveFacts) -> Finding | None:

@@ -32,11 +32,11 @@ class ObjectiveFacts:
 
     ``loss`` is the first loss. ``floor`` is the lowest that any output could have, ``reachable``
     the lowest that the model's own last operations allow (``bound`` names the one before the
-    output), ``constant`` the lowest of an output that is the same for every sample; None where
-    the question cannot be asked. ``calmest`` is the lowest loss of the last layers' outputs
-    times some number up to 1, ``calm_output`` of the outputs, where the layers did not make them;
-    ``is_prior`` that the first loss is high for what the samples' outputs have in common, and that
-    this holds of nearly all targets.
+    output, ``is_bounded`` says that it keeps its results in a range), ``constant`` the lowest of an
+    output that is the same for every sample; None where the question cannot be asked. ``calmest``
+    is the lowest loss of the last layers' outputs times some number up to 1, ``calm_output`` of the
+    outputs, where the layers did not make them; ``is_prior`` that the first loss is high for what
+    the samples' outputs have in common, and that this holds of nearly all targets.
 
     ``least`` is ``floor``, or ``reachable`` where ``constant`` is of what the last layers make.
 
@@ -95,6 +95,7 @@ class ObjectiveFacts:
     is_unnormalised: bool = False
     squashes_again: bool = False
     bound: str = ""
+    is_bounded: bool = True
     broadcast: tuple[tuple[int, ...], tuple[int, ...]] | None = None
     is_unpaired: bool = False
     clipped: Clipped | None = None

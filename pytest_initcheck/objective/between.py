@@ -134,6 +134,11 @@ def bound(tail: Tail) -> str:
     return ""
 
 
+def is_bounding(name: str) -> bool:
+    """Whether an operation keeps its results within a range, or of one size."""
+    return name in _BOUNDING or f"__{name}__" in _BOUNDING
+
+
 def broadcast(tail: Tail) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
     """The shapes of an output and of targets that a call made into one larger than both."""
     call = _crossing(tail)
