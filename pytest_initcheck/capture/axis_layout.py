@@ -191,6 +191,17 @@ def laid_out(axes: Sequence[tuple[Atom, ...]]) -> AxisLayout:
     return AxisLayout(tuple(itertools.chain.from_iterable(axes)), shape)
 
 
+def summed_to_one(layout: AxisLayout, along: int) -> AxisLayout:
+    """The layout with the atoms of an axis marked, where these are all that lies along it."""
+    atoms, start = list(layout.atoms), 0
+    for region in _regions(layout.atoms, layout.shape, 0):
+        end = start + len(region.atoms)
+        if region.first == along == region.last:
+            atoms[start:end] = [replace(a, is_summed_to_one=True) for a in region.atoms]
+        start = end
+    return replace(layout, atoms=tuple(atoms))
+
+
 @dataclass(frozen=True)
 class Meant:
     """What makes a shape by moving axes: cut into ``parts``, permute to ``order``, then join."""

@@ -9,7 +9,13 @@ from typing import Any
 
 from torch import Tensor
 
-from pytest_initcheck.capture.axis_layout import Atom, AxisLayout, laid_out, named_axes
+from pytest_initcheck.capture.axis_layout import (
+    Atom,
+    AxisLayout,
+    laid_out,
+    named_axes,
+    summed_to_one,
+)
 
 # The same values in another shape.
 VIEWS = frozenset(
@@ -24,7 +30,7 @@ _KEPT = frozenset(
         "_batch_norm_with_update", "rrelu_with_noise",
     }
 )  # fmt: skip
-SOFTMAX = frozenset({"_softmax", "_safe_softmax"})
+SOFTMAX = frozenset({"_softmax"})
 REDUCED = frozenset({"mean", "sum", "amax", "amin", "logsumexp", "var", "std", "prod"})
 _CUT = frozenset(
     {"slice", "split", "split_with_sizes", "chunk", "narrow", "unsafe_split", "constant_pad_nd"}
@@ -113,11 +119,9 @@ def _made(call: AxisCall) -> AxisLayout | None:
 def normalised(call: AxisCall) -> AxisLayout | None:
     """The layout of what a softmax makes, the axis along which it sums to one marked."""
     first = call.at(0)
-    if first is None or first.seen is not None or not first.shape:
+    if first is None or not first.shape:
         return first
-    axes, along = first.axes(), dim_of(call) % len(first.shape)
-    axes[along] = tuple(replace(atom, is_summed_to_one=True) for atom in axes[along])
-    return laid_out(axes)
+    return summed_to_one(first, dim_of(call) % len(first.shape))
 
 
 def _units(call: AxisCall) -> Axes:

@@ -32,7 +32,7 @@ from pytest_initcheck.evidence import (
     OutputSnapshot,
     SumSnapshot,
 )
-from pytest_initcheck.ranks.dtensors import whole
+from pytest_initcheck.ranks.dtensors import is_sharded, whole
 from pytest_initcheck.records import TensorStats
 
 # A relative slope of a twentieth: the unit passes on 5 % of the gradient that it could.
@@ -120,7 +120,9 @@ class SignalRecorder:
                 calls.outputs.append(self._summary(output))
             if seen is not None and self._asks_variation:
                 calls.slots.append(put_variation(seen, self.ledger))
-            if self._sums is not None and "embedding" in node.operator and output.dim() > 1:
+            is_table = "embedding" in node.operator and output.dim() > 1
+            # What ranks have still to sum up can be read once.
+            if self._sums is not None and is_table and not is_sharded(output):
                 rows = output.detach().reshape(-1, output.shape[-1])
                 calls.rows.append(put_variation(rows, self.ledger))
             self._watch(calls, output)

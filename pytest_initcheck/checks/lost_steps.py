@@ -32,10 +32,10 @@ class LostSteps:
             reference="IEEE 754: w + Δ equals w where |Δ| is below half a unit in the last place "
             "of w; Micikevicius et al.: Mixed Precision Training (2018), section 3.1",
             follows=frozenset({"IC104", "IC111", "IC501", "IC502", "IC504", "IC601", "IC808"}),
-            quantity="squared gradient on elements of 16 bits which are bit for bit what they "
-            "were, over that on all parameters that the optimiser holds",
+            quantity="squared gradient on elements of less than single precision which are bit for "
+            "bit what they were, over that on all parameters that the optimiser holds",
             exempt="the default optimiser; optimisers that keep weights of higher precision, or "
-            "what rounding took: what moves when the last step is repeated a hundred times",
+            "what rounding took: what moves when the last step is repeated over and over",
             severities=("error", "warning"),
             remedy="keep the weights in single precision and compute under torch.autocast, or take "
             "an optimiser with a master copy, stochastic rounding or Kahan summation",

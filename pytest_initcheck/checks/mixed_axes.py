@@ -57,7 +57,7 @@ class MixedAxes:
         ),
         Rule(
             id="IC825",
-            title="attention whose weights sum to one along the wrong axis",
+            title="attention that sums to one along the wrong axis",
             cause="a softmax over the queries where one over the keys was meant: what a position "
             "takes from the others is no mean of them, some take many times as much as others",
             limit="a product that sums over the axis along which a softmax ran",

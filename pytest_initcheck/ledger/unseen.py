@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils import deterministic as filled
 
 Array = np.ndarray[Any, Any]
 Trace = tuple[int, ...]
@@ -28,7 +29,13 @@ _SHORT = 2
 
 
 def mark(tensor: Tensor) -> bool:
-    """Mark the memory of a tensor that nothing was written to; whether that could be done."""
+    """Mark the memory of a tensor that nothing was written to; whether that could be done.
+
+    Not where torch fills it itself, with NaN, so that it shows.
+    """
+    is_filled = getattr(filled, "fill_uninitialized_memory", True)
+    if is_filled and torch.are_deterministic_algorithms_enabled():
+        return False
     address = _address(tensor)
     size = tensor.untyped_storage().nbytes() if address else 0
     if not size:

@@ -97,19 +97,17 @@ def test_diagnose_takes_a_factory_and_says_both():
     assert "IC111" in ids(diagnose(zoo.Scale, batch))
 
 
-def test_memory_that_shows_in_the_values_hangs_below_the_fact():
+def test_what_was_written_past_torch_is_judged_by_its_values():
     class Garbage(zoo.Scale):
         def build(self):
             super().build()
-            # Memory is often clean in a test; another process's bytes would look like this.
-            torch.ops.aten.detach(self.gain).view(torch.int32)
             with torch.utils._python_dispatch._disable_current_modes():
                 self.gain.data.fill_(1e-40)
 
     found = diagnose(Garbage, labelled(8, 4))
 
-    assert "IC104" not in ids(found)
-    assert any("IC104" in line for line in named(found, "IC111").consequences)
+    assert "IC104" in ids(found)
+    assert "IC111" not in ids(found)
 
 
 def test_a_factory_that_returns_no_model_is_refused_with_what_to_do():

@@ -172,12 +172,20 @@ def test_draws_are_as_their_laws_say(name, dtype):
 
 
 def behind_its_back(change):
-    """A draw that something changes which no dispatcher sees, as a broken kernel would."""
+    """A draw that something changes which no dispatcher sees, as a broken kernel would.
+
+    But for the three words by which the ledger sees what is written past torch.
+    """
 
     def fill(value):
         nn.init.normal_(value, std=0.02)
         with torch.utils._python_dispatch._disable_current_modes():
+            flat = value.view(-1)
+            middle = (flat.nbytes - 8 >> 1 & -8) // flat.element_size()
+            words = [0, 1, middle, middle + 1, -2, -1]
+            held = flat[words].clone()
             change(value)
+            flat[words] = held
 
     return fill
 

@@ -77,7 +77,9 @@ def test_of_any_dtype(dtype, shape):
     assert "IC111" not in {finding.id for finding in written.findings}
     assert "IC111" in {finding.id for finding in left.findings}
     # No mark is left in the model; of large memory the first element is marked, not all.
-    assert not bool(left.model.weight.reshape(-1)[0])
+    first = left.model.weight.reshape(-1)[0]
+    # Of what is longer than a word, one word.
+    assert not bool(first.real if first.is_complex() else first)
 
 
 @pytest.mark.parametrize("count", [256, 40_000])
