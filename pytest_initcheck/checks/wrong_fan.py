@@ -168,7 +168,9 @@ def _by_values(
     if not other or _gain(stats.std * math.sqrt(fans.fan_in), reach):
         return None
     std = other / math.sqrt(fans.fan_in)
-    if not _is_far(stats.std, std) or _is_shared(evidence, parameter, stats.std, reach):
+    # By the fans, as the values may lie on either side of the limit by chance.
+    is_far = max(fans.fan_out / fans.fan_in, fans.fan_in / fans.fan_out) > _FACTOR
+    if not is_far or _is_shared(evidence, parameter, stats.std, reach):
         return None
     how = f" ({built})" if built else ""
     told = f"{parameter.name}{how} of shape {parameter.shape}: {number(stats.std)} is "
