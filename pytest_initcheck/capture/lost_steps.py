@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pytest_initcheck.capture.deferred_read import DeferredRead
 from pytest_initcheck.capture.learning_rate import rate_of
 from pytest_initcheck.capture.optimizer_step import needs_closure
 from pytest_initcheck.capture.pieces import pieces
@@ -65,12 +66,14 @@ def _plain(attributes: Mapping[str, Any]) -> list[Any]:
 
 
 def _standing(model: nn.Module, starts: Mapping[str, Tensor], held: set[int]) -> float:
-    lost, all_of_it = 0.0, 0.0
+    ledger, slots = DeferredRead(), []
     for is_coarse, parameter, start, slope in at_hand(_rows(model, starts, held)):
         for now, before, pull in pieces(whole(parameter), whole(start), whole(slope)):
-            squares = pull.double().square()
-            all_of_it += float(squares.sum())
-            lost += float(squares[now == before].sum()) if is_coarse else 0.0
+            squares = pull.float().square()
+            stood = (squares * (now == before)).sum() * is_coarse
+            slots.append(ledger.put(torch.stack([stood, squares.sum()])))
+    ledger.read()
+    lost, all_of_it = (sum(float(ledger[slot][i]) for slot in slots) for i in (0, 1))
     return lost / all_of_it if all_of_it else 0.0
 
 

@@ -37,7 +37,7 @@ _LOGS = frozenset(
     {"log", "log2", "log10", "log1p", "logit", "nll_loss", "ctc_loss", "kl_div",
      "binary_cross_entropy", "poisson_nll_loss", "gaussian_nll_loss"}
 )  # fmt: skip
-_MULTIPLIED = frozenset({"mul", "__mul__", "__rmul__", "multiply"})
+MULTIPLIED = frozenset({"mul", "__mul__", "__rmul__", "multiply"})
 _SIMILARITIES = frozenset(
     {"matmul", "__matmul__", "mm", "bmm", "cdist", "einsum", "cosine_similarity",
      "pairwise_distance", "cosine_embedding_loss", "triplet_margin_loss"}
@@ -77,7 +77,7 @@ def meets_taught(tail: Tail) -> bool:
 
     As the keys of a momentum encoder, which move as the training goes on.
     """
-    products = (call for call in after_output(tail) if call.name in _SIMILARITIES | _MULTIPLIED)
+    products = (call for call in after_output(tail) if call.name in _SIMILARITIES | MULTIPLIED)
     return any(
         value.is_taught or (value.kind == "constant" and value.is_cut)
         for call in products

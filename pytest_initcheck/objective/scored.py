@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from pytest_initcheck.evidence.objective import FAR
+from pytest_initcheck.objective.between import MULTIPLIED
 from pytest_initcheck.objective.tail import Tail, slice_of, terms
 from pytest_initcheck.objective.tape import Value
 
 # Relative to the loss, what a comparison of a thing with itself leaves.
 _ROUNDING = 1e-5
-_WEIGHING = frozenset({"mul", "__mul__", "__rmul__", "multiply"})
+_SHIFTS = (1.0, -1.0, *FAR, *(-far for far in FAR))
 
 
 def has_score(tail: Tail) -> bool:
@@ -49,9 +50,6 @@ def _is_linear_in(term: Tail, key: int | str) -> bool:
     )
 
 
-_SHIFTS = (1.0, -1.0, *FAR, *(-far for far in FAR))
-
-
 def has_empty_term(tail: Tail) -> bool:
     """Whether a term of the loss's sum is zero whatever the model does.
 
@@ -78,7 +76,7 @@ def _is_empty(tail: Tail, value: Value, term: object) -> bool:
 def _is_weighed_by_zeros(value: Value) -> bool:
     """Whether the last product of a term is one with a tensor of zeros."""
     call = value.call
-    while call is not None and call.name not in _WEIGHING:
+    while call is not None and call.name not in MULTIPLIED:
         call = next((v.call for v in call.inputs if v.call is not None), None)
     fixed = [v.tensor for v in call.inputs if not v.is_free] if call is not None else []
     return any(t is not None and t.numel() > 1 and not bool(t.any()) for t in fixed)
