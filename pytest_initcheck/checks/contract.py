@@ -182,7 +182,7 @@ class Contract:
             limit="the loss of the right classes below that of the wrong ones",
             reference="Milletari, Navab, Ahmadi: V-Net (2016), section 3: the Dice coefficient is "
             "maximised",
-            follows=_BROKEN | {"IC803"},
+            follows=_BROKEN | {"IC803", "IC811"},
             quantity=f"loss of logits of {number(SURE)} for the right classes, of 0, and of "
             f"{number(SURE)} for the wrong ones, in the place of what the last sigmoid or softmax "
             "before the loss gets",

@@ -46,8 +46,9 @@ class InputScale:
             reference=_SOURCE,
             follows=frozenset({"IC104", "IC111", "IC501"}),
             quantity="root mean square and largest absolute value of what the first layer gets",
-            exempt="token ids; data that the model itself scales; small or alike inputs where the "
-            "model normalises; batches whose samples are all equal",
+            exempt="token ids; data that the model itself scales; small inputs where the model "
+            "normalises, alike ones whose differences that brings back; batches whose samples "
+            "are all equal",
             severities=("error", "warning"),
             remedy="standardise the inputs: (x - x.mean()) / x.std()",
             surrogate=True,
@@ -122,8 +123,13 @@ class InputScale:
 
     def _alike(self, evidence: Evidence) -> Finding | None:
         known = (evidence.start.outputs.get(layer) for layer in evidence.order)
-        share = next((o.variation for o in known if o is not None), None)
-        if not share or share >= SHARE_WARNING or has_normalisation(evidence):
+        shares = [o.variation for o in known if o is not None and o.variation is not None]
+        if not shares or not 0 < shares[0] < SHARE_WARNING:
+            return None
+        # A normalisation takes away what all samples have in common, where nothing else varies.
+        is_normed = has_normalisation(evidence)
+        share, whose = (shares[-1], "last layer's input's") if is_normed else (shares[0], "inputs'")
+        if share >= SHARE_WARNING:
             return None
         is_error = share < SHARE_ERROR
         return self._scale(
@@ -131,7 +137,7 @@ class InputScale:
             "error" if is_error else "warning",
             share,
             SHARE_ERROR if is_error else SHARE_WARNING,
-            "share of the inputs' mean square that differs between samples",
+            f"share of the {whose} mean square that differs between samples",
         )
 
     def _scale(

@@ -26,6 +26,10 @@ _CROSSED = (
     "two results that have a value for each sample, of different shapes, are made into one with a "
     "value for each pair of samples: what belongs to one is combined with what belongs to all"
 )
+_POOLED = (
+    "a number that was made of all samples' outputs is multiplied with a value of each sample: "
+    "which output belongs to which value is lost"
+)
 _EQUAL = "the inputs are the same for every sample, and the targets are not: nothing tells which"
 _BIASES = (
     "all that the optimiser holds are biases of what makes the output: it adds the same to the "
@@ -182,10 +186,14 @@ class Targets:
 
     def _unpaired(self, evidence: Evidence, facts: ObjectiveFacts) -> Iterator[Finding]:
         """Where the loss asks for something: pairs that do not matter, and nothing to learn."""
-        if facts.is_unpaired and facts.broadcast is not None:
-            first, second = facts.broadcast
+        if facts.unpaired is not None:
+            first, second = facts.unpaired
             quantity = f"move of the loss as samples change places (shapes {first} and {second})"
-            yield self.rules[0].found(self.name, "error", (), quantity, measured=0.0, limit=0.0)
+            is_of_all = () in facts.unpaired
+            yield self.rules[0].found(
+                self.name, "warning" if is_of_all else "error", (), quantity,
+                measured=0.0, limit=0.0, cause=_POOLED if is_of_all else "",
+            )  # fmt: skip
         if is_solved(evidence) and facts.samples > 1:
             yield self.rules[1].found(
                 self.name,

@@ -55,13 +55,13 @@ class ObjectiveFacts:
     within the loss, where that is what it is of.
 
     ``broadcast`` are the shapes of an output and of targets that the loss made into one larger than
-    both, and ``is_unpaired`` that these may change places at no cost; ``clipped`` is what hides
-    values from a logarithm; ``blanks`` the share of labels that are the blank of CTC. ``sides``
-    is how many tensors of the batch the loss reads, but for masks and for what the model reads; of
-    these ``targets`` says whether they are "classes" (whole numbers), "shares" (which sum to one)
-    or "numbers", ``target_rms`` the root mean square of the floating ones, ``target_range`` the
-    range of those of a binary cross-entropy, ``has_equal_targets`` that they are the same for every
-    sample. ``samples`` is the length of the batch.
+    both, ``unpaired`` those of an output and of values of each sample that may change places at no
+    cost; ``clipped`` is what hides values from a logarithm; ``blanks`` the share of labels that are
+    the blank of CTC. ``sides`` is how many tensors of the batch the loss reads, but for masks and
+    for what the model reads; of these ``targets`` says whether they are "classes" (whole numbers),
+    "shares" (which sum to one) or "numbers", ``target_rms`` the root mean square of the floating
+    ones, ``target_range`` the range of those of a binary cross-entropy, ``has_equal_targets`` that
+    they are the same for every sample. ``samples`` is the length of the batch.
 
     ``outputs`` are the places of the tensors of the output that the loss follows back by its
     gradient. ``has_equal_inputs``: the inputs are the same for every sample.
@@ -97,7 +97,7 @@ class ObjectiveFacts:
     bound: str = ""
     is_bounded: bool = True
     broadcast: tuple[tuple[int, ...], tuple[int, ...]] | None = None
-    is_unpaired: bool = False
+    unpaired: tuple[tuple[int, ...], tuple[int, ...]] | None = None
     clipped: Clipped | None = None
     blanks: float = 0.0
     is_logarithmic: bool = False

@@ -139,50 +139,6 @@ def is_bounding(name: str) -> bool:
     return name in _BOUNDING or f"__{name}__" in _BOUNDING
 
 
-def broadcast(tail: Tail) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
-    """The shapes of an output and of targets that a call made into one larger than both."""
-    call = _crossing(tail)
-    return None if call is None else (call.shapes[0], call.shapes[1])
-
-
-def _crossing(tail: Tail) -> TapeCall | None:
-    for call in after_output(tail):
-        kinds = [value.kind for value in call.inputs]
-        is_mixed = "data" in kinds and any(value.is_free for value in call.inputs)
-        is_asked = is_mixed and len(call.shapes) > 1 and call.name not in ("gather", "where")
-        if is_asked and _is_crossed(*call.shapes[:2]):
-            return call
-    return None
-
-
-def is_unpaired(tail: Tail) -> bool:
-    """Whether what was broadcast by mistake may change places among the samples at no cost.
-
-    By mistake: one of the two has an axis less, as nobody writes a comparison of all pairs.
-    """
-    call = _crossing(tail)
-    if call is None or len(call.shapes[0]) == len(call.shapes[1]):
-        return False
-    side = next(v for v in call.inputs if v.kind == "data")
-    if side.tensor is None or tail.samples not in side.tensor.shape:
-        return False
-    axis = list(side.tensor.shape).index(tail.samples)
-    moved = side.tensor.roll(max(tail.samples // 2, 1), axis)
-    if torch.equal(moved, side.tensor):
-        return False
-    with torch.no_grad():
-        loss = float(tail.at(tail.start, data={name_on_tape(side): moved}))
-    return math.isclose(loss, tail.loss, rel_tol=1e-5, abs_tol=1e-7)
-
-
-def _is_crossed(first: tuple[int, ...], second: tuple[int, ...]) -> bool:
-    try:
-        both = torch.broadcast_shapes(first, second)
-    except RuntimeError:
-        return False
-    return bool(math.prod(both) > max(math.prod(first), math.prod(second)))
-
-
 def clipped_outputs(tail: Tail) -> Clipped | None:
     """What hides values of the output from a function that could not take them."""
     calls = tail.calls

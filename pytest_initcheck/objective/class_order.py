@@ -156,7 +156,8 @@ def _reads(call: TapeCall, made: set[int]) -> bool:
 
 
 def _is_negative(value: Value) -> bool:
-    tensor = value.tensor if value.kind == "data" else None
+    # Advantages are made of the batch, or of what a critic said of it.
+    tensor = value.tensor if value.kind == "data" or value.is_cut else None
     return tensor is not None and tensor.is_floating_point() and bool((tensor < 0).any())
 
 

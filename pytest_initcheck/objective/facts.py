@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 from torch import Tensor
@@ -40,8 +40,11 @@ from pytest_initcheck.objective.reach import (
 from pytest_initcheck.objective.scored import has_empty_term, has_score
 from pytest_initcheck.objective.tail import Tail, record_tail
 from pytest_initcheck.objective.tape import Value
+from pytest_initcheck.objective.unpaired import broadcast, unpaired
 
 __all__ = ["best_constant", "facts_in", "facts_of", "floor_of", "objective_facts"]
+
+Answer = TypeVar("Answer")
 
 
 def objective_facts(program: Program) -> ObjectiveFacts | None:
@@ -87,8 +90,8 @@ def facts_of(tail: Tail) -> ObjectiveFacts:
         main_share=main_share(tail) if price else None,
         bound=(name := between.bound(tail)),
         is_bounded=between.is_bounding(name),
-        broadcast=between.broadcast(tail),
-        is_unpaired=bool(_asked(between.is_unpaired, tail)),
+        broadcast=broadcast(tail),
+        unpaired=_asked(unpaired, tail),
         clipped=between.clipped_outputs(tail),
         blanks=blank_labels(tail),
         dead_term=between.dead_term(tail),
@@ -183,7 +186,7 @@ def _behind(tail: Tail, value: Value) -> Tail:
     return behind(tail, value, start)
 
 
-def _asked(question: Callable[[Tail], float | None], tail: Tail) -> float | None:
+def _asked(question: Callable[[Tail], Answer | None], tail: Tail) -> Answer | None:
     """The answer, None where the loss is not defined for what it is asked about."""
     try:
         return question(tail)

@@ -10,8 +10,8 @@ from torch import nn
 from torch.distributions import Normal
 from torch.nn import functional
 
-from ..case import BAD, PASS
-from ..causes import CLAMPED, CUT_TERM, FLAT, INPUTS, REACH, SILENT, TARGETS
+from ..case import BAD, FAIL, PASS
+from ..causes import BROADCAST, CLAMPED, CUT_TERM, FLAT, IDLE, INPUTS, REACH, SILENT, TARGETS
 from ..nets import mlp
 from ..unusual.builders import Model
 from .builders import given, groups, row
@@ -56,13 +56,14 @@ def actor_critic(m, b):
     return -(log * better).mean() + 0.5 * gap - 0.01 * entropy
 
 
-def clipped(*, ratio=True, inverted=False):
+def clipped(*, ratio=True, inverted=False, normed=True, column=False):
     """PPO at its first step, where the ratio to the old policy is 1 or near it."""
 
     def forward(m, b):
         log, value, entropy = told(m, b)
         better = b["gain"] - value.detach()
-        better = (better - better.mean()) / (better.std() + 1e-8)
+        better = (better - better.mean()) / (better.std() + 1e-8) if normed else better
+        better = better[:, None] if column else better
         old = log.detach() if ratio else b["old"]
         r = (log - old).exp()
         near = r.clamp(1.2, 0.8) if inverted else r.clamp(0.8, 1.2)
@@ -70,6 +71,30 @@ def clipped(*, ratio=True, inverted=False):
         return -gain.mean() + 0.5 * (b["gain"] - value).square().mean() - 0.01 * entropy
 
     return forward
+
+
+def pooled(m, b):
+    """The mean of all log-densities times every return."""
+    log, value, entropy = told(m, b)
+    gap = (b["gain"] - value).square().mean()
+    return -(log.mean() * b["gain"]).mean() + 0.5 * gap - 0.01 * entropy
+
+
+def by_length(m, b):
+    """A sum over samples, by the sum of a number that each of them brings."""
+    log, value, entropy = told(m, b)
+    gap = (b["gain"] - value).square().sum() / b["length"].sum()
+    return -(log * b["gain"]).sum() / b["length"].sum() + 0.5 * gap - 0.01 * entropy
+
+
+def lengths():
+    return played()() | {"length": torch.randint(1, 9, (128,)).float()}
+
+
+def losing():
+    """Each action costs something, as where time runs."""
+    held = played()()
+    return held | {"gain": held["gain"] - 3}
 
 
 def detached(m, b):
@@ -132,6 +157,15 @@ CASES = [
     row("critic of at most 1 for returns of 50", given(agent(nn.Tanh()), played(worth=50.0),
         forward=actor_critic), BAD, (REACH, TARGETS)),
     row("PPO whose ratio is 1", given(agent(), played(), forward=clipped()), PASS),
+    row("PPO with a critic's advantages in a column", given(agent(), played(),
+        forward=clipped(column=True)), FAIL, BROADCAST),
+    row("PPO whose returns are all below zero", given(agent(), losing,
+        forward=clipped(normed=False)), PASS),
+    row("actor and critic whose returns are all below zero", given(agent(), losing,
+        forward=actor_critic), PASS),
+    row("mean density times every return", given(agent(), played(), forward=pooled), BAD,
+        (BROADCAST, IDLE)),
+    row("sums by the sum of lengths", given(agent(), lengths, forward=by_length), PASS),
     row("PPO against a uniform policy", given(agent(), played(), forward=clipped(ratio=False)),
         PASS),
     row("PPO whose clip is the wrong way round", given(agent(), played(),
