@@ -3,8 +3,8 @@
 Run: ``python benchmarks/construction.py [NAME …] [--zoo timm] [--most 45] [--every N] [--first N]
 [--seconds N] [--how meta …] [--no-cost]``, with zoos as in zoo.py. For each model: the findings of
 `pytest_initcheck.construction`, what `assert_same_start` says of each way of ``--how`` (two builds
-and a state dict where none is given), and the processor's seconds of a recorded construction over
-those of a plain one (the least of three). Nothing is asserted; findings are to be looked at by
+and a state dict where none is given), and the processor's seconds of a recorded construction, and
+of one whose findings are asked for, over those of a plain one (the least of three). Nothing is asserted; findings are to be looked at by
 hand, since some are faults of the library.
 """
 
@@ -63,8 +63,10 @@ def lines(
     made = construction(build)
     cost = ""
     if ratios is not None:
-        ratios.append(seconds(lambda: construction(build)) / max(seconds(build), 1e-9))
-        cost = f" ({ratios[-1]:.2f}x)"
+        plain = max(seconds(build), 1e-9)
+        ratios.append(seconds(lambda: construction(build)) / plain)
+        judged = seconds(lambda: construction(build).findings) / plain
+        cost = f" ({ratios[-1]:.2f}x, with its findings {judged:.2f}x)"
     yield made.verdict, f"{name}: {made.verdict}{cost}"
     for finding in made.findings:
         yield f"{finding.id} {finding.severity}", f"    {finding}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
@@ -18,7 +18,7 @@ from pytest_initcheck.checks.wrong_fan import WrongFan
 from pytest_initcheck.errors import InitcheckError, InitcheckFailure
 from pytest_initcheck.evidence.construction import Built, ConstructionFacts
 from pytest_initcheck.evidence.write import Write
-from pytest_initcheck.ledger import Recorded, build
+from pytest_initcheck.ledger import Recorded, record
 from pytest_initcheck.records import RANK, Finding, RunRecord, Verdict
 
 if TYPE_CHECKING:
@@ -31,15 +31,19 @@ _COLUMNS = [
 ]  # fmt: skip
 
 
-@dataclass(frozen=True, kw_only=True)
 class Construction(Recorded):
     """The ``model`` that a factory built, and the ledger of its parameters and buffers.
 
-    ``facts.tensors`` has a `Built` for each, in the order of the model; ``findings`` what is wrong
-    with how they came to their values, most severe first.
+    ``facts.tensors`` has a `Built` for each, in the order of the model. What of it nobody asks for
+    is not worked out.
     """
 
-    findings: tuple[Finding, ...] = ()
+    @cached_property
+    def findings(self) -> tuple[Finding, ...]:
+        """What is wrong with how the tensors came to their values, most severe first."""
+        checks = WrittenValues(), Draws(), DrawLaw(), OddBuffers(), WrongFan()
+        found = [finding for check in checks for finding in check.judge(self.facts)]
+        return tuple(sorted(found, key=lambda finding: RANK[finding.severity]))
 
     @property
     def verdict(self) -> Verdict:
@@ -118,8 +122,8 @@ def construction(factory: Callable[[], Any]) -> Construction:
     """Build a model, and record every write to its parameters and buffers.
 
     It is built as ``factory()`` would build it, from the same random numbers; nothing of the model
-    or of torch stays changed, but that memory to which nothing wrote holds zeros, or some of them,
-    in place of what happened to lie there. Building takes up to twice as long, a small model more.
+    or of torch stays changed. The ledger is made of what was noted when the model, the ledger or
+    the findings are first asked for.
 
     Args:
         factory: builds and returns the model: a class, a function, a lambda.
@@ -128,11 +132,8 @@ def construction(factory: Callable[[], Any]) -> Construction:
         InitcheckError: it is no factory, or what it returns is no ``nn.Module``. What the factory
             itself raises passes through.
     """
-    model, facts = recorded(factory)
-    checks = WrittenValues(), Draws(), DrawLaw(), OddBuffers(), WrongFan()
-    found = [finding for check in checks for finding in check.judge(facts)]
-    findings = tuple(sorted(found, key=lambda finding: RANK[finding.severity]))
-    return Construction(model=model, facts=facts, findings=findings)
+    model, facts = _recorded(factory)
+    return Construction(model=model, facts=facts)
 
 
 def recorded(factory: Any) -> tuple[nn.Module, ConstructionFacts]:
@@ -141,12 +142,17 @@ def recorded(factory: Any) -> tuple[nn.Module, ConstructionFacts]:
     Raises:
         InitcheckError: it is no factory, or what it returns is no ``nn.Module``.
     """
+    model, facts = _recorded(factory)
+    return model, facts()
+
+
+def _recorded(factory: Any) -> tuple[nn.Module, Callable[[], ConstructionFacts]]:
     if isinstance(factory, nn.Module) or not callable(factory):
         raise InitcheckError(
             f"factory is a {type(factory).__name__}; pass what builds the model, for example "
             "lambda: Net(width=64), not the model, which has been built already"
         )
-    model, facts = build(factory)
+    model, facts = record(factory)
     if not isinstance(model, nn.Module):
         raise InitcheckError(
             f"the factory returned a {type(model).__name__}; let it return the nn.Module"

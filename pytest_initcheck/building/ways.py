@@ -39,6 +39,7 @@ class Reference:
     model: nn.Module
     drawn: frozenset[str]
     whole: frozenset[str]
+    room: frozenset[str]
     stories: Mapping[str, str]
 
 
@@ -57,14 +58,21 @@ class Building:
 
     def reference(self) -> Reference:
         """The model, what is a matter of chance in it (drawn, or other from another seed), what
-        has all its values, and which of its tensors code outside of torch wrote, in words."""
+        has all its values, what is room, and in words which of its tensors code outside of
+        torch wrote."""
         model, facts = self.recorded()
         drawn = {built.name for built in facts.tensors if built.is_drawn}
         other = common(model, self.model(1))
         drawn |= {name for name, _, one, fresh in other if not is_equal(one, fresh)}
         stories = {built.name: str(built) for built in facts.tensors if built.is_asked}
         whole = frozenset(built.name for built in facts.tensors if not built.unwritten)
-        return Reference(model=model, drawn=frozenset(drawn), whole=whole, stories=stories)
+        return Reference(
+            model=model,
+            drawn=frozenset(drawn),
+            whole=whole,
+            room=room_of(facts),
+            stories=stories,
+        )
 
     def recorded(self) -> tuple[nn.Module, ConstructionFacts]:
         """The model from the first seed, and how it was built.
@@ -102,13 +110,21 @@ class Building:
         return model
 
 
+def room_of(facts: ConstructionFacts) -> frozenset[str]:
+    """The names of tensors whose values are those of whatever memory held, and matter to nobody."""
+    return frozenset(built.name for built in facts.tensors if built.is_room)
+
+
 def twice(building: Building) -> Iterator[Unlike]:
     """One seed, one model; another seed, another one."""
     (first, facts), again, other = building.recorded(), building.model(), building.model(1)
     drawn = frozenset(built.name for built in facts.tensors if built.keeps_draw)
     unwritten = {built.name: built.unwritten for built in facts.tensors if built.unwritten}
+    room = room_of(facts)
     yield from missing_or_reshaped(first, again)
     for name, kind, one, same in common(first, again):
+        if name in room:
+            continue
         if name in unwritten:
             why = f"{_share(unwritten[name])} of it never written: two builds are equal by accident"
             yield Unlike(name=name, kind=kind, why=why)
@@ -154,15 +170,15 @@ def in_dtype(building: Building) -> Iterator[Unlike]:
 
 def by_state_dict(building: Building) -> Iterator[Unlike]:
     """Saved by one, loaded by another."""
-    (saved, _), loaded = building.recorded(), building.model(1)
+    (saved, facts), loaded = building.recorded(), building.model(1)
     try:
         loaded.load_state_dict(saved.state_dict(), strict=True)
     except RuntimeError as error:
         yield Unlike(name="state_dict", kind="the", why=str(error).replace("\n", " "))
         return
-    kept = saved.state_dict().keys()
+    kept, room = saved.state_dict().keys(), room_of(facts)
     for name, kind, one, other in common(saved, loaded):
-        if not is_equal(one, other):
+        if name not in room and not is_equal(one, other):
             why = (
                 "is not what was saved"
                 if name in kept
@@ -195,7 +211,7 @@ def _alike(
     eager: Reference, model: nn.Module, *, unit: float = 0.0, poison: str = ""
 ) -> Iterator[Unlike]:
     yield from missing_or_reshaped(eager.model, model)
-    pairs = list(common(eager.model, model))
+    pairs = [pair for pair in common(eager.model, model) if pair[0] not in eager.room]
     frozen = copies_of(eager.model)
     for name, kind, one, other in pairs:
         left = float(materialise.is_poisoned(other).float().mean()) if poison and one.numel() else 0

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from pytest_initcheck.building.compare_tensors import Unlike, tensors_of
-from pytest_initcheck.building.ways import Building
+from pytest_initcheck.building.materialise import LAZY
+from pytest_initcheck.building.ways import Building, room_of
 from pytest_initcheck.capture.deferred_read import DeferredRead
 from pytest_initcheck.capture.fingerprint import Fingerprints
 from pytest_initcheck.distributed.agreement import agreement, is_uniform
 from pytest_initcheck.errors import InitcheckError
 from pytest_initcheck.evidence.agreement import Pair
+from pytest_initcheck.evidence.construction import ConstructionFacts
+from pytest_initcheck.ledger import build
 from pytest_initcheck.ranks.dtensors import reshard, whole
 from pytest_initcheck.ranks.local_job import on_ranks
 from pytest_initcheck.ranks.ranks import ranks_of
@@ -50,10 +53,12 @@ class JobStart:
 def by_world_size(building: Building) -> Iterator[Unlike]:
     """Built by one rank, and by several."""
     (alone,) = _job(1, lambda rank: _start(building, 1))
-    together, *_ = _job(building.ranks, lambda rank: _start(building, building.ranks))
+    starts = _job(building.ranks, lambda rank: _start(building, building.ranks))
+    together, *_ = starts
+    tensors = {name: _fullest(name, starts) for name in together.tensors}
     sizes = f"world sizes 1 and {building.ranks}"
-    for name in sorted(alone.tensors.keys() | together.tensors.keys()):
-        one, other = alone.tensors.get(name), together.tensors.get(name)
+    for name in sorted(alone.tensors.keys() | tensors.keys()):
+        one, other = alone.tensors.get(name), tensors.get(name)
         why = _why(one, other, sizes)
         known = one or other
         if why and known is not None:
@@ -61,9 +66,32 @@ def by_world_size(building: Building) -> Iterator[Unlike]:
     for pair in together.unequal:
         why = f"ranks {_both(pair)} hold the same part of it, with other values"
         yield Unlike(name=pair.name, kind="parameter", why=why)
+    yield from _other_buffers(starts)
     for pair in together.repeated:
+        one, other = alone.tensors.get(pair.name), tensors.get(pair.name)
+        if one and other and one.digest == other.digest:
+            # It repeats itself in one process as well.
+            continue
         why = f"ranks {_both(pair)} hold other parts of it, with the same values"
         yield Unlike(name=pair.name, kind="parameter", why=why)
+
+
+def _fullest(name: str, starts: list[JobStart]) -> TensorDigest:
+    """The tensor as the first rank has it, with the largest share that a rank never wrote."""
+    held = [start.tensors[name] for start in starts if name in start.tensors]
+    return replace(held[0], unwritten=max(one.unwritten for one in held))
+
+
+def _other_buffers(starts: list[JobStart]) -> Iterator[Unlike]:
+    """Buffers that the ranks do not hold alike; parameters are compared as replicas."""
+    first, *others = starts
+    for name, held in first.tensors.items():
+        for rank, start in enumerate(others, 1):
+            other = start.tensors.get(name)
+            if held.kind == "buffer" and other is not None and other.digest != held.digest:
+                why = f"ranks 0 and {rank} hold it with other values"
+                yield Unlike(name=name, kind=held.kind, why=why)
+                break
 
 
 def by_stages(building: Building) -> Iterator[Unlike]:
@@ -88,50 +116,61 @@ def _job(size: int, work: Callable[[int], JobStart]) -> list[JobStart]:
 
 
 def _start(building: Building, size: int) -> JobStart:
-    model = _built(building)
+    model, facts = _built(building)
     if size == 1:
-        return JobStart(tensors=_tensors(model))
+        return JobStart(tensors=_tensors(model, facts))
     found = agreement(model, ranks_of(range(size)))
-    return JobStart(tensors=_tensors(model), unequal=found.unequal, repeated=found.repeated)
+    return JobStart(tensors=_tensors(model, facts), unequal=found.unequal, repeated=found.repeated)
 
 
 def _stage(building: Building) -> JobStart:
-    return JobStart(tensors=_tensors(_built(building)))
+    return JobStart(tensors=_tensors(*_built(building)))
 
 
-def _built(building: Building) -> nn.Module:
+def _built(building: Building) -> tuple[nn.Module, ConstructionFacts]:
     # What nothing writes to is NaN then, wherever memory is taken.
     torch.use_deterministic_algorithms(True, warn_only=True)
-    model: Any = building.model()
+    model, facts = build(building.model)
     if not isinstance(model, nn.Module):
         raise InitcheckError(
             f"the factory returned a {type(model).__name__}; let it return the nn.Module"
         )
+    if any(is_lazy(tensor) for tensor in (*model.parameters(), *model.buffers())):
+        raise InitcheckError(LAZY)
     reshard(model)
-    return model
+    return model, facts
 
 
-def _tensors(model: nn.Module) -> dict[str, TensorDigest]:
-    named = {name.removeprefix("module."): pair for name, pair in tensors_of(model).items()}
-    return {name: _held(tensor, kind) for name, (tensor, kind) in named.items()}
+def _tensors(model: nn.Module, facts: ConstructionFacts) -> dict[str, TensorDigest]:
+    known = {built.name: built.unwritten for built in facts.tensors if built.is_known}
+    room = room_of(facts)
+    return {
+        name.removeprefix("module."): _held(tensor, kind, known.get(name))
+        for name, (tensor, kind) in tensors_of(model).items()
+        if name not in room
+    }
 
 
-def _held(tensor: Tensor, kind: str) -> TensorDigest:
+def _held(tensor: Tensor, kind: str, unwritten: float | None) -> TensorDigest:
+    """``unwritten`` is the share that the ledger knows of; None where it knows none."""
     if tensor.is_meta:
         shape = tuple(tensor.shape)
         return TensorDigest(
             kind=kind, shape=shape, digest="", unwritten=1.0, mean=0.0, std=0.0, is_uniform=True
         )
     values = whole(tensor)
+    values = values if values.layout == torch.strided else values.to_dense()
     ledger = DeferredRead()
     marks = Fingerprints([values], ledger)
     ledger.read()
-    numbers = values.double() if values.numel() else torch.zeros(1)
+    numbers = torch.view_as_real(values.resolve_conj()) if values.is_complex() else values
+    numbers = numbers.double() if values.numel() else torch.zeros(1)
+    share = float(numbers.isnan().float().mean()) if unwritten is None else unwritten
     return TensorDigest(
         kind=kind,
         shape=tuple(values.shape),
         digest=marks.digest(),
-        unwritten=float(numbers.isnan().float().mean()),
+        unwritten=share,
         mean=float(numbers.nanmean()),
         std=float(numbers.std(correction=0)),
         is_uniform=is_uniform(values),

@@ -158,10 +158,7 @@ def _draws_alike(built: Built) -> int:
 
 
 def _severity(built: Built) -> Severity:
-    # What had values before, or has a known part in every pass, is read as it is; other buffers
-    # may be room to write to.
-    is_read = built.trainable or built.role or built.had_values
-    return "error" if is_read else "warning"
+    return "error" if built.is_read else "warning"
 
 
 def layers_of(tensors: list[Built]) -> tuple[str, ...]:

@@ -78,6 +78,8 @@ class OddBuffers:
     ) -> Iterator[Finding]:
         by_role: dict[Role, list[OddBuffer]] = {}
         for buffer in odd:
+            if _is_garbage(buffer, facts):
+                continue
             if buffer.is_broken or buffer.role != "statistics" or _is_fresh(buffer, facts):
                 by_role.setdefault(buffer.role, []).append(buffer)
         for rule, roles in zip(self.rules, _ROLES, strict=True):
@@ -97,6 +99,12 @@ class OddBuffers:
             limit=0,
             cause=f"{names}: {rule.cause}",
         )
+
+
+def _is_garbage(buffer: OddBuffer, facts: ConstructionFacts | None) -> bool:
+    """Whether nothing wrote to it, so that its values are whatever lay there."""
+    built = facts.of(buffer.name) if facts else None
+    return built is not None and built.unwritten >= 1
 
 
 def _is_fresh(buffer: OddBuffer, facts: ConstructionFacts | None) -> bool:

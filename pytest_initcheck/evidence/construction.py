@@ -130,6 +130,19 @@ class Built:
         # Shares of elements written one by one add up with rounding.
         return left > 1e-6
 
+    @property
+    def is_read(self) -> bool:
+        """Whether its values are read as they are: it is trained, or has a known part in every
+        pass, or had values before. Other buffers may be room to write to."""
+        return bool(self.trainable or self.role or self.had_values)
+
+    @property
+    def is_room(self) -> bool:
+        """Whether it is memory to write to: nothing of it is read or saved, and some was never
+        written."""
+        is_state = self.kind == "parameter" or self.persistent or self.is_read
+        return self.unwritten > 0 and not is_state
+
     def __str__(self) -> str:
         """ "drawn by kaiming_uniform_(a=√5) at models.py:41, then multiplied by 0.5 at :57"."""
         return story(self.effective)

@@ -6,37 +6,47 @@ import contextlib
 import inspect
 import weakref
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from functools import cache
+from functools import cached_property
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as hooks
-from torch.nn.parameter import is_lazy
 
 from pytest_initcheck.errors import InitcheckError
-from pytest_initcheck.evidence.construction import Built, ConstructionFacts, Draw
-from pytest_initcheck.evidence.write import Write, in_effect
-from pytest_initcheck.ledger.connections import fans_of
-from pytest_initcheck.ledger.draws import draws_of, twins_of
-from pytest_initcheck.ledger.events import WriteEvent
-from pytest_initcheck.ledger.odd_buffers import buffer_role, odd_buffers
+from pytest_initcheck.evidence.construction import ConstructionFacts
+from pytest_initcheck.ledger.facts import Registration, facts_of
 from pytest_initcheck.ledger.recorder import Recorder
-from pytest_initcheck.ledger.storages import Memory, key_of
-from pytest_initcheck.ranks.dtensors import local
+from pytest_initcheck.ledger.storages import storage_of
 
-# A module, the name of a parameter or buffer of it, and the number of the memory put there.
-Registration = tuple[weakref.ref[nn.Module], str, int]
-Places = dict[tuple[int, str], list[int]]
+# Makes the ledger of what was noted while a model was built.
+Telling = Callable[[], ConstructionFacts]
 
 
-@dataclass(frozen=True, kw_only=True)
 class Recorded:
-    """A ``model`` together with the ledger of how it was built."""
+    """A model together with the ledger of how it was built.
 
-    model: nn.Module = field(repr=False)
-    facts: ConstructionFacts = field(repr=False)
+    The ledger is made of the notes when the model or the ledger is first asked for, so that the
+    values that it tells of are those that the model was built with.
+    """
+
+    def __init__(self, *, model: nn.Module, facts: ConstructionFacts | Telling) -> None:
+        self._model = model
+        self._facts = facts
+
+    @property
+    def model(self) -> nn.Module:
+        """The model, as the factory alone would have built it."""
+        _ = self.facts
+        return self._model
+
+    @cached_property
+    def facts(self) -> ConstructionFacts:
+        """Every parameter and buffer with the calls that wrote it."""
+        if isinstance(self._facts, ConstructionFacts):
+            return self._facts
+        # The notes are let go of.
+        told = self._facts = self._facts()
+        return told
 
 
 def build(factory: Callable[[], Any]) -> tuple[Any, ConstructionFacts]:
@@ -47,17 +57,25 @@ def build(factory: Callable[[], Any]) -> tuple[Any, ConstructionFacts]:
     Raises:
         InitcheckError: the factory cannot be called without arguments.
     """
+    model, facts = record(factory)
+    return model, facts()
+
+
+def record(factory: Callable[[], Any]) -> tuple[Any, Telling]:
+    """The same, the ledger to be made by whoever needs it, before the model is changed."""
     recorder = Recorder()
-    with _registrations(recorder) as registered, recorder:
-        try:
-            model = factory()
-        except TypeError:
-            _check(factory)
-            raise
-    if not isinstance(model, nn.Module):
-        return model, ConstructionFacts()
-    tensors = tuple(_built(model, recorder, _places(registered)))
-    return model, ConstructionFacts(tensors=tensors, odd_buffers=odd_buffers(model))
+    try:
+        with _registrations(recorder) as registered, recorder:
+            model = _called(factory)
+        if not isinstance(model, nn.Module):
+            return model, ConstructionFacts
+        if not recorder.has_marks:
+            return model, lambda: facts_of(model, recorder.settle(), registered)
+        # Before the marks go, which tell what nothing wrote to.
+        facts = facts_of(model, recorder.settle(), registered)
+        return model, lambda: facts
+    finally:
+        recorder.put_back()
 
 
 def built(given: Any) -> tuple[Any, ConstructionFacts | None]:
@@ -77,6 +95,14 @@ def built(given: Any) -> tuple[Any, ConstructionFacts | None]:
 def unpacked(given: Any) -> tuple[Any, ConstructionFacts | None]:
     """The model of what ``construction`` returned, with its ledger; all else as it is, without."""
     return (given.model, given.facts) if isinstance(given, Recorded) else (given, None)
+
+
+def _called(factory: Callable[[], Any]) -> Any:
+    try:
+        return factory()
+    except TypeError:
+        _check(factory)
+        raise
 
 
 def _check(factory: Callable[[], Any]) -> None:
@@ -102,8 +128,8 @@ def _registrations(recorder: Recorder) -> Iterator[list[Registration]]:
 
     def note(module: nn.Module, name: str, tensor: Tensor | None) -> None:
         if tensor is not None:
-            key = key_of(tensor)
-            recorder.keep(key, tensor)
+            storage = storage_of(tensor)
+            key = 0 if storage is None else recorder.numbers.keep(storage)
             registered.append((weakref.ref(module), name, key))
 
     handles = [
@@ -115,167 +141,3 @@ def _registrations(recorder: Recorder) -> Iterator[list[Registration]]:
     finally:
         for handle in handles:
             handle.remove()
-
-
-def _places(registered: list[Registration]) -> Places:
-    """The memories that have stood at each place of each module that is there still."""
-    places: Places = {}
-    for held, name, key in registered:
-        module = held()
-        if module is not None:
-            places.setdefault((id(module), name), []).append(key)
-    return places
-
-
-@dataclass(slots=True, kw_only=True)
-class _Held:
-    """A parameter or buffer of the model, with the ``memory`` that it shows where that is known."""
-
-    layer: str
-    module: nn.Module
-    name: str
-    tensor: Tensor
-    is_parameter: bool
-    key: int
-    memory: Memory | None
-    writes: tuple[Write, ...]
-    has_values: bool
-    full_name: str
-
-    def built(self, draw: Draw | None, **more: Any) -> Built:
-        """All that follows from the tensor itself, and what else is known."""
-        memory, tensor, module = self.memory, self.tensor, self.module
-        is_weight = self.is_parameter and self.name == "weight" and self.has_values
-        is_buffer = self.has_values and not self.is_parameter
-        return Built(
-            name=self.full_name,
-            layer=self.layer,
-            kind="parameter" if self.is_parameter else "buffer",
-            shape=tuple(tensor.shape) if self.has_values or not is_lazy(tensor) else (),
-            dtype=_dtype(tensor.dtype),
-            trainable=self.is_parameter and tensor.requires_grad,
-            persistent=self.name not in module._non_persistent_buffers_set,
-            writes=self.writes,
-            unwritten=memory.unwritten(local(tensor)) if memory and self.has_values else 0.0,
-            is_known=memory is not None and memory.is_known and self.has_values,
-            role=buffer_role(self.name, tensor) if is_buffer else "",
-            fans=fans_of(module) if is_weight else None,
-            draw=draw,
-            **more,
-        )
-
-
-def _built(model: nn.Module, recorder: Recorder, places: Places) -> Iterator[Built]:
-    memories = recorder.memories
-    found = list(_held(model, recorder))
-    numbers = {held.key for held in found}
-    lost = _lost(memories, numbers)
-    draws, twins = _draws(found)
-    for place, held in enumerate(found):
-        more: dict[str, Any] = {}
-        before = places.get((id(held.module), held.name), ())
-        gone = [key for key in before if key not in numbers]
-        if gone:
-            more["replaced"] = tuple(_replaced(gone, memories))
-            more["had_values"] = any(_had_values(key, memories) for key in gone)
-        if held.key in lost:
-            more["lost"] = tuple(lost[held.key])
-        if held.full_name in twins:
-            more["twins"] = twins[held.full_name]
-        yield held.built(draws.get(place), **more)
-
-
-def _held(model: nn.Module, recorder: Recorder) -> Iterator[_Held]:
-    for layer, module, name, tensor, is_parameter in _tensors(model):
-        key = key_of(tensor)
-        memory = recorder.memories.get(key)
-        if memory:
-            memory.tell_unseen(local(tensor), recorder.count + 1)
-        yield _Held(
-            layer=layer,
-            module=module,
-            name=name,
-            tensor=tensor,
-            is_parameter=is_parameter,
-            key=key,
-            memory=memory,
-            writes=tuple([event.write() for event in memory.writes]) if memory else (),
-            has_values=not (tensor.is_meta or is_lazy(tensor)),
-            full_name=f"{layer}.{name}" if layer else name,
-        )
-
-
-@cache
-def _dtype(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
-
-
-def _origin(held: _Held) -> int:
-    """The order of the write that made the values, or that made those that were copied."""
-    last = held.memory.writes[-1] if held.memory else None
-    return (last.copied or last.order) if last else 0
-
-
-def _draws(found: list[_Held]) -> tuple[dict[int, Draw], dict[str, tuple[str, ...]]]:
-    """By their place what the values are like into which random numbers went, and by name those
-    that hold the same ones."""
-    effective = {
-        place: in_effect(held.writes) for place, held in enumerate(found) if held.has_values
-    }
-    drawn = {
-        place: local(found[place].tensor).detach()
-        for place, writes in effective.items()
-        if any(write.draws for write in writes)
-    }
-    measured = zip(drawn, draws_of(list(drawn.values())), strict=True)
-    draws = {place: draw for place, draw in measured if draw is not None}
-    names = {found[place].full_name: drawn[place] for place in draws}
-    orders = {found[place].full_name: _origin(found[place]) for place in draws}
-    return draws, twins_of(names, orders)
-
-
-def _had_values(key: int, memories: dict[int, Memory]) -> bool:
-    """Of what stood at a place; what torch.tensor makes on the meta device passes no dispatcher."""
-    return key not in memories or bool(memories[key].writes)
-
-
-def _tensors(model: nn.Module) -> Iterator[tuple[str, nn.Module, str, Tensor, bool]]:
-    """Every parameter and buffer once, at the first of its places."""
-    seen: set[int] = set()
-    for layer, module in model.named_modules():
-        for tensors, kind in ((module._parameters, True), (module._buffers, False)):
-            for name, tensor in tensors.items():
-                if tensor is not None and id(tensor) not in seen:
-                    seen.add(id(tensor))
-                    yield layer, module, name, tensor, kind
-
-
-def _lost(memories: dict[int, Memory], held: set[int]) -> dict[int, list[Write]]:
-    """Draws into what was computed from a tensor of the model and then reached none of them."""
-    useful = set(held)
-    waiting = list(held)
-    while waiting:
-        memory = memories.get(waiting.pop())
-        fresh = (memory.sources if memory else set()) - useful
-        useful |= fresh
-        waiting += fresh
-    # What is copied from the model, as to memory that processes share, was not drawn for it.
-    orders = {w.order for key in held if key in memories for w in memories[key].writes}
-    found: dict[int, list[Write]] = {}
-    for key, memory in memories.items():
-        later = memory.writes[1:]
-        draws = [w for w in later if _is_own_draw(w) and w.copied not in orders]
-        if key not in useful and draws:
-            for source in memory.sources & held:
-                found.setdefault(source, []).extend(event.write() for event in draws)
-    return found
-
-
-def _is_own_draw(write: WriteEvent) -> bool:
-    return write.replaces and write.draws and not write.is_default
-
-
-def _replaced(gone: list[int], memories: dict[int, Memory]) -> Iterator[Write]:
-    for key in dict.fromkeys(gone):
-        if key in memories:
-            yield from (event.write() for event in memories[key].writes[-1:])

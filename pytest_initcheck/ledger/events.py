@@ -9,6 +9,8 @@ from typing import Any
 
 from pytest_initcheck.evidence.law import Law
 from pytest_initcheck.evidence.write import Write
+from pytest_initcheck.ledger.operators import Effect
+from pytest_initcheck.ledger.storages import View
 
 # Numbers and words: what is told of arguments.
 SIMPLE = frozenset({bool, int, float, str})
@@ -23,9 +25,17 @@ class WriteEvent:
     """One write. ``arguments`` are pairs of name and value, of which some are told; ``inner`` is
     what torch did for it, a call with such pairs, and ``steps`` the operators after it; ``frame``
     tells one call of an initialiser from the next, ``goes_on`` says that it is the one that wrote
-    last; the rest is as in `Write`, ``law`` with pairs in place of ``values``."""
+    last; the rest is as in `Write`, ``law`` with pairs in place of ``values``.
+
+    What `replay` needs of it: ``does``, what the operator does; ``key``, ``bytes`` and ``trace`` of
+    the memory, the ``size`` of what the tensor shows of it, and its ``view`` where that is a part;
+    ``reads`` has the numbers of all memories among the arguments, with such sizes; ``is_made``: the
+    operator made the memory, which ``is_marked`` where it has no values; ``chosen_by`` are the
+    arguments of an operator that writes to elements of their choice."""
 
     # Most keep these: what is not set takes no time.
+    inner: tuple[str, Pairs] = "", ()
+    arguments: Pairs | None = None
     steps: tuple[str, ...] = ()
     code: CodeType | None = None
     line = 0
@@ -36,17 +46,21 @@ class WriteEvent:
     share = 1.0
     is_default = draws = discrete = goes_on = False
     replaces = True
+    order = key = bytes = size = 0
+    does: Effect
+    trace: tuple[int, ...] = ()
+    view: View | None = None
+    reads: Sequence[tuple[int, int]] = ()
+    chosen_by: Sequence[Any] = ()
+    is_made = is_marked = False
 
-    def __init__(self, call: str, order: int) -> None:
+    def __init__(self, call: str) -> None:
         self.call = call
-        self.order = order
-        self.arguments: Pairs = ()
-        self.inner: tuple[str, Pairs] = call, ()
 
     def write(self) -> Write:
         """The same in words."""
         inner, inner_arguments = self.inner
-        is_own = inner != self.call
+        is_own = inner not in ("", self.call)
         code = self.code
         return Write(
             call=self.call,
@@ -71,7 +85,7 @@ class WriteEvent:
         return Law(call=call, shape=shape, values=dict(values))
 
 
-def _told(arguments: Pairs) -> tuple[tuple[str, str], ...]:
+def _told(arguments: Pairs | None) -> tuple[tuple[str, str], ...]:
     if not arguments:
         return ()
     return tuple(

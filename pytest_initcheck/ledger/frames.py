@@ -83,11 +83,8 @@ def _of(code: CodeType) -> tuple[_Home, tuple[str, ...], CodeType]:
     return found
 
 
-def note_caller(
-    event: WriteEvent, key: int, tensor: Tensor, own: Pairs, frame: FrameType | None
-) -> FrameType | None:
-    """Who is writing now, from ``frame`` on, to a tensor and thus to the memory of that number, by
-    an operator with its ``own`` arguments.
+def note_caller(event: WriteEvent, tensor: Tensor, frame: FrameType | None) -> FrameType | None:
+    """Who is writing now, from ``frame`` on, to a tensor and thus to the memory of the event's key.
 
     Returns the frame of the initialiser, None where there is none.
 
@@ -95,7 +92,7 @@ def note_caller(
     ``kaiming_uniform_`` above ``uniform_``, and a user's own ``scaled_(weight, depth)`` above
     both. Where nobody was, it is the operator itself, as the event has it already.
     """
-    call, frame = _named(event, key, tensor, own, frame)
+    call, frame = _named(event, tensor, frame)
     while frame is not None:
         code = frame.f_code
         home = (_known.get(id(code)) or _of(code))[0]
@@ -104,17 +101,17 @@ def note_caller(
             break
         if home is _LAYER or home is _UTILITY:
             event.is_default = True
-        elif home is _IN_BASE and not event.frame and not code.co_name.startswith("_"):
+        elif home is _IN_BASE and call is None and not code.co_name.startswith("_"):
             event.call = code.co_name
         frame = frame.f_back
     return call
 
 
 def _named(
-    event: WriteEvent, key: int, tensor: Tensor, own: Pairs, frame: FrameType | None
+    event: WriteEvent, tensor: Tensor, frame: FrameType | None
 ) -> tuple[FrameType | None, FrameType | None]:
-    """Give the event its name and arguments; the last of the frames in a row that were handed the
-    memory, and the first that was not."""
+    """Give the event the name and arguments of an initialiser; the last of the frames in a row that
+    were handed the memory, and the first that was not."""
     call: FrameType | None = None
     # Of the frames in the row, those whose arguments are told.
     outer: _Found | None = None
@@ -127,7 +124,7 @@ def _named(
             if not names or home is _LAYER:
                 break
             values = frame.f_locals
-            if values.get(names[0]) is not tensor and not _holds(values, names, key):
+            if values.get(names[0]) is not tensor and not _holds(values, names, event.key):
                 break
             call = frame
             name = code.co_name
@@ -139,19 +136,16 @@ def _named(
         frame = frame.f_back
     if call is not None:
         event.frame = id(call)
-    _tell(event, own, outer, inner)
+    if outer is not None:
+        _tell(event, outer, inner)
     return call, frame
 
 
 _Found = tuple[str, tuple[str, ...], dict[str, Any]]
 
 
-def _tell(event: WriteEvent, own: Pairs, outer: _Found | None, inner: _Found | None) -> None:
+def _tell(event: WriteEvent, outer: _Found, inner: _Found | None) -> None:
     """The names and plain arguments of the initialiser, and of torch's own that it called."""
-    event.inner = event.call, own
-    if outer is None:
-        event.arguments = own
-        return
     event.call, event.arguments = outer[0], _plain(outer)
     if inner is not None:
         told = event.arguments if inner is outer else _plain(inner)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import multiprocessing
 import os
 import tempfile
+import time
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from typing import Any
 
 import torch
@@ -47,7 +48,7 @@ def on_ranks(
         for _, writer in ends:
             writer.close()
         try:
-            return [_received(reader, timeout) for reader, _ in ends]
+            return _received_by_all([reader for reader, _ in ends], timeout)
         finally:
             for process in processes:
                 process.join(5)
@@ -69,10 +70,23 @@ def _start(processes: Sequence[Any]) -> None:
         ) from error
 
 
-def _received(reader: Connection, timeout: float) -> Any:
-    try:
-        if not reader.poll(timeout):
+def _received_by_all(readers: list[Connection], timeout: float) -> list[Any]:
+    """What each rank says; what one raises is told before another waits for it in vain."""
+    said: dict[int, Any] = {}
+    end = time.monotonic() + timeout
+    while len(said) < len(readers):
+        waiting = [reader for rank, reader in enumerate(readers) if rank not in said]
+        ready = wait(waiting, max(end - time.monotonic(), 0))
+        if not ready:
             raise InitcheckError(f"a rank said nothing for {timeout:g} seconds")
+        for rank, reader in enumerate(readers):
+            if reader in ready:
+                said[rank] = _received(reader)
+    return [said[rank] for rank in range(len(readers))]
+
+
+def _received(reader: Connection) -> Any:
+    try:
         is_done, value = reader.recv()
     except EOFError:
         raise InitcheckError("a rank ended before it was done") from None

@@ -416,6 +416,27 @@ def test_memory_that_is_equal_by_accident():
     assert "parameter weight: all of it never written: two builds are equal by accident" in text
 
 
+def with_room(*, persistent):
+    """A layer with a buffer that nothing wrote to."""
+
+    def factory():
+        layer = nn.Linear(4, 4)
+        layer.register_buffer("scratch", torch.empty(16), persistent=persistent)
+        return layer
+
+    return factory
+
+
+@pytest.mark.parametrize("how", ["twice", "state_dict", "dtype"])
+def test_room_that_nothing_reads_or_saves_is_no_difference(how):
+    assert_same_start(with_room(persistent=False), how)
+
+
+def test_room_that_is_saved_is_told():
+    text = differences(with_room(persistent=True), "twice")
+    assert "buffer scratch: all of it never written" in text
+
+
 def refused(factory, how):
     with pytest.raises(InitcheckError) as caught:
         assert_same_start(factory, how, batch=torch.ones(2, 3))

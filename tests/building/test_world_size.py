@@ -108,6 +108,73 @@ def test_stages_of_one_seed_are_told_and_those_of_their_own_are_not():
     assert_same_start(own_seeds, "stages")
 
 
+def with_buffer(make, *, persistent=True, wrap=lambda model: model):
+    def factory():
+        model = net()
+        model.register_buffer("extra", make(), persistent=persistent)
+        return wrap(model)
+
+    return factory
+
+
+def repeating():
+    """Its second half is its first by intent, for any number of ranks."""
+    layer = nn.Linear(4, 8, bias=False)
+    layer.weight.data[4:] = layer.weight.data[:4]
+    return fully_shard(layer)
+
+
+@pytest.mark.parametrize(
+    "factory",
+    [
+        pytest.param(with_buffer(lambda: torch.full((3,), torch.nan)), id="NaN by intent"),
+        pytest.param(with_buffer(lambda: torch.eye(3).to_sparse()), id="sparse"),
+        pytest.param(with_buffer(lambda: torch.eye(3).to_sparse_csr()), id="compressed"),
+        pytest.param(with_buffer(lambda: torch.randn(3, dtype=torch.cfloat)), id="complex"),
+        pytest.param(with_buffer(lambda: torch.empty(3), persistent=False), id="room"),
+        pytest.param(repeating, id="repeating"),
+    ],
+)
+def test_odd_but_sound_models_start_alike(factory):
+    assert_same_start(factory, "world_size")
+
+
+def test_buffers_of_which_each_rank_has_its_own_are_told():
+    text = failed(with_buffer(lambda: torch.tensor(float(dist.get_rank()))))
+    assert "buffer extra: ranks 0 and 1 hold it with other values" in text
+
+
+def test_integers_that_nothing_wrote_are_told():
+    text = failed(with_buffer(lambda: torch.empty(3, dtype=torch.long)))
+    assert "buffer extra: all of it never written" in text
+
+
+def test_a_part_that_only_the_second_rank_left_unwritten_is_told():
+    def factory():
+        model = nn.Linear(4, 8)
+        model.bias = nn.Parameter(torch.empty(8))
+        if dist.get_rank() == 0:
+            nn.init.zeros_(model.bias)
+        return model
+
+    assert "parameter bias: all of it never written" in failed(factory)
+
+
+def test_lazy_parameters_are_refused():
+    with pytest.raises(InitcheckError, match="lazy parameters"):
+        assert_same_start(lambda: nn.LazyLinear(2), "world_size")
+
+
+def test_what_one_rank_raises_is_told_and_not_that_the_others_waited():
+    def factory():
+        if dist.get_rank() == 1:
+            raise ValueError("only here")
+        return net()
+
+    with pytest.raises(InitcheckError, match=r"rank 1 raised ValueError at .*: only here"):
+        assert_same_start(factory, "world_size")
+
+
 def test_what_the_factory_raises_is_told_with_its_rank():
     with pytest.raises(InitcheckError, match=r"rank 0 raised ZeroDivisionError at .*: division"):
         assert_same_start(lambda: 1 / 0, "world_size")

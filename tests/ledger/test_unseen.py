@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from pytest_initcheck import assert_same_start, construction, diagnose
+from pytest_initcheck.ledger.unseen import mark, put_back
 
 SMALL, LARGE = (32, 16), (300, 500)
 
@@ -76,10 +77,61 @@ def test_of_any_dtype(dtype, shape):
 
     assert "IC111" not in {finding.id for finding in written.findings}
     assert "IC111" in {finding.id for finding in left.findings}
-    # No mark is left in the model; of large memory the first element is marked, not all.
-    first = left.model.weight.reshape(-1)[0]
-    # Of what is longer than a word, one word.
-    assert not bool(first.real if first.is_complex() else first)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.complex128])
+@pytest.mark.parametrize("shape", [SMALL, LARGE])
+def test_memory_that_nothing_wrote_to_holds_what_it_held(shape, dtype):
+    lay = torch.full(shape, 7.0, dtype=dtype)
+    storage = lay.untyped_storage()
+    saved = mark(lay, storage)
+    assert not bool((lay == 7).all())
+    written = torch.zeros(lay.numel(), dtype=torch.bool)
+    lay[0] = 0
+    written[: shape[1]] = True
+
+    put_back(storage, saved, written)
+    assert bool((lay[0] == 0).all())
+    assert bool((lay[1:] == 7).all())
+
+
+@pytest.mark.parametrize("shape", [SMALL, LARGE])
+def test_no_mark_stays_where_no_parameter_is(shape):
+    kept = []
+
+    def factory(*, fails):
+        kept.append(torch.empty(shape))
+        if fails:
+            raise ZeroDivisionError
+        return nn.Linear(2, 2)
+
+    construction(lambda: factory(fails=False))
+    with pytest.raises(ZeroDivisionError):
+        construction(lambda: factory(fails=True))
+    marked = [bool((left.view(torch.uint8).flatten()[:8] == 0x0B).all()) for left in kept]
+    assert marked == [False, False]
+
+
+def test_numbers_that_are_the_mark_by_accident_stay():
+    def write(tensor):
+        tensor.numpy()[:] = np.arange(64)
+
+    made = construction(lambda: empty((64,), torch.uint8, write))
+    assert made.model.weight.tolist() == list(range(64))
+
+
+def test_what_is_asked_for_late_is_what_was_built():
+    def factory():
+        return nn.Linear(32, 16)
+
+    torch.manual_seed(0)
+    early = construction(factory)
+    drawn = early.of("weight").draw
+    torch.manual_seed(0)
+    late = construction(factory)
+    nn.init.zeros_(late.model.weight)
+    assert late.of("weight").draw == drawn
+    assert late.findings == early.findings
 
 
 @pytest.mark.parametrize("count", [256, 40_000])
