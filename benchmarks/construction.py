@@ -4,8 +4,8 @@ Run: ``python benchmarks/construction.py [NAME …] [--zoo timm] [--most 45] [--
 [--seconds N] [--how meta …] [--no-cost]``, with zoos as in zoo.py. For each model: the findings of
 `pytest_initcheck.construction`, what `assert_same_start` says of each way of ``--how`` (two builds
 and a state dict where none is given), and the processor's seconds of a recorded construction, and
-of one whose findings are asked for, over those of a plain one (the least of three). Nothing is asserted; findings are to be looked at by
-hand, since some are faults of the library.
+of one whose findings are asked for, over those of a plain one (the least of three). Nothing is
+asserted; findings are to be looked at by hand, since some are faults of the library.
 """
 
 from __future__ import annotations
