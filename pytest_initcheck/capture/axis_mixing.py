@@ -70,12 +70,17 @@ class Reshapes:
         given = tuple([(tensor, self._get(tensor)) for tensor in tensors_among(args, kwargs)])
         return given if any(layout is not None for _, layout in given) else None
 
-    def note(self, func: Any, args: Arguments, given: Given, out: Any, where: str | None) -> None:
-        """What a call has made of what it ``received``, in the module ``where``."""
+    def note(
+        self, func: Any, args: Arguments, given: Given, out: Any, where: str | None
+    ) -> AxisLayout | None:
+        """What a call has made of what it ``received``, in the module ``where``.
+
+        The layout of that, where it is one of those received, and will be in all calls like it.
+        """
         strided = torch.strided
         results = [t for t in flat_tensors(out) if t.layout == strided and not t.is_nested]
         if not results:
-            return
+            return None
         self._where = where
         (name, is_pointwise), shape = _known_of(func), tuple(results[0].shape)
         call = AxisCall(name=name, args=args, given=given, shape=shape, is_pointwise=is_pointwise)
@@ -95,6 +100,8 @@ class Reshapes:
             # What an operator unknown here makes has axes of its own.
             is_known = carried is not None and carried.shape == shape
             self._put(result, carried if carried and is_known else laid_out(named_axes(shape)))
+        is_told = turned is not None or crossed is not None
+        return None if is_told or not _is_kept(call, carried) else carried
 
     def _seen(self, call: AxisCall, layout: AxisLayout) -> AxisLayout:
         """The layout with the reshape that laid its axes across each other, if one did."""
@@ -134,13 +141,30 @@ class Reshapes:
             self._found.setdefault(core, read)
 
     def _get(self, tensor: Tensor) -> AxisLayout | None:
-        held = self._layouts.get(storage_key(tensor))
-        return held.get(_seen_as(tensor)) if held else None
+        return self.layout_at(storage_key(tensor), _seen_as(tensor))
+
+    def layout_at(self, key: int, place: Any) -> AxisLayout | None:
+        """The layout of what lies at a ``place`` of a storage, where it is known."""
+        held = self._layouts.get(key)
+        return held.get(place) if held else None
+
+    def put_at(self, key: int, place: Any, layout: AxisLayout) -> None:
+        """The same for a new tensor."""
+        self._layouts.setdefault(key, {})[place] = layout
 
     def _put(self, tensor: Tensor, layout: AxisLayout) -> None:
         key = self._storages.held(tensor) if tensor.numel() else 0
         if key:
-            self._layouts.setdefault(key, {})[_seen_as(tensor)] = layout
+            self.put_at(key, _seen_as(tensor), layout)
+
+
+def _is_kept(call: AxisCall, carried: AxisLayout | None) -> bool:
+    """Whether a call hands on one of the layouts that it received, whatever it is given."""
+    known = [(tensor.dim(), layout) for tensor, layout in call.given if layout is not None]
+    # Whether tensors of several ranks cross goes by where they lie.
+    is_even = len({rank for rank, _ in known}) == 1
+    is_one = any(layout is carried for _, layout in known)
+    return is_even and is_one and carried is not None and carried.shape == call.shape
 
 
 @functools.cache

@@ -82,6 +82,11 @@ class Plan:
         self._is_lost = False
         self.is_recording = True
 
+    @property
+    def latest(self) -> Step:
+        """What the first pass noted last."""
+        return self._steps[-1]
+
     def rewind(self) -> None:
         """Begin a pass."""
         self.is_recording = not self._steps

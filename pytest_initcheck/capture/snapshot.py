@@ -62,6 +62,7 @@ class Taken:
     crossings: tuple[Crossing, ...] = ()
     turned: tuple[Crossing, ...] = ()
     is_handwritten: bool = False
+    has_dropout: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,7 +162,8 @@ class SnapshotTaker:
             self._known = _Known(
                 anchors=anchors, nodes=nodes, inside=inside, is_undropped=calls.is_needed
             )
-        return self._taken(step, snapshot, result, tracer, reached)
+        taken = self._taken(step, snapshot, result, tracer, reached)
+        return replace(taken, has_dropout=calls.is_needed)
 
     def _learn(self, snapshot: Snapshot, tracer: Tracer) -> None:
         """From the first look: what later ones have to ask."""

@@ -33,6 +33,7 @@ from pytest_initcheck.capture.operators import (
     unit_axis,
 )
 from pytest_initcheck.capture.program import tensors_of
+from pytest_initcheck.capture.repeats import Reading, Repeats
 from pytest_initcheck.capture.replay import Event, Plan, Step, claims_on, event_at, reads_of
 from pytest_initcheck.capture.trace_nodes import node_of
 from pytest_initcheck.capture.unregistered import Unregistered
@@ -81,6 +82,12 @@ class Tracer(OperatorMode):
         self._modules = {id(m): name for name, m in reversed(list(model.named_modules()))}
         self._stack: list[_Frame] = []
         self._origins: dict[int, Origin] = {}
+        self._repeats: Repeats | None = None
+        if self.reshapes is not None:
+            shared = self._storages, self.reshapes, self.backward, self._plan
+            self._repeats = Repeats(self.nodes, self._origins, *shared)
+        # Whether nobody was told of the call that was looked at last.
+        self._is_untold = False
         self._pending: list[tuple[Tensor, Callable[[Tensor], None]]] = []
         self._unregistered = Unregistered(model)
         self.used_weights = UsedWeights(model)
@@ -223,11 +230,28 @@ class Tracer(OperatorMode):
     def called(self, func: Any, args: Arguments, kwargs: Options) -> Any:
         if self.reshapes is None:
             return self._traced(func, args, kwargs)
-        given = self.reshapes.received(args, kwargs)
+        reading, repeats = self._reading(func, args, kwargs), self._repeats
+        if reading is not None and repeats is not None and repeats.is_known(reading):
+            self.flush()
+            return repeats.follow(reading, func, args, kwargs)
+        given, layout = self.reshapes.received(args, kwargs), None
+        self._is_untold = False
         out = self._traced(func, args, kwargs)
         if given is not None:
-            self.reshapes.note(func, args, given, out, self.here())
+            layout = self.reshapes.note(func, args, given, out, self.here())
+        is_all = self._is_untold and (given is None or layout is not None)
+        if reading is not None and repeats is not None and is_all:
+            repeats.learn(reading, func, out, layout)
         return out
+
+    def _reading(self, func: Any, args: Arguments, kwargs: Options) -> Reading | None:
+        """What a call reads, where one like it may have been looked at."""
+        is_seen = self._stack and not self._is_paused and self._plan.is_recording
+        if self._repeats is None or not is_seen or func.namespace != "aten":
+            return None
+        is_outside = self._is_rooted and len(self._stack) == 1
+        state = self._stack[-1].name, is_outside, torch.is_grad_enabled()
+        return self._repeats.reading(func, state, args, kwargs)
 
     def _traced(self, func: Any, args: Arguments, kwargs: Options) -> Any:
         if self._pending or self.backward.is_waiting:
@@ -307,6 +331,7 @@ class Tracer(OperatorMode):
                 self._anchors.note(event, node, call, out)
             if self._anchors is not None and is_special:
                 self._anchors.refuse()
+        self._is_untold = on_sum is None and call.operator not in CHOOSING
         return out
 
     def _carry(self, func: Any, owner: str, args: Arguments, kwargs: Options) -> Any:

@@ -19,6 +19,8 @@ _LOST_ERROR = 1 / 3
 _LOST_WARNING = 0.1
 # Cosines are bounded on purpose; a temperature of one half over 64 classes loses 0.19.
 _LOST_COSINES = 0.25
+# Of the loss, the part from which on a term of it is most of what is asked for.
+_MAIN = 0.5
 # Of the values that reach a logarithm, the share that a clamp hides from it.
 _HIDDEN_ERROR = 0.25
 _HIDDEN_WARNING = 0.05
@@ -86,7 +88,8 @@ class Contract:
             "again: it takes for logits what are no logits, and cannot come near its floor "
             "however long one trains",
             limit=f"at most {percent(_LOST_WARNING)} (error: {percent(_LOST_ERROR)} of the whole "
-            "loss) of what can be learnt out of reach, also of a likelihood within the loss",
+            f"loss, or of a term that is {percent(_MAIN)} of it) of what can be learnt out of "
+            "reach, also of a likelihood within the loss, or of a term",
             reference="PyTorch documentation: CrossEntropyLoss and BCEWithLogitsLoss expect "
             "unnormalised logits; NaJaeMin92/pytorch-DANN#7, yudi-mars/daisyRec#15",
             follows=_BROKEN,
@@ -106,7 +109,7 @@ class Contract:
             cause="the last operation of the model bounds its outputs, and the targets lie "
             "beyond: no weights bring the loss near its floor",
             limit=f"at most {percent(_LOST_WARNING)} (error: {percent(_LOST_ERROR)}) of what can "
-            "be learnt out of reach",
+            f"be learnt out of reach, also of a term (error: of {percent(_MAIN)} of the loss)",
             reference="LeCun, Bottou, Orr, Müller: Efficient BackProp (1998), section 4.5, on "
             "targets within the range of the sigmoid",
             follows=_BROKEN | {"IC101", "IC804", "IC401"},
@@ -200,14 +203,27 @@ class Contract:
         if unbounded is not None:
             yield unbounded
         else:
-            yield from self._out_of_reach(facts)
+            yield from self._first_out_of_reach(facts)
         if unbounded is None:
             yield from self._inverted(facts)
         yield from self._hidden(evidence, facts)
         yield from self._dead(facts)
         yield from self._idle(evidence, facts)
 
-    def _out_of_reach(self, facts: ObjectiveFacts) -> Iterator[Finding]:
+    def _first_out_of_reach(self, facts: ObjectiveFacts) -> Iterator[Finding]:
+        """What a term of the loss cannot reach, or else the whole."""
+        is_lost = (facts.lost or 0.0) > _LOST_ERROR
+        for term in facts.terms:
+            # A term that is small beside the rest may be a hint that need not be met.
+            is_main = is_lost or abs(term.loss) > _MAIN * abs(facts.loss)
+            if found := list(self._out_of_reach(term, "a term's ", can_fail=is_main)):
+                yield from found
+                return
+        yield from self._out_of_reach(facts)
+
+    def _out_of_reach(
+        self, facts: ObjectiveFacts, whose: str = "", *, can_fail: bool = True
+    ) -> Iterator[Finding]:
         lost, bound = facts.lost or 0.0, facts.bound
         # A likelihood that is the whole loss, or all that counts of it, is told as such.
         is_known = facts.within_loss is not None and lost > _LOST_WARNING
@@ -226,12 +242,12 @@ class Contract:
         is_unmoved = not is_in_loss and not facts.is_bounded
         cause = _WITHIN if within else _UNMOVED if is_unmoved else rule.cause
         # What weighs a likelihood within the loss may bring the whole to its floor.
-        is_error = lost > _LOST_ERROR and within is None
+        is_error = lost > _LOST_ERROR and within is None and can_fail
         yield rule.found(
             self.name,
             "error" if is_error else "warning",
             (),
-            f"share of what can be learnt that is out of reach (lowest loss within reach "
+            f"share of what can be learnt that is out of reach ({whose}lowest loss within reach "
             f"{reach:.4g}, best constant {idle:.4g})",
             measured=lost,
             limit=_LOST_ERROR if is_error else limit,

@@ -154,7 +154,7 @@ class Targets:
         if facts is None or not facts.has_equal_inputs:
             yield from self._constant_output(evidence)
         yield from self._biases(evidence)
-        if facts is None or facts.broadcast is None:
+        if facts is None or not (facts.broadcast or facts.unpaired):
             yield from self._crossed(evidence)
         if facts is None:
             return

@@ -24,6 +24,11 @@ _NORMS: dict[str, int | None] = {
 _PACKETS = frozenset(name.partition(".")[0] for name in _NORMS)
 
 
+def may_take_statistics(operator: str) -> bool:
+    """Whether an operator, by its name, may normalise by statistics of the batch."""
+    return operator in _PACKETS
+
+
 class Diverged(Exception):
     """A pass took other operations than the first one."""
 

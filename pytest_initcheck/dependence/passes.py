@@ -16,7 +16,8 @@ from pytest_initcheck.capture.composite_calls import CompositeCalls
 from pytest_initcheck.capture.program import Program, copied, main_tensor, tensors_of
 from pytest_initcheck.capture.restore import Saved, preserved
 from pytest_initcheck.dependence.axes import NotFinite, moved_indices
-from pytest_initcheck.dependence.frozen_statistics import Held
+from pytest_initcheck.dependence.frozen_statistics import Held, may_take_statistics
+from pytest_initcheck.evidence import Observed
 
 # A parameter whose values are all below this hides what runs through it: zero-initialised heads,
 # gates and adapters, and the layer scales of 1e-4 and less.
@@ -51,6 +52,12 @@ class Passes:
         # What the first pass on the batch as it is has shown to change nothing.
         self._has_statistics = self._has_dropout = True
         self._differentiates = False
+
+    def know(self, observed: Observed) -> None:
+        """What a traced pass has shown to change nothing need not be looked for."""
+        operators = {node.operator for node in observed.nodes}
+        self._has_statistics = any(map(may_take_statistics, operators))
+        self._has_dropout = observed.has_dropout
 
     def reference(self, *modes: AbstractContextManager[Any]) -> PassResult:
         """The batch as it is; its statistics are held in every pass from then on."""

@@ -17,23 +17,38 @@ from pytest_initcheck.dependence.inputs import ask_inputs
 from pytest_initcheck.dependence.layout import BatchLayout, layout_of
 from pytest_initcheck.dependence.passes import Awake, NotAsked, Passes, PassResult
 from pytest_initcheck.dependence.samples import ask_samples
+from pytest_initcheck.evidence import Observed
 from pytest_initcheck.evidence.dependencies import Causality, Columns, Dependencies, Samples
 
 
-def dependencies(program: Program, start: Saved, *, causal: bool | None = None) -> Dependencies:
+def dependencies(
+    program: Program,
+    start: Saved,
+    *,
+    causal: bool | None = None,
+    observed: Observed | None = None,
+) -> Dependencies:
     """What moves when one sample, one position or one input is perturbed.
 
     Two to six passes, more where something leaks or is not read; the model, whose state is
     saved as ``start``, is put back after each. Where the first few samples of a larger batch stand
     alone, they are what is asked, but for columns; all samples are asked where these do not. What
     the model or the loss raises on a perturbed batch ends the question, never the diagnosis.
+    What was ``observed`` before tells what need not be held from pass to pass.
     """
     awake = Awake(program.model, start)
     try:
-        found = _of_few(Passes(program, awake), causal)
-        return _asked(Passes(program, awake), causal) if found is None else found
+        found = _of_few(_passes(program, awake, observed), causal)
+        return found or _asked(_passes(program, awake, observed), causal)
     finally:
         awake.end()
+
+
+def _passes(program: Program, awake: Awake, observed: Observed | None) -> Passes:
+    passes = Passes(program, awake)
+    if observed is not None:
+        passes.know(observed)
+    return passes
 
 
 def _of_few(whole: Passes, causal: bool | None) -> Dependencies | None:

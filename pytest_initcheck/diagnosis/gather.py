@@ -47,7 +47,6 @@ def gather(subject: Subject, *, is_frozen: bool = False) -> Evidence:
         switch_off_dropout(model)
         # Saved when the model was opened, and only read since.
         with preserved(model, *functions, is_unwritten=not has_run) as start:
-            proved = dependencies(program, start, causal=subject.causal)
             observed = observe(
                 program, optimizer, subject.steps, start, anomalies=odd, is_frozen=is_frozen
             )
@@ -57,7 +56,7 @@ def gather(subject: Subject, *, is_frozen: bool = False) -> Evidence:
                 learning = learn(program, optimizer, observed.objective)
         return Evidence.of(
             observed,
-            dependencies=proved,
+            dependencies=dependencies(program, start, causal=subject.causal, observed=observed),
             learning=learning,
             value_only=value_only_layers(program, observed),
             sharpness=sharpness(program, observed),

@@ -188,6 +188,7 @@ def _laid_out(
         optimizer=course.facts,
         inplace_inputs=answers.inplace_inputs,
         is_handwritten=answers.is_handwritten,
+        has_dropout=first.has_dropout,
     )
 
 

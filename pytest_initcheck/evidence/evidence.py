@@ -94,7 +94,8 @@ class Observed:
     ``reshapes`` those that mixed axes up, ``crossings`` the broadcasts that did, ``turned`` the
     products with weights that sum to one along another axis; ``interleaved`` the images that a
     reshape mixed up before they came; ``streams`` the residual ones;
-    ``is_handwritten`` says that a part of the gradient comes from a ``torch.autograd.Function``.
+    ``is_handwritten`` says that a part of the gradient comes from a ``torch.autograd.Function``,
+    ``has_dropout`` that calls of the first pass had theirs left out.
     """
 
     nodes: tuple[Node, ...]
@@ -123,6 +124,7 @@ class Observed:
     interleaved: tuple[Interleaving, ...] = ()
     streams: tuple[Stream, ...] = ()
     is_handwritten: bool = False
+    has_dropout: bool = False
 
     @property
     def start(self) -> Snapshot:

@@ -77,6 +77,8 @@ class ObjectiveFacts:
     what a network without gradient made of the batch. ``mispaired``: a target is compared with
     outputs of others. ``unread`` are targets that the loss does not read, ``copied`` is the input,
     or its column, that equals the targets, and ``is_whole_copy`` that the only input does.
+    ``terms`` are the facts of the terms of a sum that read the batch and an output that something
+    bounds, each as of a loss of its own.
     """
 
     loss: float
@@ -126,6 +128,7 @@ class ObjectiveFacts:
     unread: tuple[str, ...] = ()
     copied: str = ""
     is_whole_copy: bool = False
+    terms: tuple[ObjectiveFacts, ...] = ()
 
     @property
     def lost(self) -> float | None:

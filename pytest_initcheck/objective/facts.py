@@ -40,6 +40,7 @@ from pytest_initcheck.objective.reach import (
 from pytest_initcheck.objective.scored import has_empty_term, has_score
 from pytest_initcheck.objective.tail import Tail, record_tail
 from pytest_initcheck.objective.tape import Value
+from pytest_initcheck.objective.term_tails import term_tails
 from pytest_initcheck.objective.unpaired import broadcast, unpaired
 
 __all__ = ["best_constant", "facts_in", "facts_of", "floor_of", "objective_facts"]
@@ -60,6 +61,7 @@ def facts_in(program: Program, tail: Tail) -> ObjectiveFacts:
     """What the objective of a program can reach, as its tail and its batch tell."""
     return dataclasses.replace(
         facts_of(tail),
+        terms=tuple(facts_of(term) for term in term_tails(tail) if _is_squashed(term)),
         mispaired=is_mispaired(program, tail),
         unread=unread_targets(program, tail),
         copied=copied_input(program, tail),
@@ -108,6 +110,13 @@ def facts_of(tail: Tail) -> ObjectiveFacts:
         has_equal_targets=bool(sides) and all(bool((t == t[:1]).all()) for t in sides),
     )
     return _with_squashing_in_loss(_with_reach(facts, tail), tail)
+
+
+def _is_squashed(tail: Tail) -> bool:
+    """Whether something stands between last layers and output, or between two within the loss."""
+    return (bool(tail.output) and not tail.is_bare) or any(
+        True for _ in between.gradient_cuts(tail)
+    )
 
 
 def _with_reach(facts: ObjectiveFacts, tail: Tail) -> ObjectiveFacts:

@@ -158,6 +158,14 @@ class Tape(FunctionMode):
         shapes: list[tuple[int, ...]],
     ) -> None:
         values = list(inputs.values())
+        if len(results) == 1 and results[0].requires_grad and _is_ordinary(func):
+            step = _step(func, arguments, inputs, shapes, results[0])
+            if step is not None:
+                held = results[0] if results[0].dim() == 0 else None
+                self._put(
+                    results[0], Value(kind="call", tensor=held, call=step, key=next(self._keys))
+                )
+                return
         free = [value for value in values if value.is_free]
         is_free, name = bool(free), call_name(func)
         kind = self._kind(name, values) if free else "head"
@@ -267,6 +275,48 @@ def _slope_of(name: str, values: list[Value]) -> frozenset[int | str]:
     return frozenset() if name == "detach" else frozenset().union(*(v.slope_of for v in values))
 
 
+@functools.lru_cache(maxsize=4096)
+def _is_ordinary(func: Any) -> bool:
+    """Whether what a call makes of free values that no weight is among is always a call."""
+    name = call_name(func)
+    is_other = name in _LAYERS or name in _PRODUCTS or name == "grad"
+    return not is_other and not _is_random(name)
+
+
+def _step(
+    func: Any,
+    arguments: Any,
+    inputs: dict[int, Value],
+    shapes: list[tuple[int, ...]],
+    result: Tensor,
+) -> TapeCall | None:
+    """The call that `_recorded` gives of such values; None of others.
+
+    Loops make thousands of them.
+    """
+    name, values, is_free = call_name(func), [*inputs.values()], False
+    is_normed = name in _NORMS
+    for value in values:
+        call = value.call
+        if value.kind == "parameter" or (call is not None and call.is_of_weights):
+            return None
+        is_free = is_free or call is not None or value.kind == "head"
+        is_normed = is_normed or (call is not None and call.is_normed)
+    if not is_free:
+        return None
+    args, kwargs = arguments
+    return TapeCall(
+        name=name,
+        func=func,
+        args=tuple([_valued(item, inputs) for item in args]),
+        kwargs=_valued(kwargs, inputs) if kwargs else {},
+        inputs=values,
+        shapes=shapes,
+        results=[tuple(result.shape)],
+        is_normed=is_normed,
+    )
+
+
 def _recorded(
     func: Any,
     arguments: Any,
@@ -293,14 +343,14 @@ def _recorded(
 def _valued(tree: Any, inputs: dict[int, Value]) -> Any:
     """The same structure with values of the tape for tensors."""
     # What torch has for trees takes ten times as long, and this runs for every call.
+    if type(tree) in LEAVES:
+        return tree
     if isinstance(tree, Tensor):
         return inputs[id(tree)]
     if type(tree) in (tuple, list):
         return type(tree)([_valued(item, inputs) for item in tree])
     if type(tree) is dict:
         return {key: _valued(item, inputs) for key, item in tree.items()}
-    if type(tree) in LEAVES:
-        return tree
     return tree_map(lambda x: inputs[id(x)] if isinstance(x, Tensor) else x, tree)
 
 

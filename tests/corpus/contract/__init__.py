@@ -29,6 +29,7 @@ from . import (
     squashed,
     stepped,
     tables,
+    termwise,
     twice,
     unbounded,
     wiring,
@@ -43,7 +44,6 @@ MISSED = {
     "time that a denoiser does not read": "forward= may draw more than the model needs",
     "judge's optimiser in the generator's step": "a judge's step looks the same",
     "like samples alone": "without targets from the batch a constant may be right",
-    "critic of at most 1 for returns of 50": "the loss of the policy beside it has no floor",
 }
 _ALL = [
     *squashed.CASES,
@@ -72,6 +72,7 @@ _ALL = [
     *paced.CASES,
     *twice.CASES,
     *stepped.CASES,
+    *termwise.CASES,
     *dropped.CASES,
 ]
 CASES = [
