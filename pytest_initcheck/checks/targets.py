@@ -143,7 +143,7 @@ class Targets:
             follows=_DATA,
             quantity="tensors of the targets that the loss does not read",
             exempt="batches that are no pair of inputs and targets; whole targets left aside by "
-            "a loss that needs none",
+            "a loss that needs none; losses of a single output, read as a whole",
             severities=("warning",),
             remedy="look for a term of the loss that was copied and not changed",
         ),

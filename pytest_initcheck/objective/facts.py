@@ -120,7 +120,10 @@ def _is_squashed(tail: Tail) -> bool:
 
 
 def _with_reach(facts: ObjectiveFacts, tail: Tail) -> ObjectiveFacts:
-    """The facts with what the loss can reach; the search may end early, so the least counts."""
+    """The facts with what the loss can reach; the search may end early, so the least counts.
+
+    Where gains, such as learnt weights of terms, bring a loss below zero, it may go on falling.
+    """
     reach, is_free = reachable(tail), bool(tail.output) and not tail.is_bare
     beyond = free(tail) if is_free else reach
     if is_free and not _is_downhill(tail, reach, beyond):
@@ -139,7 +142,9 @@ def _with_reach(facts: ObjectiveFacts, tail: Tail) -> ObjectiveFacts:
         constant=_value(idle),
         least=min(within, default=None) if is_of_heads else floor,
         is_bottomless=reach.is_bottomless,
-        is_open=are_logarithms(tail) or (is_free and beyond.is_bottomless),
+        is_open=are_logarithms(tail)
+        or (is_free and beyond.is_bottomless)
+        or (any(tail.names.values()) and max(reach.value, beyond.value) < 0),
     )
 
 

@@ -6,14 +6,15 @@ import torch
 from torch import Tensor
 
 from pytest_initcheck.capture.batch_paths import named_tensors
-from pytest_initcheck.capture.program import Program, main_tensor
+from pytest_initcheck.capture.program import Program, main_tensor, tensors_of
 from pytest_initcheck.objective.changed_targets import TRIALS, changes
 from pytest_initcheck.objective.copying import is_in_place
 from pytest_initcheck.objective.step_pairing import is_mispaired_in_step
-from pytest_initcheck.objective.tail import Tail
+from pytest_initcheck.objective.tail import Tail, name_on_tape
 
 # A loss of sets takes the nearest target, or the cheapest order.
 _CHOICES = frozenset({"min", "amin", "minimum", "argmin", "sort", "topk"})
+_PARTS = frozenset({"__getitem__", "chunk", "split", "unbind", "narrow", "select", "index_select"})
 
 
 def is_mispaired(program: Program, tail: Tail) -> bool:
@@ -82,9 +83,14 @@ def _gradient(program: Program, output: Tensor, targets: Tensor) -> Tensor:
 
 
 def unread_targets(program: Program, tail: Tail) -> tuple[str, ...]:
-    """The tensors of the targets that the loss does not read, where it reads others."""
+    """The tensors of the targets that the loss does not read, where it reads others.
+
+    Asked where there are several outputs, or parts of one are read; beside the targets of a
+    single one others may stand for what is measured, such as labels beside a teacher's scores.
+    """
     batch = program.batch
-    if program.forward is not None or not (isinstance(batch, (tuple, list)) and len(batch) == 2):
+    is_pair = isinstance(batch, (tuple, list)) and len(batch) == 2
+    if program.forward is not None or not is_pair or not _has_parts(tail):
         return ()
     targets = [
         (name, t) for name, t in named_tensors(batch) if name.startswith("targets") and t.numel()
@@ -94,6 +100,13 @@ def unread_targets(program: Program, tail: Tail) -> tuple[str, ...]:
     known = [name for name, _ in named_tensors(batch)]
     unread = tuple(name for name, _ in targets if known.index(name) not in tail.read)
     return unread if len(unread) < len(targets) else ()
+
+
+def _has_parts(tail: Tail) -> bool:
+    outputs = set(map(name_on_tape, tail.output))
+    cuts = (call for call in tail.calls if call.name in _PARTS and call.inputs)
+    is_many = len(tensors_of(tail.result.output)) > 1
+    return is_many or any(name_on_tape(call.inputs[0]) in outputs for call in cuts)
 
 
 def has_equal_inputs(program: Program) -> bool:

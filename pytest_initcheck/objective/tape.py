@@ -49,6 +49,8 @@ _SHAPED = frozenset(
     {"zeros_like", "ones_like", "full_like", "empty_like", "rand_like", "randn_like",
      "randint_like", "new_zeros", "new_ones", "new_full", "new_empty", "new_tensor"}
 )  # fmt: skip
+# Calls that take the shape or the type of all tensors but the first.
+_LIKE = frozenset({"expand_as", "view_as", "reshape_as", "type_as"})
 _RANDOM = frozenset(
     {
         "bernoulli", "normal", "multinomial", "poisson", "uniform", "exponential", "cauchy",
@@ -166,8 +168,10 @@ class Tape(FunctionMode):
                     results[0], Value(kind="call", tensor=held, call=step, key=next(self._keys))
                 )
                 return
+        name = call_name(func)
+        values = values[:1] if name in _LIKE else values
         free = [value for value in values if value.is_free]
-        is_free, name = bool(free), call_name(func)
+        is_free = bool(free)
         kind = self._kind(name, values) if free else "head"
         made = [tuple(result.shape) for result in results]
         call = _recorded(func, arguments, inputs, shapes, made) if kind == "call" else None

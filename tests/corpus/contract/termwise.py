@@ -11,11 +11,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from ..case import BAD, PASS
-from ..causes import REACH, SQUASHED
+from ..case import BAD, FAIL, PASS
+from ..causes import REACH, SQUASHED, UNBOUNDED
 from ..nets import mlp
 from ..unusual.builders import Model
-from .builders import given, groups, row, softmax
+from .builders import given, groups, net, row, softmax
 
 ce, mse = functional.cross_entropy, functional.mse_loss
 
@@ -94,6 +94,43 @@ def clipped_value(m, b):
     return -(log * (b["number"] - value).detach()).mean() + 0.5 * worst.mean()
 
 
+def weighed(m, b):
+    """Terms that are weighed by what is learnt of their noise, so that the loss has no floor."""
+    kind, size = m(b["x"])
+    errors = ce(kind, b["y"]), functional.binary_cross_entropy(size[:, 0].sigmoid(), b["above"])
+    return sum((-s).exp() * error + s for s, error in zip(m.noise, errors, strict=True))
+
+
+def noisy():
+    model = two()()
+    model.noise = nn.Parameter(torch.tensor([-4.0, -3.0]))
+    return model
+
+
+def above():
+    held = tasks()()
+    return held | {"above": (held["number"] > 0).float()}
+
+
+def of_all(like):
+    """Binary cross-entropy of every class against the number of the right one."""
+
+    def loss(output, y):
+        wide = y[:, None].expand_as(output) if like else y[:, None].repeat(1, 10)
+        return functional.binary_cross_entropy_with_logits(output, wide.float())
+
+    return loss
+
+
+def beside_labels():
+    held = tasks()()
+    return held["x"], (held["guess"], held["y"])
+
+
+def of_teacher(output, targets):
+    return functional.kl_div(output.log_softmax(1), targets[0], reduction="batchmean")
+
+
 CASES = [
     row("softmax of classes beside a number", given(two(softmax), tasks(), forward=both()), BAD,
         SQUASHED),
@@ -109,5 +146,10 @@ CASES = [
     row("classes and a teacher's", given(two(), tasks(), forward=taught), PASS),
     row("probabilities near a teacher's", given(two(), tasks(), forward=consistent), PASS),
     row("directions near their class's", given(two(), tasks(), forward=near_centres), PASS),
+    row("terms weighed by learnt noise", given(noisy, above, forward=weighed), PASS),
+    row("numbers of classes in a binary loss", given(net(), groups, of_all(True)), FAIL, UNBOUNDED),
+    row("numbers of classes, repeated, in a binary loss", given(net(), groups, of_all(False)), FAIL,
+        UNBOUNDED),
+    row("a teacher's scores, labels beside them", given(net(), beside_labels, of_teacher), PASS),
     row("a value that is clipped", given(two(), tasks(), forward=clipped_value), PASS),
 ]  # fmt: skip
