@@ -80,21 +80,27 @@ def rounded(value: float) -> float:
 
 def frozen(kind: Any, value: Any) -> Any:
     """A value as a baseline keeps it: rounded, and None where it is outside of its limits."""
-    kind = without_none(kind)
-    origin, args = typing.get_origin(kind), typing.get_args(kind)
     if value is None:
         return None
+    kind, origin, args = _form(kind)
     if origin is Annotated:
         kept = frozen(args[0], value)
         return kept if kept is not None and broken(kept, args[1:]) is None else None
     if dataclasses.is_dataclass(value):
         return _frozen_record(value)
     if origin is tuple:
-        return tuple(frozen(args[0], item) for item in value)
+        return value if args[0] is int else tuple(frozen(args[0], item) for item in value)
     if origin is dict:
         items = ((key, frozen(args[1], item)) for key, item in value.items())
         return {key: item for key, item in items if item is not None}
     return rounded(value) if kind is float else value
+
+
+@functools.cache
+def _form(kind: Any) -> tuple[Any, Any, tuple[Any, ...]]:
+    """A type without None, its origin and its arguments: asked for every number that is kept."""
+    kind = without_none(kind)
+    return kind, typing.get_origin(kind), typing.get_args(kind)
 
 
 def _frozen_record(record: Any) -> Any:

@@ -70,13 +70,13 @@ class Course:
         meta = settings_of(self.prepared, self.models[0])
         return [
             record_of(
-                self.seeds[: self.trained],
-                [self.histories[i] for i in group],
-                self.befores[group.start : group.start + len(self.seeds)],
-                [self.afters[i] for i in group],
-                meta,
-                self.told,
-                confusion(self.prepared, [self.predictions[i] for i in group]),
+                seeds=self.seeds[: self.trained],
+                histories=[self.histories[i] for i in group],
+                befores=self.befores[group.start : group.start + len(self.seeds)],
+                afters=[self.afters[i] for i in group],
+                meta=meta,
+                engine=self.told,
+                confused=confusion(self.prepared, [self.predictions[i] for i in group]),
             )
             for group in self._groups(0, self.trained)
         ]
@@ -134,6 +134,7 @@ def trained(
 
 
 def record_of(
+    *,
     seeds: tuple[int, ...],
     histories: Sequence[History],
     befores: Sequence[ModelRecord],

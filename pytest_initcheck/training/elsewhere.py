@@ -109,13 +109,13 @@ class Afar:
         seen = [self.seen[cell, seed] for seed in self.seeds]
         done = seen[: self.trained]
         return record_of(
-            self.seeds[: self.trained],
-            [each.history for each in done if each.history],
-            [each.before for each in seen],
-            [each.after for each in done if each.after],
-            settings_of(self.cells[cell], self.model),
-            self.told,
-            confusion(self.cells[cell], [each.predicted for each in done]),
+            seeds=self.seeds[: self.trained],
+            histories=[each.history for each in done if each.history],
+            befores=[each.before for each in seen],
+            afters=[each.after for each in done if each.after],
+            meta=settings_of(self.cells[cell], self.model),
+            engine=self.told,
+            confused=confusion(self.cells[cell], [each.predicted for each in done]),
         )
 
 

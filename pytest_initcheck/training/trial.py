@@ -139,7 +139,15 @@ def _stacked(
     # Without processes stacks wait for each other, as their steps are mostly Python.
     workers = worker_count(len(stacks)) if forked else 1
     rounds = _rounds(len(stacks), workers)
-    return _tried("batched", together, plainly, prepared, own[:1], steps, rounds)
+    return _tried(
+        "batched",
+        engine=together,
+        plainly=plainly,
+        prepared=prepared,
+        changed=own[:1],
+        steps=steps,
+        rounds=rounds,
+    )
 
 
 def _forked(
@@ -163,12 +171,12 @@ def _forked(
 
     return _tried(
         "processes",
-        lambda cut: train(cut, 1),
-        lambda cut: train(cut, used),
-        prepared,
-        models[:1],
-        steps,
-        share,
+        engine=lambda cut: train(cut, 1),
+        plainly=lambda cut: train(cut, used),
+        prepared=prepared,
+        changed=models[:1],
+        steps=steps,
+        rounds=share,
     )
 
 
@@ -181,17 +189,18 @@ def _threaded(
         return EngineTrial("threads", refused="there are too few steps to try it")
     return _tried(
         "threads",
-        lambda cut: threads.together(cut, models[few], seeds[few], _ignore),
-        lambda cut: loop.train(cut, models[:1], seeds[:1], _ignore),
-        prepared,
-        models[few],
-        steps,
-        1.0,
+        engine=lambda cut: threads.together(cut, models[few], seeds[few], _ignore),
+        plainly=lambda cut: loop.train(cut, models[:1], seeds[:1], _ignore),
+        prepared=prepared,
+        changed=models[few],
+        steps=steps,
+        rounds=1.0,
     )
 
 
 def _tried(
     name: str,
+    *,
     engine: Callable[[Prepared], list[History]],
     plainly: Callable[[Prepared], list[History]],
     prepared: Prepared,
